@@ -1,0 +1,26 @@
+"""embedlab shows what a face-recognition model's embedding space looks like, and says so in sentences."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public names are imported when first used (PEP 562), so that `embedlab --help` stays quick.
+_HOMES = {
+    "EmbeddingSet": "embedlab.embeddings",
+    "Lab": "embedlab.store",
+    "UserError": "embedlab.errors",
+    "aligned": "embedlab.embeddings",
+    "show": "embedlab.show",
+}
+__all__ = ["EmbeddingSet", "Lab", "UserError", "__version__", "aligned", "show"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'embedlab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,272 @@
+"""The contract of an analysis: Params, Estimate, Result, Finding, Analysis; and where they are found."""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, Literal, Self, TypeVar, cast
+
+import numpy as np
+
+from embedlab.charts import Chart
+from embedlab.errors import UserError
+from embedlab.shapes import check_shapes
+from embedlab.store import write_json
+
+Over = Literal["set", "model", "probe pair", "model pair", "models", "weight pair"]
+Tone = Literal["good", "bad", "plain"]
+ENTRY_POINTS = "embedlab.analyses"
+
+
+@dataclass(frozen=True)
+class Params:
+    """An analysis's knobs: flat scalars, each with a default and a docstring under it."""
+
+    def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> Self:
+        """Return a copy with some values changed; text is read as the field's own type.
+
+        Raises
+        ------
+        UserError
+            If a name is unknown or a value has the wrong type; the message lists what there is.
+        """
+        hints = typing.get_type_hints(type(self))
+        changed = {}
+        for name, value in overrides.items():
+            if name not in hints:
+                raise UserError(f"unknown parameter {where}{name}: there are {', '.join(hints) or 'none'}")
+            changed[name] = _converted(value, hints[name], f"{where}{name}")
+        return dataclasses.replace(self, **changed)
+
+
+def _converted(value: Any, hint: Any, name: str) -> Any:
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value in choices:
+            return value
+        raise UserError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+    if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, str) and hint in (int, float):
+        try:
+            return hint(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise UserError(f"{name} must be {hint.__name__}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A headline number with its interval and its null.
+
+    Attributes
+    ----------
+    value
+        The number itself.
+    low, high
+        Ends of the 95 % interval; None where none can be given.
+    n
+        How many independent units (identities, unless the analysis says otherwise) it rests on.
+    null
+        The same number where there is nothing to find (shuffled pairing, unrelated identities,
+        random weights); None where the analysis says why there is none.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    null: float | None = None
+
+    def __format__(self, spec: str) -> str:
+        """Format as "0.91 [0.88, 0.93]", each number by ``spec`` (default ``.3f``)."""
+        spec = spec or ".3f"
+        text = format(self.value, spec)
+        if self.low is None or self.high is None:
+            return text
+        return f"{text} [{format(self.low, spec)}, {format(self.high, spec)}]"
+
+
+Number = Estimate | float | int | str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``compute`` found: a title, scalars and Estimates, and arrays with declared shapes.
+
+    Fields may be str, int, float, bool, None, Estimate, tuples of these, a dict from label to
+    Estimate, or a numpy array annotated with jaxtyping.
+    """
+
+    title: str
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
+
+    def numbers(self) -> dict[str, Number]:
+        """List the numbers for the report's table, by label."""
+        found: dict[str, Number] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            label = field.metadata.get("label", field.name.replace("_", " "))
+            if field.name == "title" or field.metadata.get("hidden"):
+                continue
+            if isinstance(value, Mapping):
+                found.update({str(k): v for k, v in value.items()})
+            elif isinstance(value, Estimate | float | int | str):
+                found[label] = value
+        return found
+
+    def save(self, folder: Path) -> None:
+        """Write ``result.json`` and ``arrays.npz`` into an existing folder; no pickle, no NaN."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        write_json(
+            folder / "result.json",
+            {name: _encoded(value) for name, value in values.items() if name not in arrays},
+        )
+        np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote; equal to the result that was saved."""
+        scalars = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        values = {name: _decoded(value) for name, value in scalars.items()}
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            values |= {name: arrays[name] for name in arrays.files}
+        return cls(**values)
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return {"estimate": dataclasses.asdict(value)}
+    if isinstance(value, Mapping):
+        return {"mapping": [[key, _encoded(item)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return [_encoded(item) for item in value]
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict) and "estimate" in value:
+        return Estimate(**value["estimate"])
+    if isinstance(value, dict) and "mapping" in value:
+        return {key: _decoded(item) for key, item in value["mapping"]}
+    if isinstance(value, list):
+        return tuple(_decoded(item) for item in value)
+    return value
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence made from the numbers beside it, and whether it is good news."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+P = TypeVar("P", bound=Params)
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True)
+class Analysis(Generic[P, R]):
+    """A question and the three functions that answer it.
+
+    Attributes
+    ----------
+    question
+        What is asked, ending in a question mark.
+    over
+        What one run takes: ``set`` compute(a, params); ``model`` compute(sets of all probes of one
+        model, params); ``probe pair`` compute(a, b, params) of one model; ``model pair``
+        compute(a, b, params) for one probe; ``models`` compute(sets of all models for one probe,
+        params); ``weight pair`` compute(wa, wb, params).
+    params
+        The defaults.
+    result
+        The record that ``compute`` returns.
+    compute, charts, findings
+        Inputs and params → result; results → charts; results → sentences.
+    """
+
+    question: str
+    over: Over
+    params: P
+    result: type[R]
+    compute: Callable[..., R]
+    charts: Callable[[Sequence[R]], list[Chart]]
+    findings: Callable[[Sequence[R]], list[Finding]]
+
+    @property
+    def name(self) -> str:
+        """The file's name is the analysis's name."""
+        return self.compute.__module__.rpartition(".")[2]
+
+    @property
+    def doc(self) -> str:
+        """The module's docstring: what it measures, how to read it, limits, references."""
+        return inspect.getdoc(importlib.import_module(self.compute.__module__)) or ""
+
+    def run(self, inputs: Sequence[Any], params: Params) -> R:
+        """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs."""
+        if self.over in ("model", "models"):
+            return self.compute(tuple(inputs), params)
+        return self.compute(*inputs, params)
+
+    def key(self, params: Params, fingerprints: Sequence[str]) -> str:
+        """Name a result by its code, its parameters and its inputs."""
+        parts = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params), list(fingerprints)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def code_fingerprint(module: str) -> str:
+    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set.
+
+    Hashing source rather than a version by hand means that no edit can leave a stale result, at
+    the price of one recomputation after a comment has changed.
+    """
+    root = Path(__file__).parent
+    spec = importlib.util.find_spec(module)
+    files = [Path(spec.origin)] if spec and spec.origin else []
+    files += [root / "embeddings.py", root / "weights.py", Path(__file__), *sorted(root.glob("maths/*.py"))]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def names() -> dict[str, str]:
+    """List every analysis and the module that declares it, without importing any of them."""
+    folder = str(Path(__file__).parent / "analyses")
+    builtin = {m.name: f"embedlab.analyses.{m.name}" for m in pkgutil.iter_modules([folder])}
+    plugins = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
+    return dict(sorted((plugins | builtin).items()))
+
+
+def get(name: str) -> Analysis[Any, Any]:
+    """Import one analysis by name.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name; the message lists what there is.
+    """
+    known = names()
+    if name not in known:
+        raise UserError(f"unknown analysis {name!r}: there are {', '.join(known)}")
+    return cast("Analysis[Any, Any]", importlib.import_module(known[name]).ANALYSIS)

@@ -1,0 +1,307 @@
+"""EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from embedlab.errors import UserError
+from embedlab.shapes import check_shapes
+
+METADATA_KEY = b"embedlab"
+COLUMNS = ("item", "identity", "embedding", "norm")
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """One model's vectors for one probe ("highres@32 in lowres144").
+
+    Attributes
+    ----------
+    model, probe
+        Names of the network and of the images' condition.
+    vectors
+        As the network gave them, not normalised; float32 of shape (n, d).
+    items
+        A stable, unique name for each image; sets are joined by it, never by row number.
+    labels
+        Index into ``identities`` for each row.
+    identities
+        The people, sorted.
+    attributes
+        Extra columns, each with a value a row.
+
+    Raises
+    ------
+    UserError
+        If a vector is not finite or is zero, an item name stands twice, or the set is empty; the
+        message names the item.
+    TypeError
+        If an array has another dtype or shape than declared.
+    """
+
+    model: str
+    probe: str
+    vectors: Float[np.ndarray, "n d"]
+    items: Shaped[np.ndarray, " n"]
+    labels: Int[np.ndarray, " n"]
+    identities: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
+        if len(self.items) == 0:
+            raise UserError(f"{self.title} holds no vectors: give at least one row")
+        finite = np.isfinite(self.vectors).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise UserError(
+                f"{self.title} has {int((~finite).sum())} vectors with NaN or infinity, the first in row "
+                f"{row} (item {str(self.items[row])!r}): remove those rows or extract them again"
+            )
+        if not self.norms.all():
+            row = int(np.argmin(self.norms))
+            raise UserError(
+                f"{self.title} has a vector of length zero in row {row} (item {str(self.items[row])!r}): it has "
+                "no direction to compare; remove it"
+            )
+        names, counts = np.unique(self.items, return_counts=True)
+        if len(names) < len(self.items):
+            twice = names[counts > 1]
+            raise UserError(
+                f"{self.title} has {len(twice)} item names that stand more than once, such as "
+                f"{str(twice[0])!r}: give every image a name of its own"
+            )
+
+    @property
+    def title(self) -> str:
+        """The set's name in words: "highres@32 in lowres144"."""
+        return f"{self.probe} in {self.model}"
+
+    @cached_property
+    def norms(self) -> Float[np.ndarray, " n"]:
+        """Euclidean length of each vector."""
+        norms: np.ndarray = np.linalg.norm(self.vectors, axis=1)
+        return norms
+
+    @cached_property
+    def unit(self) -> Float[np.ndarray, "n d"]:
+        """The vectors at length one."""
+        unit: np.ndarray = self.vectors / self.norms[:, None]
+        return unit
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of names, vectors and attributes; equal sets have equal fingerprints."""
+        digest = hashlib.sha256()
+        head = [self.model, self.probe, list(self.vectors.shape), self.identities, sorted(self.attributes)]
+        digest.update(json.dumps(head).encode())
+        digest.update("\0".join(map(str, self.items)).encode())
+        digest.update(self.labels.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").tobytes())
+        for name in sorted(self.attributes):
+            digest.update("\0".join(map(str, self.attributes[name])).encode())
+        return digest.hexdigest()
+
+    def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":
+        """Cut the set to some rows, in that order; people left without a row are dropped."""
+        rows = np.asarray(rows, dtype=np.int64)
+        kept, labels = np.unique(self.labels[rows], return_inverse=True)
+        return replace(
+            self,
+            vectors=self.vectors[rows],
+            items=self.items[rows],
+            labels=labels.astype(np.int64),
+            identities=tuple(self.identities[k] for k in kept),
+            attributes={name: np.asarray(v)[rows] for name, v in self.attributes.items()},
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        model: str,
+        probe: str,
+        vectors: Any,
+        items: Sequence[str],
+        people: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> "EmbeddingSet":
+        """Make a set from parallel columns: a vector, an item name and a person's name a row."""
+        names, labels = np.unique(np.asarray(people, dtype=str), return_inverse=True)
+        return cls(
+            model=model,
+            probe=probe,
+            vectors=np.ascontiguousarray(vectors, dtype=np.float32),
+            items=np.asarray(items, dtype=str),
+            labels=labels.astype(np.int64),
+            identities=tuple(map(str, names)),
+            attributes=dict(attributes or {}),
+        )
+
+
+class Alignment(NamedTuple):
+    """Two sets with the same items in the same order, and what was left out."""
+
+    a: EmbeddingSet
+    b: EmbeddingSet
+    dropped_a: int
+    dropped_b: int
+
+
+def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
+    """Cut two sets to the items they share, in the same order: the only way to pair two sets.
+
+    Raises
+    ------
+    UserError
+        If they share no item, or call the person of an item differently.
+    """
+    _, rows_a, rows_b = np.intersect1d(a.items, b.items, return_indices=True)
+    if len(rows_a) == 0:
+        raise UserError(
+            f"{a.title} and {b.title} have no item in common (such as {str(a.items[0])!r} and "
+            f"{str(b.items[0])!r}): extract both from the same images, or give them the same item names"
+        )
+    order = np.argsort(rows_a)
+    cut_a, cut_b = a.take(rows_a[order]), b.take(rows_b[order])
+    people_a = np.asarray(cut_a.identities)[cut_a.labels]
+    people_b = np.asarray(cut_b.identities)[cut_b.labels]
+    if (people_a != people_b).any():
+        row = int(np.argmax(people_a != people_b))
+        raise UserError(
+            f"{a.title} and {b.title} name different people for item {str(cut_a.items[row])!r} "
+            f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
+        )
+    return Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
+
+
+def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> None:
+    """Write a set as zstd Parquet to ``path`` (which the caller makes atomic).
+
+    Columns: ``item`` and ``identity`` string, ``embedding`` fixed_size_list<float32>[d], ``norm``
+    float32, then the attributes. ``metadata`` goes as JSON under the schema's key ``embedlab``.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    n, d = embeddings.vectors.shape
+    flat = pa.array(np.ascontiguousarray(embeddings.vectors).reshape(n * d))
+    columns: dict[str, Any] = {
+        "item": pa.array(embeddings.items.tolist(), pa.string()),
+        "identity": pa.array(np.asarray(embeddings.identities)[embeddings.labels].tolist(), pa.string()),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, d),
+        "norm": pa.array(embeddings.norms.astype(np.float32)),
+    }
+    for name, values in embeddings.attributes.items():
+        columns[name] = pa.array(np.asarray(values).tolist())
+    head = {"model": embeddings.model, "probe": embeddings.probe, **metadata}
+    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()})
+    pq.write_table(table, path, compression="zstd")
+
+
+def metadata(path: Path) -> dict[str, Any]:
+    """Read the JSON that stands in a Parquet file's schema; empty for a foreign file.
+
+    Raises
+    ------
+    UserError
+        If the file is no Parquet file, or is cut short.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    head: dict[str, Any] = json.loads(found.get(METADATA_KEY, b"{}"))
+    return head
+
+
+def read(path: Path, model: str | None = None, probe: str | None = None) -> EmbeddingSet:
+    """Read a set from Parquet as ``write`` left it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model, probe
+        Names to use instead of those in the file's metadata.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as Parquet, lacks a column, or holds an unusable row.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    head = metadata(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
+    for column in COLUMNS[:3]:
+        if column not in table.column_names:
+            raise UserError(
+                f"{path} has no column {column!r} (it has {', '.join(table.column_names)}): bring it in "
+                "with `embedlab import`, which takes the columns' names"
+            )
+    return EmbeddingSet.from_rows(
+        model=model or str(head.get("model", path.parent.name)),
+        probe=probe or str(head.get("probe", path.stem)),
+        vectors=matrix(table.column("embedding"), path),
+        items=table.column("item").to_pylist(),
+        people=table.column("identity").to_pylist(),
+        attributes={
+            name: np.asarray(table.column(name).to_pylist())
+            for name in table.column_names
+            if name not in COLUMNS
+        },
+    )
+
+
+def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
+    """Turn a list column of numbers into an (n, d) float32 matrix.
+
+    Raises
+    ------
+    UserError
+        If the column does not hold lists of numbers, or they differ in length; names the row.
+    """
+    import pyarrow as pa
+
+    lists = column.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks)
+    if not hasattr(lists, "flatten"):
+        raise UserError(f"{path}: the vector column holds {lists.type}, not lists of numbers: name another")
+    if lists.null_count:
+        row = lists.is_null().index(True).as_py()
+        raise UserError(f"{path}: row {row} has no vector: remove it or extract it again")
+    lengths = np.asarray(lists.value_lengths())
+    if len(lengths) and (lengths != lengths[0]).any():
+        row = int(np.argmax(lengths != lengths[0]))
+        raise UserError(
+            f"{path}: row {row} has {lengths[row]} numbers where row 0 has {lengths[0]}: all vectors of a "
+            "set must be of one length"
+        )
+    values = lists.flatten()
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        raise UserError(f"{path}: the vectors hold {values.type}, not numbers: name another column")
+    numbers = values.to_numpy(zero_copy_only=False).astype(np.float32)
+    return np.ascontiguousarray(numbers.reshape(len(lists), -1))
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(
+        f"cannot read {path} as Parquet ({first}): the file is missing, cut short or of another kind; "
+        "make it again"
+    )

@@ -1,0 +1,83 @@
+"""The compiled inner loop of ``pairs``: apart, because importing numba takes a second."""
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(parallel=True, cache=True)
+def sweep(
+    scores: np.ndarray,
+    row_labels: np.ndarray,
+    column_labels: np.ndarray,
+    offset: int,
+    fine: np.ndarray,
+    by_person: np.ndarray,
+    floor: float,
+    tail_scores: np.ndarray,
+    tail_people: np.ndarray,
+    tail_sizes: np.ndarray,
+) -> None:
+    """Count the impostor pairs of one block of scores.
+
+    Columns below ``row + offset + 1`` are passed over, so a block on the diagonal counts each
+    unordered pair once; ``offset`` of -columns - 1 counts all. The first axis of ``fine``,
+    ``by_person`` and the tail arrays is a chunk of rows that one thread works on: a fixed number,
+    so that results do not depend on how many threads there are.
+    """
+    chunks, bins = fine.shape
+    coarse = by_person.shape[2]
+    rows, columns = scores.shape
+    for chunk in prange(chunks):
+        size = 0
+        for row in range(chunk, rows, chunks):
+            person = row_labels[row]
+            for column in range(max(0, row + offset + 1), columns):
+                other = column_labels[column]
+                if other == person:
+                    continue
+                score = scores[row, column]
+                place = (score + 1.0) * 0.5
+                index = min(max(int(place * bins), 0), bins - 1)
+                fine[chunk, index] += 1
+                index = min(max(int(place * coarse), 0), coarse - 1)
+                by_person[chunk, person, index] += 1
+                by_person[chunk, other, index] += 1
+                if score > floor:
+                    tail_scores[chunk, size] = score
+                    tail_people[chunk, size, 0] = person
+                    tail_people[chunk, size, 1] = other
+                    size += 1
+        tail_sizes[chunk] = size
+
+
+@njit(parallel=True, cache=True)
+def weighted_thresholds(
+    scores: np.ndarray,
+    people: np.ndarray,
+    weights: np.ndarray,
+    allowed: np.ndarray,
+) -> np.ndarray:
+    """Find, a resample and level, the highest impostor score that may no longer be accepted.
+
+    ``scores`` fall; ``allowed`` of shape (resamples, levels) rises along levels: the weight of
+    impostor pairs that each level lets in. NaN where the scores end first.
+    """
+    resamples, levels = allowed.shape
+    found = np.full((resamples, levels), np.nan)
+    for b in prange(resamples):
+        let_in = 0.0
+        level = 0
+        k = 0
+        while k < len(scores) and level < levels:
+            # Pairs of one score stand or fall together.
+            tied = 0.0
+            end = k
+            while end < len(scores) and scores[end] == scores[k]:
+                tied += weights[b, people[end, 0]] * weights[b, people[end, 1]]
+                end += 1
+            while level < levels and let_in + tied > allowed[b, level]:
+                found[b, level] = scores[k]
+                level += 1
+            let_in += tied
+            k = end
+    return found

@@ -1,0 +1,198 @@
+"""The lab folder: data, checkpoints, embeddings, results; every write atomic.
+
+::
+
+    lab/data/<dataset>/…            images, and <dataset>_ids.txt, <dataset>_pairs.csv beside them
+    lab/checkpoints/<model>/        model.safetensors, model.json, train_state.safetensors
+    lab/embeddings/<model>/<probe>.parquet
+    lab/results/<analysis>/<key>/   result.json, arrays.npz, run.json
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embedlab import embeddings, weights
+from embedlab.embeddings import EmbeddingSet
+from embedlab.errors import UserError
+from embedlab.weights import LayerWeights
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
+
+
+def checked_name(name: str, what: str) -> str:
+    """Return a name that is safe as a file name.
+
+    Raises
+    ------
+    UserError
+        If it is empty, begins with a dot or holds anything but letters, digits and ``_ . @ + -``.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot be the name of a {what}: use letters, digits and _ . @ + - only, "
+            "not beginning with a sign"
+        )
+    return name
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to, and rename it at the end.
+
+    Whoever reads ``path`` sees the old file or the whole new one. After an exception nothing is
+    left behind; after a kill at most a temporary file that nobody reads.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}: choose another place, or make the "
+            "folder writable"
+        ) from None
+    os.close(handle)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())
+    try:
+        yield temporary
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}: choose another place") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` to fill, and rename it at the end.
+
+    Losing a race to another process that makes the same folder is success: theirs stays.
+
+    Parameters
+    ----------
+    path
+        The folder to make.
+    replace
+        Put the new folder in the place of one that is there already.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary.chmod(0o777 & ~_umask())
+    try:
+        yield temporary
+        if replace and path.is_dir():
+            shutil.rmtree(path)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically; a number that is not finite is a bug and raises ValueError."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+class Lab:
+    """The working folder; nothing is created before something is written.
+
+    Parameters
+    ----------
+    root
+        The folder; by default ``$EMBEDLAB_LAB``, else ``./lab``.
+    """
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root or os.environ.get("EMBEDLAB_LAB") or "lab")
+
+    def __repr__(self) -> str:
+        return f"Lab({str(self.root)!r})"
+
+    @property
+    def data(self) -> Path:
+        """Where the data sets lie."""
+        return self.root / "data"
+
+    def checkpoint(self, model: str) -> Path:
+        """Name the folder of a model's checkpoint."""
+        return self.root / "checkpoints" / checked_name(model, "model")
+
+    def embeddings_file(self, model: str, probe: str) -> Path:
+        """Name the Parquet file of one model's vectors for one probe."""
+        folder = self.root / "embeddings" / checked_name(model, "model")
+        return folder / f"{checked_name(probe, 'probe')}.parquet"
+
+    def result(self, analysis: str, key: str) -> Path:
+        """Name the folder of one stored result."""
+        return self.root / "results" / checked_name(analysis, "analysis") / key
+
+    def trained(self) -> list[str]:
+        """List the models with a checkpoint."""
+        return sorted(path.parent.name for path in self.root.glob("checkpoints/*/model.json"))
+
+    def models(self) -> list[str]:
+        """List the models with a checkpoint or embeddings."""
+        embedded = {path.parent.name for path in self.root.glob("embeddings/*/[!.]*.parquet")}
+        return sorted(embedded | set(self.trained()))
+
+    def probes(self, model: str) -> list[str]:
+        """List the probes a model has embeddings for."""
+        folder = self.root / "embeddings" / checked_name(model, "model")
+        return sorted(path.stem for path in folder.glob("[!.]*.parquet"))
+
+    def embeddings(self, model: str, probe: str) -> EmbeddingSet:
+        """Read one model's vectors for one probe.
+
+        Raises
+        ------
+        UserError
+            If there is no such file, or it cannot be read.
+        """
+        path = self.embeddings_file(model, probe)
+        if not path.is_file():
+            there = ", ".join(self.probes(model)) or "none"
+            raise UserError(
+                f"no embeddings of probe {probe!r} in model {model!r} (there are: {there}): make them "
+                f"with `embedlab extract --models {model} --probes {probe}`"
+            )
+        return embeddings.read(path)
+
+    def weights(self, model: str) -> LayerWeights:
+        """Read the kernels of a model's checkpoint by layer.
+
+        Raises
+        ------
+        UserError
+            If the model has no checkpoint in this lab.
+        """
+        path = self.checkpoint(model) / "model.safetensors"
+        if not path.is_file():
+            raise UserError(
+                f"{model} has no checkpoint in {self.root}, so its weights cannot be read: train it, or "
+                "leave weight analyses to models that have one"
+            )
+        return weights.read(path, model)

@@ -1,0 +1,212 @@
+"""A study: which models, probes, analyses and parameters; from a TOML file or from CLI words."""
+
+import dataclasses
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from embedlab import analysis as contract
+from embedlab.analysis import Analysis, Params
+from embedlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked; its report is the answer.
+
+    Attributes
+    ----------
+    models, probes
+        Names, in the order in which they are shown.
+    analyses
+        Names of analyses; empty means all there are.
+    overrides
+        Analysis → parameter → value, where it differs from the default.
+    title, prose
+        The report's heading, and Markdown-free paragraphs put before the findings.
+    """
+
+    models: tuple[str, ...]
+    probes: tuple[str, ...] = ()
+    analyses: tuple[str, ...] = ()
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    title: str = ""
+    prose: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a run: a model's vectors for a probe, or a model's weights."""
+
+    kind: Literal["set", "weights"]
+    model: str
+    probe: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name the input in words."""
+        return f"{self.probe} in {self.model}" if self.kind == "set" else f"weights of {self.model}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An analysis with its parameters and the inputs of each of its runs."""
+
+    analysis: Analysis[Any, Any]
+    params: Params
+    runs: tuple[tuple[Input, ...], ...]
+
+
+def read(path: Path) -> Study:
+    """Read a study from TOML; the prose is the ``.md`` file of the same name beside it, if any.
+
+    The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses`` and a table
+    ``[set.<analysis>]`` of parameters.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or no TOML, or a key is unknown or of the wrong kind.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the study {path}: {error}: give the path of a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}: correct that line") from None
+    known = {"title", "models", "probes", "analyses", "set"}
+    if unknown := sorted(set(values) - known):
+        raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
+    for key in ("models", "probes", "analyses"):
+        words = values.get(key, [])
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise UserError(f'{path}: {key} must be a list of names, such as {key} = ["…"]')
+    overrides = values.get("set", {})
+    if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
+        raise UserError(f"{path}: parameters stand in a table each, such as [set.distances]")
+    if not values.get("models"):
+        raise UserError(f'{path}: no models named: add a line such as models = ["lowres144"]')
+    prose = path.with_suffix(".md")
+    return Study(
+        models=tuple(values["models"]),
+        probes=tuple(values.get("probes", ())),
+        analyses=tuple(values.get("analyses", ())),
+        overrides=overrides,
+        title=str(values.get("title", path.stem)),
+        prose=prose.read_text(encoding="utf-8") if prose.is_file() else "",
+    )
+
+
+def merged(
+    study: Study,
+    *,
+    probes: Sequence[str] = (),
+    analyses: Sequence[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Study:
+    """Return a study with words of the command line put over those of its file."""
+    sets = {name: dict(values) for name, values in study.overrides.items()}
+    for name, values in (overrides or {}).items():
+        sets.setdefault(name, {}).update(values)
+    return dataclasses.replace(
+        study,
+        probes=tuple(probes) or study.probes,
+        analyses=tuple(analyses) or study.analyses,
+        overrides=sets,
+    )
+
+
+def parse_set(words: Sequence[str], only: str = "") -> dict[str, dict[str, Any]]:
+    """Turn ``distances.bins=400`` words into overrides by analysis.
+
+    Parameters
+    ----------
+    words
+        As they stand on the command line.
+    only
+        The analysis (or recipe) meant where a word names none: ``bins=400``.
+
+    Raises
+    ------
+    UserError
+        If a word is not of that form.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        analysis, _, parameter = name.rpartition(".")
+        analysis = analysis or only
+        if not (equals and analysis and parameter):
+            raise UserError(f"cannot read --set {word!r}: write it as analysis.parameter=value")
+        overrides.setdefault(analysis, {})[parameter] = value
+    return overrides
+
+
+def plan(study: Study) -> list[Planned]:
+    """Decide which runs answer a study.
+
+    Raises
+    ------
+    UserError
+        If an analysis, a parameter or an override is unknown.
+    """
+    wanted = study.analyses or tuple(contract.names())
+    if strangers := [name for name in study.overrides if name not in wanted]:
+        raise UserError(
+            f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}"
+        )
+    planned = []
+    for name in wanted:
+        analysis = contract.get(name)
+        params = analysis.params.with_overrides(study.overrides.get(name, {}), where=f"{name}.")
+        planned.append(Planned(analysis, params, tuple(_runs(analysis.over, study))))
+    return planned
+
+
+def _runs(over: contract.Over, study: Study) -> list[tuple[Input, ...]]:
+    sets = {m: {p: Input("set", m, p) for p in study.probes} for m in study.models}
+    match over:
+        case "set":
+            return [(sets[m][p],) for m in study.models for p in study.probes]
+        case "model":
+            return [tuple(sets[m].values()) for m in study.models]
+        case "probe pair":
+            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in _pairs(study.probes)]
+        case "model pair":
+            return [(sets[a][p], sets[b][p]) for p in study.probes for a, b in _pairs(study.models)]
+        case "models":
+            return [tuple(sets[m][p] for m in study.models) for p in study.probes]
+        case "weight pair":
+            return [(Input("weights", a), Input("weights", b)) for a, b in _pairs(study.models)]
+
+
+def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    return list(itertools.combinations(names, 2))
+
+
+def params_of(name: str) -> dict[str, tuple[Any, str]]:
+    """Give each parameter of an analysis with its default and its docstring.
+
+    The docstring is the string that stands under the field in the source.
+    """
+    import ast
+    import inspect
+
+    params = contract.get(name).params
+    tree = ast.parse(inspect.getsource(type(params)))
+    body = tree.body[0].body  # type: ignore[attr-defined]
+    docs = {
+        a.target.id: b.value.value
+        for a, b in itertools.pairwise(body)
+        if isinstance(a, ast.AnnAssign)
+        and isinstance(a.target, ast.Name)
+        and isinstance(b, ast.Expr)
+        and isinstance(b.value, ast.Constant)
+    }
+    return {
+        f.name: (getattr(params, f.name), " ".join(str(docs.get(f.name, "")).split()))
+        for f in dataclasses.fields(params)
+    }

@@ -1,0 +1,104 @@
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+
+from embedlab import analysis
+from embedlab.analysis import Estimate, Params, Result
+from embedlab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Knobs(Params):
+    bins: int = 3
+    """How many."""
+    rate: float = 0.5
+    """How much."""
+    kind: Literal["a", "b"] = "a"
+    """Which."""
+    open: bool = False
+    """Whether."""
+    name: str = "x"
+    """What."""
+
+
+@dataclass(frozen=True)
+class Found(Result):
+    n: int
+    share: Estimate
+    each: Mapping[str, Estimate]
+    names: tuple[str, ...]
+    values: Float[np.ndarray, " k"]
+    words: np.ndarray
+
+
+FOUND = Found(
+    "t",
+    3,
+    Estimate(0.5, 0.4, 0.6, 10, 0.1),
+    {"at <1>": Estimate(0.2)},
+    ("a", "é"),
+    np.array([1.0, np.nan]),
+    np.array(["x", "yy"]),
+)
+
+
+def test_overrides_read_text_as_the_fields_type():
+    changed = Knobs().with_overrides({"bins": "7", "rate": "1e-3", "kind": "b", "open": "true", "name": "y"})
+    assert changed == Knobs(7, 0.001, "b", True, "y")
+    assert Knobs().with_overrides({"rate": 1}).rate == 1.0
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ({"bin": 3}, "unknown parameter knobs.bin: there are bins, rate, kind, open, name"),
+        ({"bins": "many"}, "knobs.bins must be int, not 'many'"),
+        ({"bins": 2.5}, "knobs.bins must be int, not 2.5"),
+        ({"bins": True}, "knobs.bins must be int, not True"),
+        ({"kind": "c"}, "knobs.kind must be one of 'a', 'b', not 'c'"),
+        ({"open": "maybe"}, "knobs.open must be bool"),
+    ],
+)
+def test_a_wrong_override_lists_what_there_is(override, message):
+    with pytest.raises(UserError, match=message):
+        Knobs().with_overrides(override, where="knobs.")
+
+
+def test_a_saved_result_loads_equal(tmp_path):
+    FOUND.save(tmp_path)
+    back = Found.load(tmp_path)
+    assert (back.n, back.share, back.each, back.names) == (3, FOUND.share, FOUND.each, ("a", "é"))
+    np.testing.assert_array_equal(back.values, FOUND.values)
+    assert back.words.tolist() == ["x", "yy"]
+
+
+def test_numbers_are_listed_by_label():
+    assert FOUND.numbers() == {"n": 3, "share": FOUND.share, "at <1>": Estimate(0.2)}
+
+
+def test_a_result_with_a_wrong_array_is_refused():
+    with pytest.raises(TypeError, match="Found.values is int64"):
+        Found("t", 1, Estimate(1), {}, (), np.array([1]), np.array([]))
+
+
+def test_an_estimate_prints_with_its_interval():
+    assert f"{FOUND.share:.1%}" == "50.0% [40.0%, 60.0%]"
+    assert f"{Estimate(0.25)}" == "0.250"
+
+
+def test_an_unknown_analysis_lists_what_there_is():
+    with pytest.raises(UserError, match="unknown analysis 'distance': there are distances"):
+        analysis.get("distance")
+
+
+def test_keys_change_with_code_params_and_inputs():
+    one = analysis.get("distances")
+    same = one.key(one.params, ["a"])
+    assert same == one.key(one.params, ["a"])
+    assert same != one.key(one.params.with_overrides({"bins": 8}), ["a"])
+    assert same != one.key(one.params, ["b"])
+    assert same != analysis.get("projection").key(one.params, ["a"])

@@ -1,0 +1,109 @@
+import os
+
+import numpy as np
+import pytest
+
+from embedlab import embeddings
+from embedlab.errors import UserError
+from embedlab.store import Lab, atomic_file, atomic_folder, checked_name, write_json
+from tests.planted import embedding_set
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "deep" / "a.txt"
+    with atomic_file(target) as temporary:
+        temporary.write_text("whole")
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert os.listdir(target.parent) == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def fail():
+        with atomic_file(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with (
+        pytest.raises(UserError, match="cannot write .*file/a.txt"),
+        atomic_file(tmp_path / "file" / "a.txt"),
+    ):
+        pass
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(UserError, match="cannot write .*a.txt"), atomic_file(tmp_path / "a.txt"):
+        pass
+
+
+def test_the_first_of_two_equal_folders_stays(tmp_path):
+    target = tmp_path / "key"
+    with atomic_folder(target) as late:
+        (late / "x").write_text("late")
+        with atomic_folder(target) as early:
+            (early / "x").write_text("early")
+    assert (target / "x").read_text() == "early"
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_folder_is_replaced_when_asked(tmp_path):
+    for text in ("old", "new"):
+        with atomic_folder(tmp_path / "key", replace=True) as folder:
+            (folder / "x").write_text(text)
+    assert (tmp_path / "key" / "x").read_text() == "new"
+
+
+def test_json_without_nan(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert not (tmp_path / "a.json").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "a b", "-x", "<b>"])
+def test_names_that_are_no_file_names_are_refused(name):
+    with pytest.raises(UserError, match="cannot be the name of a model"):
+        checked_name(name, "model")
+
+
+def test_the_lab_lists_what_it_holds(tmp_path):
+    lab = Lab(tmp_path)
+    assert lab.models() == []
+    path = lab.embeddings_file("m", "faces@32")
+    with atomic_file(path) as temporary:
+        embeddings.write(temporary, embedding_set(), {})
+    (path.parent / ".faces.parquet.x").write_text("a leftover of a killed run")
+    assert lab.models() == ["m"]
+    assert lab.probes("m") == ["faces@32"]
+    assert lab.trained() == []
+    np.testing.assert_array_equal(lab.embeddings("m", "faces@32").vectors, embedding_set().vectors)
+
+
+def test_missing_embeddings_name_what_there_is_and_the_command(tmp_path):
+    with pytest.raises(
+        UserError, match=r"no embeddings of probe 'p' in model 'm' \(there are: none\).*embedlab extract"
+    ):
+        Lab(tmp_path).embeddings("m", "p")
+
+
+def test_a_model_without_weights_says_so(tmp_path):
+    with pytest.raises(UserError, match="m has no checkpoint"):
+        Lab(tmp_path).weights("m")
+
+
+def test_the_lab_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("EMBEDLAB_LAB", str(tmp_path))
+    assert Lab().root == tmp_path
+    assert str(Lab("here").root) == "here"
+    assert repr(Lab("here")) == "Lab('here')"
