@@ -1,0 +1,28 @@
+"""Charts: pictures as data, drawn by plotly or matplotlib, a kind per file."""
+
+from embedlab.charts.bars import Bars, BarSeries
+from embedlab.charts.base import PALETTE, Chart, Scale, colour, model_colours
+from embedlab.charts.curves import Curve, Curves
+from embedlab.charts.heatmap import Heatmap
+from embedlab.charts.histogram import Histogram
+from embedlab.charts.scatter import Scatter
+from embedlab.charts.table import Table
+from embedlab.charts.tiles import Tile, Tiles
+
+__all__ = [
+    "PALETTE",
+    "BarSeries",
+    "Bars",
+    "Chart",
+    "Curve",
+    "Curves",
+    "Heatmap",
+    "Histogram",
+    "Scale",
+    "Scatter",
+    "Table",
+    "Tile",
+    "Tiles",
+    "colour",
+    "model_colours",
+]

@@ -1,0 +1,264 @@
+"""What every chart can do, and the one set of colours and the one look of the whole report.
+
+Colours mean one thing each. The palette belongs to **models**: inside ``with model_colours(names)``
+a model has one colour in every chart. Everything that is no model (pairs of one person against
+pairs of two, layers, conditions) takes its colour from another scheme, so that a colour never
+stands for a model in one chart and for something else in the next.
+"""
+
+import colorsys
+import html
+import math
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+# Okabe and Ito's colours: told apart by colour-blind readers and in grey print. For models only.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#A6761D")
+# Tol's muted scheme, colour-blind safe as well, for series that are no models.
+SERIES = ("#CC6677", "#88CCEE", "#999933", "#332288", "#DDCC77", "#117733", "#AA4499")
+SAME, DIFFERENT, NULL, NO_VALUE = "#44AA99", "#AA3377", "#8A8A8A", "#D4D4D4"
+MARKER = "#6B7280"
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MPL_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
+# ColorBrewer's RdBu, which red-green blind readers can tell apart; blue is negative.
+DIVERGING = ("#2166AC", "#67A9CF", "#D1E5F0", "#F7F7F7", "#FDDBC7", "#EF8A62", "#B2182B")
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+Scale = Literal["linear", "log", "probit"]
+
+_ROLES = (
+    (re.compile(r"\b(null|chance|shuffled|random)\b", re.IGNORECASE), NULL),
+    (re.compile(r"\b(different|inter|impostors?|two people|non-?match\w*)\b", re.IGNORECASE), DIFFERENT),
+    (re.compile(r"\b(same|intra|genuine|one person|match\w*)\b", re.IGNORECASE), SAME),
+)
+_models: ContextVar[dict[str, str] | None] = ContextVar("embedlab_model_colours", default=None)
+
+
+class Chart(Protocol):
+    """A picture as data, which can draw itself in either library."""
+
+    @property
+    def title(self) -> str:
+        """What the picture shows, as its heading."""
+
+    @property
+    def note(self) -> str:
+        """A sentence that stands under the picture; may be empty."""
+
+    @property
+    def projection(self) -> Literal["3d"] | None:
+        """What axes ``matplotlib`` needs: ``plt.subplot(projection=chart.projection)``."""
+
+    def plotly(self) -> Any:
+        """Draw as a plotly Figure."""
+
+    def matplotlib(self, ax: Any) -> None:
+        """Draw into matplotlib axes (3-D axes where ``chart.projection`` is "3d")."""
+
+
+@contextmanager
+def model_colours(names: Sequence[str]) -> Iterator[None]:
+    """Give each model one colour, by its place in ``names``, for every chart drawn in the block."""
+    names = list(dict.fromkeys(names))
+    token = _models.set({name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)})
+    try:
+        yield
+    finally:
+        _models.reset(token)
+
+
+def colour(model: str) -> str:
+    """Give a model's colour; outside ``model_colours`` the first of the palette.
+
+    A model that the block does not name gets a colour after those that are named, the same one
+    each time.
+    """
+    known = _models.get()
+    if known is None:
+        return PALETTE[0]
+    return known.setdefault(model, PALETTE[len(known) % len(PALETTE)])
+
+
+def colour_if_model(name: str, otherwise: str) -> str:
+    """Give a model's colour if the block names such a model, else another."""
+    return (_models.get() or {}).get(name, otherwise)
+
+
+def series_colours(names: Sequence[str], models: Sequence[str] | None = None) -> list[tuple[str, int]]:
+    """Give each series of one chart a colour, and how many before it have the same.
+
+    Parameters
+    ----------
+    names
+        What the series are called. A name that is a known model's has that model's colour; one
+        that speaks of pairs of the same person, of different people or of a null has the colour of
+        that role.
+    models
+        The model each series belongs to; an empty string where it belongs to none.
+
+    Returns
+    -------
+    A colour a series, and 0 for the first series of that colour, 1 for the second, and so on: what
+    a dash or a hatching must tell apart.
+    """
+    models = models or [""] * len(names)
+    known = _models.get()
+    if known is None:
+        known = {m: PALETTE[i % len(PALETTE)] for i, m in enumerate(dict.fromkeys(filter(None, models)))}
+    seen: dict[str, int] = {}
+    chosen = []
+    free = 0
+    for name, model in zip(names, models, strict=True):
+        role = next((shade for pattern, shade in _ROLES if pattern.search(name)), "")
+        if model:
+            picked = known[model] if model in known else colour(model)
+        elif name in known:
+            picked = known[name]
+        elif role:
+            picked = role
+        else:
+            picked = SERIES[free % len(SERIES)]
+            free += 1
+        chosen.append((picked, seen.get(picked, 0)))
+        seen[picked] = seen.get(picked, 0) + 1
+    return chosen
+
+
+def many_colours(n: int) -> list[str]:
+    """Give colours for n groups: the series scheme while it lasts, then a cycle of 24 hues."""
+    if n <= len(SERIES):
+        return list(SERIES[:n])
+    # Steps of the golden section put neighbours far apart on the hue circle.
+    cycle = []
+    for i in range(24):
+        hue, light = (0.61803398875 * i) % 1.0, (0.38, 0.52, 0.64)[i % 3]
+        cycle.append(to_hex(colorsys.hls_to_rgb(hue, light, 0.62)))
+    return [cycle[i % len(cycle)] for i in range(n)]
+
+
+def to_hex(rgb: Sequence[float]) -> str:
+    """Write a colour with parts in 0 to 1 as ``#RRGGBB``."""
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
+
+
+def faded(shade: str, alpha: float) -> str:
+    """Write ``#RRGGBB`` with an opacity, as CSS."""
+    red, green, blue = (int(shade[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def blend(values: np.ndarray, anchors: Sequence[str]) -> np.ndarray:
+    """Turn values in 0 to 1, of any shape, into uint8 RGB along evenly spaced anchor colours.
+
+    A value that is no number becomes the grey of missing values.
+    """
+    table = np.array([[int(a[i : i + 2], 16) for i in (1, 3, 5)] for a in (*anchors, NO_VALUE)], float)
+    at = np.linspace(0, 1, len(anchors))
+    filled = np.nan_to_num(values)
+    rgb = np.stack([np.interp(filled, at, table[:-1, c]) for c in range(3)], axis=-1)
+    rgb[np.isnan(values)] = table[-1]
+    return rgb.round().astype(np.uint8)
+
+
+def plain(text: object) -> str:
+    """Make text from data safe for plotly, which reads a part of HTML: it shows as it is written."""
+    return html.escape(str(text), quote=False).replace("\n", " ")
+
+
+def mpl_plain(text: object) -> str:
+    """Make text from data safe for matplotlib: no formulas, nothing hidden from the legend."""
+    safe = str(text).replace("$", r"\$").replace("\n", " ")
+    return f" {safe}" if safe.startswith("_") else safe
+
+
+def cell(value: object) -> str:
+    """Write one value of a table: text as it is, numbers short, a missing one as "n/a"."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return "n/a"
+    if isinstance(value, int | np.integer):
+        return f"{int(value):,}"
+    if isinstance(value, float | np.floating):
+        return short(float(value))
+    return format(value, "") if not isinstance(value, str) else value
+
+
+def short(value: float) -> str:
+    """Write a number with about four significant digits, in powers of ten only where it must be."""
+    if value == 0:
+        return "0"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:,.0f}" if abs(value) >= 10_000 and abs(value) < 1e15 else f"{value:.4g}"
+
+
+def figure(title: str, *, height: int = 440) -> Any:
+    """Start a plotly figure in the one look that all charts share."""
+    import plotly.graph_objects as go
+
+    fig = go.Figure()
+    fig.update_layout(template=look(), title_text=plain(title), height=height)
+    return fig
+
+
+def look(*, dark: bool = False) -> Any:
+    """Give the plotly template: system font, thin grid, legend below the title, room for labels."""
+    import plotly.graph_objects as go
+
+    ink, line, grid = ("#E4E7EA", "#5B636B", "#30363C") if dark else ("#22272C", "#9AA3AB", "#E6E9EC")
+    back = "#181B1E" if dark else "#FFFFFF"
+    axis = {
+        "automargin": True,
+        "gridcolor": grid,
+        "gridwidth": 1,
+        "linecolor": line,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": line,
+        "ticklen": 4,
+        "title": {"standoff": 10, "font": {"size": 13}},
+        "zeroline": False,
+    }
+    solid: dict[str, Any] = {
+        "backgroundcolor": back,
+        "gridcolor": grid,
+        "linecolor": line,
+        "zerolinecolor": line,
+    }
+    solid |= {"showbackground": True, "tickfont": {"size": 10}, "title": {"font": {"size": 12}}}
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": ink},
+            "paper_bgcolor": back,
+            "plot_bgcolor": back,
+            "colorway": list(SERIES),
+            "title": {
+                "x": 0.0,
+                "xref": "container",
+                "xanchor": "left",
+                "pad": {"l": 12},
+                "font": {"size": 16},
+            },
+            "margin": {"l": 64, "r": 24, "t": 84, "b": 56},
+            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+            "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
+            "xaxis": axis,
+            "yaxis": axis,
+            "scene": {"xaxis": solid, "yaxis": solid, "zaxis": solid},
+        }
+    )
+
+
+def mpl_look(ax: Any, title: str) -> None:
+    """Give matplotlib axes the same look: heading at left, thin grid, no box."""
+    ax.set_title(mpl_plain(title), loc="left", fontsize=11)
+    if ax.name != "3d":
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_axisbelow(True)
+        ax.grid(color="#E6E9EC", linewidth=0.8)

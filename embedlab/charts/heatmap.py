@@ -1,0 +1,197 @@
+"""Heatmap: a matrix of numbers as colours; a cell without a number is grey, never zero."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from embedlab.charts.base import DIVERGING, NO_VALUE, cell, figure, mpl_look, mpl_plain, plain
+from embedlab.shapes import check_shapes
+
+SEQUENTIAL = "Viridis"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Heatmap:
+    """A matrix of numbers with named rows and columns.
+
+    Attributes
+    ----------
+    title
+        The heading.
+    xlabels, ylabels
+        Names of the columns and of the rows.
+    values
+        Float of shape (rows, columns); NaN where there is no value.
+    text
+        What is written into each cell; None to write nothing.
+    xlabel, ylabel, colour_label
+        What columns, rows and colours stand for, with units.
+    diverging
+        Colours on both sides of zero: for differences.
+    note
+        The sentence under the picture.
+
+    Raises
+    ------
+    TypeError
+        If ``values`` is no matrix of floats.
+    ValueError
+        If there is not a label for each row and column, or text for each cell.
+    """
+
+    title: str
+    xlabels: tuple[str, ...]
+    ylabels: tuple[str, ...]
+    values: Float[np.ndarray, "r c"]
+    text: Shaped[np.ndarray, "r c"] | None = None
+    xlabel: str = ""
+    ylabel: str = ""
+    colour_label: str = ""
+    diverging: bool = False
+    note: str = ""
+    projection: None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
+        if self.values.shape != (len(self.ylabels), len(self.xlabels)):
+            raise ValueError(
+                f"values of shape {self.values.shape} for {len(self.ylabels)} rows and "
+                f"{len(self.xlabels)} columns"
+            )
+        if self.text is not None and np.shape(self.text) != self.values.shape:
+            raise ValueError(f"text of shape {np.shape(self.text)} for values of shape {self.values.shape}")
+
+    def _span(self) -> tuple[float, float]:
+        there = self.values[np.isfinite(self.values)]
+        if not len(there):
+            return (-1.0, 1.0) if self.diverging else (0.0, 1.0)
+        if self.diverging:
+            reach = float(np.abs(there).max()) or 1.0
+            return -reach, reach
+        low, high = float(there.min()), float(there.max())
+        return low, high if high > low else low + 1.0
+
+    def _texts(self) -> list[list[str]] | None:
+        if self.text is None:
+            return None
+        there = np.isfinite(self.values)
+        return [
+            [str(text) if ok else "" for text, ok in zip(*pair, strict=True)]
+            for pair in zip(np.asarray(self.text), there, strict=True)
+        ]
+
+    def plotly(self) -> Any:
+        """Draw as a plotly Figure."""
+        import plotly.graph_objects as go
+
+        rows, columns = self.values.shape
+        fig = figure(self.title, height=int(np.clip(150 + 34 * rows, 300, 760)))
+        low, high = self._span()
+        hover = [
+            [
+                f"{plain(y)}<br>{plain(x)}<br>{cell(v) if np.isfinite(v) else 'no value'}"
+                for x, v in zip(self.xlabels, row, strict=True)
+            ]
+            for y, row in zip(self.ylabels, self.values, strict=True)
+        ]
+        scale: Any = SEQUENTIAL
+        if self.diverging:
+            scale = [[i / (len(DIVERGING) - 1), shade] for i, shade in enumerate(DIVERGING)]
+        texts = self._texts()
+        if texts is not None:
+            safe = [[plain(text) for text in row] for row in texts]
+            written = {"text": safe, "texttemplate": "%{text}"}
+        else:
+            written = {}
+        gap = 1 if rows <= 40 and columns <= 40 else 0
+        fig.add_trace(
+            go.Heatmap(
+                x=np.arange(columns),
+                y=np.arange(rows),
+                z=self.values,
+                zmin=low,
+                zmax=high,
+                colorscale=scale,
+                colorbar={"title": {"text": plain(self.colour_label), "side": "right"}, "thickness": 14},
+                hovertext=hover,
+                hoverinfo="text",
+                xgap=gap,
+                ygap=gap,
+                showlegend=False,
+                **written,
+            )
+        )
+        missing = ~np.isfinite(self.values)
+        if missing.any():
+            # The missing cells are a layer of their own, so that their grey is no step of the scale.
+            fig.add_trace(
+                go.Heatmap(
+                    x=np.arange(columns),
+                    y=np.arange(rows),
+                    z=np.where(missing, 1.0, np.nan),
+                    colorscale=[[0, NO_VALUE], [1, NO_VALUE]],
+                    showscale=False,
+                    hoverinfo="skip",
+                    xgap=gap,
+                    ygap=gap,
+                    name="no value",
+                )
+            )
+            fig.add_trace(
+                go.Scatter(
+                    x=[None],
+                    y=[None],
+                    mode="markers",
+                    marker={"symbol": "square", "size": 12, "color": NO_VALUE},
+                    name="no value",
+                    showlegend=True,
+                )
+            )
+        plain_axis = {"showgrid": False, "showline": False, "ticks": ""}
+        ticks = {"tickmode": "array"}
+        fig.update_xaxes(
+            title_text=plain(self.xlabel),
+            tickvals=list(range(columns)),
+            ticktext=[plain(x) for x in self.xlabels],
+            range=[-0.5, columns - 0.5],
+            **ticks,
+            **plain_axis,
+        )
+        fig.update_yaxes(
+            title_text=plain(self.ylabel),
+            tickvals=list(range(rows)),
+            ticktext=[plain(y) for y in self.ylabels],
+            range=[rows - 0.5, -0.5],
+            **ticks,
+            **plain_axis,
+        )
+        return fig
+
+    def matplotlib(self, ax: Any) -> None:
+        """Draw into matplotlib axes."""
+        import matplotlib as mpl
+        from matplotlib.colors import LinearSegmentedColormap
+
+        mpl_look(ax, self.title)
+        ax.grid(visible=False)
+        colours = (
+            LinearSegmentedColormap.from_list("diverging", DIVERGING)
+            if self.diverging
+            else mpl.colormaps[SEQUENTIAL.lower()]
+        )
+        colours = colours.with_extremes(bad=NO_VALUE)
+        low, high = self._span()
+        image = ax.imshow(self.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        texts = self._texts()
+        for row, line in enumerate(texts or ()):
+            for column, text in enumerate(line):
+                shade = colours((self.values[row, column] - low) / (high - low))
+                ink = "black" if 0.3 * shade[0] + 0.59 * shade[1] + 0.11 * shade[2] > 0.5 else "white"
+                ax.text(column, row, mpl_plain(text), ha="center", va="center", color=ink, fontsize=8)
+        ax.set_xticks(range(len(self.xlabels)), [mpl_plain(x) for x in self.xlabels], rotation=45, ha="right")
+        ax.set_yticks(range(len(self.ylabels)), [mpl_plain(y) for y in self.ylabels])
+        ax.set_xlabel(mpl_plain(self.xlabel))
+        ax.set_ylabel(mpl_plain(self.ylabel))
+        ax.figure.colorbar(image, ax=ax, label=mpl_plain(self.colour_label))

@@ -1,0 +1,151 @@
+"""Histogram: how values of several series are spread, as filled steps over common edges."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from embedlab.charts.base import (
+    DASHES,
+    MARKER,
+    MPL_DASHES,
+    colour_if_model,
+    faded,
+    figure,
+    mpl_look,
+    mpl_plain,
+    plain,
+    series_colours,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Histogram:
+    """Counts of several series over the same bins.
+
+    Attributes
+    ----------
+    title
+        The heading.
+    xlabel
+        What is counted, with its unit.
+    edges
+        Bin edges, ascending, shape (bins + 1,).
+    series
+        Name → counts of shape (bins,).
+    density
+        Scale each series to an area of its own of one, so that few and many pairs can be compared.
+    lines
+        Name → where a vertical line stands, such as a threshold.
+    note
+        The sentence under the picture.
+
+    Raises
+    ------
+    ValueError
+        If a series does not have one count a bin.
+    """
+
+    title: str
+    xlabel: str
+    edges: Float[np.ndarray, " bins+1"]
+    series: Mapping[str, np.ndarray]
+    density: bool = True
+    lines: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    projection: None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, counts in self.series.items():
+            if np.shape(counts) != (len(self.edges) - 1,):
+                raise ValueError(f"{name!r} has {np.shape(counts)} counts for {len(self.edges) - 1} bins")
+
+    def heights(self) -> dict[str, np.ndarray]:
+        """Give what is drawn: counts, or densities; a series without any count has no height at all."""
+        drawn = {}
+        for name, counts in self.series.items():
+            heights = np.asarray(counts, dtype=np.float64)
+            total = heights.sum()
+            if total == 0:
+                heights = np.full_like(heights, np.nan)
+            elif self.density:
+                heights = heights / (total * np.diff(self.edges))
+            drawn[name] = heights
+        return drawn
+
+    def reach(self) -> tuple[float, float]:
+        """Give the part of the axis where anything stands, with a little room."""
+        edges = np.asarray(self.edges, dtype=np.float64)
+        filled = np.zeros(len(edges) - 1, dtype=bool)
+        for counts in self.series.values():
+            filled |= np.asarray(counts) > 0
+        at = np.flatnonzero(filled)
+        ends = [edges[at[0]], edges[at[-1] + 1]] if len(at) else [edges[0], edges[-1]]
+        ends += [value for value in self.lines.values() if np.isfinite(value)]
+        room = 0.02 * (max(ends) - min(ends))
+        return float(min(ends) - room), float(max(ends) + room)
+
+    def plotly(self) -> Any:
+        """Draw as a plotly Figure."""
+        import plotly.graph_objects as go
+
+        fig = figure(self.title)
+        shades = series_colours(list(self.series))
+        for (name, heights), (shade, repeat) in zip(self.heights().items(), shades, strict=True):
+            empty = np.isnan(heights).all()
+            fig.add_trace(
+                go.Scatter(
+                    x=self.edges,
+                    y=np.append(heights, heights[-1:]),
+                    name=plain(f"{name} (none)" if empty else name),
+                    mode="lines",
+                    line={"shape": "hv", "color": shade, "width": 1.5, "dash": DASHES[repeat % len(DASHES)]},
+                    fill="none" if empty else "tozeroy",
+                    fillcolor=faded(shade, 0.28 / (1 + repeat)),
+                    hovertemplate="%{x:.3f}: %{y:.4g}",
+                )
+            )
+        for (name, at), (shade, dash) in zip(self.lines.items(), self._line_looks(), strict=True):
+            fig.add_shape(
+                type="line",
+                x0=at,
+                x1=at,
+                y0=0,
+                y1=1,
+                yref="paper",
+                line={"color": shade, "width": 1.6, "dash": dash},
+                name=plain(name),
+                showlegend=True,
+            )
+        fig.update_xaxes(title_text=plain(self.xlabel), showgrid=False, range=self.reach())
+        fig.update_yaxes(title_text=self._ylabel, rangemode="tozero")
+        fig.update_layout(hovermode="x unified")
+        return fig
+
+    @property
+    def _ylabel(self) -> str:
+        return "density" if self.density else "count"
+
+    def _line_looks(self) -> list[tuple[str, str]]:
+        dashes = DASHES[1:]
+        return [(colour_if_model(name, MARKER), dashes[i % len(dashes)]) for i, name in enumerate(self.lines)]
+
+    def matplotlib(self, ax: Any) -> None:
+        """Draw into matplotlib axes."""
+        shades = series_colours(list(self.series))
+        for (name, heights), (shade, repeat) in zip(self.heights().items(), shades, strict=True):
+            if np.isnan(heights).all():
+                ax.plot([], [], color=shade, label=mpl_plain(f"{name} (none)"))
+                continue
+            ax.stairs(heights, self.edges, fill=True, color=shade, alpha=0.28 / (1 + repeat))
+            dash = MPL_DASHES[DASHES[repeat % len(DASHES)]]
+            ax.stairs(heights, self.edges, color=shade, linestyle=dash, label=mpl_plain(name))
+        for (name, at), (shade, dash) in zip(self.lines.items(), self._line_looks(), strict=True):
+            ax.axvline(at, color=shade, linestyle=MPL_DASHES[dash], label=mpl_plain(name))
+        mpl_look(ax, self.title)
+        ax.set_xlim(*self.reach())
+        ax.set_xlabel(mpl_plain(self.xlabel))
+        ax.set_ylabel(self._ylabel)
+        ax.legend(frameon=False)

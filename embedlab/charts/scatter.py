@@ -1,0 +1,190 @@
+"""Scatter: points in two or three dimensions; colour is who, symbol is under which condition."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from embedlab.charts.base import (
+    MARKER,
+    NULL,
+    faded,
+    figure,
+    many_colours,
+    mpl_look,
+    mpl_plain,
+    plain,
+    series_colours,
+)
+from embedlab.shapes import check_shapes
+
+SYMBOLS = ("cross", "circle", "diamond", "square", "x", "circle-open", "diamond-open", "square-open")
+MPL_SYMBOLS = ("P", "o", "D", "s", "X", "o", "D", "s")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scatter:
+    """Points of many groups (people) under a few marks (conditions).
+
+    Attributes
+    ----------
+    title
+        The heading.
+    points
+        Float of shape (n, 2) or (n, 3).
+    axes
+        A label an axis.
+    groups, group_names
+        Index of each point into ``group_names``; drawn as colour.
+    marks, mark_names
+        Index of each point into ``mark_names``; drawn as symbol, and what the legend lists.
+    hover
+        Text shown at each point; empty for the names of group and mark.
+    links
+        Pairs of rows joined by a thin line: the same item under two marks; shape (k, 2).
+    note
+        The sentence under the picture.
+
+    Raises
+    ------
+    TypeError
+        If the arrays do not fit together.
+    ValueError
+        If there are not as many axes as dimensions, or an index has no name.
+    """
+
+    title: str
+    points: Float[np.ndarray, "n d"]
+    axes: tuple[str, ...]
+    groups: Int[np.ndarray, " n"]
+    group_names: tuple[str, ...]
+    marks: Int[np.ndarray, " n"]
+    mark_names: tuple[str, ...]
+    hover: Shaped[np.ndarray, " n"] | None = None
+    links: Int[np.ndarray, "k 2"] | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
+        if self.points.shape[1] not in (2, 3) or len(self.axes) != self.points.shape[1]:
+            raise ValueError(f"{len(self.axes)} axes for points of {self.points.shape[1]} dimensions")
+        for index, named, what in (
+            (self.groups, self.group_names, "group"),
+            (self.marks, self.mark_names, "mark"),
+        ):
+            if len(index) and not (index.min() >= 0 and index.max() < len(named)):
+                raise ValueError(f"a {what} has no name: {len(named)} names, indices to {index.max()}")
+        if self.hover is not None and len(self.hover) != len(self.points):
+            raise ValueError(f"{len(self.hover)} hover texts for {len(self.points)} points")
+
+    @property
+    def projection(self) -> Literal["3d"] | None:
+        """What axes ``matplotlib`` needs."""
+        return "3d" if self.points.shape[1] == 3 else None
+
+    def _colours(self) -> np.ndarray:
+        if len(self.group_names) <= 1:
+            return np.array([shade for shade, _ in series_colours(self.group_names)], dtype=object)
+        return np.array(many_colours(len(self.group_names)), dtype=object)
+
+    def _hover(self) -> list[str]:
+        if self.hover is not None:
+            return [plain(text) for text in self.hover]
+        names = zip(self.groups, self.marks, strict=True)
+        return [f"{plain(self.group_names[g])}<br>{plain(self.mark_names[m])}" for g, m in names]
+
+    def plotly(self) -> Any:
+        """Draw as a plotly Figure, a trace a mark, so that the legend switches marks on and off."""
+        import plotly.graph_objects as go
+
+        solid = self.points.shape[1] == 3
+        trace = go.Scatter3d if solid else go.Scatter
+        fig = figure(self.title, height=580 if solid else 520)
+        if self.links is not None and len(self.links):
+            gaps = np.full((len(self.links), 1, self.points.shape[1]), np.nan)
+            path = np.concatenate([self.points[self.links], gaps], axis=1).reshape(-1, self.points.shape[1])
+            line = {"color": faded(NULL, 0.45), "width": 1.5 if solid else 0.8}
+            fig.add_trace(
+                trace(
+                    **_xyz(path),
+                    mode="lines",
+                    line=line,
+                    name="same item",
+                    hoverinfo="skip",
+                    connectgaps=False,
+                )
+            )
+        colours, hover = self._colours(), np.array(self._hover(), dtype=object)
+        for mark, name in enumerate(self.mark_names):
+            rows = self.marks == mark
+            marker = {
+                "symbol": SYMBOLS[mark % len(SYMBOLS)],
+                "size": (5 if mark % len(SYMBOLS) == 0 else 3.5) if solid else 8,
+                "color": colours[self.groups[rows]].tolist(),
+                "opacity": 0.85,
+                "line": {"width": 0},
+            }
+            fig.add_trace(
+                trace(
+                    **_xyz(self.points[rows]),
+                    mode="markers",
+                    marker=marker,
+                    name=plain(name),
+                    hovertext=hover[rows].tolist(),
+                    hoverinfo="text",
+                    legendgroup=f"mark{mark}",
+                    showlegend=False,
+                )
+            )
+            # The legend shows symbols in grey; the colour of the first point would stand for a person.
+            key = marker | {"color": MARKER, "size": marker["size"] + 2}
+            nowhere: dict[str, Any] = {axis: [None] for axis in "xyz"[: self.points.shape[1]]}
+            fig.add_trace(
+                trace(**nowhere, mode="markers", marker=key, name=plain(name), legendgroup=f"mark{mark}")
+            )
+        fig.update_layout(legend_itemsizing="constant")
+        if solid:
+            # The 3-D axes draw text on a canvas that does not know HTML entities.
+            titles = [axis.replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
+            scene = {f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)}
+            fig.update_scenes(
+                **scene,
+                aspectmode="data",
+                camera={"eye": {"x": 1.5, "y": 1.5, "z": 0.95}, "center": {"x": 0, "y": 0, "z": -0.12}},
+            )
+            fig.update_layout(margin={"l": 0, "r": 0, "b": 0})
+        else:
+            fig.update_xaxes(title_text=plain(self.axes[0]))
+            fig.update_yaxes(title_text=plain(self.axes[1]))
+        return fig
+
+    def matplotlib(self, ax: Any) -> None:
+        """Draw into matplotlib axes; 3-D axes where the points have three dimensions."""
+        colours = self._colours()
+        for pair in self.links if self.links is not None else ():
+            ax.plot(*self.points[pair].T, color=NULL, alpha=0.4, linewidth=0.6)
+        for mark, name in enumerate(self.mark_names):
+            rows = self.marks == mark
+            shades = colours[self.groups[rows]].tolist()
+            hollow = SYMBOLS[mark % len(SYMBOLS)].endswith("open")
+            paint = {"facecolors": "none", "edgecolors": shades} if hollow else {"c": shades, "linewidths": 0}
+            ax.scatter(
+                *self.points[rows].T,
+                marker=MPL_SYMBOLS[mark % len(MPL_SYMBOLS)],
+                s=18,
+                label=mpl_plain(name),
+                **paint,
+            )
+        mpl_look(ax, self.title)
+        ax.set_xlabel(mpl_plain(self.axes[0]))
+        ax.set_ylabel(mpl_plain(self.axes[1]))
+        if self.projection == "3d":
+            ax.set_zlabel(mpl_plain(self.axes[2]))
+        legend = ax.legend(frameon=False)
+        for handle in legend.legend_handles:
+            handle.set_color(MARKER)
+
+
+def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip("xyz", points.T.astype(np.float32), strict=False))

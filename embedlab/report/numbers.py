@@ -1,0 +1,100 @@
+"""report.json: every number, finding, parameter and run record of a report, for programs to read."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+
+from embedlab.charts import Table
+from embedlab.report.sections import Section
+from embedlab.runner import Outcome
+
+
+def document(
+    title: str,
+    models: Sequence[str],
+    probes: Sequence[str],
+    sections: Sequence[Section],
+    outcomes: Sequence[Outcome],
+    provenance: Mapping[str, Sequence[tuple[str, str]]],
+) -> dict[str, Any]:
+    """Give the whole report as plain values; a number that is not finite becomes null.
+
+    Parameters
+    ----------
+    title, models, probes, provenance
+        As the report shows them.
+    sections
+        All sections in the order shown.
+    outcomes
+        The outcomes that the first of the sections were made of, in the same order.
+    """
+    whole = {
+        "title": title,
+        "models": list(models),
+        "probes": list(probes),
+        "sections": [
+            _section(section, outcome)
+            for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
+        ],
+        "provenance": {heading: [list(row) for row in rows] for heading, rows in provenance.items()},
+    }
+    plain: dict[str, Any] = jsonable(whole)
+    return plain
+
+
+def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    if section.numbers is not None:
+        for i, column in enumerate(section.numbers.columns):
+            values = {label: row[i] for label, row in section.numbers.rows.items() if row[i] is not None}
+            numbers[_unused(column, numbers)] = values
+    tables = [
+        {"title": chart.title, "columns": chart.columns, "rows": chart.rows}
+        for chart in section.charts
+        if isinstance(chart, Table)
+    ]
+    whole: dict[str, Any] = {
+        "name": section.name,
+        "question": section.heading,
+        "state": section.state,
+        "findings": [{"text": finding.text, "tone": finding.tone} for finding in section.findings],
+        "numbers": numbers,
+        "tables": tables,
+    }
+    if outcome is not None:
+        whole["params"] = dataclasses.asdict(outcome.params)
+        whole["runs"] = [
+            {"title": run.title, "reason": run.reason, "error": run.error, "record": run.record}
+            for run in outcome.runs
+        ]
+    return whole
+
+
+def _unused(title: str, taken: Mapping[str, Any]) -> str:
+    number = 2
+    name = title
+    while name in taken:
+        name = f"{title} ({number})"
+        number += 1
+    return name
+
+
+def jsonable(value: Any) -> Any:
+    """Turn a value into what JSON can say: an Estimate into an object, NaN into null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return jsonable(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

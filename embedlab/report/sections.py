@@ -1,0 +1,229 @@
+"""Sections: what a report shows of one question, whichever analysis answered it."""
+
+import dataclasses
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from embedlab import study
+from embedlab.analysis import Analysis, Estimate, Finding, Number, Result
+from embedlab.charts import Chart
+from embedlab.charts.base import cell, short
+from embedlab.errors import UserError
+from embedlab.runner import Outcome, Run
+
+State = Literal["ok", "partial", "inapplicable", "failed"]
+HEADINGS = ("How to read it", "Limits", "References")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Note:
+    """A boxed remark: ``grey`` for what does not apply, ``error`` for a bug, with its traceback."""
+
+    text: str
+    kind: Literal["grey", "error"] = "grey"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers of several results side by side.
+
+    Attributes
+    ----------
+    columns
+        The results' titles.
+    rows
+        Label → a number a result; None where a result has none of that label.
+    """
+
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[Number | None, ...]]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """Where one result came from, as it is written."""
+
+    title: str
+    inputs: tuple[tuple[str, str], ...]
+    seconds: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question with its answer.
+
+    Attributes
+    ----------
+    name
+        Short name, also the anchor.
+    heading
+        The question.
+    findings, charts, numbers, notes
+        The answer: sentences, pictures, a table, boxed remarks.
+    about
+        (heading, text) of the docstring's parts; the first heading is "What it measures".
+    params
+        (name, value, default if it differs, what it means).
+    runs
+        Where the results came from.
+    state
+        ``partial`` if some runs gave no result; ``inapplicable`` or ``failed`` if none did.
+    """
+
+    name: str
+    heading: str
+    findings: tuple[Finding, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    numbers: Numbers | None = None
+    notes: tuple[Note, ...] = ()
+    about: tuple[tuple[str, str], ...] = ()
+    params: tuple[tuple[str, str, str, str], ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    state: State = "ok"
+
+    @property
+    def anchor(self) -> str:
+        """The name as it may stand in an address."""
+        return "section-" + (re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "unnamed")
+
+
+def of_outcome(outcome: Outcome) -> Section:
+    """Turn all runs of one analysis into a section.
+
+    A run without a result becomes a note, and so does an exception from ``charts`` or ``findings``:
+    one mistake never costs the report.
+    """
+    section = of_results(outcome.analysis, outcome.results)
+    notes = [*(_note(run) for run in outcome.runs if run.result is None), *section.notes]
+    state: State = "ok"
+    if not outcome.results:
+        state = "failed" if any(run.error for run in outcome.runs) else "inapplicable"
+    elif notes:
+        state = "partial"
+    return dataclasses.replace(
+        section,
+        notes=tuple(notes),
+        params=_params(outcome),
+        runs=tuple(_run_row(run) for run in outcome.runs if run.result is not None),
+        state=state,
+    )
+
+
+def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Section:
+    """Turn results of one analysis into a section, without their provenance."""
+    notes: list[Note] = []
+
+    def tried(make: Callable[[Sequence[Result]], list[T]], what: str) -> tuple[T, ...]:
+        try:
+            return tuple(make(results)) if results else ()
+        except Exception:
+            notes.append(
+                Note(f"The {what} could not be made; this is a bug.", "error", traceback.format_exc())
+            )
+            return ()
+
+    findings = tried(analysis.findings, "findings")
+    charts = tried(analysis.charts, "charts")
+    return Section(
+        analysis.name,
+        analysis.question,
+        findings=findings,
+        charts=charts,
+        numbers=numbers_of(results),
+        notes=tuple(notes),
+        about=parts(analysis.doc),
+    )
+
+
+def numbers_of(results: Sequence[Result]) -> Numbers | None:
+    """Set the numbers of results side by side; None if there are none."""
+    columns = [result.numbers() for result in results]
+    labels = dict.fromkeys(label for column in columns for label in column)
+    if not labels:
+        return None
+    rows = {label: tuple(column.get(label) for column in columns) for label in labels}
+    return Numbers(tuple(result.title for result in results), rows)
+
+
+def parts(doc: str) -> tuple[tuple[str, str], ...]:
+    """Cut an analysis's docstring at its headings; what stands before the first is "What it measures".
+
+    A heading is a line of its own, "Limits", with or without a colon or an underline.
+    """
+    known = {heading.lower(): heading for heading in HEADINGS}
+    found: list[tuple[str, list[str]]] = [("What it measures", [])]
+    for line in doc.splitlines():
+        word = line.strip().strip("*").rstrip(":").strip("*").lower()
+        if word in known:
+            found.append((known[word], []))
+        elif not (re.fullmatch(r"\s*(-{3,}|={3,})\s*", line) and not any(x.strip() for x in found[-1][1])):
+            found[-1][1].append(line)
+    texts = [(heading, "\n".join(lines).strip()) for heading, lines in found]
+    return tuple((heading, text) for heading, text in texts if text)
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Write an Estimate with its interval, with as many decimals as its size asks for."""
+    ends = (estimate.value, estimate.low, estimate.high)
+    sizes = [abs(end) for end in ends if end is not None and abs(end) < float("inf")]
+    reach = max(sizes, default=0.0)
+    if 0 < reach < 0.01:
+        return format(estimate, ".2g")
+    return format(estimate, ",.0f" if reach >= 10_000 else ".1f" if reach >= 100 else ".3f")
+
+
+def number_text(value: Number | None) -> str:
+    """Write a number of the table; a missing one is "n/a", never zero."""
+    return estimate_text(value) if isinstance(value, Estimate) else cell(value)
+
+
+def aside_text(value: Number | None) -> str:
+    """Write what stands below a number: its null and how many units it rests on."""
+    if not isinstance(value, Estimate):
+        return ""
+    null = f"null {short_null(value)}" if value.null is not None else ""
+    return " · ".join(filter(None, (null, f"n {value.n:,}" if value.n else "")))
+
+
+def short_null(estimate: Estimate) -> str:
+    """Write the null as finely as the number that stands above it."""
+    null = estimate.null if estimate.null is not None else float("nan")
+    return short(null) if 0 < abs(null) < 0.01 else estimate_text(Estimate(null))
+
+
+def _note(run: Run) -> Note:
+    if run.error:
+        last = run.error.strip().splitlines()[-1]
+        return Note(f"Failed on {run.title}: {last}", "error", run.error.strip())
+    return Note(f"Does not apply to {run.title}: {run.reason}")
+
+
+def _params(outcome: Outcome) -> tuple[tuple[str, str, str, str], ...]:
+    values = dataclasses.asdict(outcome.params)
+    try:
+        known = study.params_of(outcome.analysis.name)
+    except (UserError, OSError, TypeError):
+        # An analysis that is only defined in a notebook has no source to read docstrings from.
+        known = {}
+    defaults = dataclasses.asdict(outcome.analysis.params)
+    rows = []
+    for name, value in values.items():
+        default = defaults.get(name, value)
+        doc = known[name][1] if name in known else ""
+        rows.append((name, cell(value), "" if default == value else cell(default), doc))
+    return tuple(rows)
+
+
+def _run_row(run: Run) -> RunRow:
+    inputs = tuple((str(i["input"]), str(i["fingerprint"])[:12]) for i in run.record.get("inputs", ()))
+    seconds = run.record.get("seconds")
+    took = f"{seconds:.1f} s" if isinstance(seconds, int | float) else "n/a"
+    created = str(run.record.get("created", "")).replace("T", " ").replace("+00:00", " UTC")
+    source = f"stored result of {created}" if run.cached else f"computed {created}"
+    return RunRow(run.title, inputs, took, source.strip())

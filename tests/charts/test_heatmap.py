@@ -1,0 +1,65 @@
+"""Heatmap: numbers as colours; a cell without a number is grey."""
+
+import numpy as np
+import pytest
+
+from embedlab.charts import Heatmap
+from embedlab.charts.base import NO_VALUE, to_hex
+
+VALUES = np.array([[0.5, np.nan, -2.0], [1.0, 0.0, 0.25]])
+
+
+def heatmap(**changes):
+    return Heatmap(
+        **({"title": "t", "xlabels": ("a", "b", "c"), "ylabels": ("r", "s"), "values": VALUES} | changes)
+    )
+
+
+def test_the_numbers_are_in_the_figure_as_they_are(drawn):
+    figure, _ = drawn(heatmap())
+    np.testing.assert_array_equal(figure.data[0].z, VALUES)
+
+
+def test_a_missing_value_is_grey_in_both_libraries_and_no_zero(drawn):
+    figure, ax = drawn(heatmap())
+    grey = next(t for t in figure.data if t.type == "heatmap" and t.name == "no value")
+    np.testing.assert_array_equal(np.isfinite(np.array(grey.z, float)), np.isnan(VALUES))
+    assert grey.colorscale[0][1] == NO_VALUE
+    assert figure.data[0].hovertext[0][1].endswith("no value")
+    image = ax.images[0]
+    assert to_hex(image.cmap(image.norm(image.get_array()))[0, 1, :3]) == NO_VALUE
+
+
+def test_a_whole_matrix_has_no_grey_layer(drawn):
+    figure, _ = drawn(heatmap(values=np.ones((2, 3))))
+    assert len(figure.data) == 1
+
+
+def test_diverging_colours_are_even_on_both_sides_of_zero(drawn):
+    figure, ax = drawn(heatmap(diverging=True))
+    assert (figure.data[0].zmin, figure.data[0].zmax) == (-2, 2)
+    assert ax.images[0].get_clim() == (-2, 2)
+
+
+def test_nothing_is_written_into_a_cell_without_a_value(drawn):
+    figure, ax = drawn(heatmap(text=np.full((2, 3), "0.0")))
+    assert figure.data[0].text[0][1] == ""
+    assert [text.get_text() for text in ax.texts].count("0.0") == 5
+
+
+@pytest.mark.parametrize("diverging", [True, False])
+def test_a_matrix_without_any_value_draws(drawn, diverging):
+    drawn(heatmap(values=np.full((2, 3), np.nan), diverging=diverging))
+
+
+def test_two_columns_of_one_name_stay_two(drawn):
+    figure, _ = drawn(heatmap(xlabels=("a", "a", "<b>")))
+    assert figure.layout.xaxis.ticktext == ("a", "a", "&lt;b&gt;")
+    assert len(figure.data[0].x) == 3
+
+
+def test_labels_and_text_must_fit():
+    with pytest.raises(ValueError, match="2 rows and 1 columns"):
+        heatmap(xlabels=("a",))
+    with pytest.raises(ValueError, match="text of shape"):
+        heatmap(text=np.full((1, 1), "x"))

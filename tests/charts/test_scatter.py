@@ -1,0 +1,80 @@
+"""Scatter: colour is who, symbol is under which condition."""
+
+import numpy as np
+import pytest
+
+from embedlab.charts import Scatter
+
+
+def scatter(dimensions=3, **changes):
+    rng = np.random.default_rng(0)
+    values = {
+        "title": "two probes",
+        "points": rng.normal(size=(40, dimensions)).astype(np.float32),
+        "axes": ("PC 1", "PC 2", "PC 3")[:dimensions],
+        "groups": np.arange(40) % 10,
+        "group_names": tuple(f"person {i}" for i in range(10)),
+        "marks": np.repeat([0, 1], 20),
+        "mark_names": ("highres", "highres@32"),
+    }
+    return Scatter(**(values | changes))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_each_mark_is_a_trace_with_its_own_points(drawn, dimensions):
+    chart = scatter(dimensions)
+    figure, ax = drawn(chart)
+    for mark, symbol in enumerate(["cross", "circle"]):
+        trace = next(t for t in figure.data if t.hovertext and t.legendgroup == f"mark{mark}")
+        got = np.stack([trace[axis] for axis in "xyz"[:dimensions]], axis=1)
+        np.testing.assert_array_equal(got, chart.points[chart.marks == mark])
+        assert trace.marker.symbol == symbol
+    assert len(ax.collections) == 2
+
+
+def test_one_person_has_one_colour_under_both_marks(drawn):
+    figure, _ = drawn(scatter())
+    first, second = (t for t in figure.data if t.hovertext)
+    assert list(first.marker.color) == list(second.marker.color)
+    assert len(set(first.marker.color)) == 10
+
+
+def test_the_legend_lists_marks_and_not_people(drawn):
+    figure, ax = drawn(scatter())
+    assert [t.name for t in figure.data if t.showlegend is not False] == ["highres", "highres@32"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["highres", "highres@32"]
+
+
+def test_links_join_the_two_points_of_each_pair(drawn):
+    chart = scatter(links=np.array([[0, 20], [3, 23]]))
+    figure, _ = drawn(chart)
+    lines = next(t for t in figure.data if t.mode == "lines")
+    np.testing.assert_array_equal(lines.x[:2], chart.points[[0, 20], 0])
+    assert np.isnan(lines.x[2])
+    np.testing.assert_array_equal(lines.z[3:5], chart.points[[3, 23], 2])
+
+
+def test_markup_in_names_reaches_neither_hover_nor_axes(drawn):
+    figure, _ = drawn(scatter(group_names=("<img src=x onerror=alert(1)>",) * 10, axes=("<b>", "y", "z")))
+    assert "<img" not in figure.to_json()
+    assert "<b>" not in figure.to_json()
+
+
+def test_an_index_without_a_name_is_an_error():
+    with pytest.raises(ValueError, match="a group has no name"):
+        scatter(group_names=("only one",))
+
+
+def test_axes_must_fit_the_points():
+    with pytest.raises(ValueError, match="2 axes for points of 3 dimensions"):
+        scatter(axes=("a", "b"))
+
+
+def test_hover_needs_a_text_a_point():
+    with pytest.raises(ValueError, match="3 hover texts for 40 points"):
+        scatter(hover=np.array(["a", "b", "c"]))
+
+
+def test_arrays_that_do_not_fit_are_an_error():
+    with pytest.raises(TypeError, match=r"Scatter\.groups"):
+        scatter(groups=np.zeros(7, dtype=int))

@@ -1,0 +1,251 @@
+"""The report is one file that says everything, escapes everything and asks for nothing."""
+
+import base64
+import dataclasses
+import gzip
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from embedlab.analysis import Finding
+from embedlab.charts import PALETTE
+from embedlab.errors import UserError
+from embedlab.report import Section, build
+from embedlab.report.build import across, prose_html
+
+PROVENANCE = {"This report": [("command", "embedlab report"), ("seed", "0")]}
+
+
+class Page(HTMLParser):
+    """The elements, attributes and visible text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts, self.scripts = [], [], []
+        self.open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.open = tag
+        if tag == "script":
+            self.scripts.append([dict(attrs), ""])
+
+    def handle_endtag(self, _):
+        self.open = ""
+
+    def handle_data(self, data):
+        if self.open == "script":
+            self.scripts[-1][1] += data
+        elif self.open != "style":
+            self.texts.append(data.strip())
+
+    def says(self, text):
+        return text in " ".join(self.texts)
+
+
+def make(tmp_path, outcomes, **changes):
+    values = {"title": "Cheese", "models": ["brie", "gouda"], "provenance": PROVENANCE, "probes": ["as is"]}
+    path = build(tmp_path / "index.html", outcomes=outcomes, **(values | changes))
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_the_first_screen_says_what_was_found_and_of_which_models(tmp_path, outcome, cheese):
+    page = make(tmp_path, [outcome], prose="Why *we* asked.")
+    assert page.says("What was found")
+    for finding in cheese.findings(outcome.results):
+        assert page.texts.count(finding.text) == 2, "once on the first screen and once in its section"
+    assert page.says("brie")
+    assert page.says("on as is")
+    assert ("a", {"href": "#section-conftest"}) in page.elements
+    assert any(attributes.get("id") == "section-conftest" for _, attributes in page.elements)
+
+
+def test_tone_is_not_told_by_colour_alone(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    assert page.says("✓")
+    assert page.says("attention:")
+
+
+def test_a_section_has_question_numbers_reading_help_parameters_and_origin(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    for text in ("Which cheese has the largest share?", "How to read it", "Limits", "References", "holes"):
+        assert page.says(text)
+    assert page.says("0.040 [0.010, 0.500]")
+    assert page.says("null 0.005 · n 60")
+    assert page.says("0123456789ab")
+    assert page.says("default 3")
+    assert page.says("command")
+    assert page.says("embedlab report")
+
+
+def test_what_failed_or_does_not_apply_is_named_on_the_first_screen_too(tmp_path, outcome):
+    failed = dataclasses.replace(outcome, runs=outcome.runs[3:])
+    inapplicable = dataclasses.replace(outcome, runs=outcome.runs[2:3])
+    page = make(tmp_path, [failed, inapplicable, outcome])
+    assert page.says("every run stopped with an error")
+    assert page.texts.count("Does not apply to as is in feta: feta has one person only") == 3
+    assert page.says("2 of its runs or parts gave no result")
+    assert page.says("ZeroDivisionError: by zero")
+
+
+def test_no_name_from_data_becomes_an_element(tmp_path, outcome, evil):
+    hostile = dataclasses.replace(
+        outcome, runs=(*outcome.runs, dataclasses.replace(outcome.runs[2], title=evil))
+    )
+    page = make(
+        tmp_path,
+        [hostile],
+        title=evil,
+        models=[evil, "brie"],
+        probes=[evil],
+        prose=evil,
+        provenance={evil: [(evil, evil)]},
+        extra=[Section(evil, evil, findings=(Finding(evil),))],
+    )
+    assert "img" not in [tag for tag, _ in page.elements]
+    kinds = [attributes.get("type") for attributes, _ in page.scripts]
+    assert kinds.count(None) == 1, "the report's own script is the only one"
+    assert page.texts.count(evil) > 8
+
+
+def test_no_chart_carries_markup_from_data_into_plotly(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    charts = [
+        json.loads(text) for attributes, text in page.scripts if attributes.get("id", "").endswith("-data")
+    ]
+    assert len(charts) == 9
+    assert not re.search(r"<(script|img)", json.dumps(charts))
+    assert not any("<" in text for attributes, text in page.scripts if attributes.get("type"))
+
+
+def test_every_chart_is_announced_by_title_and_note(tmp_path, outcome, cheese, evil):
+    page = make(tmp_path, [outcome])
+    labels = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("role") == "img"]
+    assert f"DET. {evil}" in labels
+    assert len(labels) == 9
+
+
+def test_a_chart_has_its_heading_and_look_from_the_page_only(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    for attributes, text in page.scripts:
+        if attributes.get("id", "").endswith("-data"):
+            layout = json.loads(text)["layout"]
+            assert not {"title", "template", "height"} & set(layout)
+    looks = next(json.loads(text) for attributes, text in page.scripts if attributes.get("id") == "looks")
+    assert looks["light"]["layout"]["font"]["color"] != looks["dark"]["layout"]["font"]["color"]
+
+
+def test_only_the_page_s_own_scripts_may_run_and_nothing_may_be_fetched(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    policy = next(
+        attributes["content"]
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert "default-src 'none'" in policy
+    assert "connect-src 'none'" in policy
+    assert "http" not in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1].split(";")[0]
+    assert "unsafe-eval" not in policy
+    packed = next(text for attributes, text in page.scripts if attributes.get("id") == "plotly")
+    own = next(text for attributes, text in page.scripts if "type" not in attributes)
+    for script in (gzip.decompress(base64.b64decode(packed)), own.encode()):
+        assert base64.b64encode(hashlib.sha256(script).digest()).decode() in policy
+
+
+def test_the_page_names_nothing_outside_itself(tmp_path, outcome):
+    page = make(tmp_path, [outcome])
+    for tag, attributes in page.elements:
+        assert not {"src", "srcset", "action", "data"} & set(attributes), tag
+        assert attributes.get("href", "#").startswith("#")
+
+
+def test_equal_arguments_give_equal_bytes(tmp_path, outcome):
+    make(tmp_path / "a", [outcome])
+    make(tmp_path / "b", [outcome])
+    for name in ("index.html", "report.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_nothing_but_the_two_files_is_left(tmp_path, outcome):
+    make(tmp_path, [outcome])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "report.json"]
+
+
+def test_the_numbers_of_another_name_have_that_name(tmp_path, outcome):
+    path = build(tmp_path / "cheese.html", title="t", outcomes=[outcome], models=[], provenance={})
+    assert json.loads(path.with_name("cheese.json").read_text(encoding="utf-8"))["title"] == "t"
+
+
+def test_one_model_has_one_colour_from_the_heading_to_the_charts(tmp_path, outcome):
+    page = make(tmp_path, [outcome], models=["gouda", "brie"])
+    text = next(text for attributes, text in page.scripts if attributes.get("id") == "chart-0-3-data")
+    line = next(t for t in json.loads(text)["data"] if t.get("line", {}).get("color", "").startswith("#"))
+    assert line["line"]["color"] == PALETTE[1]
+    swatches = [a["style"] for _, a in page.elements if a.get("class") == "swatch"]
+    assert swatches == [f"background: {PALETTE[0]}", f"background: {PALETTE[1]}"]
+
+
+def test_a_report_without_charts_carries_no_chart_library(tmp_path):
+    section = Section("training", "How did it go?", findings=(Finding("It went."),))
+    page = make(tmp_path, [], extra=[section])
+    assert page.says("It went.")
+    assert (tmp_path / "index.html").stat().st_size < 60_000
+
+
+def test_a_report_is_not_much_larger_than_the_chart_library(tmp_path, outcome):
+    make(tmp_path, [outcome])
+    assert (tmp_path / "index.html").stat().st_size < 2_500_000
+
+
+@pytest.mark.parametrize("name", ["report", "report.json", "report.txt"])
+def test_a_name_that_is_no_html_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=r"end it in \.html"):
+        build(tmp_path / name, title="t", outcomes=[], models=[], provenance={})
+
+
+def test_a_folder_in_the_place_of_the_report_is_refused(tmp_path):
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(UserError, match="it is a folder"):
+        build(tmp_path / "index.html", title="t", outcomes=[], models=[], provenance={})
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*choose another place"):
+        build(tmp_path / "file" / "index.html", title="t", outcomes=[], models=[], provenance={})
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_the_old_report(tmp_path, outcome, monkeypatch):
+    make(tmp_path, [outcome])
+    before = (tmp_path / "index.html").read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        make(tmp_path, [outcome], title="Other")
+    assert (tmp_path / "index.html").read_bytes() == before
+
+
+def test_prose_knows_paragraphs_lists_references_and_code():
+    text = "One\nline.\n\n- a ``b``\n- *c*\n  d\n\n.. [1] Brie,\n   1999.\n.. [2] Gouda [1]_."
+    assert prose_html(text) == (
+        "<p>One line.</p>\n<ul><li>a <code>b</code></li><li><em>c</em> d</li></ul>\n"
+        "<ul><li>[1] Brie, 1999.</li><li>[2] Gouda [1].</li></ul>"
+    )
+    assert prose_html("2 * 3 * 4 <b>") == "<p>2 * 3 * 4 &lt;b&gt;</p>"
+
+
+def test_charts_without_a_neighbour_take_the_whole_width(cheese, outcome):
+    kinds = {type(chart).__name__: chart for chart in cheese.charts(outcome.results)}
+    narrow, tiles = kinds["Histogram"], kinds["Tiles"]
+    assert across([narrow]) == [True]
+    assert across([narrow, narrow]) == [False, False]
+    assert across([narrow, narrow, narrow, tiles, narrow, narrow]) == [False, False, True, True, False, False]

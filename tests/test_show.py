@@ -1,0 +1,95 @@
+"""show() displays the same section in a notebook, and prints it elsewhere."""
+
+import sys
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.charts import PALETTE, Curve, Curves, Table
+from embedlab.show import show
+
+
+@dataclass(frozen=True)
+class Height(Result):
+    """A height."""
+
+    height: Estimate
+
+
+def compute(a, params):
+    return Height(a, Estimate(0.5, 0.4, 0.6, n=12, null=0.1))
+
+
+def charts(results):
+    x = np.array([0.0, 1.0])
+    curves = tuple(Curve(result.title, x, x, model=result.title) for result in results)
+    return [
+        Curves(title="growth", xlabel="day", ylabel="m", curves=curves, note="It <grows>."),
+        Table(title="heights", columns=("tree", "m"), rows=(("<oak>", 12),)),
+    ]
+
+
+TREES = Analysis("How high?", "set", Params(), Height, compute, charts, lambda _: [Finding("High.", "good")])
+RESULTS = [compute("oak", None), compute("elm", None)]
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What a notebook was asked to display."""
+    shown = []
+    ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
+    ipython.get_ipython = SimpleNamespace
+    ipython.display = display
+    display.HTML = lambda text: text
+    display.display = shown.append
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(
+        "plotly.basedatatypes.BaseFigure.show", lambda figure, config: shown.append((figure, config))
+    )
+    return shown
+
+
+def test_a_notebook_shows_findings_numbers_charts_and_notes(displayed):
+    assert show(TREES, RESULTS) is None
+    section, (figure, config), note = displayed
+    assert config["showSendToCloud"] is False
+    assert "High." in section
+    assert "0.500 [0.400, 0.600]" in section
+    assert "null 0.100 · n 12" in section
+    assert "&lt;oak&gt;" in section
+    assert [trace.name for trace in figure.data] == ["oak", "elm"]
+    assert [trace.line.color for trace in figure.data] == list(PALETTE[:2])
+    assert "It &lt;grows&gt;." in note
+
+
+def test_elsewhere_the_same_is_printed(capsys):
+    show(TREES, RESULTS[0])
+    printed = capsys.readouterr().out
+    assert printed.startswith("How high?")
+    assert "+ High." in printed
+    assert "0.500 [0.400, 0.600] (null 0.100 · n 12)" in printed
+    assert "<oak>" in printed
+
+
+def test_a_module_that_declares_an_analysis_will_do(capsys):
+    module = ModuleType("trees")
+    module.ANALYSIS = TREES
+    show(module, RESULTS)
+    assert "elm" in capsys.readouterr().out
+
+
+def test_a_module_without_an_analysis_is_an_error():
+    with pytest.raises(TypeError, match="trees declares no ANALYSIS"):
+        show(ModuleType("trees"), RESULTS)
+
+
+def test_a_chart_that_cannot_be_made_is_said(capsys):
+    broken = Analysis("How high?", "set", Params(), Height, compute, lambda _: 1 / 0, TREES.findings)
+    show(broken, RESULTS)
+    printed = capsys.readouterr().out
+    assert "charts could not be made" in printed
+    assert "ZeroDivisionError" in printed
