@@ -1,0 +1,1 @@
+"""Data: datasets, probes, pair lists, synthetic faces."""

@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, checkpoints, and models from elsewhere."""

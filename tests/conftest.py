@@ -1,0 +1,16 @@
+"""What tests of several files share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real faces and real models; skips where there is none."""
+    told = os.environ.get("EMBEDLAB_TEST_DATA")
+    folder = Path(told) if told else Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real faces in {folder}: name their folder in EMBEDLAB_TEST_DATA")
+    return folder
