@@ -68,8 +68,8 @@ class EmbeddingSet:
         if not self.norms.all():
             row = int(np.argmin(self.norms))
             raise UserError(
-                f"{self.title} has a vector of length zero in row {row} (item {str(self.items[row])!r}): it has "
-                "no direction to compare; remove it"
+                f"{self.title} has a vector of length zero in row {row} (item {str(self.items[row])!r}): it "
+                "has no direction to compare; remove it"
             )
         names, counts = np.unique(self.items, return_counts=True)
         if len(names) < len(self.items):

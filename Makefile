@@ -1,0 +1,40 @@
+# Two commands for a fresh machine: `make report` and `make test`. Both set up .venv first if needed.
+PYTHON ?= python3
+BIN := .venv/bin
+REPORT ?= reports/demo
+
+.PHONY: report test check lint types imports docs clean help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+.venv/.installed: pyproject.toml constraints.txt
+	@echo "setting up .venv (some minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "embedlab needs Python 3.11 or newer: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+report: .venv/.installed ## the main job on the embedded faces: reports/demo/index.html
+	$(BIN)/embedlab report --models lowres144 highlow144 --train --scale demo --out $(REPORT)
+
+test: .venv/.installed ## run the tests
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: .venv/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/.installed
+	$(BIN)/mypy
+
+imports: .venv/.installed
+	$(BIN)/lint-imports
+
+check: lint types imports test ## what CI runs: lint, types, import order, tests
+
+docs: .venv/.installed ## write the generated table of analyses
+	$(BIN)/python -c "from embedlab.catalogue import markdown; print(markdown(), end='')" > analyses/README.md
+
+clean: ## remove everything that was made, but not .venv
+	rm -rf lab reports/demo/index.html reports/demo/report.json dist build

@@ -1,0 +1,302 @@
+"""The command line from one end to the other, on tiny data."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedlab import cli, embeddings
+from embedlab.store import Lab
+from tests.planted import embedding_set
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """Six people with four pictures each: a colour a person, noise a picture."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "faces"
+    for person in range(6):
+        (root / f"p{person}").mkdir(parents=True)
+        base = rng.integers(40, 215, size=(6, 6, 3))
+        for k in range(4):
+            picture = np.clip(np.kron(base, np.ones((8, 8, 1))) + rng.normal(0, 12, (48, 48, 3)), 0, 255)
+            Image.fromarray(picture.astype(np.uint8)).save(root / f"p{person}" / f"{k}.png")
+    return root
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """A Parquet file of embeddings, as another program may have written it."""
+    path = tmp_path / "theirs.parquet"
+    embeddings.write(path, embedding_set(people=12), {})
+    return path
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def said(capsys):
+    captured = capsys.readouterr()
+    return captured.out, captured.err.strip().splitlines()[-1] if captured.err.strip() else ""
+
+
+def test_report_from_a_file_of_embeddings(tmp_path, vectors, capsys):
+    out = tmp_path / "out"
+    assert run("report", "--models", vectors, "--lab", tmp_path / "lab", "--out", out) == 0
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "imported in theirs" in page
+    numbers = json.loads((out / "report.json").read_text())
+    states = {section["name"]: section["state"] for section in numbers["sections"]}
+    assert states == {
+        "distances": "ok", "kernels": "inapplicable", "projection": "ok", "verification": "ok",
+    }  # fmt: skip
+    assert f"report: {out / 'index.html'}" in capsys.readouterr().out
+
+
+def test_train_extract_report_on_a_folder_of_faces(tmp_path, faces, capsys):
+    lab = tmp_path / "lab"
+    data = tmp_path / "data"
+    data.mkdir()
+    faces.rename(data / "lowres")
+    tiny = ["width=2", "dimension=8", "epochs=1", "batch=8", "input_size=32", "scale=8"]
+    assert run("train", "lowres144", "--data", data, "--scale", "demo", "--lab", lab, "--set", *tiny) == 0
+    faces = data / "lowres"
+    words = ["--models", "lowres144", "--data", faces, "--lab", lab]
+    assert run("extract", *words, "--probes", "lowres", "lowres@16") == 0
+    assert Lab(lab).probes("lowres144") == ["lowres", "lowres@16"]
+    assert run("run", "verification", *words, "--probes", "lowres", "--set", "far=0.1", "--json") == 0
+    captured = capsys.readouterr().out
+    document = json.loads(captured[captured.index("{") :])
+    assert document["sections"][0]["numbers"]["lowres in lowres144"]["people"] == 6
+    assert run("report", *words, "--out", tmp_path / "r.html", "--only", "distances", "projection") == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "lowres@32 in lowres144" in page or "lowres@32" in page
+    assert (tmp_path / "r.json").exists()
+
+
+def test_list_and_doctor_show_the_lab(tmp_path, vectors, capsys):
+    lab = tmp_path / "lab"
+    assert run("import", vectors, "--model", "theirs", "--probe", "faces", "--lab", lab) == 0
+    assert run("list", "--lab", lab) == 0
+    text = capsys.readouterr().out
+    for word in ("theirs", "embeddings only", "faces", "lowres144", "not trained", "verification"):
+        assert word in text
+    assert run("list", "models", "--lab", tmp_path / "empty") == 0
+    assert "none yet" in capsys.readouterr().out
+    assert run("doctor", "--lab", lab) == 0
+    text = capsys.readouterr().out
+    for word in ("numpy", "device", "threads", "1 models"):
+        assert word in text
+
+
+def test_a_study_file_is_reported(tmp_path, vectors, capsys):
+    lab = tmp_path / "lab"
+    run("import", vectors, "--model", "a", "--probe", "p", "--lab", lab)
+    study = tmp_path / "s.toml"
+    study.write_text('title = "Why?"\nmodels = ["a"]\nprobes = ["p"]\nanalyses = ["distances"]\n')
+    assert run("report", study, "--lab", lab, "--out", tmp_path / "out") == 0
+    assert "Why?" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report"], "nothing to report on: give --models"),
+        (["report", "s.toml", "--models", "a"], "either a study file or --models, not both"),
+        (["report", "--models", "nobody"], "unknown model 'nobody': name one of"),
+        (
+            ["report", "--models", "lowres144"],
+            "train it with `embedlab train lowres144 --scale demo` \\(roughly",
+        ),
+        (["report", "--models", "a", "a"], "model 'a' is named twice"),
+        (["report", "--models", "x.onnx"], "x.onnx"),
+        (["report", "--models", "lowres144", "--only", "nope"], "unknown analysis 'nope'"),
+        (["report", "--models", "lowres144", "--set", "bins=3"], "write it as analysis.parameter=value"),
+        (["report", "--models", "lowres144", "--probes", "x@0"], "'x@0' is not a probe"),
+        (["run", "nope", "--models", "lowres144"], "unknown analysis 'nope'"),
+        (["run", "distances", "--models", "lowres144", "--set", "bin=3"], "unknown parameter distances.bin"),
+        (["train", "nope"], "unknown recipe 'nope'"),
+        (["train", "lowres144", "--set", "wide=3"], "unknown parameter"),
+        (["extract", "--models", "lowres144", "--batch", "0"], "--batch must be at least 1"),
+        (["import", "no.csv"], "no.csv"),
+        (["import", "no.pickle"], "is no file of embeddings"),
+        (["import", "no.npy", "--model", "../x"], "cannot be the name of a model"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 2
+    out, last = said(capsys)
+    assert out == ""
+    assert last.startswith("embedlab: ")
+    assert re.search(message, last)
+    assert not (tmp_path / "reports").exists() or not list((tmp_path / "reports").rglob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: None, "does not exist"),
+        (lambda root: root.mkdir(), "no images|holds no"),
+        (
+            lambda root: (root / "only").mkdir(parents=True) or picture(root / "only" / "a.png"),
+            "at least two people",
+        ),
+    ],
+    ids=["missing", "empty", "one person"],
+)
+def test_data_that_cannot_be_used_are_told(make, message, tmp_path, capsys):
+    root = tmp_path / "data"
+    make(root)
+    model = tmp_path / "m.pth"
+    save_network(model)
+    words = [
+        "report",
+        "--models",
+        model,
+        "--data",
+        root,
+        "--lab",
+        tmp_path / "lab",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert run(*words) == 2
+    assert re.search(message, said(capsys)[1])
+
+
+def picture(path, size=48):
+    Image.new("RGB", (size, size), (10, 200, 30)).save(path)
+
+
+def save_network(path):
+    import torch
+
+    from embedlab.networks.backbones import IRSE18
+
+    torch.manual_seed(0)
+    torch.save(IRSE18(input_size=32, width=2, dimension=8).state_dict(), path)
+
+
+def test_an_unknown_probe_is_told(tmp_path, faces, capsys):
+    save_network(tmp_path / "m.pth")
+    words = [
+        "--models",
+        tmp_path / "m.pth",
+        "--data",
+        faces,
+        "--lab",
+        tmp_path / "lab",
+        "--probes",
+        "other@32",
+    ]
+    assert run("report", *words, "--out", tmp_path / "out") == 2
+    assert "unknown probe 'other@32': the data given are called 'faces'" in said(capsys)[1]
+
+
+def test_a_pth_that_holds_code_is_refused(tmp_path, capsys):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("code ran",))
+
+    import torch
+
+    torch.save({"x": Evil()}, tmp_path / "evil.pth")
+    words = [
+        "report",
+        "--models",
+        tmp_path / "evil.pth",
+        "--lab",
+        tmp_path / "lab",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert run(*words) == 2
+    out, last = said(capsys)
+    assert "code ran" not in out
+    assert "evil.pth" in last
+
+
+def test_unreadable_images_are_counted_and_named_or_fatal(tmp_path, faces, capsys):
+    (faces / "p0" / "broken.png").write_bytes(b"\x89PNG not really")
+    picture(faces / "p1" / "tiny.png", size=1)
+    save_network(tmp_path / "m.pth")
+    words = ["--models", tmp_path / "m.pth", "--data", faces, "--lab", tmp_path / "lab", "--probes", "faces"]
+    assert run("extract", *words, "--strict") == 2
+    assert "broken.png" in said(capsys)[1]
+    assert run("report", *words, "--out", tmp_path / "out", "--only", "distances") == 0
+    assert "2 of 26 images" in capsys.readouterr().err
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "p1/tiny.png" in page
+    assert "1 × 1 pixels" in page or "1 x 1 pixels" in page
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, vectors, capsys):
+    (tmp_path / "file").write_text("in the way")
+    out = tmp_path / "file" / "index.html"
+    assert run("report", "--models", vectors, "--lab", tmp_path / "lab", "--out", out) == 2
+    assert "cannot write" in said(capsys)[1]
+    assert not (tmp_path / "lab").exists()
+
+
+def test_two_files_of_one_name_are_told(tmp_path, vectors, capsys):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "theirs.parquet"
+    other.write_bytes(vectors.read_bytes())
+    assert run("report", "--models", vectors, other, "--lab", tmp_path / "lab", "--out", tmp_path / "o") == 2
+    assert "two of the models are called 'theirs'" in said(capsys)[1]
+
+
+def test_models_on_different_images_are_compared_as_far_as_they_can_be(tmp_path, vectors):
+    other = tmp_path / "others.parquet"
+    s = embedding_set(people=9, model="n")
+    renamed = embeddings.EmbeddingSet.from_rows(
+        "n", "p", s.vectors, [f"x{i}" for i in s.items], [f"q{k}" for k in s.labels]
+    )
+    embeddings.write(other, renamed, {})
+    out = tmp_path / "out"
+    assert run("report", "--models", vectors, other, "--lab", tmp_path / "lab", "--out", out) == 0
+    assert "measured on different people" in (out / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_bug_leaves_a_report_and_exit_1(tmp_path, vectors, monkeypatch, capsys):
+    import dataclasses
+
+    from embedlab import analysis
+
+    real = analysis.get
+
+    def broken(sets, params):
+        raise ZeroDivisionError("planted")
+
+    broken.__module__ = "embedlab.analyses.distances"
+
+    def get(name):
+        return dataclasses.replace(real(name), compute=broken) if name == "distances" else real(name)
+
+    monkeypatch.setattr(analysis, "get", get)
+    out = tmp_path / "out"
+    assert run("report", "--models", vectors, "--lab", tmp_path / "lab", "--out", out) == 1
+    assert "ZeroDivisionError: planted" in (out / "index.html").read_text(encoding="utf-8")
+    assert "failed with a bug" in said(capsys)[1]
+
+
+def test_interruption_is_one_line_and_130(monkeypatch, capsys, tmp_path):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "list_", interrupted)
+    assert run("list", "--lab", tmp_path) == 130
+    assert "interrupted" in said(capsys)[1]
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "embedlab", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("embedlab 0.")

@@ -1,0 +1,106 @@
+"""README commands, the command line and the generated catalogue agree with the code."""
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from embedlab import __version__, catalogue, cli, study
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands():
+    (subparsers,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return subparsers.choices
+
+
+def shown():
+    """Every line of the README's code blocks that runs embedlab or make."""
+    blocks = re.findall(r"```(?:console|sh|bash)\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line.removeprefix("$ ").strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(("embedlab ", "make "))]
+
+
+def test_the_readme_shows_the_main_commands():
+    lines = shown()
+    assert "make report" in lines
+    assert "make test" in lines
+    assert any(line.startswith("embedlab report --models lowres144 highlow144") for line in lines)
+
+
+@pytest.mark.parametrize("line", [line for line in shown() if line.startswith("embedlab ")])
+def test_every_readme_command_is_understood(line):
+    words = line.split(" #")[0].split()[1:]
+    cli.parser().parse_args(words)
+
+
+@pytest.mark.parametrize("line", [line for line in shown() if line.startswith("make ")])
+def test_every_make_target_exists(line):
+    target = line.split()[1]
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_every_command_is_in_the_readme():
+    for name in commands():
+        assert f"embedlab {name}" in README, name
+
+
+def test_every_option_has_a_help_text():
+    for name, command in commands().items():
+        for action in command._actions:
+            assert action.help, f"{name} {action.option_strings or action.dest}"
+
+
+def test_options_are_few_and_known():
+    """A new option is a decision: add it here with its reason in the change log."""
+    options = {
+        o for c in commands().values() for a in c._actions for o in a.option_strings if o.startswith("--")
+    }
+    assert options == {
+        "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
+        "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
+        "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
+    }  # fmt: skip
+
+
+def test_device_and_scale_choices_are_those_of_the_code():
+    from embedlab import compute
+    from embedlab.training import recipe
+
+    assert cli.DEVICES == compute.CHOICES
+    assert cli.SCALES == recipe.SCALES
+
+
+def test_the_catalogue_of_analyses_is_up_to_date():
+    written = (ROOT / "analyses" / "README.md").read_text(encoding="utf-8")
+    assert written == catalogue.markdown(), "run `make docs`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analyses").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_study_can_be_planned_and_has_its_prose(path):
+    asked = study.read(path)
+    assert study.plan(asked)
+    assert asked.prose
+
+
+def test_the_change_log_speaks_of_this_version():
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_torch_is_pinned_where_installs_go_through():
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
+    assert "-c constraints.txt" in (ROOT / "Makefile").read_text()
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert any(d.startswith("torch") for d in dependencies)
+
+
+def test_relative_links_lead_somewhere():
+    for name in ("README.md", "CONTRIBUTING.md", "analyses/README.md", "reports/README.md"):
+        path = ROOT / name
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{name}: {target}"
