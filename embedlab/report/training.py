@@ -86,7 +86,10 @@ def _curves(title: str, ylabel: str, records: dict[str, Any], keys: dict[str, st
 def _finding(model: str, record: dict[str, Any]) -> Finding:
     history = record["history"]
     first, last = history[0], history[-1]
-    text = f"{model} trained for {len(history)} epochs; its loss went from {first['loss']:.2f} to {last['loss']:.2f}"
+    text = (
+        f"{model} trained for {len(history)} epochs; its loss went from {first['loss']:.2f} to "
+        f"{last['loss']:.2f}"
+    )
     if last.get("pair_accuracy") is not None:
         text += f" and it calls {last['pair_accuracy']:.1%} of the validation pairs right (chance 50%)"
     return Finding(f"{text}.")
