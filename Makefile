@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT ?= reports/demo
 
-.PHONY: report test check lint types imports docs clean help
+.PHONY: report test check lint types imports docs numbers clean help
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,6 +35,9 @@ check: lint types imports test ## what CI runs: lint, types, import order, tests
 
 docs: .venv/.installed ## write the generated table of analyses
 	$(BIN)/python -c "from embedlab.catalogue import markdown; print(markdown(), end='')" > analyses/README.md
+
+numbers: ## keep the headline numbers of the demo report, for the tests to compare with
+	$(BIN)/python -c "import json; from embedlab.report.numbers import headlines; d = json.load(open('reports/demo/report.json')); print(json.dumps(headlines(d), indent=1, ensure_ascii=False))" > reports/demo/numbers.json
 
 clean: ## remove everything that was made, but not .venv
 	rm -rf lab reports/demo/index.html reports/demo/report.json dist build

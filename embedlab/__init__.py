@@ -11,9 +11,8 @@ _HOMES = {
     "Lab": "embedlab.store",
     "UserError": "embedlab.errors",
     "aligned": "embedlab.embeddings",
-    "show": "embedlab.show",
 }
-__all__ = ["EmbeddingSet", "Lab", "UserError", "__version__", "aligned", "show"]
+__all__ = ["EmbeddingSet", "Lab", "UserError", "__version__", "aligned"]
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,8 @@ def _models(command: Any, *, required: bool) -> None:
     )
     command.add_argument(
         "--preprocessing",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="[MODEL=]PRESET",
         help="how a network from elsewhere wants its images: insightface, arcface-paper, adaface, imagenet, "

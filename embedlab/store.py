@@ -192,7 +192,7 @@ class Lab:
         path = self.checkpoint(model) / "model.safetensors"
         if not path.is_file():
             raise UserError(
-                f"{model} has no checkpoint in {self.root}, so its weights cannot be read: train it, or "
-                "leave weight analyses to models that have one"
+                f"{model} has no checkpoint in {self.root}, so there are no weights to read: weights are "
+                "compared between models that were trained there"
             )
         return weights.read(path, model)

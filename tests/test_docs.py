@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from embedlab import __version__, catalogue, cli, study
+from embedlab import __version__, catalogue, cli, embeddings, study
+from embedlab.store import Lab
+from tests.planted import embedding_set
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +44,17 @@ def test_every_readme_command_is_understood(line):
 def test_every_make_target_exists(line):
     target = line.split()[1]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_the_notebook_lines_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for model in ("lowres144", "highlow144"):
+        path = Lab("lab").embeddings_file(model, "highres_eval")
+        path.parent.mkdir(parents=True)
+        embeddings.write(path, embedding_set(model=model, probe="highres_eval"), {})
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(block, {})
+    assert "On highres_eval" in capsys.readouterr().out
 
 
 def test_every_command_is_in_the_readme():

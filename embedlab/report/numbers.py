@@ -98,3 +98,17 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def headlines(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Pick the Estimates out of a ``report.json``: section → result → label → estimate.
+
+    This is what ``reports/demo/numbers.json`` keeps of one report, for tests to compare with.
+    """
+    return {
+        section["name"]: {
+            column: {label: value for label, value in values.items() if isinstance(value, Mapping)}
+            for column, values in section["numbers"].items()
+        }
+        for section in document["sections"]
+    }

@@ -1,0 +1,59 @@
+"""The demo report of this machine says what the committed one says.
+
+Two machines train to other last bits, and a network amplifies them, so numbers are held within three
+half-widths of their intervals: a regression in data, training, extraction or analysis goes beyond.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from embedlab.report.numbers import headlines
+
+DEMO = Path(__file__).parent.parent / "reports" / "demo"
+LEAST = 0.02
+
+
+@pytest.fixture(scope="module")
+def built():
+    path = DEMO / "report.json"
+    if not path.is_file():
+        pytest.skip("reports/demo/report.json is not built: `make report` builds it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return json.loads((DEMO / "numbers.json").read_text(encoding="utf-8"))
+
+
+def test_every_section_is_there_and_whole(built, committed):
+    assert {section["name"]: section["state"] for section in built["sections"]} == dict.fromkeys(
+        committed, "ok"
+    )
+    assert all(section["findings"] for section in built["sections"])
+
+
+def test_the_numbers_are_those_of_the_committed_report(built, committed):
+    fresh = headlines(built)
+    off = []
+    for section, columns in committed.items():
+        for column, numbers in columns.items():
+            for label, old in numbers.items():
+                new = fresh[section][column].get(label)
+                if new is None or section == "kernels":
+                    continue  # An unstable operating point is named by its count of false accepts.
+                widths = [e["high"] - e["low"] for e in (old, new) if e["low"] is not None]
+                room = max(LEAST, 1.5 * max(widths, default=0.2))
+                if abs(new["value"] - old["value"]) > room:
+                    off.append(
+                        f"{section}, {column}, {label}: {new['value']:.3f}, committed {old['value']:.3f}"
+                    )
+    assert not off, "\n".join(off)
+
+
+def test_both_models_tell_people_apart(built):
+    numbers = headlines(built)["verification"]
+    auc = {model: numbers[f"highres_eval in {model}"]["AUC"] for model in ("lowres144", "highlow144")}
+    assert min(estimate["low"] for estimate in auc.values()) > 0.7
