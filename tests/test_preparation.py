@@ -60,3 +60,19 @@ def test_stages_add_up_by_name():
             pass
     assert list(stages.seconds) == ["data", "training"]
     assert stages.summary().startswith("data 0.0 s, training 0.0 s; 0.0 s in all")
+
+
+def test_two_trainings_run_side_by_side_and_their_mistakes_are_told(request_, tmp_path, monkeypatch):
+    import io
+
+    from embedlab import compute, progress
+
+    monkeypatch.setattr(preparation.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(compute, "device", lambda: "cpu")
+    said = io.StringIO()
+    # A file in the place of the data folder stops both at once, each in a process of its own.
+    request_.lab.root.mkdir()
+    request_.lab.data.write_text("in the way")
+    with progress.shown(said), pytest.raises(UserError, match="data"):
+        preparation.train_all(request_, ["lowres144", "highlow144"])
+    assert "embedlab: " in said.getvalue()
