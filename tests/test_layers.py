@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# Parts of the renderer are tested through its pictures; an exception has nothing to test.
+WITHIN = {"face_hair", "face_head", "face_parts", "traits", "errors"}
 
 
 def test_imports_point_down():
@@ -26,7 +28,7 @@ def test_every_module_has_a_test_of_the_same_name():
     missing = []
     for path in sorted((ROOT / "embedlab").rglob("*.py")):
         within = path.relative_to(ROOT / "embedlab")
-        if path.name.startswith("_"):
+        if path.name.startswith("_") or path.stem in WITHIN:
             continue
         if not (ROOT / "tests" / within.parent / f"test_{path.stem}.py").exists():
             missing.append(str(within))
