@@ -117,6 +117,11 @@ def _provenance(request: Request, prepared: Prepared) -> dict[str, list[tuple[st
         ],
         "Versions": list(versions().items()),
     }
+    if request.data is None and (lab.data / "synthetic.json").is_file():
+        drawn = json.loads((lab.data / "synthetic.json").read_text(encoding="utf-8"))
+        found["Synthetic faces"] = [
+            (key, _words(drawn.get(key))) for key in ("scale", "seed", "people", "renderer")
+        ]
     for record in records:
         heading = f"{record['probe']} in {record['model']}"
         data = record.get("dataset", {})

@@ -50,7 +50,7 @@ def test_provenance_stands_beside_the_result(lab):
     (folder, *_) = lab.root.glob("results/distances/*")
     record = json.loads((folder / "run.json").read_text())
     assert record["analysis"] == "distances"
-    assert record["params"]["bins"] == 256
+    assert record["params"]["bins"] == 64
     assert len(record["inputs"]) == 2
     assert record["versions"]["numpy"]
     assert record["seconds"] >= 0

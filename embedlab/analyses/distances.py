@@ -20,7 +20,8 @@ Limits
 Every pair weighs the same, so people with many images rule the intra distribution. d′ summarises two
 bell curves; where the humps are skewed, look at the verification section. Overlap is measured in 64
 bins and comes out too small where there are only hundreds of genuine pairs, since they leave bins
-empty. Across probes the two images of a pair were never seen at the same resolution, so intra there
+empty. Intervals speak of other people, not of the same network trained again with another seed. Across
+probes the two images of a pair were never seen at the same resolution, so intra there
 holds both causes.
 
 References
@@ -52,7 +53,7 @@ OVERLAP_BINS = 64
 class DistanceParams(Params):
     """Knobs of the distance analysis."""
 
-    bins: int = 256
+    bins: int = 64
     """How many equal bins of cosine distance, over 0…2, the pictures have: a power of two up to 4096."""
     resamples: int = 1000
     """How many bootstrap resamples of people stand behind each interval."""

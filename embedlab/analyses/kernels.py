@@ -18,7 +18,8 @@ network has no more to do with channel k of the other than with any other channe
 Limits
 ------
 Channels have no natural order: two networks that compute the same function may hold the same kernels
-in another order, and then stand at the null here. A layer's sum says nothing of its kernels, since
+in another order, and then stand at the null here; and two that started from one seed share their first
+weights, and stay closer than chance for that alone. A layer's sum says nothing of its kernels, since
 positive and negative weights cancel; it is shown because the original study used it. Models that come
 as ONNX or as embeddings have no weights to read and are left out.
 

@@ -23,7 +23,8 @@ Limits
 ------
 People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them. The
 thresholds are found on the same pairs that are judged; they describe this set and promise nothing
-for another one. Histograms of 65,536 bins stand behind AUC, EER and high FAR, exact to a bin of
+for another one. Intervals speak of other people, not of the same network trained again with another
+seed. Histograms of 65,536 bins stand behind AUC, EER and high FAR, exact to a bin of
 3·10⁻⁵; thresholds at low FAR are exact. Pairs of the drawn copies of one person count as neither
 kind.
 
@@ -160,7 +161,7 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     estimates = {}
     for level, share, false, draws in zip(levels, tar[:k], accepted, replicates[:, :k].T, strict=True):
         low, high = share_interval(float(share), draws, len(paired))
-        mark = "" if false >= STABLE else f" (unstable: {false} false accepts)"
+        mark = "" if false >= STABLE else ", unstable"
         estimates[f"TAR@FAR={level:.3g}{mark}"] = Estimate(float(share), low, high, len(paired), float(level))
     bands = [
         share_interval(float(v), draws, len(paired))
