@@ -19,14 +19,16 @@ where security lives. An operating point exists only if FAR × impostor pairs �
 fewer than 10 false accepts is marked unstable. The null is what chance gives: TAR equals FAR,
 AUC and EER are one half.
 
+The ROC finds its thresholds on the pairs that it judges, as is usual. Beside it stands what a threshold
+is worth elsewhere: chosen on one half of the people and applied to the other, both ways round, with the
+TAR and the FAR that it really got.
+
 Limits
 ------
-People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them. The
-thresholds are found on the same pairs that are judged; they describe this set and promise nothing
-for another one. Intervals speak of other people, not of the same network trained again with another
-seed. Histograms of 65,536 bins stand behind AUC, EER and high FAR, exact to a bin of
-3·10⁻⁵; thresholds at low FAR are exact. Pairs of the drawn copies of one person count as neither
-kind.
+People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them.
+Intervals speak of other people, not of the same network trained again with another seed. Histograms
+of 65,536 bins stand behind AUC, EER and high FAR, exact to a bin of 3·10⁻⁵; thresholds at low FAR are
+exact. Pairs of the drawn copies of one person count as neither kind.
 
 References
 ----------
@@ -48,8 +50,9 @@ from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import impostor_histograms, interval, population, resamples, share_interval
-from embedlab.maths.pairs import Pairs, all_pairs, edges
+from embedlab.maths import roc
+from embedlab.maths.bootstrap import interval, population, resamples, share_interval
+from embedlab.maths.pairs import all_pairs
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10
@@ -80,6 +83,7 @@ class Verification(Result):
     genuine_pairs: int = field(metadata={"label": "genuine pairs"})
     impostor_pairs: int = field(metadata={"label": "impostor pairs"})
     tar: Mapping[str, Estimate]
+    transferred: Mapping[str, Estimate]
     eer: Estimate = field(metadata={"label": "EER"})
     auc: Estimate = field(metadata={"label": "AUC"})
     far: float = field(metadata={"hidden": True})
@@ -109,8 +113,6 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     UserError
         If no person has two images, or there is only one person, or ``far`` is not between 0 and 1.
     """
-    from embedlab.maths._sweep import weighted_thresholds
-
     if not 0 < params.far < 1:
         raise UserError(f"verification.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
     if len(embeddings.identities) < 2:
@@ -129,155 +131,87 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     levels = np.array([far for far in wanted if far * impostors >= 1])
     lowest = max(1.0 / impostors, FARS[-1])
     curve_far = np.geomspace(lowest, 1.0, CURVE_POINTS)[:-1]
-    every = np.concatenate([levels, curve_far])
-    order = np.argsort(every)
-
-    ones = np.ones((1, len(embeddings.identities)), np.float32)
     counts = resamples(len(embeddings.identities), params.resamples, params.seed)
-    tails = [
-        weighted_thresholds(
-            pairs.tail_scores,
-            pairs.tail_people,
-            weights,
-            _impostor_weight(pairs, weights)[:, None] * every[order],
-        )
-        for weights in (ones, counts)
-    ]
-    exact, drawn = (tail[:, np.argsort(order)] for tail in tails)
-    point = np.where(np.isnan(exact[0]), _safe_edge(pairs.impostor, every), exact[0])
-    coarse = impostor_histograms(pairs.impostor_by_person, counts)
-    # Where the kept tail ends, the threshold moves by what the coarse histogram says it moves.
-    centre = _bulk_threshold(impostor_histograms(pairs.impostor_by_person, ones)[0], every)
-    bulk = np.stack([_bulk_threshold(histogram, every) for histogram in coarse]) - centre + point
-    drawn = np.where(np.isnan(drawn) | np.isnan(exact), bulk, drawn)
-
-    scores, owners = pairs.genuine_scores.astype(np.float64), pairs.genuine_people
-    tar = _accepted(scores, owners, ones, point[None])[0]
-    replicates = _accepted(scores, owners, counts, drawn)
-    auc, auc_replicates, eer, eer_replicates = _whole_curve(pairs, counts, coarse)
+    point, drawn = roc.limits(pairs, np.concatenate([levels, curve_far]), counts)
+    tar = roc.accepted_share(pairs, np.ones((1, counts.shape[1]), np.float32), point[None])[0]
+    replicates = roc.accepted_share(pairs, counts, drawn)
+    auc, auc_replicates, eer, eer_replicates = roc.auc_and_eer(pairs, counts)
     k = len(levels)
-    paired = np.unique(owners)
-    accepted = np.array([_false_accepts(pairs, threshold) for threshold in point[:k]], dtype=np.int64)
-    estimates = {}
-    for level, share, false, draws in zip(levels, tar[:k], accepted, replicates[:, :k].T, strict=True):
-        low, high = share_interval(float(share), draws, len(paired))
-        mark = "" if false >= STABLE else ", unstable"
-        estimates[f"TAR@FAR={level:.3g}{mark}"] = Estimate(float(share), low, high, len(paired), float(level))
-    bands = [
-        share_interval(float(v), draws, len(paired))
-        for v, draws in zip(tar[k:], replicates[:, k:].T, strict=True)
-    ]
+    paired = len(np.unique(pairs.genuine_people))
+    accepted = np.array([roc.false_accepts(pairs, limit) for limit in point[:k]], dtype=np.int64)
+    ends = [share_interval(float(v), draws, paired) for v, draws in zip(tar, replicates.T, strict=True)]
+    estimates = {
+        f"TAR@FAR={level:.3g}" + ("" if false >= STABLE else ", unstable"): Estimate(
+            float(share), *span, paired, float(level)
+        )
+        for level, share, span, false in zip(levels, tar[:k], ends[:k], accepted, strict=True)
+    }
     return Verification(
         title=embeddings.title,
         model=embeddings.model,
         probe=embeddings.probe,
         people=len(embeddings.identities),
         images=len(embeddings.items),
-        genuine_pairs=len(scores),
+        genuine_pairs=len(pairs.genuine_scores),
         impostor_pairs=impostors,
         tar=estimates,
-        eer=Estimate(eer, *interval(eer_replicates), len(paired), 0.5),
-        auc=Estimate(auc, *interval(auc_replicates), len(paired), 0.5),
+        transferred=_transferred(embeddings, params),
+        eer=Estimate(eer, *interval(eer_replicates), paired, 0.5),
+        auc=Estimate(auc, *interval(auc_replicates), paired, 0.5),
         far=params.far,
         population=population(embeddings.identities, params.resamples, params.seed),
         levels=levels,
-        thresholds=point[:k],
+        # The lowest accepted score: the float above the highest rejected one.
+        thresholds=np.nextafter(point[:k].astype(np.float32), np.float32(2)).astype(np.float64),
         false_accepts=accepted,
         tar_replicates=replicates[:, :k],
         eer_replicates=eer_replicates,
         auc_replicates=auc_replicates,
         curve_far=curve_far,
         curve_tar=tar[k:],
-        curve_low=np.array([np.nan if low is None else low for low, _ in bands]),
-        curve_high=np.array([np.nan if high is None else high for _, high in bands]),
+        curve_low=np.array([np.nan if low is None else low for low, _ in ends[k:]]),
+        curve_high=np.array([np.nan if high is None else high for _, high in ends[k:]]),
     )
 
 
-def _impostor_weight(pairs: Pairs, counts: np.ndarray) -> np.ndarray:
-    """Sum wᵢ·wⱼ over all impostor pairs, in closed form from the images a person has."""
-    weighted = counts.astype(np.float64) * pairs.images
-    whole: np.ndarray = (weighted.sum(axis=1) ** 2 - (weighted**2).sum(axis=1)) / 2
-    return whole
-
-
-def _bulk_threshold(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
-    """Find the score above which a share ``fars`` of a histogram over [−1, 1] lies."""
-    above = np.r_[0.0, np.cumsum(histogram[::-1], dtype=np.float64)]
-    found: np.ndarray = np.interp(fars * above[-1], above, edges(len(histogram))[::-1])
-    return found
-
-
-def _safe_edge(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
-    """Find the lowest bin edge above which no more than a share ``fars`` lies."""
-    above = np.r_[0, np.cumsum(histogram[::-1])]
-    index = np.searchsorted(above, fars * above[-1] * (1 + 1e-12), side="right") - 1
-    edge: np.ndarray = edges(len(histogram))[::-1][index]
-    return edge
-
-
-def _accepted(
-    scores: np.ndarray, owners: np.ndarray, counts: np.ndarray, thresholds: np.ndarray
-) -> np.ndarray:
-    """Give the weighted share of genuine scores above each resample's thresholds."""
-    order = np.argsort(scores)
-    ordered, people = scores[order], owners[order]
-    found = np.full(thresholds.shape, np.nan)
-    for b, (weights, limits) in enumerate(zip(counts, thresholds, strict=True)):
-        weight = np.r_[0.0, np.cumsum(weights[people], dtype=np.float64)]
-        if weight[-1] > 0:
-            # A threshold is the highest rejected impostor score: accept what lies strictly above.
-            below = weight[np.searchsorted(ordered, limits, side="right")]
-            found[b] = 1.0 - below / weight[-1]
-    return found
-
-
-def _false_accepts(pairs: Pairs, threshold: float) -> int:
-    if len(pairs.tail_scores) and threshold >= pairs.tail_scores[-1]:
-        return int((pairs.tail_scores > threshold).sum())
-    upper = edges(len(pairs.impostor))[1:]
-    return int(pairs.impostor[upper > threshold].sum())
-
-
-def _whole_curve(
-    pairs: Pairs, counts: np.ndarray, impostor: np.ndarray
-) -> tuple[float, np.ndarray, float, np.ndarray]:
-    """Give AUC and EER from the fine histograms and their replicates from the coarse ones."""
-    genuine = counts @ pairs.genuine_by_person.astype(np.float32)
-    fine = _auc_eer(pairs.genuine[None].astype(np.float64), pairs.impostor[None].astype(np.float64))
-    coarse = _auc_eer(
-        pairs.genuine_by_person.sum(axis=0)[None].astype(np.float64),
-        pairs.impostor_by_person.sum(axis=0)[None] / 2,
-    )
-    auc, eer = _auc_eer(genuine.astype(np.float64), impostor.astype(np.float64))
-    shift = [float(f[0] - c[0]) for f, c in zip(fine, coarse, strict=True)]
-    limited = [np.clip(auc + shift[0], 0, 1), np.clip(eer + shift[1], 0, 1)]
-    return float(fine[0][0]), limited[0], float(fine[1][0]), limited[1]
-
-
-def _auc_eer(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give AUC and EER of histograms, a row each; NaN where a row has no genuine pairs."""
-    totals = genuine.sum(axis=1, keepdims=True)
-    g = np.divide(genuine, totals, out=np.full_like(genuine, np.nan), where=totals > 0)
-    i = impostor / impostor.sum(axis=1, keepdims=True)
-    below = np.cumsum(i, axis=1)
-    auc = (g * (below - i / 2)).sum(axis=1)
-    missed = np.pad(np.cumsum(g, axis=1), ((0, 0), (1, 0)))
-    accepted = 1.0 - np.pad(below, ((0, 0), (1, 0)))
-    gap = missed - accepted
-    after = np.argmax(gap >= 0, axis=1)
-    rows = np.arange(len(gap))
-    before = np.maximum(after - 1, 0)
-    step = gap[rows, after] - gap[rows, before]
-    share = np.divide(-gap[rows, before], step, out=np.zeros(len(gap)), where=step > 0)
-    eer = missed[rows, before] + share * (missed[rows, after] - missed[rows, before])
-    return auc, np.where(np.isnan(auc), np.nan, eer)
+def _transferred(embeddings: EmbeddingSet, params: VerificationParams) -> dict[str, Estimate]:
+    """Choose the threshold on one half of the people and judge it on the other, both ways round."""
+    order = np.random.default_rng([params.seed, 1]).permutation(len(embeddings.identities))
+    halves = [
+        embeddings.take(np.flatnonzero(np.isin(embeddings.labels, chosen)))
+        for chosen in np.array_split(order, 2)
+    ]
+    found = [all_pairs(half.unit, half.labels) for half in halves]
+    if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in found):
+        return {}
+    tar, far, drawn_tar, drawn_far, people = [], [], [], [], 0
+    for k, (chosen, judged) in enumerate((found, found[::-1])):
+        # The half that chooses is resampled as well, so the interval knows that the threshold was drawn.
+        choosing = resamples(len(chosen.images), params.resamples, params.seed + 1 + k)
+        judging = resamples(len(judged.images), params.resamples, params.seed + 3 + k)
+        point, drawn = roc.limits(chosen, np.array([params.far]), choosing)
+        ones = np.ones((1, len(judged.images)), np.float32)
+        tar.append(float(roc.accepted_share(judged, ones, point[None])[0, 0]))
+        far.append(roc.false_accepts(judged, float(point[0])) / int(judged.impostor.sum()))
+        drawn_tar.append(roc.accepted_share(judged, judging, drawn)[:, 0])
+        drawn_far.append(roc.achieved_far(judged, judging, drawn[:, 0]))
+        people += len(np.unique(judged.genuine_people))
+    share = float(np.mean(tar))
+    ends = share_interval(share, np.mean(drawn_tar, axis=0), people)
+    got = float(np.mean(far))
+    return {
+        f"TAR, threshold for FAR={params.far:g} from other people": Estimate(share, *ends, people, got),
+        f"FAR that this threshold gets (asked: {params.far:g})": Estimate(
+            got, *interval(np.mean(drawn_far, axis=0)), len(embeddings.identities)
+        ),
+    }
 
 
 def charts(results: Sequence[Verification]) -> list[Chart]:
     """ROC of all sets on one picture, and the operating points in a table."""
     probes = list(dict.fromkeys(r.probe for r in results))
     dashes: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
-    roc = Curves(
+    picture = Curves(
         title="ROC over all pairs",
         xlabel="FAR: share of impostor pairs accepted",
         ylabel="TAR: share of genuine pairs accepted",
@@ -317,7 +251,7 @@ def charts(results: Sequence[Verification]) -> list[Chart]:
         note=f"Points with fewer than {STABLE} false accepts are unstable; points that the pairs cannot "
         "resolve are left out.",
     )
-    return [roc, points]
+    return [picture, points]
 
 
 def findings(results: Sequence[Verification]) -> list[Finding]:
@@ -328,6 +262,7 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
     for model in dict.fromkeys(r.model for r in results):
         mine = [r for r in results if r.model == model]
         said += [_drop(mine[0], other) for other in mine[1:]]
+    said += [drift for r in results if (drift := _drift(r)) is not None]
     for r in results:
         if r.at(r.far) is None:
             said.append(
@@ -389,6 +324,20 @@ def _drop(whole: Verification, other: Verification) -> Finding:
     if change.low > 0:
         return Finding(f"{text}, a change of {_points(change)}.", "good")
     return Finding(f"{text}; the change of {_points(change)} may be chance.")
+
+
+def _drift(r: Verification) -> Finding | None:
+    """Speak up where a threshold from other people does not keep the FAR it was chosen for."""
+    if not r.transferred:
+        return None
+    tar, got = r.transferred.values()
+    if got.low is None or got.high is None or got.low <= r.far <= got.high:
+        return None
+    return Finding(
+        f"In {r.title}, a threshold chosen for FAR {r.far:g} on half of the people gets FAR {got:.2g} on the "
+        f"others, with TAR {tar:.1%}.",
+        "bad" if got.value > r.far else "plain",
+    )
 
 
 def _points(share: Estimate) -> str:

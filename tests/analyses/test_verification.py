@@ -1,9 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from embedlab.analyses import verification
 from embedlab.analyses.verification import VerificationParams
+from embedlab.analysis import Estimate
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from tests.planted import embedding_set
@@ -159,3 +162,25 @@ def test_sets_without_both_kinds_of_pairs_are_refused(people, images, message):
 def test_a_far_that_is_no_share_is_refused(far):
     with pytest.raises(UserError, match="verification.far must lie between 0 and 1"):
         verification.compute(embedding_set(), VerificationParams(far=far))
+
+
+def test_a_threshold_from_other_people_keeps_its_far_on_people_of_one_kind():
+    found = verification.compute(gaussian(200, seed=1), VerificationParams(far=0.01, resamples=200))
+    tar, far = found.transferred.values()
+    assert far.low < 0.01 < far.high
+    assert far.value == pytest.approx(0.01, rel=0.3)
+    assert tar.value == pytest.approx(found.tar["TAR@FAR=0.01"].value, abs=0.05)
+    assert not [f for f in verification.findings([found]) if "a threshold chosen for" in f.text]
+
+
+def test_a_threshold_that_does_not_carry_over_is_told(monkeypatch):
+    found = verification.compute(gaussian(100, seed=1), VerificationParams(far=0.01, resamples=100))
+    tar, _ = found.transferred.values()
+    drifted = {"TAR": tar, "FAR": Estimate(0.05, 0.03, 0.07, 100)}
+    text = [f.text for f in verification.findings([dataclasses.replace(found, transferred=drifted)])]
+    assert any("gets FAR 0.05 [0.03, 0.07] on the others" in t for t in text)
+
+
+def test_halves_too_small_for_the_far_give_no_transferred_threshold():
+    found = verification.compute(embedding_set(people=4), VerificationParams(far=1e-3, resamples=50))
+    assert found.transferred == {}
