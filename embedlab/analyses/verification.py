@@ -343,7 +343,8 @@ def _drift(r: Verification) -> Finding | None:
 def _points(share: Estimate) -> str:
     """Write a difference of shares in percentage points, with its interval."""
     ends = (share.value, share.low or 0.0, share.high or 0.0)
-    value, low, high = (f"{100 * end:+.1f}" for end in ends)
+    digits = 1 if max(map(abs, ends)) >= 0.01 else 2
+    value, low, high = (f"{100 * end:+.{digits}f}" for end in ends)
     return f"{value} points [{low}, {high}]"
 
 
