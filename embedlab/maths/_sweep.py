@@ -10,6 +10,7 @@ def sweep(
     row_labels: np.ndarray,
     column_labels: np.ndarray,
     offset: int,
+    shift: int,
     fine: np.ndarray,
     by_person: np.ndarray,
     floor: float,
@@ -20,33 +21,45 @@ def sweep(
     """Count the impostor pairs of one block of scores.
 
     Columns below ``row + offset + 1`` are passed over, so a block on the diagonal counts each
-    unordered pair once; ``offset`` of -columns - 1 counts all. The first axis of ``fine``,
-    ``by_person`` and the tail arrays is a chunk of rows that one thread works on: a fixed number,
-    so that results do not depend on how many threads there are.
+    unordered pair once; ``offset`` of -columns - 1 counts all. A fine bin lies in the coarse bin of
+    its number shifted right by ``shift``. The first axis of ``fine``, ``by_person`` and the tail
+    arrays is a chunk of rows that one thread works on: a fixed number, so that results do not
+    depend on how many threads there are.
+
+    Bins of a whole row are found first, in a loop that the compiler turns into vector instructions;
+    and they are unsigned, since numba asks of every signed index whether it counts from the end.
     """
     chunks, bins = fine.shape
-    coarse = by_person.shape[2]
     rows, columns = scores.shape
+    half, last = np.float32(0.5 * bins), np.float32(bins - 1)
+    by = np.uint32(shift)
     for chunk in prange(chunks):
         size = 0
+        counts, people = fine[chunk], by_person[chunk]
+        own = np.zeros(by_person.shape[2], np.int32)
+        index = np.empty(columns, np.uint32)
         for row in range(chunk, rows, chunks):
             person = row_labels[row]
-            for column in range(max(0, row + offset + 1), columns):
+            line = scores[row]
+            first = max(0, row + offset + 1)
+            for column in range(first, columns):
+                place = (line[column] + np.float32(1.0)) * half
+                index[column] = np.uint32(min(max(place, np.float32(0.0)), last))
+            own[:] = 0
+            for column in range(first, columns):
                 other = column_labels[column]
                 if other == person:
                     continue
-                score = scores[row, column]
-                place = (score + 1.0) * 0.5
-                index = min(max(int(place * bins), 0), bins - 1)
-                fine[chunk, index] += 1
-                index = min(max(int(place * coarse), 0), coarse - 1)
-                by_person[chunk, person, index] += 1
-                by_person[chunk, other, index] += 1
-                if score > floor:
-                    tail_scores[chunk, size] = score
+                place_of = index[column]
+                counts[place_of] += 1
+                own[place_of >> by] += 1
+                people[other, place_of >> by] += 1
+                if line[column] > floor:
+                    tail_scores[chunk, size] = line[column]
                     tail_people[chunk, size, 0] = person
                     tail_people[chunk, size, 1] = other
                     size += 1
+            people[person] += own
         tail_sizes[chunk] = size
 
 

@@ -15,6 +15,7 @@ BINS = 65_536
 COARSE = 256
 BLOCK = 2_048
 CHUNKS = 8
+SAMPLE = 100_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def all_pairs(
     labels: Int[np.ndarray, " n"],
     b: Float[np.ndarray, "n d"] | None = None,
     *,
-    tail: int = 1_000_000,
+    tail: int = 500_000,
     bins: int = BINS,
     coarse: int = COARSE,
 ) -> Pairs:
@@ -100,9 +101,15 @@ def all_pairs(
         ``a`` is scored once; with it every row of ``a`` against every row of ``b``, and the pairs
         of an image with itself are kept apart.
     tail
-        How many of the highest impostor scores to keep, with their people.
+        About how many of the highest impostor scores to keep, with their people: never more, and all
+        where there are not twice as many.
     bins, coarse
-        Numbers of bins.
+        Numbers of bins; the first is the second times a power of two.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
 
     Notes
     -----
@@ -110,10 +117,14 @@ def all_pairs(
     """
     from embedlab.maths._sweep import sweep
 
+    coarse = min(coarse, bins)
+    shift = (bins // coarse).bit_length() - 1
+    if coarse << shift != bins:
+        raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
     order = np.argsort(labels, kind="stable")
     left = np.ascontiguousarray(a[order], dtype=np.float32)
     right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
-    people = labels[order].astype(np.int64)
+    people = labels[order].astype(np.uint32)
     n, persons = len(left), int(labels.max()) + 1
     fine = np.zeros((CHUNKS, bins), np.int64)
     by_person = np.zeros((CHUNKS, persons, coarse), np.int32)
@@ -121,7 +132,7 @@ def all_pairs(
     scratch_scores = np.empty((CHUNKS, per_chunk), np.float32)
     scratch_people = np.empty((CHUNKS, per_chunk, 2), np.int32)
     sizes = np.zeros(CHUNKS, np.int64)
-    top = _Tail(tail)
+    top = _Tail(tail, _floor(left, right, people, tail, cross=b is not None))
     for row in range(0, n, BLOCK):
         rows = slice(row, min(row + BLOCK, n))
         for column in range(row if b is None else 0, n, BLOCK):
@@ -129,7 +140,7 @@ def all_pairs(
             scores = left[rows] @ right[columns].T
             offset = row - column if b is None else -n - 1
             sweep(
-                scores, people[rows], people[columns], offset, fine, by_person,
+                scores, people[rows], people[columns], offset, shift, fine, by_person,
                 top.floor, scratch_scores, scratch_people, sizes,
             )  # fmt: skip
             for chunk, size in enumerate(sizes):
@@ -149,12 +160,30 @@ def all_pairs(
     )
 
 
+def _floor(left: np.ndarray, right: np.ndarray, people: np.ndarray, tail: int, *, cross: bool) -> float:
+    """Guess from a sample a score that half as many pairs again as asked for lie above.
+
+    Pairs below it need not be kept at all. A guess that is too high only shortens the tail.
+    """
+    if tail == 0:
+        return float("inf")
+    n = len(left)
+    total = n * n if cross else n * (n - 1) // 2
+    if 2 * tail >= total:
+        return -float("inf")
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(n, size=(2, SAMPLE))
+    apart = people[a] != people[b]
+    scores = np.einsum("ij,ij->i", left[a[apart]], right[b[apart]])
+    return float(np.quantile(scores, 1 - 1.5 * tail / total))
+
+
 class _Tail:
     """The highest scores seen so far; the floor rises as better ones come."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, floor: float) -> None:
         self.size = size
-        self.floor = -np.inf if size else np.inf
+        self.floor = floor
         self.scores: list[np.ndarray] = []
         self.people: list[np.ndarray] = []
         self.held = 0
@@ -178,7 +207,8 @@ class _Tail:
     def sorted(self) -> tuple[np.ndarray, np.ndarray]:
         self._cut()
         scores, people = self.scores[0], self.people[0]
-        order = np.lexsort((people[:, 1], people[:, 0], -scores))
+        # Pairs come in the same order whatever the threads do, so a stable sort settles ties alike.
+        order = np.argsort(-scores, kind="stable")
         return scores[order], people[order].astype(np.int64)
 
 

@@ -68,3 +68,8 @@ def test_row_order_changes_nothing():
     one, two = all_pairs(a.unit, a.labels), all_pairs(a.unit[order], a.labels[order])
     np.testing.assert_allclose(one.tail_scores, two.tail_scores, atol=1e-6)
     assert np.abs(one.impostor - two.impostor).sum() <= 4  # Rounding may move a score over an edge.
+
+
+def test_bins_that_do_not_nest_are_refused():
+    with pytest.raises(ValueError, match="bins must be coarse times a power of two, not 100 with coarse 64"):
+        all_pairs(np.eye(3, dtype=np.float32), np.arange(3), bins=100, coarse=64)
