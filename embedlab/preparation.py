@@ -288,6 +288,12 @@ def prepare(request: Request, study: Study) -> Prepared:
 
     lab, stages = request.lab, Stages()
     probes = [parse_probe(probe) for probe in study.probes]
+    files = [Path(word).stem for word in study.models if Path(word).suffix.lower() in FOREIGN]
+    if strangers := [name for name in request.preprocessing if name and name not in files]:
+        raise UserError(
+            f"--preprocessing names {strangers[0]!r}, and no model file is called that: there are "
+            f"{', '.join(files) or 'none'}"
+        )
     # What cannot be made is told before anything long begins.
     networks = {word: _network(request, word) for word in study.models}
     names = _names(networks)
@@ -297,9 +303,9 @@ def prepare(request: Request, study: Study) -> Prepared:
             given = given_data(request)
         assert given is not None
         opened[given.name] = given
-        if strangers := [probe for probe in probes if probe.dataset != given.name]:
+        if others := [probe for probe in probes if probe.dataset != given.name]:
             raise UserError(
-                f"unknown probe {str(strangers[0])!r}: the data given are called {given.name!r}, so write "
+                f"unknown probe {str(others[0])!r}: the data given are called {given.name!r}, so write "
                 f"{given.name} or {given.name}@PIXELS"
             )
     if untrained := [word for word, network in networks.items() if network is UNTRAINED]:

@@ -118,6 +118,10 @@ def test_a_study_file_is_reported(tmp_path, vectors, capsys):
         (["report", "--models", "lowres144", "--only", "nope"], "unknown analysis 'nope'"),
         (["report", "--models", "lowres144", "--set", "bins=3"], "write it as analysis.parameter=value"),
         (["report", "--models", "lowres144", "--probes", "x@0"], "'x@0' is not a probe"),
+        (
+            ["report", "--models", "lowres144", "--preprocessing", "mobile=imagenet"],
+            "--preprocessing names 'mobile', and no model file is called that: there are none",
+        ),
         (["run", "nope", "--models", "lowres144"], "unknown analysis 'nope'"),
         (["run", "distances", "--models", "lowres144", "--set", "bin=3"], "unknown parameter distances.bin"),
         (["train", "nope"], "unknown recipe 'nope'"),

@@ -186,7 +186,8 @@ def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | No
 def _say_assumed(path: Path) -> None:
     say(
         f"  {path.name}: preprocessing {ASSUMED!r} is assumed (RGB, (x - 127.5) / 127.5); if it was trained "
-        f'otherwise, write {{"preprocessing": "imagenet"}} or the like to {path.with_suffix(".json")} '
+        f'otherwise, say so with --preprocessing, or write {{"preprocessing": "imagenet"}} or the like to '
+        f"{path.with_suffix('.json')} "
         f"(known: {', '.join(PRESETS)})"
     )
 
