@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from embedlab import analysis
+from embedlab.errors import UserError
 from embedlab.study import params_of
 from tests.planted import embedding_set, layer_weights
 
@@ -92,6 +93,20 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
             assert finding.text.endswith(".")
             assert "nan" not in finding.text.lower().split()
             assert finding.tone in ("good", "bad", "plain")
+
+
+@pytest.mark.parametrize("people", [2, 3, 4])
+@pytest.mark.parametrize("name", [n for n in NAMES if analysis.get(n).over != "weight pair"])
+def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):
+    """Resamples of so few often hold one person only; that must not break anything."""
+    found = analysis.get(name)
+    sets = tuple(embedding_set(people, probe=p, seed=k) for k, p in enumerate(("p", "p@32")))
+    try:
+        result = found.run(sets[:1] if found.over == "set" else sets, found.params)
+    except UserError:
+        return
+    for finding in found.findings([result]):
+        assert "nan" not in finding.text.lower().split()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,14 @@ from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import Chart, Histogram
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import impostor_histograms, interval, population, resamples, weighted_mean
+from embedlab.maths.bootstrap import (
+    impostor_histograms,
+    interval,
+    population,
+    resamples,
+    shares,
+    weighted_mean,
+)
 from embedlab.maths.pairs import Pairs, all_pairs, edges, histogram
 
 POOR_OVERLAP = 0.25
@@ -260,7 +267,7 @@ class _Moments:
 
 def _moments(histograms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     centres = (edges(histograms.shape[1])[1:] + edges(histograms.shape[1])[:-1]) / 2
-    share = histograms / histograms.sum(axis=1, keepdims=True)
+    share = shares(histograms)
     mean = share @ centres
     return mean, share @ centres**2 - mean**2
 
@@ -276,9 +283,7 @@ def _overlap(pairs: Pairs, counts: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Give the area that two histograms, each of area one, both cover; a row each."""
-    total = a.sum(axis=1, keepdims=True)
-    share = np.divide(a, total, out=np.full_like(a, np.nan), where=total > 0)
-    common: np.ndarray = np.minimum(share, b / b.sum(axis=1, keepdims=True)).sum(axis=1)
+    common: np.ndarray = np.minimum(shares(a), shares(b)).sum(axis=1)
     return common
 
 

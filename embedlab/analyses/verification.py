@@ -265,10 +265,13 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
     said += [drift for r in results if (drift := _drift(r)) is not None]
     for r in results:
         if r.at(r.far) is None:
+            instead = (
+                f"FAR {_level(r):g} is used instead" if len(r.levels) else "no other FAR can be told either"
+            )
             said.append(
                 Finding(
                     f"{r.title} has {r.impostor_pairs:,} impostor pairs, too few for TAR at FAR {r.far:g} "
-                    f"(at least {1 / r.far:,.0f} are needed); FAR {_level(r):g} is used instead.",
+                    f"(at least {1 / r.far:,.0f} are needed); {instead}.",
                     "bad",
                 )
             )

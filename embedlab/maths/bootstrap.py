@@ -104,6 +104,14 @@ def weighted_mean(
     return means
 
 
+def shares(histograms: np.ndarray) -> Float[np.ndarray, "b bins"]:
+    """Bring each row of counts to sum one; NaN where a resample left it empty."""
+    totals = histograms.sum(axis=1, keepdims=True)
+    empty = np.full(histograms.shape, np.nan)
+    found: np.ndarray = np.divide(histograms, totals, out=empty, where=totals > 0)
+    return found
+
+
 def impostor_histograms(
     by_person: np.ndarray, counts: Float[np.ndarray, "b people"]
 ) -> Float[np.ndarray, "b bins"]:

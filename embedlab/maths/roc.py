@@ -8,7 +8,7 @@ the share of accepted impostors never exceeds the one asked for. Resamples are c
 import numpy as np
 from jaxtyping import Float
 
-from embedlab.maths.bootstrap import impostor_histograms
+from embedlab.maths.bootstrap import impostor_histograms, shares
 from embedlab.maths.pairs import Pairs, edges
 
 
@@ -102,13 +102,13 @@ def achieved_far(
 ) -> Float[np.ndarray, " b"]:
     """Give each resample's weighted share of impostor pairs above a limit chosen elsewhere.
 
-    NaN where the kept tail does not reach down to the limit.
+    NaN where the kept tail does not reach down to the limit, or a resample holds one person only.
     """
     found = np.full(len(counts), np.nan)
     above = np.searchsorted(-pairs.tail_scores, -limits, side="left")
     whole = impostor_weight(pairs, counts)
     for b, (row, size, limit) in enumerate(zip(counts, above, limits, strict=True)):
-        if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1]:
+        if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1] and whole[b] > 0:
             people = pairs.tail_people[:size]
             found[b] = float(row[people[:, 0]] @ row[people[:, 1]]) / whole[b]
     return found
@@ -135,10 +135,8 @@ def auc_and_eer(
 
 
 def _of_histograms(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give AUC and EER of histograms, a row each; NaN where a row has no genuine pairs."""
-    totals = genuine.sum(axis=1, keepdims=True)
-    g = np.divide(genuine, totals, out=np.full_like(genuine, np.nan), where=totals > 0)
-    i = impostor / impostor.sum(axis=1, keepdims=True)
+    """Give AUC and EER of histograms, a row each; NaN where a row lacks pairs of a kind."""
+    g, i = shares(genuine), shares(impostor)
     below = np.cumsum(i, axis=1)
     auc = (g * (below - i / 2)).sum(axis=1)
     missed = np.pad(np.cumsum(g, axis=1), ((0, 0), (1, 0)))

@@ -66,6 +66,11 @@ def test_no_interval_where_most_replicates_are_no_numbers():
     assert bootstrap.interval(np.array([1.0, np.nan, np.nan])) == (None, None)
 
 
+def test_shares_sum_to_one_or_are_no_numbers():
+    found = bootstrap.shares(np.array([[1, 3], [0, 0]]))
+    np.testing.assert_array_equal(found, [[0.25, 0.75], [np.nan, np.nan]])
+
+
 def test_impostor_histograms_are_first_order_exact():
     """Weighing one person twice adds that person's pairs once."""
     by_person = np.array([[2, 1], [1, 1], [1, 2]])
