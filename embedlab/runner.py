@@ -19,7 +19,7 @@ from embedlab.progress import say, track
 from embedlab.store import Lab, atomic_folder, write_json
 from embedlab.study import Input, Planned, Study, plan
 
-PACKAGES = ("embedlab", "numpy", "scipy", "scikit-learn", "torch", "pyarrow", "onnxruntime", "plotly")
+PACKAGES = ("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly")
 
 
 @dataclass(frozen=True)
