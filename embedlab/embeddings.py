@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.shapes import check_shapes
 
 METADATA_KEY = b"embedlab"
@@ -239,14 +239,8 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
     UserError
         If the file cannot be read as Parquet, lacks a column, or holds an unusable row.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     head = metadata(path)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
+    table = read_table(path)
     for column in COLUMNS[:3]:
         if column not in table.column_names:
             raise UserError(
@@ -265,6 +259,23 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
             if name not in COLUMNS
         },
     )
+
+
+def read_table(path: Path) -> Any:
+    """Read a Parquet file, whatever its columns, as a pyarrow Table.
+
+    Raises
+    ------
+    UserError
+        If the file is no Parquet file, or is cut short.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(path, error) from None
 
 
 def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
@@ -300,8 +311,7 @@ def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError(
-        f"cannot read {path} as Parquet ({first}): the file is missing, cut short or of another kind; "
-        "make it again"
+        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, cut short or of another "
+        "kind; make it again"
     )

@@ -7,3 +7,8 @@ class UserError(Exception):
     The command line prints it as one line on stderr and exits with status 2. Any other
     exception is a bug and keeps its traceback.
     """
+
+
+def first_line(error: Exception) -> str:
+    """Give the first line of what another library says, short enough for a message of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from jaxtyping import Float
 
 from embedlab import __version__, embeddings
 from embedlab.embeddings import EmbeddingSet
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.progress import say
-from embedlab.store import Lab, atomic_file, checked_name
+from embedlab.store import Lab, atomic_file, checked_name, sha256_of
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 
@@ -113,7 +112,7 @@ def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
     import pyarrow as pa
 
     head = {
-        "imported_from": {"name": source.name, "sha256": _sha256(source)},
+        "imported_from": {"name": source.name, "sha256": sha256_of(source)},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"embedlab": __version__, "numpy": np.__version__, "pyarrow": pa.__version__},
     }
@@ -193,7 +192,7 @@ def _csv_table(path: Path, texts: Sequence[str]) -> tuple[Any, Sequence[int]]:
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string())),
         )
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"cannot read {path} as CSV ({_first_line(error)}): correct it") from None
+        raise UserError(f"cannot read {path} as CSV ({first_line(error)}): correct it") from None
     if ragged:
         row = ragged[0]
         raise UserError(
@@ -323,16 +322,7 @@ def _plain(kind: Any) -> bool:
 def _from_parquet(
     path: Path, item_column: str, identity_column: str, vector_column: str
 ) -> tuple[Float[np.ndarray, "n d"], _Columns]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"cannot read {path} as Parquet ({_first_line(error)}): the file is missing, cut short or of "
-            "another kind; make it again"
-        ) from None
+    table = embeddings.read_table(path)
     if vector_column not in table.column_names:
         raise _missing(path, vector_column, table.column_names, "--vector-column")
     columns = _named(
@@ -383,7 +373,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:
         # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
         raise UserError(
-            f"cannot read {path} ({_first_line(error)}): the file is missing, cut short, or holds pickled "
+            f"cannot read {path} ({first_line(error)}): the file is missing, cut short, or holds pickled "
             "objects, which are never opened; save plain arrays of numbers and text"
         ) from None
 
@@ -427,12 +417,3 @@ def _from_arrays(
             name: values for name, values in arrays.items() if values.shape == (n,) and name not in used
         },
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,7 +1,6 @@
 """Make what a study needs and is missing, or say which command makes it."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from embedlab import compute
 from embedlab.errors import UserError
 from embedlab.progress import say
-from embedlab.store import Lab
+from embedlab.store import Lab, made_name
 from embedlab.study import Study
 
 if TYPE_CHECKING:
@@ -354,8 +353,7 @@ def _names(networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, s
     names: dict[str, str] = {}
     for word, network in networks.items():
         if _is_vectors(word):
-            # A name that is no file name becomes one, as the name of a network from elsewhere does.
-            name = re.sub(r"[^A-Za-z0-9_.@+-]+", "_", Path(word).stem).lstrip(".@+-") or "imported"
+            name = made_name(Path(word).stem, "imported")
         else:
             name = word if network is None or isinstance(network, str) else network.name
         if name in names.values():

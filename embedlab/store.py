@@ -8,6 +8,7 @@
     lab/results/<analysis>/<key>/   result.json, arrays.npz, run.json
 """
 
+import hashlib
 import json
 import os
 import re
@@ -40,6 +41,17 @@ def checked_name(name: str, what: str) -> str:
             "not beginning with a sign"
         )
     return name
+
+
+def made_name(stem: str, otherwise: str) -> str:
+    """Make a name that ``checked_name`` takes of whatever a file is called."""
+    return re.sub(r"[^A-Za-z0-9_.@+-]+", "_", stem).lstrip(".@+-") or otherwise
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file's contents, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -5,7 +5,15 @@ import pytest
 
 from embedlab import embeddings
 from embedlab.errors import UserError
-from embedlab.store import Lab, atomic_file, atomic_folder, checked_name, write_json
+from embedlab.store import (
+    Lab,
+    atomic_file,
+    atomic_folder,
+    checked_name,
+    made_name,
+    sha256_of,
+    write_json,
+)
 from tests.planted import embedding_set
 
 
@@ -107,3 +115,17 @@ def test_the_lab_is_where_the_environment_says(monkeypatch, tmp_path):
     assert Lab().root == tmp_path
     assert str(Lab("here").root) == "here"
     assert repr(Lab("here")) == "Lab('here')"
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("faces", "faces"), ("my file (1)", "my_file_1_"), ("..x", "x"), ("é", "_"), ("@", "other")],
+)
+def test_a_made_name_is_one_that_is_taken(stem, name):
+    assert made_name(stem, "other") == name
+    assert checked_name(name, "model") == name
+
+
+def test_a_hash_is_that_of_the_contents(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")

@@ -1,9 +1,8 @@
 """Tiles: many small images (kernels, faces) side by side, every pixel crisp."""
 
 import base64
+import io
 import math
-import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -243,13 +242,8 @@ class Tiles:
 
 def png(pixels: np.ndarray) -> str:
     """Encode uint8 RGBA of shape (h, w, 4) as the ``data:`` address of a PNG."""
+    from PIL import Image
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width = pixels.shape[:2]
-    lines = np.zeros((height, 1 + 4 * width), dtype=np.uint8)
-    lines[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.progress import track
 from embedlab.shapes import check_shapes
-from embedlab.store import checked_name
+from embedlab.store import checked_name, made_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -152,18 +151,14 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
             "each person's images in a folder of their own"
         )
     return Dataset(
-        name=_name(stem) if name is None else _name_given(name),
+        # @ stands before a probe's pixels.
+        name=made_name(stem.replace("@", " "), "data") if name is None else _name_given(name),
         root=root,
         items=tuple(items),
         labels=labels.astype(np.int64),
         identities=tuple(map(str, identities)),
         ignored=ignored,
     )
-
-
-def _name(stem: str) -> str:
-    """Make a file's name one that probes can bear."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).lstrip(".+-") or "data"
 
 
 def _name_given(name: str) -> str:
@@ -306,10 +301,10 @@ def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     except OSError as error:
         if error.errno is not None:
             raise UnreadableImage(f"cannot be opened: {error.strerror}") from None
-        raise UnreadableImage(f"broken image: {_first_line(error)}") from None
+        raise UnreadableImage(f"broken image: {first_line(error)}") from None
     except Exception as error:
         # A broken file makes PIL's decoders raise nearly anything.
-        raise UnreadableImage(f"broken image: {_first_line(error)}") from None
+        raise UnreadableImage(f"broken image: {first_line(error)}") from None
 
 
 _TURNS = {
@@ -386,7 +381,3 @@ def _rgb(image: "Image.Image") -> "Image.Image":
         under = Image.new("RGBA", over.size, (*GREY, 255))
         return Image.alpha_composite(under, over).convert("RGB")
     return image.convert("RGB")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:100]

@@ -9,7 +9,6 @@ The record is written last and holds the sha256 of the weights, so weights and r
 different trainings are never taken for one model.
 """
 
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from jaxtyping import Float, UInt8
 
 from embedlab.errors import UserError
 from embedlab.networks.embedder import Preprocessing
-from embedlab.store import Lab, atomic_file, write_json
+from embedlab.store import Lab, atomic_file, sha256_of, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +123,7 @@ def save(lab: Lab, network: "IRSE18", record: Record) -> Path:
     with atomic_file(folder / WEIGHTS) as temporary:
         # One key only: safetensors writes several in an order that differs from run to run.
         save_file(tensors, temporary, metadata={"order": "\n".join(tensors)})
-        sha256 = _sha256(temporary)
+        sha256 = sha256_of(temporary)
     write_json(folder / RECORD, asdict(replace(record, weights_sha256=sha256)))
     return folder
 
@@ -175,7 +174,7 @@ def load(lab: Lab, name: str, device: str = "cpu") -> TorchEmbedder:
     path = lab.checkpoint(name) / WEIGHTS
     again = f"train the model again with `embedlab train {name} --fresh`"
     try:
-        sha256 = _sha256(path)
+        sha256 = sha256_of(path)
         if sha256 != record.weights_sha256:
             raise UserError(f"{path} is not the file that {RECORD} beside it was written for: {again}")
         state = load_file(path)
@@ -217,7 +216,7 @@ def load_pth(
     path = Path(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        sha256 = _sha256(path)
+        sha256 = sha256_of(path)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than tensors, which embedlab does not run: save its state_dict"
@@ -283,8 +282,3 @@ def _built(state: Mapping[str, "Tensor"], where: str) -> "IRSE18":
         )
     network.load_state_dict(dict(state), strict=False)
     return network
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from embedlab import compute
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
-from embedlab.store import checked_name
+from embedlab.store import checked_name, made_name
 
 ASSUMED = "insightface"
 
@@ -132,7 +132,7 @@ def open_model(path: Path | str, preprocessing: str | None = None, name: str | N
 
         contract, assumed = _contract(_file(path), preprocessing, None)
         embedder = load_pth(path, contract, compute.device())
-        embedder.name = checked_name(name, "model") if name is not None else _file_name(path)
+        embedder.name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
         embedder.assumed_preprocessing = assumed
         if assumed:
             _say_assumed(path)
@@ -164,7 +164,7 @@ def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | No
         known or the JSON file is wrong.
     """
     path = _file(Path(path))
-    name = checked_name(name, "model") if name is not None else _file_name(path)
+    name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     session, threads, device = _session(path)
     batch, size = _input_shape(session, path)
     contract, assumed = _contract(path, preprocessing, size)
@@ -196,11 +196,6 @@ def _file(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"there is no model file {path}: correct the path")
     return path
-
-
-def _file_name(path: Path) -> str:
-    name = re.sub(r"[^A-Za-z0-9_.@+-]+", "_", path.stem).lstrip(".@+-")
-    return checked_name(name or "model", "model")
 
 
 def _session(path: Path) -> tuple[Any, int, str]:
@@ -300,5 +295,4 @@ def _fingerprint(path: Path) -> str:
 
 
 def _short(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", text)[:200]
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : ", "", first_line(error))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.networks.backbones import IRSE18
 from embedlab.store import atomic_file
 
@@ -126,8 +126,9 @@ def read(path: Path, learner: Learner, key: dict[str, Any]) -> Progress:
             learner.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         return Progress(**note["progress"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"cannot resume from {path} ({reason}): pass --fresh to begin anew") from None
+        raise UserError(
+            f"cannot resume from {path} ({first_line(error)}): pass --fresh to begin anew"
+        ) from None
 
 
 def check(stored: dict[str, Any], key: dict[str, Any], what: str) -> None:
