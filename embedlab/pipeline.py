@@ -29,7 +29,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     """
     from embedlab.report import build
     from embedlab.report.training import training_section
-    from embedlab.runner import run_study
+    from embedlab.runner import embedding_records, run_study
     from embedlab.store import atomic_file
     from embedlab.study import plan
 
@@ -44,14 +44,15 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     with stages("analysing"):
         outcomes = run_study(request.lab, settled, fresh=request.fresh)
     with stages("writing the report"):
-        curves = training_section(request.lab, settled.models)
+        records = embedding_records(request.lab, settled)
+        curves = training_section(request.lab, settled.models, records)
         build(
             page,
             title=settled.title or " and ".join(settled.models),
             outcomes=outcomes,
             models=settled.models,
             probes=settled.probes,
-            provenance=_provenance(request, prepared),
+            provenance=_provenance(request, prepared, records),
             prose=settled.prose,
             extra=[curves] if curves else [],
         )
@@ -67,7 +68,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     The text, and whether every analysis ran without a bug.
     """
     from embedlab.report import numbers, sections
-    from embedlab.runner import run_study
+    from embedlab.runner import embedding_records, run_study
     from embedlab.show import as_text
     from embedlab.study import plan
 
@@ -81,7 +82,12 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
         return "\n\n".join(as_text(section) for section in found), sound
     settled = prepared.study
     whole = numbers.document(
-        settled.title, settled.models, settled.probes, found, outcomes, _provenance(request, prepared)
+        settled.title,
+        settled.models,
+        settled.probes,
+        found,
+        outcomes,
+        _provenance(request, prepared, embedding_records(request.lab, settled)),
     )
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
 
@@ -102,12 +108,13 @@ def _once(study: Study) -> None:
         raise UserError(f"model {twice[0]!r} is named twice: name each model once")
 
 
-def _provenance(request: Request, prepared: Prepared) -> dict[str, list[tuple[str, str]]]:
+def _provenance(
+    request: Request, prepared: Prepared, records: Sequence[Mapping[str, Any]]
+) -> dict[str, list[tuple[str, str]]]:
     """Gather what a reader needs to do the same again."""
-    from embedlab.runner import embedding_records, versions
+    from embedlab.runner import versions
 
     lab = request.lab
-    records = embedding_records(lab, prepared.study)
     found = {
         "This report": [
             ("command", shlex.join(["embedlab", *sys.argv[1:]])),

@@ -76,6 +76,7 @@ def test_train_extract_report_on_a_folder_of_faces(tmp_path, faces, capsys):
     assert run("report", *words, "--out", tmp_path / "r.html", "--only", "distances", "projection") == 0
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "lowres@32 in lowres144" in page or "lowres@32" in page
+    assert "lowres144 was trained on the images of lowres@32: all its figures there are in-sample" in page
     assert (tmp_path / "r.json").exists()
 
 

@@ -382,9 +382,14 @@ def _moved(r: Distances, condition: str) -> Finding:
     same = r.same_image_mean[f"mean same-image distance, {condition}"].value
     excess = r.same_image_excess[f"same-image less intra distance, {condition}"]
     text = f"In {r.title}, one image under both probes of {condition} lies {same:.3f} apart on average"
-    if excess.low is not None and excess.low > 0:
+    if excess.low is None or excess.high is None:
+        return Finding(
+            f"{text}; {first} alone shows other people, or too few twice, to hold that against two images of "
+            "one person."
+        )
+    if excess.low > 0:
         return Finding(f"{text}, further than two images of one person on {first} by {excess:.3f}.", "bad")
-    if excess.low is not None and excess.high is not None and excess.high < 0:
+    if excess.high < 0:
         nearer = Estimate(-excess.value, -excess.high, -excess.low)
         return Finding(
             f"{text}, nearer than two images of one person on {first} by {nearer:.3f}.",

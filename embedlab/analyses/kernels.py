@@ -247,8 +247,8 @@ def findings(results: Sequence[Kernels]) -> list[Finding]:
         if r.closer == 0:
             text = (
                 f"The kernels of {r.a} and {r.b} are no closer than shuffled channels in any of "
-                f"{r.compared} layers: a channel of one has no more to do with the channel of the same "
-                f"number in the other than with any other channel."
+                f"{r.compared} layers: there is no sign that a channel of one corresponds to the channel of "
+                f"the same number in the other."
             )
         else:
             text = (

@@ -23,8 +23,8 @@ Limits
 ------
 Three axes are a shadow of the space: clouds that overlap here may lie apart in it, never the other
 way round. The axes are those of largest variance, not those that tell people or probes apart best.
-Components may be mirrored from one model to another. With more than four images of a person under
-one probe, four are drawn.
+Components may be mirrored from one model to another. Of a person with more than four images four are
+drawn and judged, the same ones under every probe.
 
 References
 ----------
@@ -113,7 +113,7 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
     is_fitted = np.isin(person, shuffled[:half])
     shown = np.sort(shuffled[half:][: params.drawn])
     mean, axes = _axes(vectors[is_fitted])
-    rows = _drawn_rows(person, probe, shown, params.seed)
+    rows = _drawn_rows(person, probe, items, shown, params.seed)
     points = (vectors[rows] - mean) @ axes
     owners = np.searchsorted(shown, person[rows])
     counts = resamples(len(shown), params.resamples, params.seed)
@@ -157,17 +157,18 @@ def _axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, axes * signs
 
 
-def _drawn_rows(person: np.ndarray, probe: np.ndarray, shown: np.ndarray, seed: int) -> np.ndarray:
-    """Pick up to four images of each shown person, the same ones for every probe where possible."""
+def _drawn_rows(
+    person: np.ndarray, probe: np.ndarray, items: np.ndarray, shown: np.ndarray, seed: int
+) -> np.ndarray:
+    """Pick up to four images of each shown person by name, and all their rows, probe by probe."""
     rows = []
     for one in shown:
-        for condition in np.unique(probe):
-            mine = np.flatnonzero((person == one) & (probe == condition))
-            if len(mine) > IMAGES:
-                # A generator of its own for each person draws alike under every probe.
-                rng = np.random.default_rng([seed, int(one)])
-                mine = np.sort(rng.choice(mine, IMAGES, replace=False))
-            rows.append(mine)
+        mine = np.flatnonzero(person == one)
+        names = np.unique(items[mine])
+        if len(names) > IMAGES:
+            names = np.random.default_rng([seed, int(one)]).choice(names, IMAGES, replace=False)
+        mine = mine[np.isin(items[mine], names)]
+        rows.append(mine[np.argsort(probe[mine], kind="stable")])
     return np.concatenate(rows)
 
 
@@ -224,7 +225,8 @@ def charts(results: Sequence[Projection]) -> list[Chart]:
                     [f"{who}: {item}, {how}" for who, item, how in zip(people, r.items, probes, strict=True)]
                 ),
                 note=f"{r.shown_people:,} of {r.all_people:,} people, seed {r.seed}, none of them among the "
-                f"{r.fitted_people:,} that the axes were fitted on. Trustworthiness "
+                f"{r.fitted_people:,} that the axes were fitted on; at most {IMAGES} images of each. "
+                f"Trustworthiness "
                 f"{r.trustworthiness.value:.2f}, neighbours kept {r.neighbours_kept.value:.0%} "
                 f"(k = {r.neighbours}).",
             )

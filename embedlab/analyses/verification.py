@@ -56,7 +56,6 @@ from embedlab.maths.pairs import all_pairs
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10
-UNPAIRED = "they were measured on different people, so no interval of the difference is given"
 CURVE_POINTS = 61
 
 
@@ -290,12 +289,21 @@ def _tar(r: Verification, far: float) -> Estimate:
     return list(r.tar.values())[index]
 
 
+def _point(group: Sequence[Verification]) -> tuple[float, str]:
+    """Find the operating point that all of a group resolve, and name it with its caution."""
+    far = float(np.max([_level(r) for r in group]))
+    counts = [r.false_accepts[k] for r in group if (k := r.at(far)) is not None]
+    unstable = f" (unstable, fewer than {STABLE} false accepts)" if counts and min(counts) < STABLE else ""
+    return far, f"FAR {far:g}{unstable}"
+
+
 def _ranking(probe: str, group: Sequence[Verification]) -> list[Finding]:
-    far = max(_level(r) for r in group)
-    if not np.isfinite(far):
+    group = [r for r in group if len(r.levels)]
+    if not group:
         return []
+    far, point = _point(group)
     best, *rest = sorted(group, key=lambda r: -_tar(r, far).value)
-    text = f"On {probe}, {best.model} accepts {_tar(best, far):.1%} of genuine pairs at FAR {far:g}"
+    text = f"On {probe}, {best.model} accepts {_tar(best, far):.1%} of genuine pairs at {point}"
     if not rest:
         return [Finding(f"{text}; its EER is {best.eer:.2%}.")]
     said = []
@@ -303,7 +311,7 @@ def _ranking(probe: str, group: Sequence[Verification]) -> list[Finding]:
         sentence = f"{text}, {other.model} {_tar(other, far):.1%}"
         more = _difference(best, other, far)
         if more.low is None:
-            said.append(Finding(f"{sentence}; {UNPAIRED}."))
+            said.append(Finding(f"{sentence}; {_unsure(best, other)}."))
         elif more.low > 0:
             said.append(Finding(f"{sentence}: a difference of {_points(more)}.", "good"))
         else:
@@ -312,21 +320,28 @@ def _ranking(probe: str, group: Sequence[Verification]) -> list[Finding]:
 
 
 def _drop(whole: Verification, other: Verification) -> Finding:
-    far = max(_level(whole), _level(other))
+    far, point = _point((whole, other))
     if not np.isfinite(far):
         return Finding(f"{whole.title} and {other.title} have too few impostor pairs to compare.", "bad")
     change = _difference(other, whole, far)
     text = (
-        f"In {whole.model}, TAR at FAR {far:g} goes from {_tar(whole, far).value:.1%} on {whole.probe} to "
+        f"In {whole.model}, TAR at {point} goes from {_tar(whole, far).value:.1%} on {whole.probe} to "
         f"{_tar(other, far).value:.1%} on {other.probe}"
     )
     if change.low is None or change.high is None:
-        return Finding(f"{text}; {UNPAIRED}.")
+        return Finding(f"{text}; {_unsure(whole, other)}.")
     if change.high < 0:
         return Finding(f"{text}, a change of {_points(change)}.", "bad")
     if change.low > 0:
         return Finding(f"{text}, a change of {_points(change)}.", "good")
     return Finding(f"{text}; the change of {_points(change)} may be chance.")
+
+
+def _unsure(a: Verification, b: Verification) -> str:
+    """Say why a difference has no interval."""
+    if a.population != b.population:
+        return "they were measured on different people, so no interval of the difference is given"
+    return "too few people have two images to say how sure the difference is"
 
 
 def _drift(r: Verification) -> Finding | None:

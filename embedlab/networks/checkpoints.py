@@ -56,7 +56,7 @@ class Record:
     """Images left out, each with ``item`` and ``reason``."""
     history: list[dict[str, Any]]
     """One entry an epoch: ``epoch``, ``loss``, ``pair_accuracy``, ``pair_accuracy@32``,
-    ``learning_rate``, ``seconds``."""
+    ``pair_chance``, ``learning_rate``, ``seconds``."""
     metrics: dict[str, Any]
     """The last epoch's figures."""
     seed: int

@@ -1,7 +1,7 @@
 """How the models of a report learned: loss and pair accuracy an epoch, as their checkpoints keep them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,18 +16,22 @@ ABOUT = (
         "How to read it",
         "The loss is the mean over an epoch's batches of the training objective; it must fall. Pair accuracy "
         "is the share of validation pairs called right, matching or not, with the threshold taken from nine "
-        "tenths of the pairs and applied to the tenth; chance is one half. Validation people are none of "
-        "those trained on.",
+        "tenths of the pairs and applied to the tenth; chance is the share of the more frequent kind. The "
+        "embedded validation pairs show none of the people trained on; in data of your own that is for you "
+        "to see to.",
     ),
     (
         "Limits",
         "Losses of different recipes are not comparable: they depend on the number of people and the margin. "
-        "Pair accuracy is no verification at a low false accept rate.",
+        "Pair accuracy is no verification at a low false accept rate, and its tenths share people. It has no "
+        "interval here; the verification section has them.",
     ),
 )
 
 
-def training_section(lab: Lab, models: Sequence[str]) -> Section | None:
+def training_section(
+    lab: Lab, models: Sequence[str], embedded: Sequence[Mapping[str, Any]] = ()
+) -> Section | None:
     """Draw the learning curves of the models that have a checkpoint; None if none has.
 
     Parameters
@@ -36,6 +40,8 @@ def training_section(lab: Lab, models: Sequence[str]) -> Section | None:
         Where the checkpoints are.
     models
         The report's models.
+    embedded
+        What stands in the embedding files of the report, to tell data that a model was trained on.
     """
     records = {
         model: json.loads((lab.checkpoint(model) / "model.json").read_text(encoding="utf-8"))
@@ -51,13 +57,14 @@ def training_section(lab: Lab, models: Sequence[str]) -> Section | None:
         key.removeprefix("pair_accuracy"): key for key in sorted(measured) if key.startswith("pair_accuracy")
     }
     if conditions:
-        charts.append(
-            _curves("Pair accuracy on people not trained on", "share of pairs", records, conditions)
-        )
+        charts.append(_curves("Pair accuracy on the validation pairs", "share of pairs", records, conditions))
     return Section(
         name="training",
         heading="How did the models learn?",
-        findings=tuple(_finding(model, record) for model, record in records.items()),
+        findings=(
+            *(_finding(model, record) for model, record in records.items()),
+            *(leak for model, record in records.items() for leak in _leaks(model, record, embedded)),
+        ),
         charts=tuple(charts),
         numbers=_numbers(records),
         about=ABOUT,
@@ -91,8 +98,24 @@ def _finding(model: str, record: dict[str, Any]) -> Finding:
         f"{last['loss']:.2f}"
     )
     if last.get("pair_accuracy") is not None:
-        text += f" and it calls {last['pair_accuracy']:.1%} of the validation pairs right (chance 50%)"
+        text += f" and it calls {last['pair_accuracy']:.1%} of the validation pairs right"
+        if last.get("pair_chance") is not None:
+            text += f" (chance {last['pair_chance']:.0%})"
     return Finding(f"{text}.")
+
+
+def _leaks(model: str, record: dict[str, Any], embedded: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Name the probes whose very images the model was trained on."""
+    learned = set(record.get("data", {}).values())
+    return [
+        Finding(
+            f"{model} was trained on the images of {one['probe']}: all its figures there are in-sample and "
+            "say nothing of other people.",
+            "bad",
+        )
+        for one in embedded
+        if one["model"] == model and one.get("dataset", {}).get("fingerprint") in learned
+    ]
 
 
 def _numbers(records: dict[str, Any]) -> Numbers:
@@ -100,7 +123,8 @@ def _numbers(records: dict[str, Any]) -> Numbers:
     last = [record["history"][-1] for record in records.values()]
     for key in dict.fromkeys(key for entry in last for key in entry if key.startswith("pair_accuracy")):
         rows[key.replace("_", " ") + ", last epoch"] = tuple(
-            None if entry.get(key) is None else Estimate(entry[key], null=0.5) for entry in last
+            None if entry.get(key) is None else Estimate(entry[key], null=entry.get("pair_chance"))
+            for entry in last
         )
     rows["loss, last epoch"] = tuple(float(entry["loss"]) for entry in last)
     rows["epochs"] = tuple(len(record["history"]) for record in records.values())

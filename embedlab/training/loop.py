@@ -275,6 +275,7 @@ class _Run:
                 "epoch": progress.epoch + 1,
                 "loss": loss,
                 **measured,
+                **({"pair_chance": self.held_out.chance} if self.held_out else {}),
                 "learning_rate": self.rate(self.steps - 1),
                 "seconds": progress.epoch_seconds,
             }

@@ -41,6 +41,11 @@ class Validation:
     same: Bool[np.ndarray, " p"]
     preprocessing: Preprocessing
 
+    @property
+    def chance(self) -> float:
+        """The accuracy of calling every pair what most of them are."""
+        return float(max(self.same.mean(), 1.0 - self.same.mean()))
+
     def accuracies(self, network: IRSE18, device: str) -> dict[str, float]:
         """Measure ``pair_accuracy`` and ``pair_accuracy@32``; the network is left in training mode."""
         network.eval()

@@ -127,3 +127,13 @@ def test_equal_vectors_everywhere_are_refused():
 def test_bins_must_divide_the_fine_ones():
     with pytest.raises(UserError, match="distances.bins must be a power of two"):
         distances.compute((embedding_set(),), ANALYSIS.params.with_overrides({"bins": 100}))
+
+
+def test_probes_of_other_people_are_not_held_against_each_other():
+    """Without an interval there is no saying which of two distances is larger."""
+    a = embedding_set(people=30)
+    found = distances.compute((a, embedding_set(people=30, probe="p@32", seed=3).take(range(60))), FEW)
+    assert found.same_image_excess["same-image less intra distance, p × p@32"].low is None
+    (text,) = [f.text for f in distances.findings([found]) if "one image under both" in f.text]
+    assert "about as far" not in text
+    assert "p alone shows other people" in text

@@ -85,3 +85,12 @@ def test_too_few_people_are_refused():
 def test_vectors_of_two_numbers_are_refused():
     with pytest.raises(UserError, match="vectors of 2 numbers; three axes need at least 3"):
         projection.compute((embedding_set(dimension=2),), FEW)
+
+
+def test_images_are_chosen_by_name_not_by_row():
+    sets = (embedding_set(images=7), embedding_set(images=7, probe="p@32", seed=4))
+    order = np.random.default_rng(1).permutation(len(sets[1].items))
+    found = projection.compute((sets[0], sets[1].take(order)), FEW)
+    names = [set(found.items[found.probe == k]) for k in (0, 1)]
+    assert names[0] == names[1]
+    assert len(names[0]) == 4 * found.shown_people

@@ -185,3 +185,32 @@ def test_a_threshold_that_does_not_carry_over_is_told(monkeypatch):
 def test_halves_too_small_for_the_far_give_no_transferred_threshold():
     found = verification.compute(embedding_set(people=4), VerificationParams(far=1e-3, resamples=50))
     assert found.transferred == {}
+
+
+def test_an_unstable_operating_point_is_called_so_in_words():
+    found = verification.compute(
+        embedding_set(people=40, noise=1.0), VerificationParams(far=1e-3, resamples=50)
+    )
+    assert found.false_accepts[found.at(1e-3)] < 10
+    text = verification.findings([found])[0].text
+    assert "at FAR 0.001 (unstable, fewer than 10 false accepts)" in text
+
+
+def test_a_set_too_small_for_any_far_does_not_silence_the_others():
+    tiny = verification.compute(embedding_set(people=2, model="tiny"), VerificationParams(resamples=50))
+    good = verification.compute(embedding_set(people=40, model="good"), FEW)
+    for group in ([tiny, good], [good, tiny]):
+        texts = [f.text for f in verification.findings(group)]
+        assert any(t.startswith("On p, good accepts") for t in texts)
+        assert any(
+            "in tiny has 9 impostor pairs" in t and "no other FAR can be told either" in t for t in texts
+        )
+
+
+def test_the_reason_for_a_missing_interval_is_the_true_one():
+    one, other = (verification.compute(embedding_set(model=m), FEW) for m in "ab")
+    blank = np.full_like(one.tar_replicates, np.nan)
+    unsure = verification.findings([dataclasses.replace(one, tar_replicates=blank), other])[0].text
+    assert "too few people have two images" in unsure
+    strange = verification.findings([dataclasses.replace(one, population="others"), other])[0].text
+    assert "measured on different people" in strange

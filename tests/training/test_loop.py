@@ -47,7 +47,7 @@ def test_the_record_says_how_the_model_was_made(people, pairs, lab):
     assert record.data == {"lowres": dataset.fingerprint}
     assert (record.identities, record.images, len(record.unreadable)) == (6, 35, 1)
     assert [entry["epoch"] for entry in record.history] == [1, 2]
-    keys = {"epoch", "loss", "pair_accuracy", "pair_accuracy@32", "learning_rate", "seconds"}
+    keys = {"epoch", "loss", "pair_accuracy", "pair_accuracy@32", "pair_chance", "learning_rate", "seconds"}
     assert all(set(entry) == keys for entry in record.history)
     assert record.images_per_second > 0
     assert record.seconds >= sum(entry["seconds"] for entry in record.history)

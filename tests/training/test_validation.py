@@ -1,5 +1,7 @@
 """Pair accuracy has its known values where the truth is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -68,3 +70,11 @@ def test_the_second_condition_is_shrunk_to_32_pixels_first(people, pairs):
         < np.abs(np.diff(ready.images[""].astype(int), axis=2)).mean() + 1
     )
     assert not np.array_equal(ready.images["@32"], ready.images[""])
+
+
+def test_chance_is_the_share_of_the_more_frequent_kind(people, pairs):
+    dataset = people("faces")
+    ready = validation.prepared(dataset, pairs(dataset), Preprocessing(32))
+    assert ready.chance == max(ready.same.mean(), 1 - ready.same.mean())
+    lopsided = dataclasses.replace(ready, same=np.array([True, False, False, False]))
+    assert lopsided.chance == 0.75
