@@ -214,3 +214,20 @@ def test_the_reason_for_a_missing_interval_is_the_true_one():
     assert "too few people have two images" in unsure
     strange = verification.findings([dataclasses.replace(one, population="others"), other])[0].text
     assert "measured on different people" in strange
+
+
+def test_a_transferred_threshold_is_judged_on_the_half_that_did_not_choose_it(noisy):
+    found = verification.compute(noisy, VerificationParams(far=0.01, resamples=20))
+    halves = np.array_split(np.random.default_rng([0, 1]).permutation(60), 2)
+    tar, far = [], []
+    for chosen, judged in (halves, halves[::-1]):
+        scores, same = scores_of(noisy.take(np.flatnonzero(np.isin(noisy.labels, chosen))))
+        falling = np.sort(scores[~same])[::-1]
+        limit = falling[int(0.01 * len(falling))]
+        scores, same = scores_of(noisy.take(np.flatnonzero(np.isin(noisy.labels, judged))))
+        tar.append((scores[same] > limit).mean())
+        far.append((scores[~same] > limit).mean())
+    share, got = found.transferred.values()
+    assert share.value == pytest.approx(np.mean(tar), abs=2e-3)
+    assert got.value == pytest.approx(np.mean(far), rel=1e-2)
+    assert abs(far[0] - 0.01) > 5e-4  # The halves differ, so judging the choosing half would show.

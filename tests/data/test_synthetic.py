@@ -99,7 +99,9 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(made, tmp_pa
 def test_a_second_call_finds_everything_there(made, monkeypatch):
     folder, summary = made
     monkeypatch.setattr(synthetic.faces, "render", lambda *a, **k: pytest.fail("drawn again"))
+    written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     again = synthetic.make(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
     assert again.cached
     assert (again.images, again.people) == (summary.images, summary.people)
 
