@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit, prange
 
 
-@njit(parallel=True, cache=True)
+@njit(nogil=True, cache=True)
 def sweep(
     scores: np.ndarray,
     row_labels: np.ndarray,
@@ -16,51 +16,46 @@ def sweep(
     floor: float,
     tail_scores: np.ndarray,
     tail_people: np.ndarray,
-    tail_sizes: np.ndarray,
-) -> None:
-    """Count the impostor pairs of one block of scores.
+) -> int:
+    """Count the impostor pairs of one block of scores, and return how many went into the tail.
 
     Columns below ``row + offset + 1`` are passed over, so a block on the diagonal counts each
-    unordered pair once; ``offset`` of -columns - 1 counts all. A fine bin lies in the coarse bin of
-    its number shifted right by ``shift``. The first axis of ``fine``, ``by_person`` and the tail
-    arrays is a chunk of rows that one thread works on: a fixed number, so that results do not
-    depend on how many threads there are.
+    unordered pair once; an ``offset`` of -rows - 1 counts all. A fine bin lies in the coarse bin of
+    its number shifted right by ``shift``.
 
     Bins of a whole row are found first, in a loop that the compiler turns into vector instructions;
     and they are unsigned, since numba asks of every signed index whether it counts from the end.
     """
-    chunks, bins = fine.shape
+    bins = len(fine)
     rows, columns = scores.shape
     half, last = np.float32(0.5 * bins), np.float32(bins - 1)
     by = np.uint32(shift)
-    for chunk in prange(chunks):
-        size = 0
-        counts, people = fine[chunk], by_person[chunk]
-        own = np.zeros(by_person.shape[2], np.int32)
-        index = np.empty(columns, np.uint32)
-        for row in range(chunk, rows, chunks):
-            person = row_labels[row]
-            line = scores[row]
-            first = max(0, row + offset + 1)
-            for column in range(first, columns):
-                place = (line[column] + np.float32(1.0)) * half
-                index[column] = np.uint32(min(max(place, np.float32(0.0)), last))
-            own[:] = 0
-            for column in range(first, columns):
-                other = column_labels[column]
-                if other == person:
-                    continue
-                place_of = index[column]
-                counts[place_of] += 1
-                own[place_of >> by] += 1
-                people[other, place_of >> by] += 1
-                if line[column] > floor:
-                    tail_scores[chunk, size] = line[column]
-                    tail_people[chunk, size, 0] = person
-                    tail_people[chunk, size, 1] = other
-                    size += 1
-            people[person] += own
-        tail_sizes[chunk] = size
+    size = 0
+    own = np.zeros(by_person.shape[1], np.int32)
+    index = np.empty(columns, np.uint32)
+    for row in range(rows):
+        person = row_labels[row]
+        line = scores[row]
+        first = max(0, row + offset + 1)
+        for column in range(first, columns):
+            place = (line[column] + np.float32(1.0)) * half
+            index[column] = np.uint32(min(max(place, np.float32(0.0)), last))
+        own[:] = 0
+        for column in range(first, columns):
+            other = column_labels[column]
+            if other == person:
+                continue
+            place_of = index[column]
+            fine[place_of] += 1
+            own[place_of >> by] += 1
+            by_person[other, place_of >> by] += 1
+            if line[column] > floor:
+                tail_scores[size] = line[column]
+                tail_people[size, 0] = person
+                tail_people[size, 1] = other
+                size += 1
+        by_person[person] += own
+    return size
 
 
 @njit(parallel=True, cache=True)
@@ -93,4 +88,28 @@ def weighted_thresholds(
                 level += 1
             let_in += tied
             k = end
+    return found
+
+
+@njit(parallel=True, cache=True)
+def weighted_shares(
+    scores: np.ndarray, people: np.ndarray, weights: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Give, a resample and limit, the weighted share of scores strictly above the limit.
+
+    ``scores`` rise, of shape (n,), with their people; ``weights`` are (resamples, people), ``limits``
+    (resamples, k). NaN where a resample weighs nothing.
+    """
+    resamples, levels = limits.shape
+    found = np.full((resamples, levels), np.nan)
+    for b in prange(resamples):
+        running = np.empty(len(scores) + 1)
+        running[0] = 0.0
+        for k in range(len(scores)):
+            running[k + 1] = running[k] + weights[b, people[k]]
+        whole = running[len(scores)]
+        if whole > 0.0:
+            for level in range(levels):
+                below = np.searchsorted(scores, limits[b, level], side="right")
+                found[b, level] = 1.0 - running[below] / whole
     return found

@@ -62,6 +62,96 @@ def interval(replicates: Float[np.ndarray, " b"]) -> tuple[float | None, float |
     return float(low), float(high)
 
 
+def left_out(people: int, seed: int, groups: int = 100) -> Float[np.ndarray, "groups people"]:
+    """Give the weights of a jackknife that leaves out one group of people at a time.
+
+    Statistics take these rows as they take resamples. The acceleration of a statistic that is nearly
+    a mean over people is the same whether people or random groups of them are left out, so a hundred
+    groups will do, however many people there are.
+
+    Parameters
+    ----------
+    people
+        How many people there are; with fewer than ``groups`` each is a group.
+    seed
+        Seed of the groups.
+    groups
+        How many groups to make.
+    """
+    groups = min(groups, people)
+    group = np.random.default_rng([seed, 3]).permutation(np.arange(people) % groups)
+    found: np.ndarray = (group != np.arange(groups)[:, None]).astype(np.float32)
+    return found
+
+
+def bca_interval(
+    value: float, replicates: Float[np.ndarray, " b"], jackknife: Float[np.ndarray, " g"]
+) -> tuple[float | None, float | None]:
+    """Give the 95 % bias-corrected and accelerated interval [1]_, eqs. 14.9–14.15.
+
+    Parameters
+    ----------
+    value
+        The statistic of the set itself.
+    replicates
+        The statistic of each resample.
+    jackknife
+        The statistic of each row of ``left_out``.
+
+    Returns
+    -------
+    The interval; the percentile one where the value lies outside all replicates or the jackknife has
+    no number; None twice where fewer than half the replicates are numbers.
+
+    References
+    ----------
+    .. [1] Efron, B. and Tibshirani, R. J. An Introduction to the Bootstrap. Chapman & Hall, 1993.
+    """
+    from scipy.special import ndtr, ndtri
+
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) < max(2, len(replicates) / 2):
+        return None, None
+    # Ties count half, or a statistic of few values would look biased.
+    below = float((finite < value).mean() + (finite == value).mean() / 2)
+    gaps = jackknife[np.isfinite(jackknife)]
+    gaps = gaps.mean() - gaps if len(gaps) else gaps
+    spread = float((gaps**2).sum())
+    if not 0 < below < 1 or spread == 0:
+        return interval(replicates)
+    bias = ndtri(below)
+    acceleration = float((gaps**3).sum()) / (6 * spread**1.5)
+    ends = bias + ndtri([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(finite, ndtr(bias + ends / (1 - acceleration * ends)))
+    return float(low), float(high)
+
+
+def clopper_pearson(successes: int, trials: int) -> tuple[float, float]:
+    """Give the exact 95 % interval of a share of independent trials [1]_.
+
+    Never shorter than it should be, and sound at no success or no failure, where a bootstrap has
+    nothing to resample.
+
+    Raises
+    ------
+    ValueError
+        If there is no trial, or there are more successes than trials.
+
+    References
+    ----------
+    .. [1] Clopper, C. J. and Pearson, E. S. The use of confidence or fiducial limits illustrated in
+       the case of the binomial. Biometrika 26(4), 1934.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"{successes} successes of {trials} trials are no share")
+    tail = (1 - LEVEL) / 2
+    low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
+    high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
+    return low, high
+
+
 def share_interval(
     value: float, replicates: Float[np.ndarray, " b"], people: int
 ) -> tuple[float | None, float | None]:

@@ -5,29 +5,41 @@ is kept serves every statistic and its identity bootstrap: fine histograms, a co
 person, every genuine score, and the highest impostor scores with both their people.
 """
 
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from queue import SimpleQueue
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 BINS = 65_536
 COARSE = 256
-BLOCK = 2_048
-CHUNKS = 8
+BLOCK = 1_024
+THREADS = 16
 SAMPLE = 100_000
+Metric = Literal["cosine", "euclidean"]
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Scores of all pairs, counted.
 
-    ``bins`` equal bins cut the range [−1, 1] of cosine similarity; ``coarse`` ones do so a person.
+    A score lies in [−1, 1] and grows with likeness: cosine similarity, or for Euclidean distance d
+    the number 1 − 2d/``reach``. ``bins`` equal bins cut that range; ``coarse`` ones do so a person.
 
     Attributes
     ----------
-    images
-        Rows a person, of shape (people,).
+    images, others
+        Rows a person on either side of the pairs, of shape (people,).
+    ordered
+        Whether an image of i with one of j, and one of j with an image of i, are two pairs, as they
+        are across probes.
+    reach
+        The distance of two vectors of score −1; 2 for the cosine distance.
     impostor
         Pairs of two people, of shape (bins,).
     impostor_by_person
@@ -43,6 +55,9 @@ class Pairs:
     """
 
     images: Int[np.ndarray, " people"]
+    others: Int[np.ndarray, " people"]
+    ordered: bool
+    reach: float
     impostor: Int[np.ndarray, " bins"]
     impostor_by_person: Int[np.ndarray, "people coarse"]
     genuine_scores: Float[np.ndarray, " g"]
@@ -51,6 +66,10 @@ class Pairs:
     same_item_people: Int[np.ndarray, " s"]
     tail_scores: Float[np.ndarray, " t"]
     tail_people: Int[np.ndarray, "t 2"]
+
+    def distance(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Turn scores into distances."""
+        return (1.0 - scores) * (self.reach / 2)
 
     @property
     def genuine(self) -> Int[np.ndarray, " bins"]:
@@ -84,22 +103,25 @@ def all_pairs(
     labels: Int[np.ndarray, " n"],
     b: Float[np.ndarray, "n d"] | None = None,
     *,
+    metric: Metric = "cosine",
     tail: int = 500_000,
     bins: int = BINS,
     coarse: int = COARSE,
 ) -> Pairs:
-    """Score every pair of images by cosine similarity.
+    """Score every pair of images.
 
     Parameters
     ----------
     a
-        Unit rows of shape (n, d).
+        Rows of shape (n, d); of length one for the cosine.
     labels
         The person of each row, 0…people−1, of shape (n,).
     b
         The same images under another probe, row for row. Without it each unordered pair of rows of
         ``a`` is scored once; with it every row of ``a`` against every row of ``b``, and the pairs
         of an image with itself are kept apart.
+    metric
+        ``cosine`` similarity, or ``euclidean`` distance turned into a score.
     tail
         About how many of the highest impostor scores to keep, with their people: never more, and all
         where there are not twice as many.
@@ -113,69 +135,226 @@ def all_pairs(
 
     Notes
     -----
-    Memory beyond the inputs: about 200 MB of blocks, plus people × coarse × 4 bytes × 9.
+    Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread.
     """
+    order = np.argsort(labels, kind="stable")
+    left = np.ascontiguousarray(a[order], dtype=np.float32)
+    right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
+    people = labels[order].astype(np.uint32)
+    scorer = _Scorer.of(metric, left, right)
+    counted = _sweep_all(scorer, people, people, tail, bins, coarse, cross=b is not None)
+    genuine, genuine_people, same, same_people = _within_people(scorer, people, cross=b is not None)
+    images = np.bincount(people)
+    return Pairs(
+        images=images,
+        others=images,
+        ordered=b is not None,
+        reach=scorer.reach,
+        genuine_scores=genuine,
+        genuine_people=genuine_people,
+        same_item_scores=same,
+        same_item_people=same_people,
+        **counted,
+    )
+
+
+def template_pairs(
+    a: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    tail: int = 500_000,
+    bins: int = BINS,
+    coarse: int = COARSE,
+) -> Pairs:
+    """Score every image against every person's template: the mean of that person's unit vectors.
+
+    An image is held against its own person's template without itself, so people with one image have
+    no genuine pair. Parameters are those of ``all_pairs``.
+    """
+    order = np.argsort(labels, kind="stable")
+    left = np.ascontiguousarray(a[order], dtype=np.float32)
+    people = labels[order].astype(np.uint32)
+    images = np.bincount(people)
+    sums = np.zeros((len(images), left.shape[1]))
+    np.add.at(sums, people, left)
+    scorer = _Scorer.of("cosine", left, _at_length_one(sums))
+    counted = _sweep_all(
+        scorer, people, np.arange(len(images), dtype=np.uint32), tail, bins, coarse, cross=True
+    )
+    several = np.flatnonzero(images[people] > 1)
+    rest = _at_length_one(sums[people[several]] - left[several])
+    return Pairs(
+        images=images,
+        others=np.ones_like(images),
+        ordered=True,
+        reach=scorer.reach,
+        genuine_scores=np.einsum("ij,ij->i", left[several], rest),
+        genuine_people=people[several].astype(np.int64),
+        same_item_scores=np.empty(0, np.float32),
+        same_item_people=np.empty(0, np.int64),
+        **counted,
+    )
+
+
+def _at_length_one(vectors: np.ndarray) -> np.ndarray:
+    """Bring rows to length one in float32; what has no direction stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: np.ndarray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Two sets of rows, and how a pair of them is scored."""
+
+    left: np.ndarray
+    right: np.ndarray
+    left_squares: np.ndarray
+    right_squares: np.ndarray
+    metric: Metric
+    reach: float
+
+    @classmethod
+    def of(cls, metric: Metric, left: np.ndarray, right: np.ndarray) -> "_Scorer":
+        none = np.empty(0, np.float32)
+        if metric == "cosine":
+            return cls(left, right, none, none, metric, 2.0)
+        # About the mean, where squares are smallest and their differences lose least.
+        centre = (left.mean(axis=0) + right.mean(axis=0)) / 2
+        same = right is left
+        left = left - centre
+        right = left if same else right - centre
+        first, second = (np.einsum("ij,ij->i", rows, rows) for rows in (left, right))
+        reach = float(np.sqrt(first.max()) + np.sqrt(second.max()))
+        return cls(left, right, first, second, metric, reach or 1.0)
+
+    def block(self, rows: slice, columns: slice) -> np.ndarray:
+        """Score each of some rows with each of some columns."""
+        products: np.ndarray = self.left[rows] @ self.right[columns].T
+        if self.metric == "cosine":
+            return products
+        squared = self.left_squares[rows, None] - 2 * products + self.right_squares[columns]
+        return self._score(squared)
+
+    def each(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Score pairs of one row and one column each."""
+        if self.metric == "cosine":
+            products: np.ndarray = np.einsum("ij,ij->i", self.left[rows], self.right[columns])
+            return products
+        gaps = self.left[rows] - self.right[columns]
+        return self._score(np.einsum("ij,ij->i", gaps, gaps))
+
+    def _score(self, squared: np.ndarray) -> np.ndarray:
+        np.maximum(squared, 0.0, out=squared)
+        np.sqrt(squared, out=squared)
+        squared *= np.float32(-2.0 / self.reach)
+        squared += np.float32(1.0)
+        return squared
+
+
+def _sweep_all(
+    scorer: _Scorer,
+    rows_of: np.ndarray,
+    columns_of: np.ndarray,
+    tail: int,
+    bins: int,
+    coarse: int,
+    *,
+    cross: bool,
+) -> dict[str, np.ndarray]:
+    """Count the impostor pairs, block by block, and keep the highest."""
+    from numba import get_num_threads
+    from threadpoolctl import threadpool_limits
+
     from embedlab.maths._sweep import sweep
 
     coarse = min(coarse, bins)
     shift = (bins // coarse).bit_length() - 1
     if coarse << shift != bins:
         raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
-    order = np.argsort(labels, kind="stable")
-    left = np.ascontiguousarray(a[order], dtype=np.float32)
-    right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
-    people = labels[order].astype(np.uint32)
-    n, persons = len(left), int(labels.max()) + 1
-    fine = np.zeros((CHUNKS, bins), np.int64)
-    by_person = np.zeros((CHUNKS, persons, coarse), np.int32)
-    per_chunk = -(-min(BLOCK, n) // CHUNKS) * min(BLOCK, n)
-    scratch_scores = np.empty((CHUNKS, per_chunk), np.float32)
-    scratch_people = np.empty((CHUNKS, per_chunk, 2), np.int32)
-    sizes = np.zeros(CHUNKS, np.int64)
-    top = _Tail(tail, _floor(left, right, people, tail, cross=b is not None))
-    for row in range(0, n, BLOCK):
-        rows = slice(row, min(row + BLOCK, n))
-        for column in range(row if b is None else 0, n, BLOCK):
-            columns = slice(column, min(column + BLOCK, n))
-            scores = left[rows] @ right[columns].T
-            offset = row - column if b is None else -n - 1
-            sweep(
-                scores, people[rows], people[columns], offset, shift, fine, by_person,
-                top.floor, scratch_scores, scratch_people, sizes,
+    top = _Tail(tail, _floor(scorer, rows_of, columns_of, tail, cross=cross))
+    block = min(BLOCK, max(len(rows_of), len(columns_of)))
+    made = [
+        _Bench.of(block, bins, coarse, int(rows_of.max()) + 1) for _ in range(min(get_num_threads(), THREADS))
+    ]
+    benches: SimpleQueue[_Bench] = SimpleQueue()
+    for bench in made:
+        benches.put(bench)
+
+    def work(place: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = place
+        bench = benches.get()
+        try:
+            size = sweep(
+                scorer.block(rows, columns), rows_of[rows], columns_of[columns],
+                -block - 1 if cross else rows.start - columns.start, shift,
+                bench.fine, bench.by_person, top.floor, bench.scores, bench.people,
             )  # fmt: skip
-            for chunk, size in enumerate(sizes):
-                top.add(scratch_scores[chunk, :size], scratch_people[chunk, :size])
-    genuine, genuine_people, same, same_people = _within_people(left, right, people, cross=b is not None)
+            return bench.scores[:size].copy(), bench.people[:size].copy()
+        finally:
+            benches.put(bench)
+
+    # A thread a block, each with a matrix product of its own: threads inside the product would go on
+    # spinning after it and take the cores from the counting.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(made)) as pool:
+        places = _places(len(rows_of), len(columns_of), block, cross=cross)
+        under_way: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
+        for place in places:
+            under_way.append(pool.submit(work, place))
+            if len(under_way) > 2 * len(made):
+                top.add(*under_way.popleft().result())
+        while under_way:
+            top.add(*under_way.popleft().result())
     tail_scores, tail_people = top.sorted()
-    return Pairs(
-        images=np.bincount(people, minlength=persons),
-        impostor=fine.sum(axis=0),
-        impostor_by_person=by_person.sum(axis=0, dtype=np.int64),
-        genuine_scores=genuine,
-        genuine_people=genuine_people,
-        same_item_scores=same,
-        same_item_people=same_people,
-        tail_scores=tail_scores,
-        tail_people=tail_people,
-    )
+    return {
+        "impostor": np.sum([bench.fine for bench in made], axis=0),
+        "impostor_by_person": np.sum([bench.by_person for bench in made], axis=0, dtype=np.int64),
+        "tail_scores": tail_scores,
+        "tail_people": tail_people,
+    }
 
 
-def _floor(left: np.ndarray, right: np.ndarray, people: np.ndarray, tail: int, *, cross: bool) -> float:
+def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[tuple[slice, slice]]:
+    """Name the blocks, without those below the diagonal where each pair counts once."""
+    for row in range(0, rows, block):
+        for column in range(0 if cross else row, columns, block):
+            yield slice(row, min(row + block, rows)), slice(column, min(column + block, columns))
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What one thread counts into."""
+
+    fine: np.ndarray
+    by_person: np.ndarray
+    scores: np.ndarray
+    people: np.ndarray
+
+    @classmethod
+    def of(cls, block: int, bins: int, coarse: int, persons: int) -> "_Bench":
+        return cls(
+            np.zeros(bins, np.int64),
+            np.zeros((persons, coarse), np.int32),
+            np.empty(block * block, np.float32),
+            np.empty((block * block, 2), np.int32),
+        )
+
+
+def _floor(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray, tail: int, *, cross: bool) -> float:
     """Guess from a sample a score that half as many pairs again as asked for lie above.
 
     Pairs below it need not be kept at all. A guess that is too high only shortens the tail.
     """
     if tail == 0:
         return float("inf")
-    n = len(left)
-    total = n * n if cross else n * (n - 1) // 2
+    n, m = len(rows_of), len(columns_of)
+    total = n * m if cross else n * (n - 1) // 2
     if 2 * tail >= total:
         return -float("inf")
     rng = np.random.default_rng(0)
-    a, b = rng.integers(n, size=(2, SAMPLE))
-    apart = people[a] != people[b]
-    scores = np.einsum("ij,ij->i", left[a[apart]], right[b[apart]])
-    return float(np.quantile(scores, 1 - 1.5 * tail / total))
+    a, b = rng.integers(n, size=SAMPLE), rng.integers(m, size=SAMPLE)
+    apart = rows_of[a] != columns_of[b]
+    return float(np.quantile(scorer.each(a[apart], b[apart]), 1 - 1.5 * tail / total))
 
 
 class _Tail:
@@ -189,9 +368,11 @@ class _Tail:
         self.held = 0
 
     def add(self, scores: np.ndarray, people: np.ndarray) -> None:
-        self.scores.append(scores.copy())
-        self.people.append(people.copy())
-        self.held += len(scores)
+        # The block may have been counted when the floor was lower; what is kept must not depend on it.
+        kept = scores > self.floor
+        self.scores.append(scores[kept])
+        self.people.append(people[kept])
+        self.held += len(self.scores[-1])
         if self.held > 2 * self.size:
             self._cut()
 
@@ -213,7 +394,7 @@ class _Tail:
 
 
 def _within_people(
-    left: np.ndarray, right: np.ndarray, people: np.ndarray, *, cross: bool
+    scorer: _Scorer, people: np.ndarray, *, cross: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Score the pairs inside each person; rows are sorted by person."""
     starts = np.flatnonzero(np.r_[True, people[1:] != people[:-1], True])
@@ -222,10 +403,11 @@ def _within_people(
     for begin, end in pairwise(starts):
         if end - begin < 2:
             continue
-        block = left[begin:end] @ right[begin:end].T
+        block = scorer.block(slice(begin, end), slice(begin, end))
         mask = ~np.eye(len(block), dtype=bool) if cross else np.triu(np.ones_like(block, dtype=bool), 1)
         found = block[mask]
         scores.append(found)
         owners.append(np.full(len(found), people[begin], dtype=np.int64))
-    same = np.einsum("ij,ij->i", left, right) if cross else np.empty(0, np.float32)
-    return np.concatenate(scores), np.concatenate(owners), same, people[: len(same)].copy()
+    every = np.arange(len(people) if cross else 0)
+    same = scorer.each(every, every)
+    return np.concatenate(scores), np.concatenate(owners), same, people[: len(same)].astype(np.int64)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from embedlab.maths import bootstrap
 
@@ -40,26 +41,59 @@ def test_weighted_mean_is_that_of_the_written_out_resample():
     assert np.isnan(bootstrap.weighted_mean(values[:2], owners[:2], counts[2:, :])).all()
 
 
-@pytest.mark.slow
-def test_intervals_of_a_mean_cover_the_truth():
-    """Images of one person are alike: the interval must be as wide as people, not images, ask."""
-    rng = np.random.default_rng(0)
-    people, images, hits = 60, 8, 0
-    for _ in range(300):
-        values = np.repeat(rng.normal(size=people), images) + 0.3 * rng.normal(size=people * images)
-        owners = np.repeat(np.arange(people), images)
-        counts = bootstrap.resamples(people, 400, int(rng.integers(1 << 30)))
-        low, high = bootstrap.interval(bootstrap.weighted_mean(values, owners, counts))
-        hits += low <= 0 <= high
-    assert 0.91 <= hits / 300 <= 0.98
-
-
 def test_zero_errors_get_the_rule_of_three():
     ones = np.ones(10)
     assert bootstrap.share_interval(1.0, ones, 300) == (pytest.approx(0.99), 1.0)
     assert bootstrap.share_interval(0.0, ones * 0, 300) == (0.0, pytest.approx(0.01))
     low, high = bootstrap.share_interval(0.5, np.linspace(0, 1, 1001), 300)
     assert (low, high) == (pytest.approx(0.025), pytest.approx(0.975))
+
+
+def test_each_person_is_left_out_once():
+    for people in (7, 250):
+        rows = bootstrap.left_out(people, seed=0)
+        assert rows.shape == (min(100, people), people)
+        assert ((1 - rows).sum(axis=0) == 1).all()
+
+
+def test_bca_is_the_one_of_scipy():
+    values = np.random.default_rng(0).exponential(size=60)
+    counts = np.vstack([bootstrap.resamples(60, 4000, 1), bootstrap.left_out(60, 1)])
+    means = bootstrap.weighted_mean(values, np.arange(60), counts)
+    low, high = bootstrap.bca_interval(values.mean(), means[:4000], means[4000:])
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="BCa", rng=2).confidence_interval
+    assert low == pytest.approx(theirs.low, abs=0.01)
+    assert high == pytest.approx(theirs.high, abs=0.02)
+    # Skewed to the right, so both ends lie above those of the percentile interval.
+    plain = bootstrap.interval(means[:4000])
+    assert low > plain[0]
+    assert high > plain[1]
+
+
+def test_groups_of_people_have_the_acceleration_of_single_people():
+    values = np.random.default_rng(0).exponential(size=2000)
+    ends = []
+    for groups in (100, 2000):
+        counts = np.vstack([bootstrap.resamples(2000, 4000, 1), bootstrap.left_out(2000, 1, groups)])
+        means = bootstrap.weighted_mean(values, np.arange(2000), counts)
+        ends.append(bootstrap.bca_interval(values.mean(), means[:4000], means[4000:]))
+    np.testing.assert_allclose(ends[0], ends[1], atol=2e-3)
+
+
+def test_bca_falls_back_on_percentiles():
+    draws = np.linspace(0, 1, 101)
+    assert bootstrap.bca_interval(2.0, draws, np.array([0.1, 0.2])) == bootstrap.interval(draws)
+    assert bootstrap.bca_interval(0.5, draws, np.full(3, np.nan)) == bootstrap.interval(draws)
+    assert bootstrap.bca_interval(0.5, np.full(9, np.nan), draws) == (None, None)
+
+
+def test_exact_intervals_of_shares():
+    theirs = stats.binomtest(7, 40).proportion_ci(method="exact")
+    assert bootstrap.clopper_pearson(7, 40) == (pytest.approx(theirs.low), pytest.approx(theirs.high))
+    assert bootstrap.clopper_pearson(0, 300) == (0.0, pytest.approx(1 - 0.025 ** (1 / 300)))
+    assert bootstrap.clopper_pearson(300, 300) == (pytest.approx(0.025 ** (1 / 300)), 1.0)
+    with pytest.raises(ValueError, match="no share"):
+        bootstrap.clopper_pearson(1, 0)
 
 
 def test_no_interval_where_most_replicates_are_no_numbers():
