@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from embedlab import compute, embeddings
-from embedlab.data.datasets import Dataset, UnreadableImage, read_image
+from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import Probe, prepare
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -163,6 +163,7 @@ def _identity(embedder: Embedder, dataset: Dataset, probe: Probe) -> dict[str, A
             "fingerprint": dataset.fingerprint,
             "images": len(dataset),
             "people": len(dataset.identities),
+            **({"caution": dataset.caution} if dataset.caution else {}),
         },
         "preprocessing": json.loads(json.dumps(embedder.preprocessing.to_json())),
     }
@@ -319,7 +320,7 @@ def _read_ahead(
 
     def read(row: int) -> np.ndarray | str:
         try:
-            return prepare(read_image(dataset.path(row)), probe.pixels, size)
+            return prepare(dataset.image(row), probe.pixels, size)
         except UnreadableImage as error:
             return str(error)
 

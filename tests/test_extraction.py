@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from embedlab import embeddings, extraction
+from embedlab.data import datasets
 from embedlab.data.datasets import open_dataset, read_image
 from embedlab.data.degradations import Probe, prepare
 from embedlab.errors import UserError
@@ -332,7 +333,7 @@ def test_images_are_read_a_bounded_number_ahead(lab, tmp_path, monkeypatch):
             most[0] = max(most[0], read[0] - done)
             return super().embed(images)
 
-    monkeypatch.setattr(extraction, "read_image", counted)
+    monkeypatch.setattr(datasets, "read_image", counted)
     extract(lab, Slow(), faces, Probe("many"), batch=8)
     assert read[0] == 200
     assert most[0] <= 8 + 2 * 8 + (os.cpu_count() or 1) + 1

@@ -1,1 +1,1 @@
-"""Data: datasets, probes, pair lists, synthetic faces."""
+"""Data: datasets, probes, synthetic faces."""

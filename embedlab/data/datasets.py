@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -59,6 +59,8 @@ class Dataset:
     ignored
         How many files of the folder were no images of a person: other suffixes, hidden files, images
         outside every identity's folder.
+    caution
+        What a reader of figures should know of how the people were found; empty if they were given.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Dataset:
     labels: Int[np.ndarray, " n"]
     identities: tuple[str, ...]
     ignored: int = 0
+    caution: str = ""
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -77,6 +80,16 @@ class Dataset:
     def path(self, i: int) -> Path:
         """Name the file of item ``i``."""
         return self.root / self.items[i]
+
+    def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Read item ``i``.
+
+        Raises
+        ------
+        UnreadableImage
+            As ``read_image`` does.
+        """
+        return read_image(self.path(i))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -275,11 +288,11 @@ def _people(items: list[str], labels: list[str]) -> list[str]:
     return labels
 
 
-def read_image(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
+def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
 
     Sixteen-bit grey keeps its upper byte; transparent pixels show mid-grey; of an animation the first
-    picture is taken.
+    picture is taken. Instead of a path an open file may be given.
 
     Raises
     ------
@@ -324,7 +337,7 @@ _filters = threading.Lock()
 class _opened:
     """Open an image, having judged its size before anything is unpacked."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str | BinaryIO) -> None:
         self.path = path
 
     def __enter__(self) -> tuple[Any, int]:
@@ -338,7 +351,7 @@ class _opened:
             except (Image.DecompressionBombWarning, Image.DecompressionBombError):
                 raise UnreadableImage(_too_large("the image")) from None
             except UnidentifiedImageError:
-                empty = os.path.getsize(self.path) == 0  # noqa: PTH202
+                empty = isinstance(self.path, Path | str) and os.path.getsize(self.path) == 0  # noqa: PTH202
                 raise UnreadableImage("the file is empty" if empty else "no image that PIL knows") from None
             try:
                 orientation = int(self.image.getexif().get(0x0112, 1))

@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 
+from embedlab import protocols
 from embedlab.data import faces
-from embedlab.data.pairs import Pairs, write_pairs
 from embedlab.errors import UserError
 from embedlab.progress import track
+from embedlab.protocols import PairList
 from embedlab.store import atomic_file, write_json
 
 RECORD = "synthetic.json"
@@ -173,7 +174,7 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     with atomic_file(folder / f"{name}_ids.txt") as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
     if name in PAIRED:
-        write_pairs(folder / f"{name}_pairs.csv", _pairs(name, people, seed))
+        protocols.write(folder / f"{name}_pairs.csv", _pairs(name, people, seed))
 
 
 def _workers(device: str, blocks: int) -> Executor:
@@ -213,7 +214,7 @@ def _save(path: Path, picture: np.ndarray) -> None:
         temporary.write_bytes(encoded.getvalue())
 
 
-def _pairs(name: str, people: int, seed: int) -> Pairs:
+def _pairs(name: str, people: int, seed: int) -> PairList:
     """List all matching pairs, at most ``MOST_PAIRS``, and as many of two people."""
     rng = np.random.default_rng([seed, STREAM[name]])
     per_person = IMAGES[name]
@@ -232,7 +233,7 @@ def _pairs(name: str, people: int, seed: int) -> Pairs:
         first, second = rng.integers(per_person, size=2)
         others[int(a), int(first), int(b), int(second)] = None
     every = [*matching, *others]
-    return Pairs(
+    return PairList(
         a=tuple(item(name, a, i) for a, i, _, _ in every),
         b=tuple(item(name, b, j) for _, _, b, j in every),
         same=np.arange(len(every)) < len(matching),

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from embedlab.data.datasets import Dataset, UnreadableImage, read_image
+from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import prepare
 from embedlab.errors import UserError
 from embedlab.networks.embedder import Preprocessing
@@ -131,7 +131,7 @@ def read(
 
     def image(dataset: Dataset, i: int) -> np.ndarray | UnreadableImage:
         try:
-            found = read_image(dataset.path(i))
+            found = dataset.image(i)
         except UnreadableImage as error:
             return error
         return prepare(found, None, min(size, *found.shape[:2]))

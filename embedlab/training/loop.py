@@ -15,7 +15,6 @@ from torch import nn
 import embedlab
 from embedlab import compute
 from embedlab.data.datasets import Dataset
-from embedlab.data.pairs import Pairs
 from embedlab.errors import UserError
 from embedlab.networks import checkpoints
 from embedlab.networks.backbones import IRSE18, memory_format
@@ -23,6 +22,7 @@ from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.heads import ArcFace
 from embedlab.progress import say, track
+from embedlab.protocols import PairList
 from embedlab.store import Lab
 from embedlab.training import images as training_images
 from embedlab.training import state, validation
@@ -40,7 +40,7 @@ def train(
     name: str,
     recipe: Recipe,
     data: Sequence[Dataset],
-    validating: tuple[Dataset, Pairs] | None = None,
+    validating: tuple[Dataset, PairList] | None = None,
     *,
     fresh: bool = False,
     strict: bool = False,

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from embedlab.data.datasets import Dataset, UnreadableImage, read_image
+from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import prepare
-from embedlab.data.pairs import Pairs
 from embedlab.errors import UserError
 from embedlab.networks.backbones import IRSE18, memory_format
 from embedlab.networks.embedder import Preprocessing
+from embedlab.protocols import PairList
 
 FOLDS = 10
 SHRUNK = 32
@@ -100,7 +100,7 @@ def _best_threshold(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"
     return float(edges[np.argmax(rights)])
 
 
-def prepared(dataset: Dataset, pairs: Pairs, preprocessing: Preprocessing) -> Validation:
+def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) -> Validation:
     """Read the images that the pairs name; a pair with an unreadable image is left out.
 
     Raises
@@ -120,7 +120,7 @@ def prepared(dataset: Dataset, pairs: Pairs, preprocessing: Preprocessing) -> Va
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
     for item in dict.fromkeys((*pairs.a, *pairs.b)):
         try:
-            image = read_image(dataset.path(row_of[item]))
+            image = dataset.image(row_of[item])
         except UnreadableImage:
             continue
         position[item] = len(position)

@@ -406,3 +406,13 @@ def test_real_grey_faces_are_read(shared_data):
     found = open_dataset(shared_data / "orl")
     assert (len(found), len(found.identities)) == (400, 40)
     assert read_image(found.path(0)).shape == (112, 92, 3)
+
+
+def test_an_open_file_is_read_as_a_path_is(people, tmp_path):
+    import io
+
+    path = people / "ann" / "ann_0.png"
+    np.testing.assert_array_equal(read_image(io.BytesIO(path.read_bytes())), read_image(path))
+    np.testing.assert_array_equal(open_dataset(people).image(0), read_image(path))
+    with pytest.raises(UnreadableImage, match="no image that PIL knows"):
+        read_image(io.BytesIO(b""))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embedlab import protocols
 from embedlab.data import synthetic
-from embedlab.data.pairs import read_pairs
 from embedlab.errors import UserError
 
 
@@ -70,7 +70,7 @@ def test_no_person_and_no_picture_is_drawn_twice(made):
 def test_pairs_are_right_and_balanced(made):
     folder, _ = made
     for name, matching in (("highres", 3 * 6), ("highres_eval", 2 * 3)):
-        pairs = read_pairs(folder / f"{name}_pairs.csv")
+        pairs = protocols.read(folder / f"{name}_pairs.csv")
         assert pairs.same.sum() == matching
         assert (~pairs.same).sum() == matching
         assert len(set(zip(pairs.a, pairs.b, strict=True))) == len(pairs)
@@ -83,7 +83,7 @@ def test_pairs_are_right_and_balanced(made):
 def test_matching_pairs_are_capped(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "MOST_PAIRS", 5)
     synthetic.make(tmp_path)
-    pairs = read_pairs(tmp_path / "highres_pairs.csv")
+    pairs = protocols.read(tmp_path / "highres_pairs.csv")
     assert (pairs.same.sum(), len(pairs)) == (5, 10)
 
 
@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_half_file_and_no_record(tmp_path, monkeypatch):
 
 def test_an_interrupted_folder_refuses_another_seed(tmp_path, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(synthetic, "write_pairs", lambda *a: 1 / 0)
+        broken.setattr(synthetic.protocols, "write", lambda *a: 1 / 0)
         with pytest.raises(ZeroDivisionError, match="division by zero"):
             synthetic.make(tmp_path, seed=3)
     with pytest.raises(UserError, match="seed 3, and scale demo, seed 4 was asked for: remove that folder"):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from embedlab.data.datasets import Dataset, open_dataset
-from embedlab.data.pairs import Pairs
+from embedlab.protocols import PairList
 
 People = Callable[..., Dataset]
 
@@ -44,10 +44,10 @@ def people(tmp_path: Path) -> People:
 
 
 @pytest.fixture
-def pairs() -> Callable[[Dataset], Pairs]:
+def pairs() -> Callable[[Dataset], PairList]:
     """Pair neighbouring images of one person, and each image with one of the next person."""
 
-    def make(dataset: Dataset) -> Pairs:
+    def make(dataset: Dataset) -> PairList:
         a: list[str] = []
         b: list[str] = []
         same: list[bool] = []
@@ -56,6 +56,6 @@ def pairs() -> Callable[[Dataset], Pairs]:
             if (i + 1) % each:
                 a, b, same = [*a, item], [*b, dataset.items[i + 1]], [*same, True]
             a, b, same = [*a, item], [*b, dataset.items[(i + each) % len(dataset)]], [*same, False]
-        return Pairs(tuple(a), tuple(b), np.array(same))
+        return PairList(tuple(a), tuple(b), np.array(same))
 
     return make

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embedlab.data.pairs import Pairs
 from embedlab.errors import UserError
 from embedlab.networks.embedder import Preprocessing
+from embedlab.protocols import PairList
 from embedlab.training import validation
 
 
@@ -41,13 +41,13 @@ def test_thresholds_are_chosen_on_other_pairs_than_they_judge():
 
 
 def test_pairs_of_another_data_set_are_refused(people):
-    pairs = Pairs(("p0/0.png",), ("nobody.png",), np.array([True]))
+    pairs = PairList(("p0/0.png",), ("nobody.png",), np.array([True]))
     with pytest.raises(UserError, match=r"the pairs name 'nobody.png', which data set 'faces' does not have"):
         validation.prepared(people("faces"), pairs, Preprocessing(32))
 
 
 def test_too_few_pairs_are_refused(people):
-    pairs = Pairs(("p0/0.png",), ("p0/1.png",), np.array([True]))
+    pairs = PairList(("p0/0.png",), ("p0/1.png",), np.array([True]))
     with pytest.raises(UserError, match="1 matching and 0 other pairs of faces can be read"):
         validation.prepared(people("faces"), pairs, Preprocessing(32))
 

@@ -1,0 +1,133 @@
+"""Columns of a CSV file, such as gender or camera, joined onto embedding sets by item or by person."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from embedlab.embeddings import COLUMNS, EmbeddingSet
+from embedlab.errors import UserError
+
+KEYS = {"item": "items", "identity": "people", "name": "people"}
+
+
+@dataclass
+class Attributes:
+    """Further columns by item or by person, and which of their rows have been used.
+
+    Attributes
+    ----------
+    path
+        The file they come from.
+    by
+        What the rows are named by: ``items`` or ``people``.
+    columns
+        Column → name → value.
+    used
+        The names that a set had so far.
+    """
+
+    path: Path
+    by: str
+    columns: Mapping[str, Mapping[str, str]]
+    used: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> set[str]:
+        """The items or people that the file has rows for."""
+        return set(next(iter(self.columns.values())))
+
+    def joined(self, embeddings: EmbeddingSet) -> tuple[EmbeddingSet, int]:
+        """Give a set with these columns, and how many of its items or people have no row here.
+
+        Whoever has no row gets an empty text.
+
+        Raises
+        ------
+        UserError
+            If the set has an attribute of one of these names already.
+        """
+        if clash := [name for name in self.columns if name in embeddings.attributes]:
+            raise UserError(
+                f"{self.path} has a column {clash[0]!r}, and {embeddings.title} has an attribute of that "
+                "name already: rename the column"
+            )
+        people = np.asarray(embeddings.identities, dtype=str)
+        keys = embeddings.items if self.by == "items" else people
+        known = self.names & set(map(str, keys))
+        self.used |= known
+        added = {}
+        for column, values in self.columns.items():
+            found = np.array([values.get(str(key), "") for key in keys], dtype=str)
+            added[column] = found if self.by == "items" else found[embeddings.labels]
+        return replace(embeddings, attributes={**embeddings.attributes, **added}), len(keys) - len(known)
+
+    def unknown(self) -> list[str]:
+        """List the names that no set had."""
+        return sorted(self.names - self.used)
+
+
+def read(path: Path | str) -> Attributes:
+    """Read a CSV file with a column ``item``, or else ``identity`` or ``name``, and further columns.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, names nobody, or has a wrong row; the message names the line.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {path} as a table of attributes ({error}): it must be UTF-8 text with a column "
+            "item, identity or name"
+        ) from None
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        head = [column.strip() for column in next(rows, [])]
+        key, others = _head(path, head)
+        at = head.index(key)
+        columns: dict[str, dict[str, str]] = {name: {} for name in others}
+        lines: dict[str, int] = {}
+        for row in rows:
+            if not row:
+                continue
+            where = f"{path}, line {rows.line_num}"
+            if len(row) != len(head):
+                raise UserError(f"{where}: {len(row)} fields where the head has {len(head)}: correct the row")
+            name = row[at].strip()
+            if not name:
+                raise UserError(f"{where}: the {key} has no name: give it, or remove the row")
+            if name in lines:
+                raise UserError(f"{where}: {name!r} stands in line {lines[name]} already: remove one of them")
+            lines[name] = rows.line_num
+            for column, value in zip(head, row, strict=True):
+                if column != key:
+                    columns[column][name] = value.strip()
+    except csv.Error as error:
+        raise UserError(f"{path}, line {rows.line_num}: no CSV ({error}): correct the line") from None
+    if not lines:
+        raise UserError(f"{path} has no rows: give it one {key} a line")
+    return Attributes(path, KEYS[key], columns)
+
+
+def _head(path: Path, head: list[str]) -> tuple[str, list[str]]:
+    key = next((name for name in KEYS if name in head), None)
+    if key is None:
+        raise UserError(
+            f"{path} has no column item, identity or name (its first line is {','.join(head)[:80]!r}): name "
+            "the images or the people in one"
+        )
+    others = [name for name in head if name != key]
+    if not others:
+        raise UserError(f"{path} has no column beside {key!r}: add one, such as gender")
+    if bad := [name for name in others if not name or name in COLUMNS or others.count(name) > 1]:
+        raise UserError(
+            f"{path}: {bad[0]!r} cannot be the name of an attribute: it is empty, stands twice, or has a "
+            "meaning of its own; rename the column"
+        )
+    return key, others

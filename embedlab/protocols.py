@@ -1,0 +1,277 @@
+"""Verification protocols: lists of image pairs that show the same person or two people.
+
+Three kinds of file are read: CSV with the columns ``image_a,image_b,same`` and, if there, ``fold``; the
+``pairs.txt`` of Labeled Faces in the Wild; and InsightFace's ``.bin``, which holds the images as well.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from embedlab import bins
+from embedlab.errors import UserError
+from embedlab.shapes import check_shapes
+from embedlab.store import atomic_file
+
+COLUMNS = ("image_a", "image_b", "same")
+TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+BIN_FOLDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class PairList:
+    """Pairs of items, in order.
+
+    Attributes
+    ----------
+    a, b
+        Item names of the two images of each pair.
+    same
+        Whether both show one person; bool of shape (n,).
+    folds
+        The fold each pair belongs to, or None if the protocol has no folds; int64 of shape (n,).
+
+    Raises
+    ------
+    UserError
+        If there is no pair.
+    ValueError
+        If the columns differ in length. This is a bug in the code that made the record.
+    """
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+    same: Bool[np.ndarray, " n"]
+    folds: Int[np.ndarray, " n"] | None = None
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
+        columns = (self.a, self.b, self.same, *(() if self.folds is None else (self.folds,)))
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(f"columns of pairs differ in length: {[len(column) for column in columns]}")
+        if not self.a:
+            raise UserError("a list of pairs is empty: give it at least one pair")
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def rows(self, items: Sequence[str]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Find where the items of each pair stand.
+
+        Parameters
+        ----------
+        items
+            The names to look among. A name that is not among them as it stands is looked for without
+            their suffixes: ``Zico/Zico_0001`` finds ``Zico/Zico_0001.jpg``.
+
+        Returns
+        -------
+        For ``a`` and for ``b`` the position in ``items`` of each pair's image, -1 where there is none;
+        int64 of shape (n,) each.
+
+        Raises
+        ------
+        UserError
+            If two items differ in nothing but the suffix, and a pair names one of them without it.
+        """
+        exact = {str(item): row for row, item in enumerate(items)}
+        bare: dict[str, list[int]] = {}
+        for item, row in exact.items():
+            bare.setdefault(_without_suffix(item), []).append(row)
+
+        def row_of(name: str) -> int:
+            if name in exact:
+                return exact[name]
+            found = bare.get(name, [-1])
+            if len(found) > 1:
+                raise UserError(
+                    f"the pairs name {name!r}, and there are {str(items[found[0]])!r} and "
+                    f"{str(items[found[1]])!r}: write the name with its suffix"
+                )
+            return found[0]
+
+        a, b = (np.array([row_of(name) for name in names], dtype=np.int64) for names in (self.a, self.b))
+        return a, b
+
+
+def _without_suffix(item: str) -> str:
+    folder, slash, name = item.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return f"{folder}{slash}{stem}" if dot and stem else item
+
+
+def read(path: Path | str) -> PairList:
+    """Read pairs from CSV, LFW's ``pairs.txt`` or InsightFace's ``.bin``, whichever the file is.
+
+    * CSV has the columns ``image_a,image_b,same`` and, if there, ``fold``; ``same`` is 1 or 0, true or
+      false, yes or no; other columns are left alone.
+    * ``pairs.txt`` begins with ``10 300`` (folds, and pairs of each kind a fold) or ``1100`` (pairs of
+      each kind, one fold and therefore none); then come, fold by fold, lines ``name n1 n2`` of one
+      person and lines ``name1 n1 name2 n2`` of two. An image is called ``name/name_0001`` [1]_.
+    * A ``.bin`` names no images: an item is called by its contents, as in the data set of that file.
+      Its folds are ten runs of neighbouring pairs, as InsightFace cuts them.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read or has a wrong line; the message names the line.
+
+    References
+    ----------
+    .. [1] Huang, G. B., Ramesh, M., Berg, T. and Learned-Miller, E. Labeled Faces in the Wild.
+       University of Massachusetts, Amherst, technical report 07-49, 2007.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+        # A pickle of protocol 2 or later begins with 0x80 and the protocol.
+        if path.suffix.lower() == ".bin" or (start[:1] == b"\x80" and b"\x02" <= start[1:] <= b"\x05"):
+            return of_bin(bins.read(path))
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read {path} as a list of pairs ({error}): it must be UTF-8 text with the columns "
+            f"{','.join(COLUMNS)}, LFW's pairs.txt, or InsightFace's .bin"
+        ) from None
+    lines = text.splitlines()
+    words = lines[0].split() if lines else []
+    if 1 <= len(words) <= 2 and all(map(_is_number, words)):
+        return _lfw(path, lines)
+    return _csv(path, text)
+
+
+def of_bin(held: bins.Bin) -> PairList:
+    """Give the pairs of a ``.bin`` file; folds if there are at least ten pairs."""
+    n = len(held.same)
+    # The sizes are those of scikit-learn's KFold without shuffling, which InsightFace uses.
+    parts = np.array_split(np.arange(n), BIN_FOLDS)
+    folds = np.concatenate([np.full(len(part), fold) for fold, part in enumerate(parts)])
+    return PairList(
+        held.a, held.b, np.array(held.same, dtype=bool), folds.astype(np.int64) if n >= BIN_FOLDS else None
+    )
+
+
+def _lfw(path: Path, lines: Sequence[str]) -> PairList:
+    *sets, each = map(int, lines[0].split())
+    folds = sets[0] if sets else 1
+    rows = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    if not folds * each:
+        raise UserError(
+            f"{path}, line 1: {lines[0]!r} announces no pairs: write folds and pairs, as in 10 300"
+        )
+    if len(rows) != 2 * folds * each:
+        raise UserError(
+            f"{path} holds {len(rows):,} pairs where its first line, {lines[0].strip()!r}, announces "
+            f"{2 * folds * each:,} ({folds} folds of {each} + {each}): the file is cut short, or that line "
+            "is wrong"
+        )
+    a, b, same = [], [], []
+    for place, (number, words) in enumerate(rows):
+        alike = place // each % 2 == 0
+        where = f"{path}, line {number}"
+        if len(words) != (3 if alike else 4):
+            form = "one person, `name n1 n2`" if alike else "two people, `name1 n1 name2 n2`"
+            raise UserError(
+                f"{where}: {' '.join(words)!r} stands where a pair of {form}, belongs (fold "
+                f"{place // (2 * each) + 1}): correct the line, or the numbers in line 1"
+            )
+        first, second = (words[0], words[1]), (words[-2] if not alike else words[0], words[-1])
+        if first == second or (first[0] == second[0]) != alike:
+            kind = "two images" if alike else "two people"
+            raise UserError(f"{where}: {' '.join(words)!r} is no pair of {kind}: correct it")
+        a.append(_lfw_item(*first, where))
+        b.append(_lfw_item(*second, where))
+        same.append(alike)
+    return PairList(
+        tuple(a),
+        tuple(b),
+        np.array(same, dtype=bool),
+        np.arange(len(rows), dtype=np.int64) // (2 * each) if sets else None,
+    )
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 8
+
+
+def _lfw_item(name: str, number: str, where: str) -> str:
+    if not _is_number(number):
+        raise UserError(f"{where}: {number!r} is no number of an image of {name}: write a whole number")
+    return f"{name}/{name}_{int(number):04d}"
+
+
+def _csv(path: Path, text: str) -> PairList:
+    rows = csv.reader(io.StringIO(text, newline=""))
+    head = [column.strip() for column in _next(path, rows) or []]
+    missing = [column for column in COLUMNS if column not in head]
+    if missing:
+        raise UserError(
+            f"{path} has no column {missing[0]!r} (its first line is {','.join(head)[:80]!r}): name the "
+            f"columns {','.join(COLUMNS)} there, or begin LFW's pairs.txt with its numbers, 10 300"
+        )
+    a, b, same, folds = [], [], [], []
+    at_a, at_b, at_same = (head.index(column) for column in COLUMNS)
+    at_fold = head.index("fold") if "fold" in head else None
+    while (row := _next(path, rows)) is not None:
+        if not row:
+            continue
+        where = f"{path}, line {rows.line_num}"
+        if len(row) != len(head):
+            raise UserError(f"{where}: {len(row)} fields where the head has {len(head)}: correct the row")
+        first, second, truth = row[at_a].strip(), row[at_b].strip(), row[at_same].strip().lower()
+        if not first or not second:
+            raise UserError(f"{where}: an image has no name: give both, or remove the row")
+        if first == second:
+            raise UserError(f"{where}: {first!r} is paired with itself: remove the row")
+        if truth not in TRUTH:
+            raise UserError(f"{where}: same is {truth!r}: write 1 or 0, true or false, yes or no")
+        if at_fold is not None:
+            folds.append(_fold(row[at_fold], where))
+        a.append(first)
+        b.append(second)
+        same.append(TRUTH[truth])
+    if not a:
+        raise UserError(f"{path} lists no pairs: give it at least one row")
+    return PairList(
+        tuple(a),
+        tuple(b),
+        np.array(same, dtype=bool),
+        None if at_fold is None else np.array(folds, dtype=np.int64),
+    )
+
+
+def _next(path: Path, rows: Any) -> list[str] | None:
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        raise UserError(f"{path}, line {rows.line_num}: no CSV ({error}): correct the line") from None
+
+
+def _fold(text: str, where: str) -> int:
+    try:
+        number = int(text)
+        if abs(number) < 1 << 31:
+            return number
+    except ValueError:
+        pass
+    raise UserError(f"{where}: fold is {text[:20]!r}: write a whole number")
+
+
+def write(path: Path | str, pairs: PairList) -> None:
+    """Write pairs as the CSV that ``read`` reads, atomically."""
+    columns = [pairs.a, pairs.b, pairs.same.astype(int).tolist()]
+    head = list(COLUMNS)
+    if pairs.folds is not None:
+        columns.append(pairs.folds.tolist())
+        head.append("fold")
+    with atomic_file(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(zip(*columns, strict=True))

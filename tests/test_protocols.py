@@ -1,0 +1,179 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from embedlab.errors import UserError
+from embedlab.protocols import PairList, read, write
+
+
+def written(tmp_path, text):
+    path = tmp_path / "pairs.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("folds", [None, np.array([1, 2, 10])])
+def test_what_is_written_is_read_back(tmp_path, folds):
+    pairs = PairList(
+        ("a/1.png", 'b "x", y.png', "ü.png"), ("b", "c", "d"), np.array([True, False, True]), folds
+    )
+    write(tmp_path / "p.csv", pairs)
+    back = read(tmp_path / "p.csv")
+    assert (back.a, back.b) == (pairs.a, pairs.b)
+    assert back.same.tolist() == [True, False, True]
+    assert back.same.dtype == bool
+    assert len(back) == 3
+    if folds is None:
+        assert back.folds is None
+    else:
+        assert back.folds.tolist() == folds.tolist()
+
+
+def test_columns_may_stand_in_any_order_and_truth_in_any_words(tmp_path):
+    text = "\ufeffsame,note,image_b,image_a\r\nTrue,x,b,a\r\n\r\n0,y,c,a\r\nyes,z,d,a\r\nNO,,e,a\r\n"
+    back = read(written(tmp_path, text))
+    assert back.a == ("a", "a", "a", "a")
+    assert back.b == ("b", "c", "d", "e")
+    assert back.same.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no column 'image_a'"),
+        ("image_a,image_b\na,b\n", "has no column 'same'"),
+        ("image_a,image_b,same\n", "lists no pairs"),
+        ("image_a,image_b,same\na,b,1\na,b\n", "pairs.csv, line 3: 2 fields where the head has 3"),
+        ("image_a,image_b,same\na,b,maybe\n", "line 2: same is 'maybe': write 1 or 0"),
+        ("image_a,image_b,same\na,,1\n", "line 2: an image has no name"),
+        ("image_a,image_b,same\na,b,1\n\na,a,1\n", "line 4: 'a' is paired with itself"),
+        ("image_a,image_b,same,fold\na,b,1,x\n", "line 2: fold is 'x': write a whole number"),
+        (f"image_a,image_b,same,fold\na,b,1,{'1' + '0' * 30}\n", "line 2: fold is '1000"),
+        ('image_a,image_b,same\na,b,"1\x00' + "x" * 200_000, "line 2: no CSV"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read(written(tmp_path, text))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*gone.csv as a list of pairs"):
+        read(tmp_path / "gone.csv")
+    (tmp_path / "b.csv").write_bytes(b"\xff\xff")
+    with pytest.raises(UserError, match=r"cannot read .*b.csv as a list of pairs"):
+        read(tmp_path / "b.csv")
+
+
+def test_a_record_checks_itself():
+    with pytest.raises(UserError, match="list of pairs is empty"):
+        PairList((), (), np.array([], dtype=bool))
+    with pytest.raises(ValueError, match="differ in length"):
+        PairList(("a",), ("b", "c"), np.array([True]))
+    with pytest.raises(TypeError, match=r"PairList\.same"):
+        PairList(("a",), ("b",), np.array([1]))
+
+
+# LFW's pairs.txt
+
+LFW = "2\t2\nann 1 2\nbob\t2\t10\nann 1 bob 2\nbob 3 cyd 1\n\ncyd 1 2\ncyd 1 3\ncyd 1 dan 1\ndan 2 ann 1\n"
+
+
+def test_pairs_txt_names_items_as_identity_folders_do(tmp_path):
+    found = read(written(tmp_path, LFW))
+    assert found.a[:4] == ("ann/ann_0001", "bob/bob_0002", "ann/ann_0001", "bob/bob_0003")
+    assert found.b[:4] == ("ann/ann_0002", "bob/bob_0010", "bob/bob_0002", "cyd/cyd_0001")
+    assert found.same.tolist() == [True, True, False, False] * 2
+    assert found.folds.tolist() == [0] * 4 + [1] * 4
+
+
+def test_the_pairs_of_a_development_view_have_no_folds(tmp_path):
+    found = read(written(tmp_path, "1\r\nann 1 2\r\nann 1 bob 2\r\n"))
+    assert found.same.tolist() == [True, False]
+    assert found.folds is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dan 2 ann 1\n", "", "holds 7 pairs where its first line, '2\\\\t2', announces 8"),
+        ("2\t2", "1 2", "holds 8 pairs where its first line, '1 2', announces 4"),
+        ("2\t2", "0 2", "line 1: '0 2' announces no pairs"),
+        ("bob\t2\t10", "bob 2", "line 3: 'bob 2' stands where a pair of one person"),
+        ("bob\t2\t10", "bob 2 cyd 1", "line 3: 'bob 2 cyd 1' stands where a pair of one person, .* .fold 1"),
+        ("cyd 1 dan 1", "cyd 1 2", "line 9: 'cyd 1 2' stands where a pair of two people, .* .fold 2"),
+        ("cyd 1 3", "cyd 1 1", "line 8: 'cyd 1 1' is no pair of two images"),
+        ("dan 2 ann 1", "dan 2 dan 1", "line 10: 'dan 2 dan 1' is no pair of two people"),
+        ("cyd 1 3", "cyd 1 x", "line 8: 'x' is no number of an image of cyd"),
+        ("cyd 1 3", f"cyd 1 {'1' * 5000}", "is no number of an image of cyd"),
+        ("2\t2", f"{'1' * 5000}", "has no column 'image_a'"),
+    ],
+)
+def test_a_wrong_pairs_txt_is_named_with_its_line(tmp_path, old, new, message):
+    with pytest.raises(UserError, match=message):
+        read(written(tmp_path, LFW.replace(old, new)))
+
+
+def test_the_whole_of_lfw_finds_its_images(shared_data):
+    from embedlab.data.datasets import open_dataset
+
+    found = read(shared_data / "lfw144-pairs.txt")
+    assert len(found) == 6000
+    assert np.bincount(found.folds).tolist() == [600] * 10
+    assert found.same.sum() == 3000
+    dataset = open_dataset(shared_data / "lfw144")
+    a, b = found.rows(dataset.items)
+    assert min(a.min(), b.min()) >= 0
+    np.testing.assert_array_equal(dataset.labels[a] == dataset.labels[b], found.same)
+
+
+# InsightFace's .bin
+
+
+@pytest.mark.parametrize("n", [10, 23])
+def test_a_bin_has_the_folds_of_insightface(tmp_path, n):
+    from sklearn.model_selection import KFold
+
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(pickle.dumps(([bytes([k]) for k in range(2 * n)], [k % 2 == 0 for k in range(n)])))
+    found = read(path)
+    for fold, (_, judged) in enumerate(KFold(10, shuffle=False).split(np.arange(n))):
+        np.testing.assert_array_equal(np.flatnonzero(found.folds == fold), judged)
+    assert found.same.tolist() == [k % 2 == 0 for k in range(n)]
+    renamed = path.rename(tmp_path / "lfw")
+    assert read(renamed).a == found.a
+
+
+def test_a_bin_of_fewer_pairs_than_folds_has_none(tmp_path):
+    (tmp_path / "s.bin").write_bytes(pickle.dumps(([b"a", b"b"], [True])))
+    assert read(tmp_path / "s.bin").folds is None
+
+
+# Finding the items
+
+
+def test_items_are_found_with_and_without_their_suffix():
+    pairs = PairList(("a/a_1", "a/a_1.png", "x"), ("b.b/b", "gone", "a/a_1"), np.array([True, False, True]))
+    a, b = pairs.rows(["b.b/b.jpg", "a/a_1.png", "x"])
+    assert a.tolist() == [1, 1, 2]
+    assert b.tolist() == [0, -1, 1]
+
+
+def test_a_name_that_means_two_items_is_told_only_where_it_is_used():
+    items = ["a.png", "a.jpg", "b.png"]
+    assert PairList(("a.png",), ("b",), np.array([True])).rows(items)[0].tolist() == [0]
+    with pytest.raises(UserError, match="the pairs name 'a', and there are 'a.png' and 'a.jpg'"):
+        PairList(("a",), ("b",), np.array([True])).rows(items)
+
+
+def test_random_text_is_told_and_never_crashes(tmp_path):
+    rng = np.random.default_rng(0)
+    letters = [*'0123456789 \t\n,"abé', "image_a,image_b,same\n", "1 1\n"]
+    for _ in range(400):
+        text = "".join(rng.choice(letters, rng.integers(0, 60)))
+        with pytest.raises(UserError):
+            read(written(tmp_path, text))
+        (tmp_path / "pairs.csv").write_bytes(rng.bytes(50))
+        with pytest.raises(UserError):
+            read(tmp_path / "pairs.csv")
