@@ -3,6 +3,8 @@
 from embedlab.charts.bars import Bars, BarSeries
 from embedlab.charts.base import PALETTE, Chart, Scale, colour, model_colours
 from embedlab.charts.curves import Curve, Curves
+from embedlab.charts.faces import Face, Faces, faces_at_hand, faces_from
+from embedlab.charts.globe import Globe
 from embedlab.charts.heatmap import Heatmap
 from embedlab.charts.histogram import Histogram
 from embedlab.charts.scatter import Scatter
@@ -16,6 +18,9 @@ __all__ = [
     "Chart",
     "Curve",
     "Curves",
+    "Face",
+    "Faces",
+    "Globe",
     "Heatmap",
     "Histogram",
     "Scale",
@@ -24,5 +29,7 @@ __all__ = [
     "Tile",
     "Tiles",
     "colour",
+    "faces_at_hand",
+    "faces_from",
     "model_colours",
 ]

@@ -125,6 +125,7 @@ class Bars:
                 marker["pattern"] = {
                     "shape": PATTERNS[repeat % len(PATTERNS)],
                     "fgcolor": "#FFFFFF",
+                    "bgcolor": shade,
                     "size": 6,
                 }
             fig.add_trace(

@@ -1,6 +1,6 @@
 """Curves: lines with interval bands over linear, logarithmic or probit axes (ROC, DET, learning curves)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -86,6 +86,8 @@ class Curves:
         straight line [1]_. What such an axis cannot show (a rate of exactly 0 or 1) is left out.
     diagonal
         Draw x = y for comparison.
+    xticks
+        What is written at which x, on a linear or logarithmic axis; None to let the libraries choose.
     note
         The sentence under the picture.
 
@@ -101,6 +103,7 @@ class Curves:
     xscale: Scale = "linear"
     yscale: Scale = "linear"
     diagonal: bool = False
+    xticks: Mapping[float, str] | None = None
     note: str = ""
     projection: None = field(default=None, init=False, repr=False)
 
@@ -166,6 +169,9 @@ class Curves:
                 )
             )
         fig.update_xaxes(title_text=plain(self.xlabel), **_axis(self.xscale, xlimits))
+        if self.xticks is not None:
+            texts = [plain(text) for text in self.xticks.values()]
+            fig.update_xaxes(tickmode="array", tickvals=list(self.xticks), ticktext=texts)
         fig.update_yaxes(title_text=plain(self.ylabel), **_axis(self.yscale, ylimits))
         return fig
 
@@ -199,6 +205,9 @@ class Curves:
                 places, texts = probit_ticks(*limits)
                 getattr(ax, f"set_{axis}ticks")(places, texts)
                 getattr(ax, f"set_{axis}lim")(*_placed(np.array(limits), "probit"))
+        if self.xticks is not None:
+            ax.set_xticks(list(self.xticks), [mpl_plain(text) for text in self.xticks.values()])
+            ax.minorticks_off()
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(mpl_plain(self.ylabel))
         if self.curves:

@@ -25,11 +25,14 @@ class Heatmap:
     values
         Float of shape (rows, columns); NaN where there is no value.
     text
-        What is written into each cell; None to write nothing.
+        What is written into each cell; None to write nothing. A text may have several lines.
     xlabel, ylabel, colour_label
         What columns, rows and colours stand for, with units.
     diverging
         Colours on both sides of zero: for differences.
+    span
+        Values of the first and the last colour, for pictures to be compared; None to take those of
+        the values.
     note
         The sentence under the picture.
 
@@ -50,6 +53,7 @@ class Heatmap:
     ylabel: str = ""
     colour_label: str = ""
     diverging: bool = False
+    span: tuple[float, float] | None = None
     note: str = ""
     projection: None = field(default=None, init=False, repr=False)
 
@@ -64,6 +68,8 @@ class Heatmap:
             raise ValueError(f"text of shape {np.shape(self.text)} for values of shape {self.values.shape}")
 
     def _span(self) -> tuple[float, float]:
+        if self.span is not None:
+            return self.span
         there = self.values[np.isfinite(self.values)]
         if not len(there):
             return (-1.0, 1.0) if self.diverging else (0.0, 1.0)
@@ -87,7 +93,9 @@ class Heatmap:
         import plotly.graph_objects as go
 
         rows, columns = self.values.shape
-        fig = figure(self.title, height=int(np.clip(150 + 34 * rows, 300, 760)))
+        texts = self._texts()
+        lines = max((text.count("\n") + 1 for row in texts or () for text in row), default=1)
+        fig = figure(self.title, height=int(np.clip(150 + (20 * lines + 14) * rows, 300, 760)))
         low, high = self._span()
         hover = [
             [
@@ -99,9 +107,8 @@ class Heatmap:
         scale: Any = SEQUENTIAL
         if self.diverging:
             scale = [[i / (len(DIVERGING) - 1), shade] for i, shade in enumerate(DIVERGING)]
-        texts = self._texts()
         if texts is not None:
-            safe = [[plain(text) for text in row] for row in texts]
+            safe = [["<br>".join(map(plain, text.split("\n"))) for text in row] for row in texts]
             written = {"text": safe, "texttemplate": "%{text}"}
         else:
             written = {}
@@ -189,7 +196,8 @@ class Heatmap:
             for column, text in enumerate(line):
                 shade = colours((self.values[row, column] - low) / (high - low))
                 ink = "black" if 0.3 * shade[0] + 0.59 * shade[1] + 0.11 * shade[2] > 0.5 else "white"
-                ax.text(column, row, mpl_plain(text), ha="center", va="center", color=ink, fontsize=8)
+                safe = "\n".join(map(mpl_plain, text.split("\n")))
+                ax.text(column, row, safe, ha="center", va="center", color=ink, fontsize=8)
         ax.set_xticks(range(len(self.xlabels)), [mpl_plain(x) for x in self.xlabels], rotation=45, ha="right")
         ax.set_yticks(range(len(self.ylabels)), [mpl_plain(y) for y in self.ylabels])
         ax.set_xlabel(mpl_plain(self.xlabel))

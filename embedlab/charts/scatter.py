@@ -1,4 +1,4 @@
-"""Scatter: points in two or three dimensions; colour is who, symbol is under which condition."""
+"""Scatter: points in two or three dimensions; colour is who (or how much), symbol is which condition."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from embedlab.shapes import check_shapes
 
 SYMBOLS = ("cross", "circle", "diamond", "square", "x", "circle-open", "diamond-open", "square-open")
 MPL_SYMBOLS = ("P", "o", "D", "s", "X", "o", "D", "s")
+# From grey over orange to red: little stays back, much stands out, on a white page as on a dark one.
+AMOUNTS = ("#B4C0C8", "#E8A33D", "#A50F26")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,12 +39,19 @@ class Scatter:
         A label an axis.
     groups, group_names
         Index of each point into ``group_names``; drawn as colour.
+    named
+        Write each group's name amid its points; in two dimensions only.
+    values, value_label, value_range
+        A number a point, which the colour then shows instead of the group; what it is; and the
+        numbers at the ends of the colour bar, those that occur if None.
     marks, mark_names
         Index of each point into ``mark_names``; drawn as symbol, and what the legend lists.
     hover
         Text shown at each point; empty for the names of group and mark.
     links
         Pairs of rows joined by a thin line: the same item under two marks; shape (k, 2).
+    ranges
+        The ends of each axis, so that two charts can be compared; None to fit the points.
     note
         The sentence under the picture.
 
@@ -51,7 +60,8 @@ class Scatter:
     TypeError
         If the arrays do not fit together.
     ValueError
-        If there are not as many axes as dimensions, or an index has no name.
+        If there are not as many axes as dimensions, an index has no name, values are no numbers, or
+        names are to be written in three dimensions.
     """
 
     title: str
@@ -64,6 +74,11 @@ class Scatter:
     hover: Shaped[np.ndarray, " n"] | None = None
     links: Int[np.ndarray, "k 2"] | None = None
     note: str = ""
+    named: bool = False
+    values: Float[np.ndarray, " n"] | None = None
+    value_label: str = ""
+    value_range: tuple[float, float] | None = None
+    ranges: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -77,11 +92,30 @@ class Scatter:
                 raise ValueError(f"a {what} has no name: {len(named)} names, indices to {index.max()}")
         if self.hover is not None and len(self.hover) != len(self.points):
             raise ValueError(f"{len(self.hover)} hover texts for {len(self.points)} points")
+        if self.values is not None and not (
+            len(self.values) == len(self.points) and np.isfinite(self.values).all()
+        ):
+            raise ValueError(f"colours need a number for each of {len(self.points)} points")
+        if self.ranges is not None and len(self.ranges) != len(self.axes):
+            raise ValueError(f"ranges of {len(self.ranges)} axes for {len(self.axes)}")
+        if self.named and self.projection:
+            raise ValueError("names of groups can be written in two dimensions only")
 
     @property
     def projection(self) -> Literal["3d"] | None:
         """What axes ``matplotlib`` needs."""
         return "3d" if self.points.shape[1] == 3 else None
+
+    def _span(self) -> tuple[float, float]:
+        if self.value_range is not None or self.values is None or not len(self.values):
+            return self.value_range or (0.0, 1.0)
+        low, high = float(self.values.min()), float(self.values.max())
+        return low, high if high > low else low + 1.0
+
+    def _names(self) -> list[tuple[np.ndarray, str]]:
+        """Give the place and the text of each group's name; a group without points has none."""
+        there = np.unique(self.groups) if self.named else ()
+        return [(np.median(self.points[self.groups == g], axis=0), self.group_names[g]) for g in there]
 
     def _colours(self) -> np.ndarray:
         if len(self.group_names) <= 1:
@@ -118,18 +152,21 @@ class Scatter:
         colours, hover = self._colours(), np.array(self._hover(), dtype=object)
         for mark, name in enumerate(self.mark_names):
             rows = self.marks == mark
-            marker = {
+            marker: dict[str, Any] = {
                 "symbol": SYMBOLS[mark % len(SYMBOLS)],
                 "size": (5 if mark % len(SYMBOLS) == 0 else 3.5) if solid else 8,
-                "color": colours[self.groups[rows]].tolist(),
                 "opacity": 0.85,
                 "line": {"width": 0},
             }
+            if self.values is None:
+                fill: dict[str, Any] = {"color": colours[self.groups[rows]].tolist()}
+            else:
+                fill = {"color": self.values[rows], "coloraxis": "coloraxis"}
             fig.add_trace(
                 trace(
                     **_xyz(self.points[rows]),
                     mode="markers",
-                    marker=marker,
+                    marker=marker | fill,
                     name=plain(name),
                     hovertext=hover[rows].tolist(),
                     hoverinfo="text",
@@ -144,10 +181,21 @@ class Scatter:
                 trace(**nowhere, mode="markers", marker=key, name=plain(name), legendgroup=f"mark{mark}")
             )
         fig.update_layout(legend_itemsizing="constant")
+        if self.values is not None:
+            low, high = self._span()
+            bar = {"title": {"text": plain(self.value_label), "side": "right"}, "thickness": 14}
+            steps = [[i / (len(AMOUNTS) - 1), shade] for i, shade in enumerate(AMOUNTS)]
+            fig.update_layout(coloraxis={"colorscale": steps, "cmin": low, "cmax": high, "colorbar": bar})
+        for place, name in self._names():
+            fig.add_annotation(x=place[0], y=place[1], text=plain(name), **_LABEL)
         if solid:
             # The 3-D axes draw text on a canvas that does not know HTML entities.
             titles = [axis.replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
-            scene = {f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)}
+            scene: dict[str, Any] = {
+                f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)
+            }
+            for letter, ends in zip("xyz", self.ranges or (), strict=False):
+                scene[f"{letter}axis_range"] = ends
             fig.update_scenes(
                 **scene,
                 aspectmode="data",
@@ -157,16 +205,29 @@ class Scatter:
         else:
             fig.update_xaxes(title_text=plain(self.axes[0]))
             fig.update_yaxes(title_text=plain(self.axes[1]))
+            if self.ranges is not None:
+                fig.update_xaxes(range=self.ranges[0])
+                fig.update_yaxes(range=self.ranges[1])
         return fig
 
     def matplotlib(self, ax: Any) -> None:
         """Draw into matplotlib axes; 3-D axes where the points have three dimensions."""
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import LinearSegmentedColormap, Normalize
+
         colours = self._colours()
+        amounts = ScalarMappable(
+            Normalize(*self._span()), LinearSegmentedColormap.from_list("amounts", AMOUNTS)
+        )
         for pair in self.links if self.links is not None else ():
             ax.plot(*self.points[pair].T, color=NULL, alpha=0.4, linewidth=0.6)
         for mark, name in enumerate(self.mark_names):
             rows = self.marks == mark
-            shades = colours[self.groups[rows]].tolist()
+            shades = (
+                colours[self.groups[rows]].tolist()
+                if self.values is None
+                else list(amounts.to_rgba(self.values[rows]))
+            )
             hollow = SYMBOLS[mark % len(SYMBOLS)].endswith("open")
             paint = {"facecolors": "none", "edgecolors": shades} if hollow else {"c": shades, "linewidths": 0}
             ax.scatter(
@@ -181,9 +242,31 @@ class Scatter:
         ax.set_ylabel(mpl_plain(self.axes[1]))
         if self.projection == "3d":
             ax.set_zlabel(mpl_plain(self.axes[2]))
+        for letter, ends in zip("xyz", self.ranges or (), strict=False):
+            getattr(ax, f"set_{letter}lim")(*ends)
+        for place, name in self._names():
+            ax.text(
+                *place,
+                mpl_plain(name),
+                fontsize=7,
+                ha="center",
+                va="center",
+                bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1},
+            )
+        if self.values is not None:
+            ax.figure.colorbar(amounts, ax=ax, label=mpl_plain(self.value_label))
         legend = ax.legend(frameon=False)
         for handle in legend.legend_handles:
             handle.set_color(MARKER)
+
+
+# Its own ink on its own ground, since the page may be dark.
+_LABEL: dict[str, Any] = {
+    "showarrow": False,
+    "font": {"size": 11, "color": "#22272C"},
+    "bgcolor": "rgba(255,255,255,0.75)",
+    "borderpad": 1,
+}
 
 
 def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:

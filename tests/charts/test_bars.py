@@ -56,6 +56,8 @@ def test_two_series_of_one_model_differ_in_hatching(drawn):
     figure, _ = drawn(bars(BarSeries("x", values, model="m"), BarSeries("y", values, model="m")))
     assert figure.data[0].marker.pattern.shape is None
     assert figure.data[1].marker.pattern.shape == "/"
+    # plotly would draw the hatching on nothing at all, which is white on white.
+    assert figure.data[1].marker.pattern.bgcolor == figure.data[1].marker.color
 
 
 def test_two_categories_of_one_name_stay_two(drawn):

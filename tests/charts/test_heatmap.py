@@ -63,3 +63,28 @@ def test_labels_and_text_must_fit():
         heatmap(xlabels=("a",))
     with pytest.raises(ValueError, match="text of shape"):
         heatmap(text=np.full((1, 1), "x"))
+
+
+def test_a_span_makes_pictures_comparable(drawn):
+    figure, ax = drawn(heatmap(span=(0.0, 100.0)))
+    assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 100)
+    assert ax.images[0].get_clim() == (0, 100)
+
+
+def test_a_text_may_have_two_lines_and_gets_room_for_them(drawn):
+    one, _ = drawn(
+        heatmap(
+            values=np.ones((9, 1)), xlabels=("a",), ylabels=tuple("rstuvwxyz"), text=np.full((9, 1), "<1")
+        )
+    )
+    two, ax = drawn(
+        heatmap(
+            values=np.ones((9, 1)),
+            xlabels=("a",),
+            ylabels=tuple("rstuvwxyz"),
+            text=np.full((9, 1), "<1\n[0, 2]"),
+        )
+    )
+    assert two.data[0].text[0][0] == "&lt;1<br>[0, 2]"
+    assert "<1\n[0, 2]" in [text.get_text() for text in ax.texts]
+    assert two.layout.height > one.layout.height

@@ -78,3 +78,62 @@ def test_hover_needs_a_text_a_point():
 def test_arrays_that_do_not_fit_are_an_error():
     with pytest.raises(TypeError, match=r"Scatter\.groups"):
         scatter(groups=np.zeros(7, dtype=int))
+
+
+def test_values_are_coloured_on_one_scale_under_both_marks(drawn):
+    values = np.linspace(0.2, 0.6, 40)
+    figure, ax = drawn(scatter(2, values=values, value_label="change", value_range=(0.0, 1.0)))
+    for mark in (0, 1):
+        trace = next(t for t in figure.data if t.hovertext and t.legendgroup == f"mark{mark}")
+        np.testing.assert_array_equal(trace.marker.color, values[20 * mark : 20 * mark + 20])
+        assert trace.marker.coloraxis == "coloraxis"
+    bar = figure.layout.coloraxis
+    assert (bar.cmin, bar.cmax, bar.colorbar.title.text) == (0.0, 1.0, "change")
+    assert ax.figure.axes[1].get_ylabel() == "change"
+    first, last = (ax.collections[mark].get_facecolors() for mark in (0, 1))
+    assert not np.allclose(first[0], last[-1])
+
+
+def test_without_a_range_the_bar_spans_the_values_even_a_single_one(drawn):
+    figure, _ = drawn(scatter(3, values=np.linspace(-1, 3, 40)))
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1.0, 3.0)
+    figure, _ = drawn(scatter(2, values=np.full(40, 2.0)))
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (2.0, 3.0)
+
+
+def test_names_stand_amid_their_points_as_they_are_written(drawn):
+    names = ("<b>x", "$y$", "nobody")
+    chart = scatter(2, named=True, groups=np.arange(40) % 2, group_names=names)
+    figure, ax = drawn(chart)
+    notes = figure.layout.annotations
+    assert [note.text for note in notes] == ["&lt;b&gt;x", "$y$"]
+    for g, note in enumerate(notes):
+        middle = np.median(chart.points[chart.groups == g], axis=0)
+        np.testing.assert_allclose([note.x, note.y], middle)
+        np.testing.assert_allclose(ax.texts[g].get_position(), middle)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_axes_can_be_those_of_another_chart(drawn, dimensions):
+    figure, ax = drawn(scatter(dimensions, ranges=((-9.0, 9.0), (-8.0, 8.0), (-7.0, 7.0))[:dimensions]))
+    page = figure.layout.scene if dimensions == 3 else figure.layout
+    assert page.xaxis.range == (-9.0, 9.0)
+    assert page.yaxis.range == (-8.0, 8.0)
+    assert ax.get_xlim() == (-9.0, 9.0)
+    assert ax.get_ylim() == (-8.0, 8.0)
+
+
+@pytest.mark.parametrize("values", [np.zeros(3), np.full(40, np.nan)])
+def test_colours_need_a_number_a_point(values):
+    with pytest.raises(ValueError, match="a number for each of 40 points"):
+        scatter(values=values)
+
+
+def test_ranges_must_fit_the_axes():
+    with pytest.raises(ValueError, match="ranges of 2 axes for 3"):
+        scatter(ranges=((0.0, 1.0), (0.0, 1.0)))
+
+
+def test_names_are_not_written_in_three_dimensions():
+    with pytest.raises(ValueError, match="in two dimensions only"):
+        scatter(3, named=True)
