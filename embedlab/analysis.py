@@ -20,7 +20,7 @@ import numpy as np
 from embedlab.charts import Chart
 from embedlab.errors import UserError
 from embedlab.shapes import check_shapes
-from embedlab.store import write_json
+from embedlab.store import sha256_of, write_json
 
 Over = Literal["set", "model", "probe pair", "model pair", "models", "weight pair"]
 Tone = Literal["good", "bad", "plain"]
@@ -29,7 +29,11 @@ ENTRY_POINTS = "embedlab.analyses"
 
 @dataclass(frozen=True)
 class Params:
-    """An analysis's knobs: flat scalars, each with a default and a docstring under it."""
+    """An analysis's knobs: flat scalars, each with a default and a docstring under it.
+
+    A field that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is
+    no file. What stands in the file then belongs to the inputs of a result.
+    """
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> Self:
         """Return a copy with some values changed; text is read as the field's own type.
@@ -46,6 +50,26 @@ class Params:
                 raise UserError(f"unknown parameter {where}{name}: there are {', '.join(hints) or 'none'}")
             changed[name] = _converted(value, hints[name], f"{where}{name}")
         return dataclasses.replace(self, **changed)
+
+    def files(self) -> dict[str, str]:
+        """Hash each file that a field names: parameter → sha256 of the contents.
+
+        Raises
+        ------
+        UserError
+            If one is not there.
+        """
+        found = {}
+        for one in dataclasses.fields(self):
+            path = getattr(self, one.name) if one.metadata.get("file") else ""
+            if path:
+                try:
+                    found[one.name] = sha256_of(Path(path))
+                except OSError as error:
+                    raise UserError(
+                        f"cannot read {path}: {error.strerror or error}: {one.name} must name a file"
+                    ) from None
+        return found
 
 
 def _converted(value: Any, hint: Any, name: str) -> Any:
@@ -201,6 +225,9 @@ class Analysis(Generic[P, R]):
         The record that ``compute`` returns.
     compute, charts, findings
         Inputs and params → result; results → charts; results → sentences.
+    probes
+        For an analysis that needs more than the study's probes: params and those probes → the probes
+        of its own runs. Those that are missing are made.
     """
 
     question: str
@@ -210,6 +237,7 @@ class Analysis(Generic[P, R]):
     compute: Callable[..., R]
     charts: Callable[[Sequence[R]], list[Chart]]
     findings: Callable[[Sequence[R]], list[Finding]]
+    probes: Callable[[P, Sequence[str]], tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -228,14 +256,21 @@ class Analysis(Generic[P, R]):
         return self.compute(*inputs, params)
 
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
-        """Name a result by its code, its parameters and its inputs."""
-        parts = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params), list(fingerprints)]
+        """Name a result by its code, its parameters, the files they name, and its inputs.
+
+        Raises
+        ------
+        UserError
+            If a parameter names a file that is not there.
+        """
+        parts: list[Any] = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params)]
+        parts += [list(fingerprints), *([files] if (files := params.files()) else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 @cache
 def code_fingerprint(module: str) -> str:
-    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set.
+    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set, pair lists.
 
     Hashing source rather than a version by hand means that no edit can leave a stale result, at
     the price of one recomputation after a comment has changed.
@@ -243,7 +278,8 @@ def code_fingerprint(module: str) -> str:
     root = Path(__file__).parent
     spec = importlib.util.find_spec(module)
     files = [Path(spec.origin)] if spec and spec.origin else []
-    files += [root / "embeddings.py", root / "weights.py", Path(__file__), *sorted(root.glob("maths/*.py"))]
+    files += [root / name for name in ("embeddings.py", "weights.py", "protocols.py", "bins.py")]
+    files += [Path(__file__), *sorted(root.glob("maths/*.py"))]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())

@@ -51,7 +51,8 @@ def _data(command: Any) -> None:
     command.add_argument(
         "--data",
         metavar="PATH",
-        help="your images: a folder of <identity>/<image>, or an index file of lines 'image label' "
+        help="your images: a folder of <identity>/<image>, an index file of lines 'image label', or "
+        "InsightFace's .bin, whose pairs are then judged as well "
         "(default: synthetic faces, drawn when needed)",
     )
     command.add_argument(
@@ -102,6 +103,21 @@ def _settings(command: Any) -> None:
     )
 
 
+def _tables(command: Any) -> None:
+    command.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="judge verification on these pairs too: CSV of image_a,image_b,same[,fold], LFW's pairs.txt or "
+        "InsightFace's .bin; the same as verification.pairs=FILE",
+    )
+    command.add_argument(
+        "--attributes",
+        metavar="FILE",
+        help="CSV with a column item, identity or name and further columns, such as gender, that analyses "
+        "can ask about",
+    )
+
+
 def _report(commands: Any) -> None:
     command = _command(commands, "report", report, "analyse models and write an HTML report: the main job")
     command.add_argument("study", nargs="?", metavar="STUDY", help="a study's TOML file, instead of --models")
@@ -109,6 +125,7 @@ def _report(commands: Any) -> None:
     _data(command)
     command.add_argument("--only", nargs="+", default=[], metavar="ANALYSIS", help="these analyses only")
     _settings(command)
+    _tables(command)
     command.add_argument(
         "--out", metavar="PATH", help="folder or .html file of the report (default: reports/<models>)"
     )
@@ -122,6 +139,7 @@ def _run(commands: Any) -> None:
     _models(command, required=True)
     _data(command)
     _settings(command)
+    _tables(command)
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 
@@ -218,7 +236,12 @@ def _study(options: argparse.Namespace) -> "Study":
             "nothing to report on: give --models, such as `--models lowres144 highlow144`, or a study"
         )
     return study.merged(
-        asked, probes=options.probes, analyses=options.only, overrides=study.parse_set(options.set)
+        asked,
+        probes=options.probes,
+        analyses=options.only,
+        overrides=study.parse_set(options.set),
+        pairs=options.pairs,
+        attributes=options.attributes,
     )
 
 
@@ -244,6 +267,8 @@ def run(options: argparse.Namespace) -> int:
         study.Study(models=tuple(options.models), analyses=(options.analysis,)),
         probes=options.probes,
         overrides=study.parse_set(options.set, options.analysis),
+        pairs=options.pairs,
+        attributes=options.attributes,
     )
     text, sound = pipeline.run(_request(options), asked, as_json=options.json)
     print(text)

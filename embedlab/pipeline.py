@@ -1,16 +1,19 @@
 """From a command's words to its work: prepare, analyse, report."""
 
+import dataclasses
 import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from embedlab import compute
 from embedlab.errors import UserError
-from embedlab.preparation import Prepared, Request, prepare
+from embedlab.preparation import Prepared, Request, is_bin, prepare
 from embedlab.progress import say
 from embedlab.study import Study
 
@@ -29,12 +32,10 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     """
     from embedlab.report import build
     from embedlab.report.training import training_section
-    from embedlab.runner import embedding_records, run_study
+    from embedlab.runner import embedding_records, probes_used, run_study
     from embedlab.store import atomic_file
-    from embedlab.study import plan
 
-    _once(study)
-    plan(study)  # An unknown analysis or parameter is told before the work, not after it.
+    study = _checked(request, study)
     page = out if out.suffix == ".html" else out / "index.html"
     with atomic_file(page.with_name(f".{page.name}.try")):
         pass  # Nor a place that cannot be written.
@@ -43,7 +44,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     settled, stages = prepared.study, prepared.stages
     with stages("analysing"):
         outcomes = run_study(request.lab, settled, fresh=request.fresh)
-    with stages("writing the report"):
+    with stages("writing the report"), _faces(prepared):
         records = embedding_records(request.lab, settled)
         curves = training_section(request.lab, settled.models, records)
         build(
@@ -51,9 +52,9 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
             title=settled.title or " and ".join(settled.models),
             outcomes=outcomes,
             models=settled.models,
-            probes=settled.probes,
+            probes=probes_used(request.lab, settled),
             provenance=_provenance(request, prepared, records),
-            prose=settled.prose,
+            prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
             extra=[curves] if curves else [],
         )
     say(f"time: {stages.summary()}")
@@ -68,12 +69,10 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     The text, and whether every analysis ran without a bug.
     """
     from embedlab.report import numbers, sections
-    from embedlab.runner import embedding_records, run_study
+    from embedlab.runner import embedding_records, probes_used, run_study
     from embedlab.show import as_text
-    from embedlab.study import plan
 
-    _once(study)
-    plan(study)
+    study = _checked(request, study)
     prepared = prepare(request, study)
     outcomes = run_study(request.lab, prepared.study, fresh=request.fresh)
     sound = not any(run.error for outcome in outcomes for run in outcome.runs)
@@ -84,7 +83,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     whole = numbers.document(
         settled.title,
         settled.models,
-        settled.probes,
+        probes_used(request.lab, settled),
         found,
         outcomes,
         _provenance(request, prepared, embedding_records(request.lab, settled)),
@@ -94,7 +93,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
 
 def extract(request: Request, study: Study) -> list[Path]:
     """Make the embeddings of a study's models and probes; return their files."""
-    prepared = prepare(request, study).study
+    prepared = prepare(request, study, analysing=False).study
     return [
         path
         for model in prepared.models
@@ -103,9 +102,34 @@ def extract(request: Request, study: Study) -> list[Path]:
     ]
 
 
-def _once(study: Study) -> None:
+def _checked(request: Request, study: Study) -> Study:
+    """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken."""
+    from embedlab import attributes, protocols
+    from embedlab.study import names, plan
+
     if twice := [model for model in study.models if study.models.count(model) > 1]:
         raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+    if request.data is not None and is_bin(request.data) and "verification" in names(study):
+        study = replace(study, pairs=study.pairs or request.data)
+    for planned in plan(study):
+        if "pairs" in planned.params.files():
+            protocols.read(dataclasses.asdict(planned.params)["pairs"])
+    if study.attributes:
+        attributes.read(study.attributes)
+    return study
+
+
+def _cautions(prepared: Prepared) -> list[str]:
+    every = prepared.datasets.values()
+    return [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+
+
+def _faces(prepared: Prepared) -> AbstractContextManager[None]:
+    """Let charts find the pictures of the items where their data set was opened."""
+    from embedlab.charts import faces_from
+    from embedlab.data.pictures import pictures_of
+
+    return faces_from(pictures_of(prepared.datasets)) if prepared.datasets else nullcontext()
 
 
 def _provenance(
@@ -113,6 +137,7 @@ def _provenance(
 ) -> dict[str, list[tuple[str, str]]]:
     """Gather what a reader needs to do the same again."""
     from embedlab.runner import versions
+    from embedlab.store import sha256_of
 
     lab = request.lab
     found = {
@@ -129,6 +154,10 @@ def _provenance(
         found["Synthetic faces"] = [
             (key, _words(drawn.get(key))) for key in ("scale", "seed", "people", "renderer")
         ]
+    files = [("pairs", prepared.study.pairs), ("attributes", prepared.study.attributes)]
+    found["This report"] += [
+        (what, f"{Path(name).name}, sha256 {sha256_of(Path(name))}") for what, name in files if name
+    ]
     for record in records:
         heading = f"{record['probe']} in {record['model']}"
         data = record.get("dataset", {})
@@ -137,6 +166,7 @@ def _provenance(
             ("imported from", _words(record.get("imported_from"))),
             ("preprocessing", _words(record.get("preprocessing"))),
             ("images", f"{data.get('images', '')} of {data.get('people', '')} people" if data else ""),
+            ("caution on people", str(data.get("caution", ""))),
             ("data hash", str(data.get("fingerprint", ""))),
             ("made", str(record.get("created", ""))),
         ]

@@ -16,7 +16,7 @@ from embedlab import compute
 from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.store import Lab, made_name
-from embedlab.study import Study
+from embedlab.study import Study, plan, probes_of
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
@@ -66,7 +66,7 @@ class Request:
     lab
         The working folder.
     data
-        Folder or index file of images; None is the embedded synthetic faces.
+        Folder, index file or ``.bin`` file of images; None is the embedded synthetic faces.
     scale
         Size of the embedded data and of recipes: demo, small or paper.
     train
@@ -102,14 +102,22 @@ def embedded_data(request: Request) -> Path:
 
 def given_data(request: Request) -> "Dataset | None":
     """Open the data set that the command named; None if it named none."""
+    from embedlab.data.binned import open_bin
     from embedlab.data.datasets import open_dataset
 
     if request.data is None:
         return None
-    dataset = open_dataset(request.data)
+    dataset = open_bin(request.data) if is_bin(request.data) else open_dataset(request.data)
+    if dataset.caution:
+        say(f"  caution: {dataset.caution}")
     if dataset.ignored:
         say(f"  {dataset.ignored:,} files of {request.data} are no images of a person and were passed over")
     return dataset
+
+
+def is_bin(path: str) -> bool:
+    """Say whether a path names an InsightFace file of images and their pairs."""
+    return Path(path).suffix.lower() == ".bin"
 
 
 def embedded_dataset(request: Request, name: str) -> "Dataset":
@@ -139,8 +147,8 @@ def train(
     UserError
         If the recipe or a parameter is unknown, or a data set it needs is missing.
     """
+    from embedlab import protocols
     from embedlab.data.datasets import open_dataset
-    from embedlab.data.pairs import read_pairs
     from embedlab.training import loop, recipe
 
     chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
@@ -158,7 +166,7 @@ def train(
     pairs_file = folder / f"{EMBEDDED_PROBE}_pairs.csv"
     validation = None
     if pairs_file.is_file():
-        validation = (open_dataset(folder / EMBEDDED_PROBE), read_pairs(pairs_file))
+        validation = (open_dataset(folder / EMBEDDED_PROBE), protocols.read(pairs_file))
     return loop.train(
         request.lab,
         name or Path(recipe_name).stem,
@@ -265,15 +273,35 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study whose inputs all exist, and how long making them took."""
+    """A study whose inputs all exist.
+
+    Attributes
+    ----------
+    study
+        The study, with models and probes by their names in the lab.
+    stages
+        How long making the inputs took.
+    skipped
+        Probe, item and reason of each image that could not be used.
+    datasets
+        The images that were opened, by the name of their data set.
+    """
 
     study: Study
     stages: Stages
     skipped: tuple[tuple[str, str, str], ...] = ()
+    datasets: "Mapping[str, Dataset]" = field(default_factory=dict)
 
 
-def prepare(request: Request, study: Study) -> Prepared:
+def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepared:
     """Make the embeddings a study needs: draw data, train, extract, import.
+
+    Parameters
+    ----------
+    request, study
+        What is asked.
+    analysing
+        Whether the analyses will be run, and the probes that they want beyond the study's are needed.
 
     Raises
     ------
@@ -297,12 +325,13 @@ def prepare(request: Request, study: Study) -> Prepared:
     networks = {word: _network(request, word) for word in study.models}
     names = _names(networks)
     opened: dict[str, Dataset] = {}
-    if request.data is not None and any(network is not None for network in networks.values()):
+    extracting = any(network is not None for network in networks.values())
+    if request.data is not None:
         with stages("data"):
             given = given_data(request)
         assert given is not None
         opened[given.name] = given
-        if others := [probe for probe in probes if probe.dataset != given.name]:
+        if extracting and (others := [probe for probe in probes if probe.dataset != given.name]):
             raise UserError(
                 f"unknown probe {str(others[0])!r}: the data given are called {given.name!r}, so write "
                 f"{given.name} or {given.name}@PIXELS"
@@ -316,9 +345,13 @@ def prepare(request: Request, study: Study) -> Prepared:
     for word in filter(_is_vectors, networks):
         with stages(f"importing {names[word]}"):
             _import(request, word, names[word])
-    if any(network is not None for network in networks.values()) and not probes:
+    if extracting and not probes:
         dataset = next(iter(opened), EMBEDDED_PROBE)
         probes = [Probe(dataset), Probe(dataset, SHRUNK)]
+    found = [str(probe) for probe in probes] or [p for name in names.values() for p in lab.probes(name)]
+    settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(found)))
+    if extracting and analysing:
+        probes = [parse_probe(probe) for probe in probes_of(plan(settled), settled)]
     skipped: list[tuple[str, str, str]] = []
     for word, network in networks.items():
         if network is None or isinstance(network, str):
@@ -333,9 +366,7 @@ def prepare(request: Request, study: Study) -> Prepared:
                     batch=request.batch, strict=request.strict, fresh=request.fresh,
                 )  # fmt: skip
             skipped += [(str(probe), item, reason) for item, reason in done.skipped]
-    found = [str(probe) for probe in probes] or [p for name in names.values() for p in lab.probes(name)]
-    settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(found)))
-    return Prepared(settled, stages, tuple(dict.fromkeys(skipped)))
+    return Prepared(settled, stages, tuple(dict.fromkeys(skipped)), opened)
 
 
 def _is_vectors(word: str) -> bool:

@@ -5,21 +5,26 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from embedlab import embeddings
+from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result, code_fingerprint
+from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.progress import say, track
 from embedlab.store import Lab, atomic_folder, write_json
-from embedlab.study import Input, Planned, Study, plan
+from embedlab.study import Input, Planned, Study, plan, probes_of
 
-PACKAGES = ("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly")
+PACKAGES = (
+    *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
+    *("scikit-learn", "umap-learn"),
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +97,18 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
     -------
     An outcome an analysis. A UserError of a run becomes its ``reason``; any other exception its
     ``error``, so that one failure does not cost the others.
+
+    Raises
+    ------
+    UserError
+        If the study's attributes cannot be read or joined, as ``attributes.read`` and ``joined`` say, or
+        name nobody in any set.
     """
     outcomes = []
-    inputs = _Inputs(lab)
-    for planned in plan(study):
+    every = [_possible(lab, planned, study) for planned in plan(study)]
+    inputs = _Inputs(lab, study)
+    inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
+    for planned in every:
         what = f"analysing: {planned.analysis.name}"
         runs = [
             _run(lab, planned, chosen, inputs, fresh=fresh)
@@ -119,20 +132,94 @@ def _inapplicable(planned: Planned, study: Study) -> Run:
     return Run("this study", reason=f"it compares {need}, and the study names {have}")
 
 
-class _Inputs:
-    """Inputs read once, however many analyses ask for them."""
+def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
+    """Leave out the probes that an analysis wants beyond the study's where the lab has no such vectors."""
 
-    def __init__(self, lab: Lab) -> None:
+    def there(one: Input) -> bool:
+        # A probe of the study itself stays: that it is missing is told as the reason of that run.
+        return one.kind != "set" or one.probe in study.probes or _file(lab, one).is_file()
+
+    gone = dict.fromkeys(one for run in planned.runs for one in run if not there(one))
+    if not gone:
+        return planned
+    for model in dict.fromkeys(one.model for one in gone):
+        probes = ", ".join(one.probe for one in gone if one.model == model)
+        say(
+            f"  {planned.analysis.name} goes without {probes} in {model}: the lab has no embeddings of it, "
+            "and no network to make them"
+        )
+    if planned.analysis.over in ("model", "models"):
+        runs = [tuple(filter(there, run)) for run in planned.runs]
+    else:
+        runs = [run if all(map(there, run)) else () for run in planned.runs]
+    return dataclasses.replace(planned, runs=tuple(run for run in runs if run))
+
+
+def _file(lab: Lab, one: Input) -> Path:
+    return lab.embeddings_file(one.model, one.probe)
+
+
+class _Inputs:
+    """Inputs read once, however many analyses ask for them; with the study's attributes, if any."""
+
+    def __init__(self, lab: Lab, study: Study) -> None:
         self.lab = lab
+        self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
 
     def get(self, wanted: Input) -> Any:
         if wanted not in self.read:
             if wanted.kind == "set":
-                self.read[wanted] = self.lab.embeddings(wanted.model, wanted.probe)
+                found = self.lab.embeddings(wanted.model, wanted.probe)
+                self.read[wanted] = self._with_attributes(found)
             else:
                 self.read[wanted] = self.lab.weights(wanted.model)
         return self.read[wanted]
+
+    def _with_attributes(self, found: EmbeddingSet) -> EmbeddingSet:
+        if self.attributes is None:
+            return found
+        joined, without = self.attributes.joined(found)
+        if without:
+            say(f"  {without:,} {self.attributes.by} of {found.title} have no row in {self.attributes.path}")
+        return joined
+
+    def join(self, wanted: Iterable[Input]) -> None:
+        """Join the attributes onto all sets at once, so that a mistake in them is told before the work.
+
+        Raises
+        ------
+        UserError
+            If they name nobody in any set, or clash with a set's own.
+        """
+        if self.attributes is None:
+            return
+        sets = [one for one in wanted if one.kind == "set" and self._readable(one)]
+        unknown = self.attributes.unknown()
+        if sets and not self.attributes.used:
+            raise UserError(
+                f"{self.attributes.path} names none of the {self.attributes.by} of {sets[0].title}: its "
+                f"names, such as {unknown[0]!r}, must be written as there, such as {self._example(sets[0])!r}"
+            )
+        if unknown:
+            say(
+                f"  {len(unknown):,} {self.attributes.by} of {self.attributes.path} are in no set, such as "
+                f"{unknown[0]!r}"
+            )
+
+    def _readable(self, one: Input) -> bool:
+        try:
+            found = self.lab.embeddings(one.model, one.probe)
+        except UserError:
+            return False  # It is told as the reason of each run that wanted it.
+        self.read[one] = self._with_attributes(found)
+        return True
+
+    def _example(self, one: Input) -> str:
+        found = self.get(one)
+        return str(
+            found.items[0] if self.attributes and self.attributes.by == "items" else found.identities[0]
+        )
 
 
 def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *, fresh: bool) -> Run:
@@ -151,6 +238,7 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             "analysis": analysis.name,
             "title": result.title,
             "params": dataclasses.asdict(params),
+            "files": params.files(),
             "inputs": [
                 {"input": one.title, "fingerprint": print_}
                 for one, print_ in zip(chosen, fingerprints, strict=True)
@@ -171,11 +259,18 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
     return Run(title, result, record=record)
 
 
+def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:
+    """List a study's probes, and those that its analyses ask for beyond them and some model has."""
+    every = probes_of(plan(study), study)
+    having = {probe for model in study.models for probe in lab.probes(model)}
+    return tuple(probe for probe in every if probe in study.probes or probe in having)
+
+
 def embedding_records(lab: Lab, study: Study) -> list[dict[str, Any]]:
-    """Give the provenance that stands in each embedding file of a study."""
+    """Give the provenance that stands in each embedding file that a study uses."""
     found = []
     for model in study.models:
-        for probe in study.probes:
+        for probe in probes_used(lab, study):
             path = lab.embeddings_file(model, probe)
             if path.is_file():
                 found.append({"model": model, "probe": probe, **embeddings.metadata(path)})

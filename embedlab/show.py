@@ -1,11 +1,12 @@
 """The same section in a notebook: findings, numbers and charts of some results."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
 from embedlab.analysis import Analysis, Result
-from embedlab.charts import Chart, Table, model_colours
+from embedlab.charts import Chart, Table, faces_at_hand, faces_from, model_colours
 from embedlab.report import sections
 from embedlab.report.sections import Section
 
@@ -17,7 +18,8 @@ def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[R
     """Show what an analysis found, as the report does.
 
     In a notebook this displays the findings, the numbers and the plotly charts; elsewhere it prints
-    the findings and the numbers as text.
+    the findings and the numbers as text. Faces are those of the lab's data sets; inside
+    ``with faces_from(lookup):`` those that ``lookup`` gives.
 
     Parameters
     ----------
@@ -36,7 +38,21 @@ def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[R
         if not isinstance(declared, Analysis):
             raise TypeError(f"{analysis.__name__} declares no ANALYSIS")
         analysis = declared
-    section = sections.of_results(analysis, [results] if isinstance(results, Result) else list(results))
+    with _faces():
+        section = sections.of_results(analysis, [results] if isinstance(results, Result) else list(results))
+        _show(section)
+
+
+def _faces() -> AbstractContextManager[None]:
+    """Let charts find the faces that lie in the lab, unless somebody lends others already."""
+    from embedlab.data.pictures import pictures_in
+    from embedlab.store import Lab
+
+    found = None if faces_at_hand() else pictures_in(Lab().data)
+    return nullcontext() if found is None else faces_from(found)
+
+
+def _show(section: Section) -> None:
     with model_colours(_models(section.charts)):
         if _in_notebook():
             _display(section)

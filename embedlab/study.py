@@ -12,6 +12,12 @@ from embedlab import analysis as contract
 from embedlab.analysis import Analysis, Params
 from embedlab.errors import UserError
 
+READING_ORDER = (
+    *("verification", "identification", "distances", "resolution", "separability", "projection", "geometry"),
+    "kernels",
+)
+"""How a report asks if nobody says otherwise; further analyses come after these, by name."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -25,6 +31,10 @@ class Study:
         Names of analyses; empty means all there are.
     overrides
         Analysis → parameter → value, where it differs from the default.
+    pairs
+        File of the pairs that verification judges; the same as its parameter ``pairs``.
+    attributes
+        CSV file of columns to join onto every embedding set.
     title, prose
         The report's heading, and Markdown-free paragraphs put before the findings.
     """
@@ -33,6 +43,8 @@ class Study:
     probes: tuple[str, ...] = ()
     analyses: tuple[str, ...] = ()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pairs: str = ""
+    attributes: str = ""
     title: str = ""
     prose: str = ""
 
@@ -63,8 +75,9 @@ class Planned:
 def read(path: Path) -> Study:
     """Read a study from TOML; the prose is the ``.md`` file of the same name beside it, if any.
 
-    The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses`` and a table
-    ``[set.<analysis>]`` of parameters.
+    The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses``, ``pairs``,
+    ``attributes`` and a table ``[set.<analysis>]`` of parameters. Paths start from the working folder,
+    as those of the command line do.
 
     Raises
     ------
@@ -77,13 +90,16 @@ def read(path: Path) -> Study:
         raise UserError(f"cannot read the study {path}: {error}: give the path of a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}: correct that line") from None
-    known = {"title", "models", "probes", "analyses", "set"}
+    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
     for key in ("models", "probes", "analyses"):
         words = values.get(key, [])
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise UserError(f'{path}: {key} must be a list of names, such as {key} = ["…"]')
+    for key in ("pairs", "attributes"):
+        if not isinstance(values.get(key, ""), str):
+            raise UserError(f'{path}: {key} must be the path of a file, such as {key} = "{key}.csv"')
     overrides = values.get("set", {})
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise UserError(f"{path}: parameters stand in a table each, such as [set.distances]")
@@ -95,6 +111,8 @@ def read(path: Path) -> Study:
         probes=tuple(values.get("probes", ())),
         analyses=tuple(values.get("analyses", ())),
         overrides=overrides,
+        pairs=values.get("pairs", ""),
+        attributes=values.get("attributes", ""),
         title=str(values.get("title", path.stem)),
         prose=prose.read_text(encoding="utf-8") if prose.is_file() else "",
     )
@@ -106,9 +124,13 @@ def merged(
     probes: Sequence[str] = (),
     analyses: Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    pairs: str | None = None,
+    attributes: str | None = None,
 ) -> Study:
     """Return a study with words of the command line put over those of its file."""
     sets = {name: dict(values) for name, values in study.overrides.items()}
+    if pairs:
+        sets.get("verification", {}).pop("pairs", None)
     for name, values in (overrides or {}).items():
         sets.setdefault(name, {}).update(values)
     return dataclasses.replace(
@@ -116,6 +138,8 @@ def merged(
         probes=tuple(probes) or study.probes,
         analyses=tuple(analyses) or study.analyses,
         overrides=sets,
+        pairs=pairs or study.pairs,
+        attributes=attributes or study.attributes,
     )
 
 
@@ -151,9 +175,15 @@ def plan(study: Study) -> list[Planned]:
     Raises
     ------
     UserError
-        If an analysis, a parameter or an override is unknown.
+        If an analysis, a parameter or an override is unknown, or a parameter names a file that is not
+        there.
     """
-    wanted = study.analyses or tuple(contract.names())
+    wanted = names(study)
+    if study.pairs and "verification" not in wanted:
+        raise UserError(
+            f"the pairs of {study.pairs} are for verification, which is not run: leave them out, or run it "
+            "too"
+        )
     if strangers := [name for name in study.overrides if name not in wanted]:
         raise UserError(
             f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}"
@@ -161,9 +191,30 @@ def plan(study: Study) -> list[Planned]:
     planned = []
     for name in wanted:
         analysis = contract.get(name)
-        params = analysis.params.with_overrides(study.overrides.get(name, {}), where=f"{name}.")
-        planned.append(Planned(analysis, params, tuple(_runs(analysis.over, study))))
+        sets = dict(study.overrides.get(name, {}))
+        if name == "verification" and study.pairs:
+            sets.setdefault("pairs", study.pairs)
+        params = analysis.params.with_overrides(sets, where=f"{name}.")
+        params.files()
+        asked = study
+        if analysis.probes is not None and study.probes:
+            probes = dict.fromkeys(analysis.probes(params, study.probes))
+            asked = dataclasses.replace(study, probes=tuple(probes))
+        planned.append(Planned(analysis, params, tuple(_runs(analysis.over, asked))))
     return planned
+
+
+def names(study: Study) -> tuple[str, ...]:
+    """List the analyses of a study: those it names, else all in reading order."""
+    place = {name: k for k, name in enumerate(READING_ORDER)}
+    every = sorted(contract.names(), key=lambda name: (place.get(name, len(place)), name))
+    return study.analyses or tuple(every)
+
+
+def probes_of(planned: Sequence[Planned], study: Study) -> tuple[str, ...]:
+    """List a study's probes and those that its analyses ask for beyond them."""
+    further = (one.probe for each in planned for run in each.runs for one in run if one.kind == "set")
+    return tuple(dict.fromkeys((*study.probes, *further)))
 
 
 def _runs(over: contract.Over, study: Study) -> list[tuple[Input, ...]]:

@@ -1,5 +1,6 @@
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -102,3 +103,31 @@ def test_keys_change_with_code_params_and_inputs():
     assert same != one.key(one.params.with_overrides({"bins": 8}), ["a"])
     assert same != one.key(one.params, ["b"])
     assert same != analysis.get("projection").key(one.params, ["a"])
+
+
+@dataclass(frozen=True)
+class Listed(Params):
+    pairs: str = field(default="", metadata={"file": True})
+    """Which file."""
+    note: str = "no.csv"
+    """What."""
+
+
+def test_a_file_that_a_parameter_names_belongs_to_the_key(tmp_path):
+    one = analysis.get("distances")
+    path = tmp_path / "pairs.csv"
+    path.write_text("a")
+    params = Listed().with_overrides({"pairs": str(path)})
+    assert Listed().files() == {}
+    assert params.files() == {"pairs": hashlib.sha256(b"a").hexdigest()}
+    key = one.key(params, ["x"])
+    assert key == one.key(params, ["x"])
+    path.write_text("b")
+    assert key != one.key(params, ["x"])
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*gone.csv: No such file.*: pairs must name a file"):
+        Listed(str(tmp_path / "gone.csv")).files()
+    with pytest.raises(UserError, match="pairs must name a file"):
+        analysis.get("distances").key(Listed(str(tmp_path)), [])

@@ -1,9 +1,12 @@
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from embedlab import analysis, embeddings, runner
 from embedlab.analyses import distances
+from embedlab.errors import UserError
 from embedlab.runner import run_study
 from embedlab.store import Lab, atomic_file
 from embedlab.study import Study
@@ -98,3 +101,90 @@ def test_embedding_records_give_each_files_metadata(lab):
 
 def test_versions_name_what_numbers_depend_on():
     assert set(runner.versions()) >= {"python", "numpy", "torch", "embedlab"}
+
+
+@pytest.fixture
+def wanting(monkeypatch):
+    """Distances wants two probes more, and keeps the names of those it got."""
+    real = analysis.get
+
+    def get(name):
+        return dataclasses.replace(real(name), probes=lambda params, probes: (*probes, "p@8", "p@16"))
+
+    monkeypatch.setattr(analysis, "get", get)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    lines = []
+    monkeypatch.setattr(runner, "say", lines.append)
+    return lines
+
+
+def test_probes_beyond_the_study_are_used_where_they_are_and_missed_in_words(lab, wanting, told):
+    with atomic_file(lab.embeddings_file("a", "p@8")) as path:
+        embeddings.write(path, embedding_set(model="a", probe="p@8"), {})
+    (outcome,) = run_study(lab, ASKED)
+    assert [run.title for run in outcome.runs] == [
+        "p in a and p@32 in a and p@8 in a",
+        "p in b and p@32 in b",
+    ]
+    assert told == [
+        f"  distances goes without {gone}: the lab has no embeddings of it, and no network to make them"
+        for gone in ("p@16 in a", "p@8, p@16 in b")
+    ]
+    assert runner.probes_used(lab, ASKED) == ("p", "p@32", "p@8")
+    assert ("a", "p@8") in [(r["model"], r["probe"]) for r in runner.embedding_records(lab, ASKED)]
+
+
+def test_a_missing_probe_of_the_study_itself_is_still_a_reason(lab, wanting, told):
+    (outcome,) = run_study(lab, Study(("a",), ("p", "gone"), ("distances",)))
+    assert "no embeddings of probe 'gone'" in outcome.runs[0].reason
+
+
+def attributed(tmp_path, text):
+    path = tmp_path / "attributes.csv"
+    path.write_text(text)
+    return dataclasses.replace(ASKED, attributes=str(path))
+
+
+def test_attributes_are_joined_and_what_has_no_partner_is_counted(lab, tmp_path, told, monkeypatch):
+    seen = []
+    real = analysis.get
+    spying = dataclasses.replace(
+        real("distances"), compute=lambda *given: seen.append(given[0]) or real("distances").compute(*given)
+    )
+    spying.compute.__module__ = distances.__name__
+    monkeypatch.setattr(analysis, "get", lambda name: spying)
+    asked = attributed(tmp_path, "identity,gender\nperson000,f\nperson001,m\nnobody,f\n")
+    run_study(lab, asked)
+    assert [s.attributes["gender"][:7].tolist() for s in seen[0]] == [["f"] * 3 + ["m"] * 3 + [""]] * 2
+    assert told[0] == f"  28 people of p in a have no row in {asked.attributes}"
+    assert told[4] == f"  1 people of {asked.attributes} are in no set, such as 'nobody'"
+    assert len(told) == 5
+    assert run_study(lab, asked)[0].runs[0].cached
+    assert not run_study(lab, ASKED)[0].runs[0].cached
+
+
+def test_attributes_that_name_nobody_are_refused(lab, tmp_path):
+    asked = attributed(tmp_path, "item,g\nx.png,1\n")
+    with pytest.raises(
+        UserError, match="names none of the items of p in a: its names, such as 'x.png'.*'item0000'"
+    ):
+        run_study(lab, asked)
+
+
+def test_attributes_of_the_same_name_are_refused_before_the_work(lab, tmp_path):
+    with atomic_file(lab.embeddings_file("b", "p")) as path:
+        known = dataclasses.replace(embedding_set(model="b"), attributes={"g": np.arange(90)})
+        embeddings.write(path, known, {})
+    with pytest.raises(UserError, match="has a column 'g', and p in b has an attribute of that name"):
+        run_study(lab, attributed(tmp_path, "identity,g\nperson000,1\n"))
+    assert not (lab.root / "results").exists()
+
+
+def test_an_unreadable_set_is_a_reason_with_attributes_too(lab, tmp_path):
+    lab.embeddings_file("a", "p").write_bytes(b"x")
+    (outcome,) = run_study(lab, attributed(tmp_path, "identity,g\nperson000,1\n"))
+    assert "cannot read" in outcome.runs[0].reason
+    assert outcome.runs[1].result is not None

@@ -93,3 +93,26 @@ def test_a_chart_that_cannot_be_made_is_said(capsys):
     printed = capsys.readouterr().out
     assert "charts could not be made" in printed
     assert "ZeroDivisionError" in printed
+
+
+def test_faces_are_those_of_the_lab_and_left_out_where_there_are_none(tmp_path, monkeypatch, displayed):
+    from PIL import Image
+
+    from embedlab.charts import Face, Faces, faces_at_hand, faces_from
+
+    def faces(results):
+        return [Faces(title="worst", rows=(("r", (Face("p", "ann/1.png"),)),))] if faces_at_hand() else []
+
+    oaks = Analysis("How high?", "set", Params(), Height, compute, faces, TREES.findings)
+    monkeypatch.setenv("EMBEDLAB_LAB", str(tmp_path))
+    show(oaks, RESULTS)
+    assert len(displayed) == 1
+    for person in ("ann", "bob"):
+        (tmp_path / "data" / "p" / person).mkdir(parents=True)
+        Image.new("RGB", (20, 20), (1, 2, 3)).save(tmp_path / "data" / "p" / person / "1.png")
+    (tmp_path / "data" / "p_ids.txt").write_text("p/ann/1.png 0\np/bob/1.png 1\n")
+    show(oaks, RESULTS)
+    assert len(displayed) == 3
+    with faces_from(lambda probe, item: None):
+        show(oaks, RESULTS)
+    assert len(displayed) == 4

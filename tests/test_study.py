@@ -1,6 +1,10 @@
+import dataclasses
+from dataclasses import dataclass, field
+
 import pytest
 
 from embedlab import analysis, study
+from embedlab.analysis import Params
 from embedlab.errors import UserError
 from embedlab.study import Input, Study
 
@@ -23,7 +27,9 @@ def test_a_study_reads_its_models_parameters_and_prose(tmp_path):
         ("models = [", "is not valid TOML"),
         ("title = 'x'", "no models named"),
         ("models = 'a'", "models must be a list of names"),
-        ("models = ['a']\nmodel = 1", "unknown key 'model': a study has analyses, models"),
+        ("models = ['a']\nmodel = 1", "unknown key 'model': a study has analyses, attributes, models"),
+        ("models = ['a']\npairs = ['p']", 'pairs must be the path of a file, such as pairs = "pairs.csv"'),
+        ("models = ['a']\nattributes = 3", "attributes must be the path of a file"),
         ("models = ['a']\n[set]\nbins = 3", "parameters stand in a table each"),
     ],
 )
@@ -71,8 +77,80 @@ def test_parameters_of_an_analysis_that_is_not_run_are_told():
         study.plan(Study(("a",), ("p",), ("distances",), {"verification": {"far": 0.1}}))
 
 
-def test_without_a_list_all_analyses_are_planned():
-    assert [p.analysis.name for p in study.plan(Study(("a",), ("p",)))] == list(analysis.names())
+def test_without_a_list_all_analyses_are_planned_in_reading_order(monkeypatch):
+    planned = [p.analysis.name for p in study.plan(Study(("a",), ("p",)))]
+    assert sorted(planned) == sorted(analysis.names())
+    assert planned.index("verification") < planned.index("distances") < planned.index("kernels")
+    known = dict.fromkeys(("cheese", "kernels", "apples", "verification", "resolution"), "")
+    monkeypatch.setattr(analysis, "names", lambda: known)
+    assert study.names(Study(("a",))) == ("verification", "resolution", "kernels", "apples", "cheese")
+    assert study.names(Study(("a",), analyses=("kernels", "verification"))) == ("kernels", "verification")
+
+
+@dataclass(frozen=True)
+class Judging(Params):
+    pairs: str = field(default="", metadata={"file": True})
+    """Which file."""
+
+
+@pytest.fixture
+def judging(monkeypatch):
+    """Verification takes a file of pairs; resolution wants two probes of its own."""
+    real = analysis.get
+
+    def get(name):
+        changes = {
+            "verification": {"params": Judging()},
+            "distances": {"probes": lambda params, probes: (*probes, f"{probes[0]}@8", probes[0])},
+        }
+        return dataclasses.replace(real(name), **changes.get(name, {}))
+
+    monkeypatch.setattr(analysis, "get", get)
+
+
+def test_pairs_are_a_parameter_of_verification(judging, tmp_path):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text("")
+    a, b, c = (str(tmp_path / name) for name in ("a.csv", "b.csv", "c.csv"))
+
+    def chosen(asked):
+        return next(p.params.pairs for p in study.plan(asked) if p.analysis.name == "verification")
+
+    given = Study(("m",), ("p",), overrides={"verification": {"pairs": a}})
+    assert chosen(given) == a
+    assert chosen(study.merged(given, pairs=b)) == b
+    assert chosen(study.merged(given, pairs=b, overrides={"verification": {"pairs": c}})) == c
+    assert chosen(study.merged(Study(("m",), pairs=a))) == a
+
+
+def test_pairs_that_nobody_judges_are_told(judging):
+    with pytest.raises(UserError, match="the pairs of x.csv are for verification, which is not run"):
+        study.plan(Study(("a",), ("p",), ("distances",), pairs="x.csv"))
+
+
+def test_a_file_that_is_not_there_is_told_before_the_work(judging):
+    with pytest.raises(UserError, match="cannot read gone.csv"):
+        study.plan(Study(("a",), ("p",), ("verification",), pairs="gone.csv"))
+
+
+def test_an_analysis_gets_the_probes_it_asks_for_and_others_do_not(judging):
+    asked = Study(("a",), ("p", "q"), ("distances", "projection"))
+    planned = study.plan(asked)
+    assert [one.probe for one in planned[0].runs[0]] == ["p", "q", "p@8"]
+    assert [one.probe for one in planned[1].runs[0]] == ["p", "q"]
+    assert study.probes_of(planned, asked) == ("p", "q", "p@8")
+
+
+def test_without_a_probe_nothing_further_is_asked(judging):
+    assert study.probes_of(study.plan(Study(("a",), analyses=("distances",))), Study(("a",))) == ()
+
+
+def test_a_study_names_its_pairs_and_attributes(tmp_path):
+    (tmp_path / "s.toml").write_text("models = ['a']\npairs = 'p.csv'\nattributes = 'a.csv'")
+    found = study.read(tmp_path / "s.toml")
+    assert (found.pairs, found.attributes) == ("p.csv", "a.csv")
+    assert study.merged(found, attributes="b.csv").attributes == "b.csv"
+    assert study.merged(found).attributes == "a.csv"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab import store
+from embedlab.analysis import Estimate
 from embedlab.charts import Table, colour, model_colours
 from embedlab.charts.base import cell, look
 from embedlab.errors import UserError
@@ -21,7 +22,11 @@ from embedlab.report.sections import Section
 from embedlab.runner import Outcome
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
-WIDE = ("Tiles", "Table")
+WIDE = ("Tiles", "Faces", "Table")
+# A table of more rows scrolls in a window of its own.
+LONG = 16
+# So many findings of a section stand on the first screen; the others are folded away there.
+SHOWN = 4
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
 
@@ -213,9 +218,21 @@ def environment() -> Any:
         "number": sections.number_text,
         "aside": sections.aside_text,
         "cell": cell,
+        "words": words_of,
+        "unbroken": lambda value: (
+            sections.number_text(value).replace(", ", ",\N{NO-BREAK SPACE}")
+            if isinstance(value, Estimate)
+            else sections.number_text(value)
+        ),
     }
-    made.globals |= {"TONES": TONES, "kind": lambda thing: type(thing).__name__}
+    made.globals |= {"TONES": TONES, "LONG": LONG, "SHOWN": SHOWN, "kind": lambda thing: type(thing).__name__}
     return made
+
+
+def words_of(table: Table) -> list[bool]:
+    """Say which columns hold words, to be set from the left, and which numbers."""
+    first = table.rows[0] if table.rows else ()
+    return [isinstance(value, str) and value[:1].isalpha() for value in first]
 
 
 def prose_html(text: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from embedlab import study
 from embedlab.analysis import Analysis, Estimate, Finding, Number, Result
-from embedlab.charts import Chart
+from embedlab.charts import Chart, Faces
 from embedlab.charts.base import cell, short
 from embedlab.errors import UserError
 from embedlab.runner import Outcome, Run
@@ -129,7 +129,7 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
             return ()
 
     findings = tried(analysis.findings, "findings")
-    charts = tried(analysis.charts, "charts")
+    charts = tuple(chart for chart in tried(analysis.charts, "charts") if _is_worth_showing(chart))
     return Section(
         analysis.name,
         analysis.question,
@@ -139,6 +139,11 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
         notes=tuple(notes),
         about=parts(analysis.doc),
     )
+
+
+def _is_worth_showing(chart: Chart) -> bool:
+    """Leave out faces without any picture, as where other images are at hand than those of the results."""
+    return not isinstance(chart, Faces) or chart.found() > 0
 
 
 def numbers_of(results: Sequence[Result]) -> Numbers | None:

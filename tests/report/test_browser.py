@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from embedlab.charts import Face, Faces, Table, faces_from
 from embedlab.report import Section, build
 
 
@@ -123,6 +125,28 @@ def test_dark_and_light_follow_the_reader(browser, flat):
         found.append(browser.run(back))
     browser.call("Emulation.setEmulatedMedia", features=[])
     assert found == ["rgb(255, 255, 255)", "rgb(24, 27, 30)"]
+
+
+def test_long_tables_scroll_in_place_and_faces_are_drawn(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = {name: rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for name in "abcd"}
+    faces = tuple(Face("p", name, f"a long name of an image of {name}") for name in "abcdx")
+    charts = (
+        Faces(title="Worst pairs", rows=(("false matches", faces), ("missed", faces[:2]))),
+        Table(title="Rows", columns=("n", "square"), rows=tuple((k, k * k) for k in range(200))),
+    )
+    with faces_from(lambda probe, item: pictures.get(item)):
+        path = build(
+            tmp_path / "r.html", title="t", outcomes=[], models=[], provenance={},
+            extra=[Section("s", "?", charts=charts)],
+        )  # fmt: skip
+    assert look(browser, path) == {"charts": 1, "drawn": 1, "failures": []}
+    assert browser.run("document.querySelectorAll('.chart.faces image').length") == 1
+    assert browser.run("document.querySelector('.scroll.long').clientHeight") < 600
+    assert browser.run("document.querySelector('.scroll.long').scrollHeight") > 4000
+    assert complaints(browser) == []
+    look(browser, path, width=390, height=800)
+    assert browser.run("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.slow

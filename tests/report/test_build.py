@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from embedlab.analysis import Finding
-from embedlab.charts import PALETTE
+from embedlab.analysis import Estimate, Finding
+from embedlab.charts import PALETTE, Table
 from embedlab.errors import UserError
 from embedlab.report import Section, build
-from embedlab.report.build import across, prose_html
+from embedlab.report.build import across, prose_html, words_of
 
 PROVENANCE = {"This report": [("command", "embedlab report"), ("seed", "0")]}
 
@@ -249,3 +249,35 @@ def test_charts_without_a_neighbour_take_the_whole_width(cheese, outcome):
     assert across([narrow]) == [True]
     assert across([narrow, narrow]) == [False, False]
     assert across([narrow, narrow, narrow, tiles, narrow, narrow]) == [False, False, True, True, False, False]
+
+
+def test_a_long_table_scrolls_in_a_window_of_its_own(tmp_path):
+    def kind(n):
+        table = Table(title="Rows", columns=("n",), rows=tuple((k,) for k in range(n)))
+        page = make(tmp_path, [], extra=[Section("s", "?", charts=(table,))])
+        (found,) = (a["class"] for tag, a in page.elements if a.get("aria-label") == "Rows")
+        return found, page.says(f"{n} rows")
+
+    assert kind(16) == ("scroll", False)
+    assert kind(17) == ("scroll long", True)
+
+
+def test_columns_of_words_stand_left_and_intervals_break_nowhere(tmp_path):
+    rows = (("a", "rank-1", Estimate(0.5, 0.4, 0.6), "7 (unstable)"),)
+    table = Table(title="t", columns=("set", "figure", "mean", "n"), rows=rows)
+    page = make(tmp_path, [], extra=[Section("s", "?", charts=(table,))])
+    assert words_of(table) == [True, True, False, False]
+    assert [a.get("class") for tag, a in page.elements if tag == "td"][:3] == ["words", None, None]
+    assert page.says("0.500 [0.400,\N{NO-BREAK SPACE}0.600]")
+    assert words_of(Table(title="t", columns=("a",), rows=())) == []
+
+
+def test_the_first_screen_folds_what_is_more_than_a_few_findings(tmp_path):
+    def folded(n):
+        said = tuple(Finding(f"Finding {k} is so.") for k in range(n))
+        page = make(tmp_path, [], extra=[Section("s", "?", findings=said)])
+        assert page.texts.count(f"Finding {n - 1} is so.") == 2
+        return page.says("more")
+
+    assert not folded(4)
+    assert folded(5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embedlab.analysis import Estimate, Finding
+from embedlab.charts import Face, Faces, faces_from
 from embedlab.report import sections
 from embedlab.report.sections import Section, of_outcome, of_results, parts
 from embedlab.runner import Outcome, Run
@@ -132,3 +133,13 @@ def test_numbers_of_no_results_are_none(cheese):
 
 def test_a_number_that_is_numpy_reads_like_any_other():
     assert sections.number_text(float(np.float64(0.25))) == "0.25"
+
+
+def test_faces_without_any_picture_are_left_out(cheese, outcome):
+    faces = Faces(title="Worst pairs", rows=(("r", (Face("p", "a"), Face("p", "b"))),))
+    some = dataclasses.replace(cheese, charts=lambda _: [faces])
+    assert of_results(some, outcome.results).charts == ()
+    with faces_from(lambda probe, item: None):
+        assert of_results(some, outcome.results).charts == ()
+    with faces_from(lambda probe, item: np.zeros((4, 4, 3), np.uint8) if item == "b" else None):
+        assert of_results(some, outcome.results).charts == (faces,)
