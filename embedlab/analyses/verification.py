@@ -4,20 +4,28 @@ Every pair of images within a set is scored by cosine similarity and accepted at
 TAR@FAR is the share of genuine pairs accepted at the lowest threshold whose share of accepted
 impostor pairs does not exceed FAR; it equals 1 − FNMR@FMR, the same thing in the other dialect.
 EER is the error where both kinds are equally frequent; AUC is the chance that a genuine pair scores
-above an impostor pair.
+above an impostor pair. With ``templates`` every image is held against every person instead: against the
+mean of the person's unit vectors, from which the image itself is left out.
 
-Intervals are 95 % percentile intervals of a bootstrap over people: a resample that draws person i
-wᵢ times weighs i's genuine pairs wᵢ and the impostor pairs of i and j wᵢ·wⱼ, and finds its own
-thresholds [1]_. Two models on the same people, or two probes of them, are resampled alike, so the
-interval of their difference is smaller than their own intervals suggest. If every genuine pair is
-accepted the interval is given by the rule of three over people.
+Accuracy is that of Labeled Faces in the Wild [4]_: for each of ten folds of pairs, the threshold that is
+most accurate on the other nine judges that fold; the figure is the mean over folds. The pairs are those
+of a list (``pairs``), in its own folds. Without one, or where it has no folds, they are *drawn pairs*:
+people are dealt into folds, and in each as many genuine as impostor pairs are drawn.
+
+Intervals are 95 % intervals of a bootstrap over people: a resample that draws person i wᵢ times weighs
+i's genuine pairs wᵢ and the impostor pairs of i and j wᵢ·wⱼ, and finds its own thresholds [1]_. Two
+models on the same people, or two probes of them, are resampled alike, so the interval of their
+difference is smaller than their own intervals suggest. If every genuine pair is accepted, or none, the
+interval is given by the rule of three over people.
 
 How to read it
 --------------
 The ROC curve shows TAR at every FAR that the data can resolve: higher is better, and the left end is
-where security lives. An operating point exists only if FAR × impostor pairs ≥ 1; one that rests on
-fewer than 10 false accepts is marked unstable. The null is what chance gives: TAR equals FAR,
-AUC and EER are one half.
+where security lives. The DET curve shows the same errors, 1 − TAR over FAR, on axes where normally
+distributed scores give a straight line: lower is better, and parallel lines are alike in kind [5]_. An
+operating point exists only if FAR × impostor pairs ≥ 1; one that rests on fewer than 10 false accepts is
+marked unstable. The null is what chance gives: TAR equals FAR, AUC and EER are one half, accuracy is the
+share of the more frequent kind of pairs.
 
 The ROC finds its thresholds on the pairs that it judges, as is usual. Beside it stands what a threshold
 is worth elsewhere: chosen on one half of the people and applied to the other, both ways round, with the
@@ -25,10 +33,15 @@ TAR and the FAR that it really got.
 
 Limits
 ------
-People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them.
-Intervals speak of other people, not of the same network trained again with another seed. Histograms
-of 65,536 bins stand behind AUC, EER and high FAR, exact to a bin of 3·10⁻⁵; thresholds at low FAR are
-exact. Pairs of the drawn copies of one person count as neither kind.
+People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them, or n with
+templates. Intervals speak of other people, not of the same network trained again with another seed.
+Histograms of 65,536 bins stand behind AUC, EER and high FAR, and how far AUC and EER may therefore be
+off stands beside them; thresholds at low FAR are exact, and so is everything on listed pairs. Pairs of
+the drawn copies of one person count as neither kind. The folds of a list may share people, as those of
+``.bin`` files do, and so their standard deviation is no interval; accuracy itself says little about a low
+FAR. Where every person stands in few listed or drawn pairs, weights wᵢ·wⱼ make intervals too wide, not too
+narrow [6]_: in 200 simulated lists each they held the true accuracy, EER, AUC and TAR in 97 to 100 %.
+Intervals of differences are percentile intervals, whatever ``interval`` says.
 
 References
 ----------
@@ -37,11 +50,17 @@ References
 .. [2] ISO/IEC 19795-1:2021. Biometric performance testing and reporting, part 1.
 .. [3] Hanley, J. A. and McNeil, B. J. The meaning and use of the area under a receiver operating
    characteristic (ROC) curve. Radiology 143(1), 1982.
+.. [4] Huang, G. B., Ramesh, M., Berg, T. and Learned-Miller, E. Labeled Faces in the Wild: a database for
+   studying face recognition in unconstrained environments. University of Massachusetts, Amherst,
+   technical report 07-49, 2007.
+.. [5] Martin, A. et al. The DET curve in assessment of detection task performance. Eurospeech, 1997.
+.. [6] Owen, A. B. The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 2007.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,13 +69,26 @@ from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths import roc
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval
-from embedlab.maths.pairs import all_pairs
+from embedlab.maths import listed, roc
+from embedlab.maths.bootstrap import (
+    bca_interval,
+    interval,
+    left_out,
+    population,
+    resamples,
+    share_interval,
+)
+from embedlab.maths.pairs import Pairs, all_pairs, template_pairs
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10
 CURVE_POINTS = 61
+DET_REACH = 0.5
+FOLDS = 10
+DRAWN_A_FOLD = 300
+NAMED = 3
+AGAINST = ", images against templates"
+DASHES: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
 
 
 @dataclass(frozen=True)
@@ -65,18 +97,34 @@ class VerificationParams(Params):
 
     far: float = 1e-3
     """The false accept rate at which models are compared in words."""
+    pairs: str = field(default="", metadata={"file": True})
+    """A list of pairs to judge beside all pairs: pairs.txt as LFW has it, InsightFace's .bin, or CSV
+    with the columns image_a,image_b,same and, if there are folds, fold."""
+    templates: bool = False
+    """Hold every image against every person's mean vector instead of against every image."""
+    interval: Literal["percentile", "bca"] = "percentile"
+    """Which 95 % interval the bootstrap gives: percentile, or bias-corrected and accelerated."""
     resamples: int = 1000
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = 0
-    """Seed of the resamples."""
+    """Seed of the resamples, of the halves that choose thresholds and of drawn pairs."""
+
+
+def _none() -> np.ndarray:
+    return np.empty(0)
+
+
+def _nothing() -> np.ndarray:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
 class Verification(Result):
-    """The ROC of one set, with intervals."""
+    """The ROC of one set, with intervals, and its accuracy over folds; and the ROC of a list of pairs."""
 
     model: str = field(metadata={"hidden": True})
     probe: str = field(metadata={"hidden": True})
+    templates: bool = field(metadata={"hidden": True})
     people: int
     images: int
     genuine_pairs: int = field(metadata={"label": "genuine pairs"})
@@ -85,6 +133,8 @@ class Verification(Result):
     transferred: Mapping[str, Estimate]
     eer: Estimate = field(metadata={"label": "EER"})
     auc: Estimate = field(metadata={"label": "AUC"})
+    eer_bin_error: float = field(metadata={"label": "EER: bins make it wrong by at most"})
+    auc_bin_error: float = field(metadata={"label": "AUC: bins make it wrong by at most"})
     far: float = field(metadata={"hidden": True})
     population: str = field(metadata={"hidden": True})
     levels: Float[np.ndarray, " levels"]
@@ -97,183 +147,403 @@ class Verification(Result):
     curve_tar: Float[np.ndarray, " points"]
     curve_low: Float[np.ndarray, " points"]
     curve_high: Float[np.ndarray, " points"]
+    accuracy: Mapping[str, Estimate] = field(default_factory=dict)
+    accuracy_spread: float | None = field(
+        default=None, metadata={"label": "accuracy: standard deviation of its folds"}
+    )
+    accuracy_population: str = field(default="", metadata={"hidden": True})
+    accuracy_replicates: Float[np.ndarray, " drawn"] = field(default_factory=_none)
+    fold_accuracy: Float[np.ndarray, " folds"] = field(default_factory=_none)
+    fold_thresholds: Float[np.ndarray, " folds"] = field(default_factory=_none)
+    listed: Mapping[str, Estimate] = field(default_factory=dict)
+    list_name: str = field(default="", metadata={"hidden": True})
+    list_pairs: int | None = field(default=None, metadata={"label": "listed pairs"})
+    list_impostors: int = field(default=0, metadata={"hidden": True})
+    list_missing: int | None = field(default=None, metadata={"label": "listed pairs that lack an image"})
+    list_missing_items: tuple[str, ...] = ()
+    list_contradicted: int | None = field(
+        default=None, metadata={"label": "listed pairs that contradict the set's identities"}
+    )
+    list_contradicted_items: tuple[str, ...] = ()
+    list_levels: Float[np.ndarray, " listlevels"] = field(default_factory=_none)
+    list_thresholds: Float[np.ndarray, " listlevels"] = field(default_factory=_none)
+    list_false_accepts: Int[np.ndarray, " listlevels"] = field(default_factory=_nothing)
+    list_curve_far: Float[np.ndarray, " listpoints"] = field(default_factory=_none)
+    list_curve_tar: Float[np.ndarray, " listpoints"] = field(default_factory=_none)
+    list_curve_low: Float[np.ndarray, " listpoints"] = field(default_factory=_none)
+    list_curve_high: Float[np.ndarray, " listpoints"] = field(default_factory=_none)
 
     def at(self, far: float) -> int | None:
         """Find the index of a level, or None where the set cannot resolve it."""
         close = np.flatnonzero(np.isclose(self.levels, far, rtol=1e-6))
         return int(close[0]) if len(close) else None
 
+    @property
+    def condition(self) -> str:
+        """What models are compared on: the probe, and whether its images meet templates."""
+        return self.probe + (AGAINST if self.templates else "")
+
 
 def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verification:
-    """Score all pairs within a set and find its ROC with intervals.
+    """Score all pairs within a set, and those of a list; find ROC and accuracy with intervals.
 
     Raises
     ------
     UserError
-        If no person has two images, or there is only one person, or ``far`` is not between 0 and 1.
+        If no person has two images, or there is only one person, or ``far`` is not between 0 and 1; if
+        the list of pairs cannot be read, none of its pairs is in the set, or all those are of one kind.
     """
     if not 0 < params.far < 1:
         raise UserError(f"verification.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
-    if len(embeddings.identities) < 2:
+    people = len(embeddings.identities)
+    if people < 2:
         raise UserError(
             f"{embeddings.title} shows one person only ({embeddings.identities[0]!r}), so there are no "
             "impostor pairs: add images of other people"
         )
-    pairs = all_pairs(embeddings.unit, embeddings.labels)
+    pairs = _scored(embeddings, params)
     if not len(pairs.genuine_scores):
         raise UserError(
             f"{embeddings.title} has no person with two images, so there are no genuine pairs: add more "
             "images of the same people"
         )
+    asked = _asked(embeddings, params.pairs) if params.pairs else None
+    counts = resamples(people, params.resamples, params.seed)
+    if params.interval == "bca":
+        counts = np.concatenate([counts, left_out(people, params.seed)])
     impostors = int(pairs.impostor.sum())
-    wanted = sorted({*FARS, params.far}, reverse=True)
-    levels = np.array([far for far in wanted if far * impostors >= 1])
-    lowest = max(1.0 / impostors, FARS[-1])
-    curve_far = np.geomspace(lowest, 1.0, CURVE_POINTS)[:-1]
-    counts = resamples(len(embeddings.identities), params.resamples, params.seed)
-    point, drawn = roc.limits(pairs, np.concatenate([levels, curve_far]), counts)
-    tar = roc.accepted_share(pairs, np.ones((1, counts.shape[1]), np.float32), point[None])[0]
-    replicates = roc.accepted_share(pairs, counts, drawn)
-    auc, auc_replicates, eer, eer_replicates = roc.auc_and_eer(pairs, counts)
-    k = len(levels)
+    levels, curve = _fars(params.far, impostors)
+    rates = roc.rates(pairs, np.concatenate([levels, curve]), counts)
     paired = len(np.unique(pairs.genuine_people))
-    accepted = np.array([roc.false_accepts(pairs, limit) for limit in point[:k]], dtype=np.int64)
-    ends = [share_interval(float(v), draws, paired) for v, draws in zip(tar, replicates.T, strict=True)]
-    estimates = {
-        f"TAR@FAR={level:.3g}" + ("" if false >= STABLE else ", unstable"): Estimate(
-            float(share), *span, paired, float(level)
-        )
-        for level, share, span, false in zip(levels, tar[:k], ends[:k], accepted, strict=True)
-    }
+    auc_error, eer_error = roc.bin_errors(pairs)
     return Verification(
-        title=embeddings.title,
+        title=embeddings.title + (AGAINST if params.templates else ""),
         model=embeddings.model,
         probe=embeddings.probe,
-        people=len(embeddings.identities),
+        templates=params.templates,
+        people=people,
         images=len(embeddings.items),
         genuine_pairs=len(pairs.genuine_scores),
         impostor_pairs=impostors,
-        tar=estimates,
-        transferred=_transferred(embeddings, params),
-        eer=Estimate(eer, *interval(eer_replicates), paired, 0.5),
-        auc=Estimate(auc, *interval(auc_replicates), paired, 0.5),
+        tar=_tars(rates, levels, paired, params),
+        transferred=_transferred(embeddings, counts, params),
+        eer=_estimate(rates.eer, rates.eer_replicates, paired, 0.5, params),
+        auc=_estimate(rates.auc, rates.auc_replicates, paired, 0.5, params),
+        eer_bin_error=eer_error,
+        auc_bin_error=auc_error,
         far=params.far,
         population=population(embeddings.identities, params.resamples, params.seed),
-        levels=levels,
-        # The lowest accepted score: the float above the highest rejected one.
-        thresholds=np.nextafter(point[:k].astype(np.float32), np.float32(2)).astype(np.float64),
-        false_accepts=accepted,
-        tar_replicates=replicates[:, :k],
-        eer_replicates=eer_replicates,
-        auc_replicates=auc_replicates,
-        curve_far=curve_far,
-        curve_tar=tar[k:],
-        curve_low=np.array([np.nan if low is None else low for low, _ in ends[k:]]),
-        curve_high=np.array([np.nan if high is None else high for _, high in ends[k:]]),
+        tar_replicates=rates.tar_replicates[: params.resamples, : len(levels)],
+        eer_replicates=rates.eer_replicates[: params.resamples],
+        auc_replicates=rates.auc_replicates[: params.resamples],
+        **_points_and_curve("", rates, levels, curve, paired, params),
+        **_accuracy(embeddings, asked, counts, params),
+        **(_of_list(asked, counts, params) if asked else {}),
     )
 
 
-def _transferred(embeddings: EmbeddingSet, params: VerificationParams) -> dict[str, Estimate]:
+def _scored(embeddings: EmbeddingSet, params: VerificationParams) -> Pairs:
+    score = template_pairs if params.templates else all_pairs
+    return score(embeddings.unit, embeddings.labels)
+
+
+def _fars(reference: float, impostors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the rates that so many impostor pairs resolve, falling, and those that a curve is drawn at."""
+    levels = np.array([far for far in sorted({*FARS, reference}, reverse=True) if far * impostors >= 1])
+    lowest = max(1.0 / impostors, FARS[-1])
+    return levels, np.geomspace(lowest, 1.0, CURVE_POINTS)[:-1]
+
+
+def _ends(
+    value: float, draws: np.ndarray, people: int, params: VerificationParams
+) -> tuple[float | None, float | None]:
+    """Give the interval that was asked for; after the resamples comes the jackknife that BCa needs."""
+    drawn, left = np.split(draws, [params.resamples])
+    if len(left) and 0 < value < 1:
+        return bca_interval(value, drawn, left)
+    return share_interval(value, drawn, people)
+
+
+def _estimate(
+    value: float, draws: np.ndarray, people: int, null: float | None, params: VerificationParams
+) -> Estimate:
+    return Estimate(value, *_ends(value, draws, people, params), people, null)
+
+
+def _tars(
+    rates: roc.Rates, levels: np.ndarray, people: int, params: VerificationParams, prefix: str = ""
+) -> dict[str, Estimate]:
+    return {
+        f"{prefix}TAR@FAR={far:.3g}" + ("" if rates.false_accepts[k] >= STABLE else ", unstable"): _estimate(
+            float(rates.tar[k]), rates.tar_replicates[:, k], people, float(far), params
+        )
+        for k, far in enumerate(levels)
+    }
+
+
+def _points_and_curve(
+    prefix: str,
+    rates: roc.Rates,
+    levels: np.ndarray,
+    curve: np.ndarray,
+    people: int,
+    params: VerificationParams,
+) -> dict[str, Any]:
+    k = len(levels)
+    drawn = zip(rates.tar[k:], rates.tar_replicates[:, k:].T, strict=True)
+    ends = np.array([_ends(float(value), draws, people, params) for value, draws in drawn], dtype=np.float64)
+    return {
+        f"{prefix}levels": levels,
+        f"{prefix}thresholds": rates.thresholds[:k],
+        f"{prefix}false_accepts": rates.false_accepts[:k],
+        f"{prefix}curve_far": curve,
+        f"{prefix}curve_tar": rates.tar[k:],
+        f"{prefix}curve_low": ends[:, 0],
+        f"{prefix}curve_high": ends[:, 1],
+    }
+
+
+def _transferred(
+    embeddings: EmbeddingSet, counts: np.ndarray, params: VerificationParams
+) -> dict[str, Estimate]:
     """Choose the threshold on one half of the people and judge it on the other, both ways round."""
-    order = np.random.default_rng([params.seed, 1]).permutation(len(embeddings.identities))
-    halves = [
-        embeddings.take(np.flatnonzero(np.isin(embeddings.labels, chosen)))
-        for chosen in np.array_split(order, 2)
+    everybody = len(embeddings.identities)
+    order = np.random.default_rng([params.seed, 1]).permutation(everybody)
+    halves = [np.sort(half) for half in np.array_split(order, 2)]
+    found = [
+        _scored(embeddings.take(np.flatnonzero(np.isin(embeddings.labels, half))), params) for half in halves
     ]
-    found = [all_pairs(half.unit, half.labels) for half in halves]
     if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in found):
         return {}
-    tar, far, drawn_tar, drawn_far, people = [], [], [], [], 0
-    for k, (chosen, judged) in enumerate((found, found[::-1])):
-        # The half that chooses is resampled as well, so the interval knows that the threshold was drawn.
-        choosing = resamples(len(chosen.images), params.resamples, params.seed + 1 + k)
-        judging = resamples(len(judged.images), params.resamples, params.seed + 3 + k)
-        point, drawn = roc.limits(chosen, np.array([params.far]), choosing)
-        ones = np.ones((1, len(judged.images)), np.float32)
-        tar.append(float(roc.accepted_share(judged, ones, point[None])[0, 0]))
-        far.append(roc.false_accepts(judged, float(point[0])) / int(judged.impostor.sum()))
-        drawn_tar.append(roc.accepted_share(judged, judging, drawn)[:, 0])
-        drawn_far.append(roc.achieved_far(judged, judging, drawn[:, 0]))
-        people += len(np.unique(judged.genuine_people))
-    share = float(np.mean(tar))
-    ends = share_interval(share, np.mean(drawn_tar, axis=0), people)
-    got = float(np.mean(far))
+    drawn = [counts[:, half] for half in halves]
+    ways = [roc.transferred(found[k], found[1 - k], params.far, drawn[k], drawn[1 - k]) for k in range(2)]
+    tar, tar_draws, far, far_draws = (np.mean(both, axis=0) for both in zip(*ways, strict=True))
+    paired = sum(len(np.unique(pairs.genuine_people)) for pairs in found)
     return {
-        f"TAR, threshold for FAR={params.far:g} from other people": Estimate(share, *ends, people, got),
-        f"FAR that this threshold gets (asked: {params.far:g})": Estimate(
-            got, *interval(np.mean(drawn_far, axis=0)), len(embeddings.identities)
+        f"TAR, threshold for FAR={params.far:g} from other people": _estimate(
+            float(tar), tar_draws, paired, float(far), params
         ),
+        f"FAR that this threshold gets (asked: {params.far:g})": _estimate(
+            float(far), far_draws, everybody, None, params
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a set holds of a list of pairs: scores, folds and items; and what to tell of the rest."""
+
+    pairs: listed.Listed
+    folds: np.ndarray | None
+    a: np.ndarray
+    b: np.ndarray
+    told: dict[str, Any]
+
+
+def _asked(embeddings: EmbeddingSet, file: str) -> _Asked:
+    from embedlab.protocols import read
+
+    asked = read(file)
+    a, b = asked.rows(embeddings.items.tolist())
+    there = (a >= 0) & (b >= 0)
+    if not there.any():
+        raise UserError(
+            f"{embeddings.title} holds none of the {len(asked):,} pairs of {file}, such as {asked.a[0]!r} "
+            f"with {asked.b[0]!r} (its items are called like {str(embeddings.items[0])!r}): give the list "
+            "that belongs to these images"
+        )
+    missing = [name for row, name in zip([*a, *b], [*asked.a, *asked.b], strict=True) if row < 0]
+    a, b, same = a[there], b[there], asked.same[there]
+    if same.all() or not same.any():
+        raise UserError(
+            f"all pairs of {file} that {embeddings.title} holds are of "
+            f"{'one person' if same[0] else 'two people'}: give a list with pairs of both kinds"
+        )
+    people = np.stack([embeddings.labels[a], embeddings.labels[b]], axis=1)
+    against = np.flatnonzero(same != (people[:, 0] == people[:, 1]))
+    told = {
+        "list_name": Path(file).name,
+        "list_pairs": len(same),
+        "list_impostors": int((~same).sum()),
+        "list_missing": int((~there).sum()),
+        "list_missing_items": tuple(dict.fromkeys(missing))[:NAMED],
+        "list_contradicted": len(against),
+        "list_contradicted_items": tuple(
+            f"{embeddings.items[a[k]]} with {embeddings.items[b[k]]}" for k in against[:NAMED]
+        ),
+    }
+    scores = listed.scored(embeddings.unit, a, b)
+    folds = None if asked.folds is None else asked.folds[there]
+    return _Asked(listed.Listed(scores, same, people), folds, a, b, told)
+
+
+def _of_list(asked: _Asked, counts: np.ndarray, params: VerificationParams) -> dict[str, Any]:
+    """Give ROC, EER and AUC of the listed pairs."""
+    levels, curve = _fars(params.far, asked.told["list_impostors"])
+    rates = listed.rates(asked.pairs, np.concatenate([levels, curve]), counts)
+    people = len(np.unique(asked.pairs.people[asked.pairs.same]))
+    found = _tars(rates, levels, people, params, "listed pairs: ")
+    found["listed pairs: EER"] = _estimate(rates.eer, rates.eer_replicates, people, 0.5, params)
+    found["listed pairs: AUC"] = _estimate(rates.auc, rates.auc_replicates, people, 0.5, params)
+    arrays = _points_and_curve("list_", rates, levels, curve, people, params)
+    return {"listed": found, **arrays, **asked.told}
+
+
+def _accuracy(
+    embeddings: EmbeddingSet, asked: _Asked | None, counts: np.ndarray, params: VerificationParams
+) -> dict[str, Any]:
+    """Give the accuracy over the list's folds, or over folds of people with drawn pairs."""
+    if asked and asked.folds is not None and len(np.unique(asked.folds)) > 1:
+        a, b, pairs, folds = asked.a, asked.b, asked.pairs, asked.folds
+        source = f"pairs of {asked.told['list_name']}"
+    else:
+        # In the order of names, so that models draw the same pairs however their rows lie.
+        order = np.lexsort((embeddings.items, embeddings.labels))
+        a, b, same, folds = listed.drawn_pairs(embeddings.labels[order], FOLDS, DRAWN_A_FOLD, params.seed)
+        a, b, source = order[a], order[b], "drawn pairs"
+        people = np.stack([embeddings.labels[a], embeddings.labels[b]], axis=1)
+        if len(np.unique(folds)) < 2:
+            return {}
+        pairs = listed.Listed(listed.scored(embeddings.unit, a, b), same, people)
+    found = listed.fold_accuracy(pairs, folds, counts)
+    chance = float(max(pairs.same.mean(), 1 - pairs.same.mean()))
+    people_there = len(np.unique(pairs.people))
+    what = [
+        *embeddings.identities,
+        *embeddings.items[a],
+        *embeddings.items[b],
+        *map(str, [*pairs.same, *folds]),
+    ]
+    return {
+        "accuracy": {
+            f"{len(found.accuracy)}-fold accuracy on {source}": _estimate(
+                found.mean, found.replicates, people_there, chance, params
+            )
+        },
+        "accuracy_spread": float(np.std(found.accuracy, ddof=1)),
+        "accuracy_population": population(what, params.resamples, params.seed),
+        "accuracy_replicates": found.replicates[: params.resamples],
+        "fold_accuracy": found.accuracy,
+        "fold_thresholds": found.thresholds,
     }
 
 
 def charts(results: Sequence[Verification]) -> list[Chart]:
-    """ROC of all sets on one picture, and the operating points in a table."""
-    probes = list(dict.fromkeys(r.probe for r in results))
-    dashes: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
-    picture = Curves(
-        title="ROC over all pairs",
-        xlabel="FAR: share of impostor pairs accepted",
-        ylabel="TAR: share of genuine pairs accepted",
-        curves=tuple(
-            Curve(
-                name=r.title,
-                x=r.curve_far,
-                y=r.curve_tar,
-                low=r.curve_low,
-                high=r.curve_high,
-                model=r.model,
-                dash=dashes[probes.index(r.probe) % len(dashes)],
-            )
-            for r in results
-        ),
-        xscale="log",
-        note="Bands are 95 % intervals from a bootstrap over people. Chance is TAR = FAR.",
+    """ROC and DET of all sets, those of a list of pairs, the operating points, and accuracies."""
+    drawn: list[Chart] = _curves(results, "", "all pairs")
+    with_list = [r for r in results if r.listed]
+    if with_list:
+        drawn += _curves(with_list, "list_", "listed pairs")
+    rows = [row for r in results for row in _rows(r, "all", "", r.tar, r.impostor_pairs)]
+    rows += [row for r in with_list for row in _rows(r, "listed", "list_", r.listed, r.list_impostors)]
+    drawn.append(
+        Table(
+            title="Operating points",
+            columns=("set", "pairs", "FAR asked", "TAR", "threshold", "FAR achieved", "false accepts"),
+            rows=tuple(rows),
+            note=f"Points with fewer than {STABLE} false accepts are unstable; points that the pairs cannot "
+            "resolve are left out.",
+        )
     )
-    rows = [
+    judged = tuple(
         (
             r.title,
+            label.partition(" accuracy on ")[2],
+            len(r.fold_accuracy),
+            f"{one:.4f}",
+            f"{r.accuracy_spread:.4f}",
+            f"{r.fold_thresholds.min():.4f} to {r.fold_thresholds.max():.4f}",
+        )
+        for r in results
+        for label, one in r.accuracy.items()
+    )
+    if judged:
+        drawn.append(
+            Table(
+                title="Accuracy over folds",
+                columns=("set", "pairs", "folds", "accuracy", "deviation of folds", "thresholds"),
+                rows=judged,
+                note="Each fold is judged at the threshold that is most accurate on the others. Intervals "
+                "are of a bootstrap over people; the standard deviation of folds is none.",
+            )
+        )
+    return drawn
+
+
+def _curves(results: Sequence[Verification], prefix: str, what: str) -> list[Chart]:
+    probes = list(dict.fromkeys(r.condition for r in results))
+    roc_lines, det_lines = [], []
+    for r in results:
+        far, tar, low, high = (getattr(r, f"{prefix}curve_{name}") for name in ("far", "tar", "low", "high"))
+        dash = DASHES[probes.index(r.condition) % len(DASHES)]
+        low_far = far <= DET_REACH
+        roc_lines.append(Curve(name=r.title, x=far, y=tar, low=low, high=high, model=r.model, dash=dash))
+        det_lines.append(
+            Curve(
+                name=r.title,
+                x=far[low_far],
+                y=1 - tar[low_far],
+                low=1 - high[low_far],
+                high=1 - low[low_far],
+                model=r.model,
+                dash=dash,
+            )
+        )
+    templates = " Where images meet templates, a template is the mean of a person's other vectors."
+    note = templates if not prefix and any(r.templates for r in results) else ""
+    return [
+        Curves(
+            title=f"ROC over {what}",
+            xlabel="FAR: share of impostor pairs accepted",
+            ylabel="TAR: share of genuine pairs accepted",
+            curves=tuple(roc_lines),
+            xscale="log",
+            note="Bands are 95 % intervals from a bootstrap over people. Chance is TAR = FAR. In the other "
+            f"dialect, TAR@FAR is 1 − FNMR@FMR.{note}",
+        ),
+        Curves(
+            title=f"DET over {what}",
+            xlabel="FAR: share of impostor pairs accepted",
+            ylabel="1 − TAR: share of genuine pairs rejected",
+            curves=tuple(det_lines),
+            xscale="probit",
+            yscale="probit",
+            note="Lower is better. Both axes are probits: normally distributed scores give a straight line."
+            f"{note}",
+        ),
+    ]
+
+
+def _rows(
+    r: Verification, pairs: str, prefix: str, estimates: Mapping[str, Estimate], impostors: int
+) -> list[tuple[object, ...]]:
+    columns = (getattr(r, f"{prefix}{name}") for name in ("levels", "thresholds", "false_accepts"))
+    return [
+        (
+            r.title,
+            pairs,
             f"{level:g}",
             estimate,
             f"{threshold:.4f}",
-            f"{false / r.impostor_pairs:.2e}",
+            f"{false / impostors:.2e}",
             f"{false:,}" + ("" if false >= STABLE else " (unstable)"),
         )
-        for r in results
-        for level, estimate, threshold, false in zip(
-            r.levels, r.tar.values(), r.thresholds, r.false_accepts, strict=True
-        )
+        # A list's estimates go on with EER and AUC, which are no operating points.
+        for level, threshold, false, estimate in zip(*columns, estimates.values(), strict=False)
     ]
-    points = Table(
-        title="Operating points",
-        columns=("set", "FAR asked", "TAR", "threshold", "FAR achieved", "false accepts"),
-        rows=tuple(rows),
-        note=f"Points with fewer than {STABLE} false accepts are unstable; points that the pairs cannot "
-        "resolve are left out.",
-    )
-    return [picture, points]
 
 
 def findings(results: Sequence[Verification]) -> list[Finding]:
-    """Compare models within each probe, and probes within each model, at the reference FAR."""
+    """Compare models within each probe, and probes within each model; and tell what does not hold."""
     said = []
-    for probe in dict.fromkeys(r.probe for r in results):
-        said += _ranking(probe, [r for r in results if r.probe == probe])
-    for model in dict.fromkeys(r.model for r in results):
-        mine = [r for r in results if r.model == model]
+    for condition in dict.fromkeys(r.condition for r in results):
+        group = [r for r in results if r.condition == condition]
+        said += _ranking(condition, group) + _accuracies(condition, group)
+    for model, templates in dict.fromkeys((r.model, r.templates) for r in results):
+        mine = [r for r in results if (r.model, r.templates) == (model, templates)]
         said += [_drop(mine[0], other) for other in mine[1:]]
-    said += [drift for r in results if (drift := _drift(r)) is not None]
     for r in results:
-        if r.at(r.far) is None:
-            instead = (
-                f"FAR {_level(r):g} is used instead" if len(r.levels) else "no other FAR can be told either"
-            )
-            said.append(
-                Finding(
-                    f"{r.title} has {r.impostor_pairs:,} impostor pairs, too few for TAR at FAR {r.far:g} "
-                    f"(at least {1 / r.far:,.0f} are needed); {instead}.",
-                    "bad",
-                )
-            )
+        said += [*_drift(r), *_unresolved(r), *_list_gaps(r)]
     return said
 
 
@@ -297,65 +567,85 @@ def _point(group: Sequence[Verification]) -> tuple[float, str]:
     return far, f"FAR {far:g}{unstable}"
 
 
-def _ranking(probe: str, group: Sequence[Verification]) -> list[Finding]:
+def _ranking(condition: str, group: Sequence[Verification]) -> list[Finding]:
     group = [r for r in group if len(r.levels)]
     if not group:
         return []
     far, point = _point(group)
     best, *rest = sorted(group, key=lambda r: -_tar(r, far).value)
-    text = f"On {probe}, {best.model} accepts {_tar(best, far):.1%} of genuine pairs at {point}"
+    text = f"On {condition}, {best.model} accepts {_tar(best, far):.1%} of genuine pairs at {point}"
     if not rest:
         return [Finding(f"{text}; its EER is {best.eer:.2%}.")]
+    return [
+        _judged(f"{text}, {other.model} {_tar(other, far):.1%}", _difference(best, other, far), best, other)
+        for other in rest
+    ]
+
+
+def _accuracies(condition: str, group: Sequence[Verification]) -> list[Finding]:
     said = []
-    for other in rest:
-        sentence = f"{text}, {other.model} {_tar(other, far):.1%}"
-        more = _difference(best, other, far)
-        if more.low is None:
-            said.append(Finding(f"{sentence}; {_unsure(best, other)}."))
-        elif more.low > 0:
-            said.append(Finding(f"{sentence}: a difference of {_points(more)}.", "good"))
-        else:
-            said.append(Finding(f"{sentence}: the difference of {_points(more)} may be chance."))
+    for label in dict.fromkeys(label for r in group for label in r.accuracy):
+        best, *rest = sorted(
+            (r for r in group if label in r.accuracy), key=lambda r: -r.accuracy[label].value
+        )
+        text = f"On {condition}, the {label} is {best.accuracy[label]:.2%} in {best.model}"
+        if not rest:
+            said.append(
+                Finding(f"{text}; its folds have a standard deviation of {best.accuracy_spread:.2%}.")
+            )
+        for other in rest:
+            value = best.accuracy[label].value - other.accuracy[label].value
+            paired = best.accuracy_population == other.accuracy_population
+            more = _paired(value, best.accuracy_replicates, other.accuracy_replicates, best.people, paired)
+            sentence = f"{text} and {other.accuracy[label]:.2%} in {other.model}"
+            said.append(_judged(sentence, more, best, other, paired=paired))
     return said
 
 
 def _drop(whole: Verification, other: Verification) -> Finding:
     far, point = _point((whole, other))
     if not np.isfinite(far):
-        return Finding(f"{whole.title} and {other.title} have too few impostor pairs to compare.", "bad")
-    change = _difference(other, whole, far)
+        return Finding(f"To compare {whole.title} and {other.title} there are too few impostor pairs.", "bad")
     text = (
-        f"In {whole.model}, TAR at {point} goes from {_tar(whole, far).value:.1%} on {whole.probe} to "
-        f"{_tar(other, far).value:.1%} on {other.probe}"
+        f"In {whole.model}, TAR at {point} goes from {_tar(whole, far).value:.1%} on {whole.condition} to "
+        f"{_tar(other, far).value:.1%} on {other.condition}"
     )
-    if change.low is None or change.high is None:
-        return Finding(f"{text}; {_unsure(whole, other)}.")
-    if change.high < 0:
-        return Finding(f"{text}, a change of {_points(change)}.", "bad")
-    if change.low > 0:
-        return Finding(f"{text}, a change of {_points(change)}.", "good")
-    return Finding(f"{text}; the change of {_points(change)} may be chance.")
+    return _judged(text, _difference(other, whole, far), whole, other, word="change")
 
 
-def _unsure(a: Verification, b: Verification) -> str:
-    """Say why a difference has no interval."""
-    if a.population != b.population:
-        return "they were measured on different people, so no interval of the difference is given"
-    return "too few people have two images to say how sure the difference is"
+def _judged(
+    text: str,
+    more: Estimate,
+    a: Verification,
+    b: Verification,
+    *,
+    paired: bool | None = None,
+    word: str = "difference",
+) -> Finding:
+    """Say whether a difference is more than chance."""
+    if more.low is None or more.high is None:
+        if a.population == b.population and paired is not False:
+            return Finding(f"{text}; too few people have two images to say how sure the {word} is.")
+        others = "people" if a.population != b.population else "pairs"
+        return Finding(
+            f"{text}; they were measured on different {others}, so no interval of the {word} is given."
+        )
+    if more.low <= 0 <= more.high:
+        return Finding(f"{text}: the {word} of {_points(more)} may be chance.")
+    return Finding(f"{text}: a {word} of {_points(more)}.", "good" if more.low > 0 else "bad")
 
 
-def _drift(r: Verification) -> Finding | None:
-    """Speak up where a threshold from other people does not keep the FAR it was chosen for."""
-    if not r.transferred:
-        return None
-    tar, got = r.transferred.values()
-    if got.low is None or got.high is None or got.low <= r.far <= got.high:
-        return None
-    return Finding(
-        f"In {r.title}, a threshold chosen for FAR {r.far:g} on half of the people gets FAR {got:.2g} on the "
-        f"others, with TAR {tar:.1%}.",
-        "bad" if got.value > r.far else "plain",
+def _difference(a: Verification, b: Verification, far: float) -> Estimate:
+    """Give TAR of a minus TAR of b with the interval of the paired resamples."""
+    value = _tar(a, far).value - _tar(b, far).value
+    i, j = a.at(far), b.at(far)
+    return _paired(
+        value, a.tar_replicates[:, i], b.tar_replicates[:, j], a.people, a.population == b.population
     )
+
+
+def _paired(value: float, a: np.ndarray, b: np.ndarray, people: int, paired: bool) -> Estimate:
+    return Estimate(value, *interval(a - b), people, 0.0) if paired else Estimate(value)
 
 
 def _points(share: Estimate) -> str:
@@ -366,14 +656,59 @@ def _points(share: Estimate) -> str:
     return f"{value} points [{low}, {high}]"
 
 
-def _difference(a: Verification, b: Verification, far: float) -> Estimate:
-    """Give TAR of a minus TAR of b with the interval of the paired resamples."""
-    value = _tar(a, far).value - _tar(b, far).value
-    i, j = a.at(far), b.at(far)
-    if a.population != b.population or i is None or j is None:
-        return Estimate(value)
-    low, high = interval(a.tar_replicates[:, i] - b.tar_replicates[:, j])
-    return Estimate(value, low, high, a.people, 0.0)
+def _drift(r: Verification) -> list[Finding]:
+    """Speak up where a threshold from other people does not keep the FAR it was chosen for."""
+    if not r.transferred:
+        return []
+    tar, got = r.transferred.values()
+    if got.low is None or got.high is None or got.low <= r.far <= got.high:
+        return []
+    return [
+        Finding(
+            f"In {r.title}, a threshold chosen for FAR {r.far:g} on half of the people gets FAR {got:.2g} on "
+            f"the others, with TAR {tar:.1%}.",
+            "bad" if got.value > r.far else "plain",
+        )
+    ]
+
+
+def _unresolved(r: Verification) -> list[Finding]:
+    if r.at(r.far) is not None:
+        return []
+    instead = f"FAR {_level(r):g} is used instead" if len(r.levels) else "no other FAR can be told either"
+    return [
+        Finding(
+            f"In {r.title}, {r.impostor_pairs:,} impostor pairs are too few for TAR at FAR {r.far:g} (at "
+            f"least {1 / r.far:,.0f} are needed); {instead}.",
+            "bad",
+        )
+    ]
+
+
+def _list_gaps(r: Verification) -> list[Finding]:
+    """Tell which listed pairs could not be judged, and which say otherwise than the set."""
+    said = []
+    if r.list_missing:
+        said.append(
+            Finding(
+                f"In {r.title}, {r.list_missing:,} pairs of {r.list_name} lack an image and are left out "
+                f"({_named(r.list_missing_items)}).",
+                "bad",
+            )
+        )
+    if r.list_contradicted:
+        said.append(
+            Finding(
+                f"In {r.title}, {r.list_contradicted:,} pairs of {r.list_name} contradict the identities "
+                f"({_named(r.list_contradicted_items)}); they are judged as the list has them.",
+                "bad",
+            )
+        )
+    return said
+
+
+def _named(items: Sequence[str]) -> str:
+    return "such as " + ", ".join(map(repr, items))
 
 
 ANALYSIS = Analysis(

@@ -2,8 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from pyeer import eer_stats
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from embedlab import protocols
 from embedlab.analyses import verification
 from embedlab.analyses.verification import VerificationParams
 from embedlab.analysis import Estimate
@@ -182,6 +185,15 @@ def test_a_threshold_that_does_not_carry_over_is_told(monkeypatch):
     assert any("gets FAR 0.05 [0.03, 0.07] on the others" in t for t in text)
 
 
+def test_halves_of_an_odd_number_of_people_keep_their_own_resamples():
+    found = verification.compute(
+        embedding_set(people=31, noise=1.0), VerificationParams(far=0.1, resamples=100)
+    )
+    tar, far = found.transferred.values()
+    assert tar.low < tar.value < tar.high
+    assert far.low < far.value < far.high
+
+
 def test_halves_too_small_for_the_far_give_no_transferred_threshold():
     found = verification.compute(embedding_set(people=4), VerificationParams(far=1e-3, resamples=50))
     assert found.transferred == {}
@@ -203,7 +215,8 @@ def test_a_set_too_small_for_any_far_does_not_silence_the_others():
         texts = [f.text for f in verification.findings(group)]
         assert any(t.startswith("On p, good accepts") for t in texts)
         assert any(
-            "in tiny has 9 impostor pairs" in t and "no other FAR can be told either" in t for t in texts
+            "in tiny, 9 impostor pairs are too few" in t and "no other FAR can be told either" in t
+            for t in texts
         )
 
 
@@ -231,3 +244,291 @@ def test_a_transferred_threshold_is_judged_on_the_half_that_did_not_choose_it(no
     assert share.value == pytest.approx(np.mean(tar), abs=2e-3)
     assert got.value == pytest.approx(np.mean(far), rel=1e-2)
     assert abs(far[0] - 0.01) > 5e-4  # The halves differ, so judging the choosing half would show.
+
+
+def test_eer_and_thresholds_are_those_of_pyeer(noisy, found):
+    scores, same = scores_of(noisy)
+    thresholds, fmr, fnmr = eer_stats.calculate_roc(scores[same], scores[~same])
+    *_, eer = eer_stats.get_eer_values(fmr, fnmr)
+    assert found.eer.value == pytest.approx(eer, abs=1 / same.sum() + found.eer_bin_error)
+    for far, threshold, estimate in zip(found.levels, found.thresholds, found.tar.values(), strict=True):
+        allowed = np.flatnonzero(fmr <= far)[0]
+        assert estimate.value == pytest.approx(1 - fnmr[allowed])
+        assert thresholds[allowed - 1] <= threshold <= thresholds[allowed] + 1e-6
+        # Its own operating point has the nearest FMR, which may be above the one asked for; ours never is.
+        index, _ = eer_stats.get_fmr_op(fmr, fnmr, far)
+        assert fmr[index] >= fmr[allowed] == found.false_accepts[found.at(far)] / found.impostor_pairs
+
+
+def test_how_far_bins_may_mislead_stands_beside_the_figures(noisy, found):
+    scores, same = scores_of(noisy)
+    assert abs(found.auc.value - roc_auc_score(same, scores)) <= found.auc_bin_error + 1e-6
+    assert 0 < found.auc_bin_error < 1e-4
+    assert 0 <= found.eer_bin_error < 1e-2
+    assert "AUC: bins make it wrong by at most" in found.numbers()
+
+
+def test_the_det_curve_is_the_roc_curve_upside_down_on_probit_axes(found):
+    roc, det = verification.charts([found])[:2]
+    assert (det.xscale, det.yscale) == ("probit", "probit")
+    shown = roc.curves[0].x <= 0.5
+    assert (det.curves[0].x == roc.curves[0].x[shown]).all()
+    assert (det.curves[0].y == 1 - roc.curves[0].y[shown]).all()
+    assert (det.curves[0].low == 1 - roc.curves[0].high[shown]).all()
+    assert (det.curves[0].low <= det.curves[0].high).all()
+
+
+def test_the_other_dialect_is_said_once(found):
+    notes = " ".join(chart.note for chart in verification.charts([found]))
+    assert notes.count("FNMR") == 1
+
+
+def test_both_intervals_hold_the_figure_and_are_not_the_same(noisy, found):
+    bca = verification.compute(noisy, dataclasses.replace(FEW, interval="bca"))
+    pairs = [(found.eer, bca.eer), (found.auc, bca.auc)]
+    pairs += list(zip(found.tar.values(), bca.tar.values(), strict=True))
+    pairs += list(zip(found.transferred.values(), bca.transferred.values(), strict=True))
+    pairs += list(zip(found.accuracy.values(), bca.accuracy.values(), strict=True))
+    for plain, corrected in pairs:
+        assert plain.value == corrected.value
+        assert corrected.low < corrected.high
+        width = plain.high - plain.low
+        assert abs(corrected.low - plain.low) < width
+    assert any(plain.low != corrected.low for plain, corrected in pairs)
+    assert (bca.tar_replicates == found.tar_replicates).all()
+
+
+@pytest.fixture(scope="module")
+def templates(noisy):
+    return verification.compute(noisy, dataclasses.replace(FEW, templates=True))
+
+
+def test_templates_are_means_of_the_other_vectors(noisy, templates):
+    scores, same = [], []
+    for row, (vector, label) in enumerate(zip(noisy.unit, noisy.labels, strict=True)):
+        for person in range(60):
+            of = (noisy.labels == person) & (np.arange(240) != row)
+            mean = noisy.unit[of].mean(axis=0)
+            scores.append(vector @ mean / np.linalg.norm(mean))
+            same.append(person == label)
+    assert templates.genuine_pairs == 240
+    assert templates.impostor_pairs == 240 * 59
+    assert templates.auc.value == pytest.approx(roc_auc_score(same, scores), abs=1e-5)
+    fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
+    for far, estimate in zip(templates.levels, templates.tar.values(), strict=True):
+        assert estimate.value == pytest.approx(tpr[fpr <= far].max(), abs=1e-9)
+
+
+def test_templates_are_named_everywhere_and_never_ranked_against_images(found, templates):
+    assert templates.title == "p in m, images against templates"
+    texts = [f.text for f in verification.findings([found, templates])]
+    assert any(t.startswith("On p, m accepts") for t in texts)
+    assert any(t.startswith("On p, images against templates, m accepts") for t in texts)
+    assert not any("goes from" in t for t in texts)
+    assert "mean of a person's other vectors" in verification.charts([templates])[0].note
+    assert "mean of a person's other vectors" not in verification.charts([found])[0].note
+
+
+def listed_file(tmp_path, a, b, same, folds=None, name="list.csv"):
+    pairs = protocols.PairList(tuple(a), tuple(b), np.asarray(same, bool), folds)
+    protocols.write(tmp_path / name, pairs)
+    return str(tmp_path / name)
+
+
+def drawn_list(a, n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    one, other = rng.integers(len(a.items), size=(2, n))
+    one, other = one[one != other], other[one != other]
+    partners = [
+        rng.choice(np.flatnonzero((a.labels == a.labels[k]) & (np.arange(len(a.items)) != k))) for k in one
+    ]
+    other = np.where(np.arange(len(one)) % 3, other, partners)
+    return one, other, a.labels[one] == a.labels[other]
+
+
+def test_figures_of_a_list_are_those_of_scikit_learn(noisy, tmp_path):
+    one, other, same = drawn_list(noisy)
+    folds = np.arange(len(one)) % 7
+    file = listed_file(tmp_path, noisy.items[one], noisy.items[other], same, folds)
+    found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+    scores = (noisy.unit[one] * noisy.unit[other]).sum(axis=1)
+    fpr, tpr, thresholds = roc_curve(same, scores, drop_intermediate=False)
+    assert found.listed["listed pairs: AUC"].value == pytest.approx(roc_auc_score(same, scores))
+    assert list(found.list_levels) == [0.1, 0.01]
+    assert found.list_false_accepts.tolist() == [int(far * (~same).sum()) for far in (0.1, 0.01)]
+    for far, estimate in zip(found.list_levels, found.listed.values(), strict=False):
+        assert estimate.value == pytest.approx(tpr[fpr <= far].max())
+        assert estimate.low <= estimate.value <= estimate.high
+    eer = found.listed["listed pairs: EER"]
+    k = np.argmax(fpr >= 1 - tpr)
+    assert min(fpr[k - 1], 1 - tpr[k]) <= eer.value <= max(fpr[k], 1 - tpr[k - 1])
+    accuracy = []
+    for fold in range(7):
+        own = folds != fold
+        tried = [((scores >= t) == same)[own].mean() for t in np.r_[thresholds[1:]]]
+        best = thresholds[1:][int(np.argmax(np.round(tried, 9)))]
+        accuracy.append(((scores >= best) == same)[~own].mean())
+    label, estimate = next(iter(found.accuracy.items()))
+    assert label == "7-fold accuracy on pairs of list.csv"
+    # The threshold lies in the middle of a gap here, and at its upper end in scikit-learn.
+    assert estimate.value == pytest.approx(np.mean(accuracy), abs=0.01)
+    assert found.accuracy_spread == pytest.approx(np.std(found.fold_accuracy, ddof=1))
+    assert estimate.null == pytest.approx(max(same.mean(), 1 - same.mean()))
+    assert (found.list_pairs, found.list_missing, found.list_contradicted) == (len(one), 0, 0)
+    titles = [chart.title for chart in verification.charts([found])]
+    assert titles[:4] == [
+        "ROC over all pairs",
+        "DET over all pairs",
+        "ROC over listed pairs",
+        "DET over listed pairs",
+    ]
+    assert titles[4:] == ["Operating points", "Accuracy over folds"]
+    rows = verification.charts([found])[4].rows
+    assert [row[1] for row in rows].count("listed") == 2
+
+
+def test_a_known_roc_is_found_in_listed_pairs(tmp_path):
+    """Pairs of plane vectors at angles whose cosines are normal: TAR = Φ((μ − t)/σ), t = σ·z."""
+    n, mean, spread = 1000, 0.4, 0.2
+    rng = np.random.default_rng(0)
+    same = np.repeat([True, False], n)
+    cosines = np.clip(spread * rng.normal(size=2 * n) + mean * same, -1, 1)
+    first = rng.uniform(0, 2 * np.pi, size=2 * n)
+    angles = np.concatenate([first, first + np.arccos(cosines)])
+    people = [f"a{k:05d}" for k in range(2 * n)] + [f"{'a' if s else 'b'}{k:05d}" for k, s in enumerate(same)]
+    items = [f"{side}{k:05d}" for side in "xy" for k in range(2 * n)]
+    a = EmbeddingSet.from_rows("m", "p", np.stack([np.cos(angles), np.sin(angles)], axis=1), items, people)
+    file = listed_file(tmp_path, items[: 2 * n], items[2 * n :], same, np.arange(2 * n) % 10)
+    found = verification.compute(a, VerificationParams(pairs=file, far=0.01, resamples=100))
+    for far in (0.1, 0.01):
+        estimate = found.listed[f"listed pairs: TAR@FAR={far}"]
+        assert estimate.low <= norm.cdf(mean / spread - norm.isf(far)) <= estimate.high
+        assert estimate.high - estimate.low < 0.3
+    auc, eer = (found.listed[f"listed pairs: {name}"] for name in ("AUC", "EER"))
+    assert auc.low <= norm.cdf(mean / spread / np.sqrt(2)) <= auc.high
+    assert eer.low <= norm.cdf(-mean / spread / 2) <= eer.high
+    accuracy = found.accuracy["10-fold accuracy on pairs of list.csv"]
+    assert accuracy.value == pytest.approx(norm.cdf(mean / spread / 2), abs=0.015)
+    assert found.fold_thresholds == pytest.approx(np.full(10, mean / 2), abs=0.08)
+
+
+def test_listed_items_that_are_not_there_are_counted_and_named(noisy, tmp_path):
+    one, other, same = drawn_list(noisy)
+    a, b = noisy.items[one].astype(object), noisy.items[other].astype(object)
+    a[3], b[3], a[7] = "gone1", "gone2", "gone1"
+    found = verification.compute(noisy, dataclasses.replace(FEW, pairs=listed_file(tmp_path, a, b, same)))
+    assert (found.list_missing, found.list_pairs) == (2, len(one) - 2)
+    assert found.list_missing_items == ("gone1", "gone2")
+    texts = [f.text for f in verification.findings([found])]
+    assert (
+        "In p in m, 2 pairs of list.csv lack an image and are left out (such as 'gone1', 'gone2')." in texts
+    )
+
+
+def test_a_list_of_other_images_is_refused(noisy, tmp_path):
+    file = listed_file(tmp_path, ["x", "y"], ["z", "w"], [True, False])
+    with pytest.raises(
+        UserError, match=r"p in m holds none of the 2 pairs of .*list.csv, such as 'x' with 'z'"
+    ):
+        verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+
+
+@pytest.mark.parametrize(("kind", "words"), [(True, "one person"), (False, "two people")])
+def test_a_list_of_one_kind_is_refused(noisy, tmp_path, kind, words):
+    one, other, same = drawn_list(noisy)
+    kept = same == kind
+    file = listed_file(tmp_path, noisy.items[one[kept]], noisy.items[other[kept]], same[kept])
+    with pytest.raises(UserError, match=f"are of {words}: give a list with pairs of both kinds"):
+        verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+
+
+def test_pairs_that_contradict_the_identities_are_told(noisy, tmp_path):
+    one, other, same = drawn_list(noisy)
+    wrong = same.copy()
+    wrong[[0, 1]] = ~wrong[[0, 1]]
+    file = listed_file(tmp_path, noisy.items[one], noisy.items[other], wrong)
+    found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+    assert found.list_contradicted == 2
+    assert found.list_contradicted_items[0] == f"{noisy.items[one[0]]} with {noisy.items[other[0]]}"
+    assert any(
+        "2 pairs of list.csv contradict the identities" in f.text for f in verification.findings([found])
+    )
+
+
+def test_a_list_without_folds_leaves_accuracy_to_drawn_pairs(noisy, found, tmp_path):
+    one, other, same = drawn_list(noisy)
+    file = listed_file(tmp_path, noisy.items[one], noisy.items[other], same)
+    other_found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+    assert other_found.accuracy == found.accuracy
+    assert list(found.accuracy) == ["10-fold accuracy on drawn pairs"]
+
+
+def test_lfws_own_file_is_read(noisy, tmp_path):
+    names = [
+        f"{person}/{person}_{k % 4 + 1:04d}"
+        for k, person in enumerate(np.array(noisy.identities)[noisy.labels])
+    ]
+    a = EmbeddingSet.from_rows(
+        "m",
+        "p",
+        noisy.vectors,
+        [f"{n}.jpg" for n in names],
+        np.array(noisy.identities)[noisy.labels].tolist(),
+    )
+    lines = ["2\t30"]
+    for fold in range(2):
+        lines += [f"person{30 * fold + k:03d}\t1\t3" for k in range(30)]
+        lines += [f"person{30 * fold + k:03d}\t1\tperson{30 * fold + (k + 1) % 30:03d}\t2" for k in range(30)]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    found = verification.compute(a, dataclasses.replace(FEW, pairs=str(tmp_path / "pairs.txt")))
+    assert (found.list_pairs, found.list_missing, len(found.fold_accuracy)) == (120, 0, 2)
+    assert list(found.accuracy) == ["2-fold accuracy on pairs of pairs.txt"]
+    assert found.accuracy["2-fold accuracy on pairs of pairs.txt"].null == 0.5
+
+
+def test_accuracy_by_drawn_pairs_is_near_the_best_one_threshold_can_do():
+    a = gaussian(150, seed=3)
+    found = verification.compute(a, VerificationParams(resamples=100))
+    estimate = found.accuracy["10-fold accuracy on drawn pairs"]
+    scores, same = scores_of(gaussian(150, seed=4))
+    fpr, tpr, _ = roc_curve(same, scores)
+    best = ((tpr + 1 - fpr) / 2).max()
+    assert estimate.value == pytest.approx(best, abs=0.02)
+    assert estimate.low < best < estimate.high
+    assert estimate.null == 0.5
+    shuffled = dataclasses.replace(a, labels=np.random.default_rng(0).permutation(a.labels))
+    chance = verification.compute(shuffled, FEW).accuracy["10-fold accuracy on drawn pairs"]
+    assert chance.value == pytest.approx(0.5, abs=0.04)
+
+
+def test_models_are_compared_on_the_same_drawn_pairs_however_their_rows_lie():
+    good = embedding_set(people=120, noise=0.6, model="good")
+    worse = embedding_set(people=120, noise=1.2, model="worse").take(
+        np.random.default_rng(0).permutation(360)
+    )
+    results = [verification.compute(a, VerificationParams(far=0.01, resamples=200)) for a in (worse, good)]
+    text = [f.text for f in verification.findings(results) if "accuracy" in f.text]
+    assert len(text) == 1
+    assert text[0].startswith("On p, the 10-fold accuracy on drawn pairs is")
+    assert "in good and" in text[0]
+    assert "in worse: a difference of +" in text[0]
+
+
+def test_accuracies_on_different_pairs_have_no_interval_of_their_difference():
+    one, other = (verification.compute(embedding_set(model=m, people=40), FEW) for m in "ab")
+    other = dataclasses.replace(other, accuracy_population="others")
+    text = next(f.text for f in verification.findings([one, other]) if "accuracy" in f.text)
+    assert text.endswith("they were measured on different pairs, so no interval of the difference is given.")
+
+
+def test_perfect_accuracy_gets_the_rule_of_three():
+    found = verification.compute(embedding_set(people=50, dimension=64, noise=0.01), FEW)
+    estimate = found.accuracy["10-fold accuracy on drawn pairs"]
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, pytest.approx(1 - 3 / 50), 1.0)
+
+
+def test_three_people_are_too_few_for_folds():
+    found = verification.compute(embedding_set(people=3), FEW)
+    assert found.accuracy == {}
+    assert found.accuracy_spread is None
+    assert "Accuracy over folds" not in [chart.title for chart in verification.charts([found])]
