@@ -1,54 +1,92 @@
-"""Projection: the shape of the space, seen along its three widest directions.
+"""Projection: the shape of the space, seen in pictures that say how far they can be trusted.
 
-Principal component analysis [1]_ of one model's unit vectors under all probes jointly. The axes are
-fitted on one half of the people and the picture shows people of the other half, so that nothing seen
-was fitted. Explained variance is the share of the shown people's variance, about the fitted mean,
-that the three axes carry; its null is the same figure after every coordinate has been shuffled over
-the rows, which leaves each coordinate's spread and destroys what they share.
+Unit vectors of one model under all probes are taken jointly. *Principal components* [1]_ are fitted on
+one half of the people; variance is measured on the others, about the fitted mean. The scree is the share
+of that variance along each component. *Effective rank* is the participation ratio (Σλ)²/Σλ² of the
+covariance's eigenvalues: how many equally wide directions would spread the vectors as much. It is
+estimated across the halves, as tr S·tr T/tr ST with S and T their covariances, because the plain ratio
+comes out too small from a sample: here numerator and denominator are each free of bias. The exponential
+of the eigenvalues' entropy, of the same name elsewhere, is another number, and never a smaller one. The
+null of all three shuffles every coordinate over the rows, which keeps each coordinate's spread and
+destroys what they share.
 
-Trustworthiness is how little the picture invents: 1 where every point's k nearest neighbours in the
-picture are near in the space too [2]_. Neighbours kept is the share of each point's k nearest
-neighbours in the space that are still among its k nearest in the picture. Both are means over the
-drawn points; their nulls are those of random positions, one half and k/(n − 1).
+*t-SNE* [2]_ and *UMAP* [3]_ place people of that other half in the plane, from a start by principal
+components [4]_. They are fitted on the very points they show.
 
-Intervals are 95 % percentile intervals of a bootstrap over the shown people.
+*Trustworthiness* is how little a picture invents: 1 where every point's k nearest neighbours in the
+picture are near in the space too [5]_. *Neighbours kept* is the share of each point's k nearest
+neighbours in the space that are still among its k nearest in the picture. Both are means over the drawn
+points; their nulls are those of random positions, about one half and k/(n − 1). Three seeds show what
+is accident: for PCA each draws its own halves and people, for the maps each adds its own noise, of a
+hundredth, to the start, and UMAP draws its steps anew.
+
+Two models that drew the same images are compared by *shared neighbours*: of the k nearest neighbours that
+a point has among the drawn ones in the space itself, not in a picture, the share that it has in both
+models. Unrelated spaces share k/(n − 1). For the eye the second model's first 20 components are turned,
+mirrored, scaled and shifted onto the first's (Procrustes), and the pictures are coloured by the share
+that changed, because how far a point moved from one picture to the other says little.
+
+Intervals are 95 % percentile intervals of a bootstrap over the people judged or drawn, what was fitted
+staying as it is; for the effective rank over the people of both halves.
 
 How to read it
 --------------
 Each colour is a person, each mark a probe. If one probe's marks lie in a cloud of their own, the
 model encodes resolution; if marks of one colour lie together whatever their shape, it encodes the
-person. Trust what you see only as far as explained variance and trustworthiness go.
+person. Trust what you see only as far as explained variance, trustworthiness and neighbours kept go. In
+t-SNE and UMAP look only at who lies beside whom: distances between clusters are no measure of anything,
+and neither are the sizes and densities of clusters. A structure that another seed does not show is none.
 
 Limits
 ------
-Three axes are a shadow of the space: clouds that overlap here may lie apart in it, never the other
-way round. The axes are those of largest variance, not those that tell people or probes apart best.
-Components may be mirrored from one model to another. Of a person with more than four images four are
-drawn and judged, the same ones under every probe.
+Two or three axes are a shadow of the space: clouds that overlap there may lie apart in it, never the
+other way round. The axes are those of largest variance, not those that tell people or probes apart best.
+Components may be mirrored from one model to another. Maps split what is one cloud and find clusters in
+noise. Variance counts every image, so people with many images rule it; of the drawn people a few images
+each are shown, the same ones under every probe. The ten of the named picture are those with the most
+images: no random sample. Neighbours are sought among the drawn images only, and people's own images,
+sharp and blurred, are among them: with more people drawn the share is another.
 
 References
 ----------
 .. [1] Jolliffe, I. T. and Cadima, J. Principal component analysis: a review and recent developments.
    Philosophical Transactions of the Royal Society A 374, 2016.
-.. [2] Venna, J. and Kaski, S. Neighborhood preservation in nonlinear projection methods: an
+.. [2] van der Maaten, L. and Hinton, G. Visualizing data using t-SNE. Journal of Machine Learning
+   Research 9, 2008.
+.. [3] McInnes, L., Healy, J. and Melville, J. UMAP: uniform manifold approximation and projection for
+   dimension reduction. arXiv 1802.03426, 2018.
+.. [4] Kobak, D. and Linderman, G. C. Initialization is critical for preserving global data structure in
+   both t-SNE and UMAP. Nature Biotechnology 39, 2021.
+.. [5] Venna, J. and Kaski, S. Neighborhood preservation in nonlinear projection methods: an
    experimental study. ICANN 2001.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Chart, Scatter
+from embedlab.charts import Chart, Curve, Curves, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, resamples, weighted_mean
+from embedlab.maths import maps, procrustes
+from embedlab.maths.bootstrap import interval, population, resamples, weighted_mean
+from embedlab.maths.components import Components, RatioAcross, participation_ratio, principal, shares
+from embedlab.maths.joint import Joint, Sample
+from embedlab.maths.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
+from embedlab.progress import track
 
-COMPONENTS = 3
+AXES = 3
+SCREE = 20
 NEIGHBOURS = 15
 IMAGES = 4
+NAMED_IMAGES = 20
+SEEDS = 3
+FEWEST = 5
+FLAT, SOLID, TSNE, UMAP, NAMED = "PCA 2-D", "PCA 3-D", "t-SNE", "UMAP", "t-SNE, named people"
 
 
 @dataclass(frozen=True)
@@ -57,197 +95,570 @@ class ProjectionParams(Params):
 
     drawn: int = 100
     """How many of the people that were not fitted on to draw."""
+    named: int = 10
+    """How many people the named picture shows: those with the most images."""
+    points: int = 1200
+    """About how many points a picture has at most: with many probes fewer images of each are drawn."""
+    dimensions: int = 3
+    """In how many dimensions the principal components are drawn: 2 or 3."""
+    perplexity: float = 30.0
+    """About how many neighbours a point of t-SNE listens to; bounded by the number of points."""
+    surroundings: int = 15
+    """How many neighbours UMAP takes a point's surroundings to be; bounded by the number of points."""
+    compared: Literal["PCA", "t-SNE", "UMAP"] = "PCA"
+    """Which picture two models are compared in; maps of two models seldom lie alike, however turned."""
     resamples: int = 1000
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = 0
-    """Seed of the split of people, of the draw and of the resamples."""
+    """Seed of the split of people, of the draw, of the maps and of the resamples."""
 
 
 @dataclass(frozen=True)
 class Projection(Result):
-    """Points of the drawn people along the fitted axes."""
+    """How wide the space is along each component, and pictures of drawn people.
+
+    The rows of ``scree`` are shares of variance: of the people not fitted on, the ends of its interval,
+    in sample, and the null. ``native`` holds the neighbours in the space, as rows of the drawn ones.
+    """
 
     fitted_people: int = field(metadata={"label": "people fitted on"})
-    shown_people: int = field(metadata={"label": "people judged and drawn"})
+    judged_people: int = field(metadata={"label": "people judged"})
+    drawn_people: int = field(metadata={"label": "people drawn, of those judged"})
     all_people: int = field(metadata={"label": "people in all"})
+    images: int = field(metadata={"label": "images drawn of a person, at most"})
+    named_images: int = field(metadata={"hidden": True})
+    dimensions: int = field(metadata={"hidden": True})
+    compared: str = field(metadata={"hidden": True})
+    resamples: int = field(metadata={"hidden": True})
     seed: int = field(metadata={"hidden": True})
+    population: str = field(metadata={"hidden": True})
     explained: Estimate = field(metadata={"label": "variance explained by 3 axes, people not fitted on"})
     explained_in_sample: float = field(metadata={"label": "variance explained by 3 axes, in sample"})
-    trustworthiness: Estimate
-    neighbours_kept: Estimate = field(metadata={"label": "neighbours kept"})
-    neighbours: int = field(metadata={"label": "k of both"})
+    rank: Estimate = field(metadata={"label": "effective rank, across the halves"})
+    rank_in_sample: float = field(metadata={"label": "effective rank, in sample"})
+    dimension: int = field(metadata={"label": "numbers a vector"})
+    neighbours: int = field(metadata={"label": "k of trustworthiness and neighbours kept"})
+    trustworthiness: Mapping[str, Estimate]
+    neighbours_kept: Mapping[str, Estimate]
+    pictures: tuple[str, ...]
+    trustworthiness_by_seed: Float[np.ndarray, "pictures seeds"]
+    kept_by_seed: Float[np.ndarray, "pictures seeds"]
+    scree: Float[np.ndarray, "5 components"]
+    rank_replicates: Float[np.ndarray, " resamples"]
     probes: tuple[str, ...]
     identities: tuple[str, ...]
-    axis_shares: Float[np.ndarray, " 3"]
-    points: Float[np.ndarray, "n 3"]
     person: Int[np.ndarray, " n"]
     probe: Int[np.ndarray, " n"]
     items: Shaped[np.ndarray, " n"]
+    pca: Float[np.ndarray, "n components"]
+    tsne: Float[np.ndarray, "n 2"]
+    umap: Float[np.ndarray, "n 2"]
+    native: Int[np.ndarray, "n k"]
+    named_identities: tuple[str, ...]
+    named_person: Int[np.ndarray, " m"]
+    named_probe: Int[np.ndarray, " m"]
+    named_items: Shaped[np.ndarray, " m"]
+    named_tsne: Float[np.ndarray, "m 2"]
 
 
 def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projection:
-    """Fit three axes on half the people of all probes, and project drawn people of the other half.
+    """Fit components on half the people of all probes, and draw people of the other half.
 
     Raises
     ------
     UserError
-        If there are fewer than four people, or vectors of fewer than three numbers.
+        If there are fewer than four people or too few images to draw, vectors of fewer than three
+        numbers or without variance, or a parameter that nothing can be drawn by.
     """
-    vectors = np.concatenate([s.unit for s in sets]).astype(np.float64)
-    people = np.concatenate([np.asarray(s.identities)[s.labels] for s in sets])
-    items = np.concatenate([s.items for s in sets])
-    probe = np.repeat(np.arange(len(sets)), [len(s.items) for s in sets])
-    identities, person = np.unique(people, return_inverse=True)
-    if len(identities) < 4:
-        raise UserError(
-            f"{sets[0].model}: a projection is fitted on half of the people and shows the others, and there "
-            f"are only {len(identities)}: give images of at least 4"
-        )
-    if vectors.shape[1] < COMPONENTS:
-        raise UserError(
-            f"{sets[0].model} has vectors of {vectors.shape[1]} numbers; three axes need at least 3"
-        )
-    rng = np.random.default_rng(params.seed)
-    shuffled = rng.permutation(len(identities))
-    half = len(identities) // 2
-    is_fitted = np.isin(person, shuffled[:half])
-    shown = np.sort(shuffled[half:][: params.drawn])
-    mean, axes = _axes(vectors[is_fitted])
-    rows = _drawn_rows(person, probe, items, shown, params.seed)
-    points = (vectors[rows] - mean) @ axes
-    owners = np.searchsorted(shown, person[rows])
-    counts = resamples(len(shown), params.resamples, params.seed)
-    scattered = rng.permuted(vectors, axis=0)
-    null_mean, null_axes = _axes(scattered[is_fitted])
-    explained, drawn = _explained(vectors[rows] - mean, axes, owners, counts)
-    null, _ = _explained(scattered[rows] - null_mean, null_axes, owners, counts)
-    in_sample, _ = _explained(
-        vectors[is_fitted] - mean, axes, np.zeros(int(is_fitted.sum()), int), counts[:1, :1]
-    )
-    k = min(NEIGHBOURS, (len(rows) - 1) // 2)
-    trust, kept = _neighbourhoods(vectors[rows], points, k)
-    centred = vectors[rows] - mean
+    _check(params)
+    rows, model = _joint(sets), sets[0].model
+    halves = [_Halves.of(rows, params.seed + k) for k in range(SEEDS)]
+    fitted, judged = halves[0].fitted, halves[0].judged
+    variance = _Variance.of(rows, halves[0], model, params)
+    images = _images(IMAGES, min(params.drawn, len(judged)), len(sets), params)
+    samples = [
+        _enough(model, rows.sample(np.sort(half.judged[: params.drawn]), images, params.seed + k))
+        for k, half in enumerate(halves)
+    ]
+    most = rows.most_photographed(judged, params.named)
+    named_images = _images(NAMED_IMAGES, len(most), len(sets), params)
+    shown, named = samples[0], _enough(model, rows.sample(most, named_images, params.seed))
+    pictures = _pictures(rows, halves, samples, named, params)
+    quality = {name: _Quality.of(rows, many, params) for name, many in pictures.items()}
+    k = _k(shown)
     return Projection(
-        title=sets[0].model,
-        fitted_people=half,
-        shown_people=len(shown),
-        all_people=len(identities),
+        title=model,
+        fitted_people=len(fitted),
+        judged_people=len(judged),
+        drawn_people=len(shown.people),
+        all_people=len(rows.identities),
+        images=images,
+        named_images=named_images,
+        dimensions=params.dimensions,
+        compared=params.compared,
+        resamples=params.resamples,
         seed=params.seed,
-        explained=Estimate(explained, *interval(drawn), len(shown), null),
-        explained_in_sample=in_sample,
-        trustworthiness=_mean(trust, owners, counts, 0.5),
-        neighbours_kept=_mean(kept, owners, counts, k / (len(rows) - 1)),
+        population=population(rows.identities[judged].tolist(), params.resamples, params.seed),
+        explained=variance.explained,
+        explained_in_sample=variance.explained_in_sample,
+        rank=variance.rank,
+        rank_in_sample=variance.rank_in_sample,
+        dimension=rows.vectors.shape[1],
         neighbours=k,
+        trustworthiness={f"trustworthiness, {name}": q.trust for name, q in quality.items()},
+        neighbours_kept={f"neighbours kept, {name}": q.kept for name, q in quality.items()},
+        pictures=tuple(quality),
+        trustworthiness_by_seed=np.stack([q.trust_by_seed for q in quality.values()]),
+        kept_by_seed=np.stack([q.kept_by_seed for q in quality.values()]),
+        scree=variance.scree[:, :SCREE],
+        rank_replicates=variance.rank_replicates,
         probes=tuple(s.probe for s in sets),
-        identities=tuple(map(str, identities[shown])),
-        axis_shares=(points**2).sum(axis=0) / (centred**2).sum(),
-        points=points,
-        person=owners,
-        probe=probe[rows],
-        items=items[rows],
+        identities=tuple(rows.identities[shown.people].tolist()),
+        person=shown.owners,
+        probe=rows.probe[shown.rows],
+        items=rows.items[shown.rows],
+        pca=halves[0].components.project(rows.vectors[shown.rows], SCREE).astype(np.float32),
+        tsne=pictures[TSNE][0][1],
+        umap=pictures[UMAP][0][1],
+        native=nearest(rows.vectors[shown.rows], k, metric="euclidean")[0].astype(np.int32),
+        named_identities=tuple(rows.identities[most].tolist()),
+        named_person=named.owners,
+        named_probe=rows.probe[named.rows],
+        named_items=rows.items[named.rows],
+        named_tsne=pictures[NAMED][0][1],
     )
 
 
-def _axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mean and the three widest directions, of shape (d, 3), each with a fixed sign."""
-    mean = vectors.mean(axis=0)
-    _, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
-    axes = directions[:, ::-1][:, :COMPONENTS]
-    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(COMPONENTS)])
-    return mean, axes * signs
+def _check(params: ProjectionParams) -> None:
+    for name in ("drawn", "named", "points", "resamples", "perplexity"):
+        if not getattr(params, name) > 0:
+            raise UserError(f"projection.{name} must be above 0, not {getattr(params, name)}")
+    if params.surroundings < 2:
+        raise UserError(
+            f"projection.surroundings must be at least 2, not {params.surroundings}: a point and a neighbour"
+        )
+    if params.dimensions not in (2, 3):
+        raise UserError(f"projection.dimensions must be 2 or 3, not {params.dimensions}")
 
 
-def _drawn_rows(
-    person: np.ndarray, probe: np.ndarray, items: np.ndarray, shown: np.ndarray, seed: int
-) -> np.ndarray:
-    """Pick up to four images of each shown person by name, and all their rows, probe by probe."""
-    rows = []
-    for one in shown:
-        mine = np.flatnonzero(person == one)
-        names = np.unique(items[mine])
-        if len(names) > IMAGES:
-            names = np.random.default_rng([seed, int(one)]).choice(names, IMAGES, replace=False)
-        mine = mine[np.isin(items[mine], names)]
-        rows.append(mine[np.argsort(probe[mine], kind="stable")])
-    return np.concatenate(rows)
+def _joint(sets: Sequence[EmbeddingSet]) -> Joint:
+    rows, model = Joint.of(sets), sets[0].model
+    if len(rows.identities) < 4:
+        raise UserError(
+            f"{model}: a projection is fitted on half of the people and shows the others, and there "
+            f"are only {len(rows.identities)}: give images of at least 4"
+        )
+    if rows.vectors.shape[1] < AXES:
+        raise UserError(f"{model} has vectors of {rows.vectors.shape[1]} numbers; three axes need at least 3")
+    return rows
 
 
-def _explained(
-    centred: np.ndarray, axes: np.ndarray, owners: np.ndarray, counts: np.ndarray
-) -> tuple[float, np.ndarray]:
-    kept, whole = ((centred @ axes) ** 2).sum(axis=1), (centred**2).sum(axis=1)
-    above, below = weighted_mean(kept, owners, counts), weighted_mean(whole, owners, counts)
-    return float(kept.sum() / whole.sum()), np.divide(
-        above, below, out=np.full(len(above), np.nan), where=below > 0
+def _enough(model: str, sample: Sample) -> Sample:
+    if len(sample.rows) < FEWEST:
+        raise UserError(
+            f"{model}: {len(sample.rows)} images of {len(sample.people)} people make no picture: give or "
+            f"draw at least {FEWEST}"
+        )
+    return sample
+
+
+def _images(most: int, people: int, probes: int, params: ProjectionParams) -> int:
+    return max(1, min(most, params.points // (people * probes)))
+
+
+def _k(sample: Sample) -> int:
+    return min(NEIGHBOURS, (len(sample.rows) - 1) // 2)
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The people fitted on, the others in the order they are drawn in, and what was fitted."""
+
+    fitted: np.ndarray
+    judged: np.ndarray
+    components: Components
+
+    @classmethod
+    def of(cls, rows: Joint, seed: int) -> "_Halves":
+        fitted, judged = rows.halves(seed)
+        return cls(fitted, judged, principal(rows.vectors[np.isin(rows.person, fitted)]))
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """What the components fitted on one half of the people say of the other."""
+
+    scree: np.ndarray
+    explained: Estimate
+    explained_in_sample: float
+    rank: Estimate
+    rank_in_sample: float
+    rank_replicates: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Joint, halves: _Halves, model: str, params: ProjectionParams) -> "_Variance":
+        inside, (own, other) = np.isin(rows.person, halves.fitted), rows.owners(halves.fitted, halves.judged)
+        components, people = halves.components, len(halves.judged)
+        squares = components.squares(rows.vectors[~inside], other, people)
+        fitted, whole = components.variances, squares.sum(axis=0)
+        if min(fitted.sum(), whole.sum() / len(other)) < 1e-10:
+            raise UserError(
+                f"{model}: all vectors of half of the people point one way, so there is nothing to see: "
+                "check the vectors"
+            )
+        counts = resamples(people, params.resamples, params.seed).astype(np.float64)
+        drawn = shares(counts @ squares)
+        across = RatioAcross.of(rows.vectors[inside], own, rows.vectors[~inside], other, components.mean)
+        # A seed of its own, or halves of one size would be resampled in step.
+        more = resamples(len(halves.fitted), params.resamples, params.seed + 1).astype(np.float64)
+        ranks = across.replicates(more, counts)
+        shuffled = np.random.default_rng([params.seed, 1]).permuted(rows.vectors, axis=0)
+        chance = principal(shuffled[inside])
+        null = shares(chance.squares(shuffled[~inside], np.zeros_like(other), 1)[0])
+        null_rank = RatioAcross.of(shuffled[inside], own, shuffled[~inside], other, chance.mean).value
+        explained = interval(drawn[:, :AXES].sum(axis=1))
+        return cls(
+            scree=np.stack(
+                [shares(whole), *np.nanquantile(drawn, [0.025, 0.975], axis=0), shares(fitted), null]
+            ),
+            explained=Estimate(
+                float(shares(whole)[:AXES].sum()), *explained, people, float(null[:AXES].sum())
+            ),
+            explained_in_sample=float(shares(fitted)[:AXES].sum()),
+            rank=Estimate(across.value, *interval(ranks), len(rows.identities), null_rank),
+            rank_in_sample=participation_ratio(fitted),
+            rank_replicates=ranks,
+        )
+
+
+_Pictures = list[tuple[Sample, np.ndarray]]
+
+
+def _pictures(
+    rows: Joint, halves: Sequence[_Halves], samples: Sequence[Sample], named: Sample, params: ProjectionParams
+) -> dict[str, _Pictures]:
+    """Draw every picture under each seed: the points and whose they are."""
+    shown = samples[0]
+    drawn: dict[str, _Pictures] = {name: [] for name in (FLAT, SOLID, TSNE, UMAP, NAMED)}
+    for k, (half, sample) in enumerate(track(zip(halves, samples, strict=True), "drawing pictures", SEEDS)):
+        seed = params.seed + k
+        solid = half.components.project(rows.vectors[sample.rows], AXES)
+        drawn[FLAT].append((sample, solid[:, :2]))
+        drawn[SOLID].append((sample, solid))
+        drawn[TSNE].append((shown, maps.tsne(rows.vectors[shown.rows], params.perplexity, seed)))
+        drawn[UMAP].append((shown, maps.umap(rows.vectors[shown.rows], params.surroundings, seed)))
+        drawn[NAMED].append((named, maps.tsne(rows.vectors[named.rows], params.perplexity, seed)))
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Quality:
+    """How far a picture can be trusted, and how far the seeds agree."""
+
+    trust: Estimate
+    kept: Estimate
+    trust_by_seed: np.ndarray
+    kept_by_seed: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Joint, pictures: _Pictures, params: ProjectionParams) -> "_Quality":
+        trusts, kepts = [], []
+        for sample, points in pictures:
+            space, k = rows.vectors[sample.rows], _k(sample)
+            near, seen = (nearest(x, k, metric="euclidean")[0] for x in (space, points))
+            trusts.append(trustworthiness(space, points, k))
+            kepts.append(overlap(near, seen))
+        owners, n, k = pictures[0][0].owners, len(trusts[0]), _k(pictures[0][0])
+        return cls(
+            _mean(trusts[0], owners, params, chance_trustworthiness(n, k)),
+            _mean(kepts[0], owners, params, k / (n - 1)),
+            np.array([values.mean() for values in trusts]),
+            np.array([values.mean() for values in kepts]),
+        )
+
+
+def _mean(
+    values: np.ndarray, owners: np.ndarray, draw: "ProjectionParams | Projection", null: float
+) -> Estimate:
+    people = int(owners.max()) + 1
+    counts = resamples(people, draw.resamples, draw.seed)
+    return Estimate(float(values.mean()), *interval(weighted_mean(values, owners, counts)), people, null)
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """How many neighbours the drawn points of two models share: each point, and on the whole."""
+
+    points: np.ndarray
+    whole: Estimate
+
+
+def _agreement(a: Projection, b: Projection) -> _Agreement | None:
+    """Compare two models' neighbours; None where they did not draw the same images."""
+    same = (
+        (a.identities, a.probes, a.seed, a.resamples) == (b.identities, b.probes, b.seed, b.resamples)
+        and np.array_equal(a.person, b.person)
+        and np.array_equal(a.probe, b.probe)
+        and np.array_equal(a.items, b.items)
     )
-
-
-def _mean(values: np.ndarray, owners: np.ndarray, counts: np.ndarray, null: float) -> Estimate:
-    return Estimate(
-        float(values.mean()), *interval(weighted_mean(values, owners, counts)), counts.shape[1], null
-    )
-
-
-def _neighbourhoods(space: np.ndarray, picture: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give each point's trustworthiness and share of neighbours kept; their means are the figures."""
-    n = len(space)
-    ranks, orders = [], []
-    for points in (space, picture):
-        squared = (points**2).sum(axis=1)
-        distances = squared[:, None] + squared - 2 * points @ points.T
-        np.fill_diagonal(distances, -np.inf)
-        order = np.argsort(distances, axis=1, kind="stable")
-        rank = np.empty_like(order)
-        np.put_along_axis(rank, order, np.arange(n)[None], axis=1)
-        ranks.append(rank)
-        orders.append(order[:, 1 : k + 1])
-    intruders = np.maximum(np.take_along_axis(ranks[0], orders[1], axis=1) - k, 0).sum(axis=1)
-    kept = (np.take_along_axis(ranks[1], orders[0], axis=1) <= k).mean(axis=1)
-    return 1.0 - intruders * (2.0 / (k * (2 * n - 3 * k - 1))), kept
+    if not same:
+        return None
+    points = overlap(a.native, b.native)
+    return _Agreement(points, _mean(points, a.person, a, a.neighbours / (len(points) - 1)))
 
 
 def charts(results: Sequence[Projection]) -> list[Chart]:
-    """One cloud a model: a colour a person, a mark a probe."""
+    """Four pictures a model, the scree and the quality of all; two coloured ones for each comparison."""
     drawn: list[Chart] = []
     for r in results:
-        people = np.asarray(r.identities)[r.person]
-        probes = np.asarray(r.probes)[r.probe]
+        drawn += [_cloud(r, FLAT if r.dimensions == 2 else SOLID), _cloud(r, TSNE), _cloud(r, UMAP)]
+        drawn.append(_named(r))
+    drawn += [_scree(results), _qualities(results)]
+    for other in results[1:]:
+        agreement = _agreement(results[0], other)
+        if agreement is not None:
+            drawn += _changed(results[0], other, agreement)
+    return drawn
+
+
+def _points(r: Projection, picture: str) -> np.ndarray:
+    return {FLAT: r.pca[:, :2], SOLID: r.pca[:, :AXES], TSNE: r.tsne, UMAP: r.umap}[picture]
+
+
+def _axes(r: Projection, picture: str) -> tuple[str, ...]:
+    if picture in (FLAT, SOLID):
+        size = 2 if picture == FLAT else 3
+        return tuple(f"PC {k + 1} ({share:.1%})" for k, share in enumerate(r.scree[0, :size]))
+    return f"{picture} 1", f"{picture} 2"
+
+
+def _hover(names: Sequence[str], person: np.ndarray, items: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    rows = zip(person, items, probes, strict=True)
+    return np.array([f"{names[who]}: {item}, {how}" for who, item, how in rows])
+
+
+def _cloud(r: Projection, picture: str) -> Scatter:
+    return Scatter(
+        title=f"{picture} of {' and '.join(r.probes)} in {r.title}",
+        points=_points(r, picture),
+        axes=_axes(r, picture),
+        groups=r.person,
+        group_names=r.identities,
+        marks=r.probe,
+        mark_names=r.probes,
+        hover=_hover(r.identities, r.person, r.items, np.asarray(r.probes)[r.probe]),
+        note=f"{_sampled(r)} {_reading(r, picture)} {_trust(r, picture)}",
+    )
+
+
+def _named(r: Projection) -> Scatter:
+    return Scatter(
+        title=f"t-SNE of {len(r.named_identities)} named people in {r.title}",
+        points=r.named_tsne,
+        axes=_axes(r, TSNE),
+        groups=r.named_person,
+        group_names=r.named_identities,
+        named=True,
+        marks=r.named_probe,
+        mark_names=r.probes,
+        hover=_hover(r.named_identities, r.named_person, r.named_items, np.asarray(r.probes)[r.named_probe]),
+        note=f"The {len(r.named_identities)} people with the most images among the {r.judged_people:,} not "
+        f"fitted on, at most {r.named_images} images of each: no random sample. {_reading(r, NAMED)} "
+        f"{_trust(r, NAMED)}",
+    )
+
+
+def _sampled(r: Projection) -> str:
+    few = "1 image" if r.images == 1 else f"{r.images} images"
+    return f"{r.drawn_people:,} of {r.all_people:,} people, seed {r.seed}, at most {few} of each."
+
+
+def _reading(r: Projection, picture: str) -> str:
+    if picture in (FLAT, SOLID):
+        return f"None of them is among the {r.fitted_people:,} that the axes were fitted on."
+    return (
+        "Fitted on the points it shows; distances between clusters, and their sizes and densities, mean "
+        "nothing."
+    )
+
+
+def _trust(r: Projection, picture: str) -> str:
+    row = r.pictures.index(picture)
+    trust, kept = r.trustworthiness_by_seed[row], r.kept_by_seed[row]
+    return (
+        f"Trustworthiness {trust[0]:.2f} ({trust.min():.2f}–{trust.max():.2f} over {len(trust)} seeds), "
+        f"neighbours kept {kept[0]:.0%} ({kept.min():.0%}–{kept.max():.0%})."
+    )
+
+
+def _scree(results: Sequence[Projection]) -> Curves:
+    lines: list[Curve] = []
+    for r in results:
+        judged, low, high, fitted, null = r.scree
+        x = np.arange(1, len(judged) + 1)
+        lines += [
+            Curve(r.title, x, judged, low, high, model=r.title, markers=True),
+            Curve(f"{r.title}, in sample", x, fitted, model=r.title, dash="dash"),
+            Curve(f"{r.title}, null", x, null, dash="dot"),
+        ]
+    return Curves(
+        title="Variance along each principal component",
+        xlabel="component",
+        ylabel="share of variance",
+        curves=tuple(lines),
+        note="Fitted on one half of the people, measured on the others (with 95 % interval) and, in sample, "
+        "on the same; null: every coordinate shuffled over the rows.",
+    )
+
+
+def _qualities(results: Sequence[Projection]) -> Table:
+    rows = []
+    for r in results:
+        for k, name in enumerate(r.pictures):
+            trust, kept = r.trustworthiness[f"trustworthiness, {name}"], r.neighbours_kept[_kept(name)]
+            spread = (
+                f"{v.min():.3f}–{v.max():.3f}" for v in (r.trustworthiness_by_seed[k], r.kept_by_seed[k])
+            )
+            over_trust, over_kept = spread
+            rows.append((r.title, name, trust, over_trust, trust.null, kept, over_kept, kept.null))
+    over = f"over {SEEDS} seeds"
+    return Table(
+        title="How far each picture can be trusted",
+        columns=(
+            *("model", "picture", "trustworthiness", over, "by chance", "neighbours kept", over, "by chance"),
+        ),
+        rows=tuple(rows),
+        note="PCA is judged on people it was not fitted on; t-SNE and UMAP are fitted on what they show.",
+    )
+
+
+def _kept(picture: str) -> str:
+    return f"neighbours kept, {picture}"
+
+
+def _changed(a: Projection, b: Projection, agreement: _Agreement) -> list[Chart]:
+    """Draw both models' pictures, the second brought onto the first, coloured by what changed."""
+    onto, moved, turned = _aligned(a, b)
+    both = np.concatenate([onto, moved])
+    low, high = both.min(axis=0), both.max(axis=0)
+    room = 0.04 * np.maximum(high - low, 1e-6)
+    change, whole = 1.0 - agreement.points, agreement.whole
+    hover = _hover(a.identities, a.person, a.items, np.asarray(a.probes)[a.probe])
+    note = (
+        f"{_sampled(a)} Colour: of a point's {a.neighbours} nearest neighbours among the drawn, in the "
+        f"spaces themselves, the share that both models do not have in common: {1 - whole.value:.0%} on "
+        f"average, {1 - (whole.null or 0.0):.0%} between unrelated spaces."
+    )
+    kind = "PC" if a.compared == "PCA" else a.compared
+    drawn: list[Chart] = []
+    for title, points, more in (
+        (f"{a.title}: where neighbours change in {b.title}", onto, ""),
+        (f"{b.title} turned onto {a.title}", moved, f" {turned}"),
+    ):
         drawn.append(
             Scatter(
-                title=f"{' and '.join(r.probes)} in {r.title}",
-                points=r.points,
-                axes=tuple(f"PC {k + 1} ({share:.1%})" for k, share in enumerate(r.axis_shares)),
-                groups=r.person,
-                group_names=r.identities,
-                marks=r.probe,
-                mark_names=r.probes,
-                hover=np.array(
-                    [f"{who}: {item}, {how}" for who, item, how in zip(people, r.items, probes, strict=True)]
-                ),
-                note=f"{r.shown_people:,} of {r.all_people:,} people, seed {r.seed}, none of them among the "
-                f"{r.fitted_people:,} that the axes were fitted on; at most {IMAGES} images of each. "
-                f"Trustworthiness "
-                f"{r.trustworthiness.value:.2f}, neighbours kept {r.neighbours_kept.value:.0%} "
-                f"(k = {r.neighbours}).",
+                title=title,
+                points=points,
+                axes=(f"{kind} 1 of {a.title}", f"{kind} 2 of {a.title}"),
+                groups=a.person,
+                group_names=a.identities,
+                marks=a.probe,
+                mark_names=a.probes,
+                hover=np.array([f"{t}: {c:.0%} changed" for t, c in zip(hover, change, strict=True)]),
+                note=note + more,
+                values=change,
+                value_label=f"share of {a.neighbours} neighbours changed",
+                value_range=(0.0, 1.0),
+                ranges=tuple(zip((low - room).tolist(), (high + room).tolist(), strict=True)),
             )
         )
     return drawn
 
 
+def _aligned(a: Projection, b: Projection) -> tuple[np.ndarray, np.ndarray, str]:
+    """Bring the second picture onto the first, and say what that leaves.
+
+    Components are turned in as many dimensions as are at hand, because a direction that is the second
+    of one model may be the fifth of the other.
+    """
+    if a.compared == "PCA":
+        size = min(a.pca.shape[1], b.pca.shape[1])
+        onto, moved = a.pca[:, :size].astype(np.float64), b.pca[:, :size].astype(np.float64)
+    else:
+        onto, moved = (_points(r, a.compared).astype(np.float64) for r in (a, b))
+    moved = procrustes.fit(moved, onto).apply(moved)
+    middle = onto.mean(axis=0)
+    whole, matched = float(((onto - middle) ** 2).sum()), float(((moved - middle) ** 2).sum())
+    # Least squares shrinks what does not fit; drawn at its own size, it does not look like a collapse.
+    moved = middle + (moved - middle) * np.sqrt(whole / matched if matched else 1.0)
+    where = f" in the first {onto.shape[1]} components" if a.compared == "PCA" else ""
+    turned = (
+        f"Turned, mirrored, shifted and brought to one size with {a.title}{where}, as fits these points "
+        f"best; {1 - matched / whole if whole else 0.0:.0%} of their spread there stays unmatched."
+    )
+    return onto[:, :2], moved[:, :2], turned
+
+
 def findings(results: Sequence[Projection]) -> list[Finding]:
-    """Say how much of the space each picture shows, and how far it can be trusted."""
+    """Say how wide each space is, how far its pictures can be trusted, and what models share."""
     said = []
     for r in results:
-        null = 0.0 if r.explained.null is None else r.explained.null
-        said.append(
-            Finding(
-                f"Three axes fitted on {r.fitted_people:,} people carry {r.explained:.0%} of the variance of "
-                f"{r.shown_people:,} others in {r.title} ({null:.0%} if its coordinates were unrelated), and "
-                f"{r.neighbours_kept.value:.0%} of each point's {r.neighbours} nearest neighbours stay so in "
-                f"the picture ({r.neighbours_kept.null or 0.0:.0%} by chance)."
-            )
-        )
+        said += [_width(r), _best(r)]
+    for other in results[1:]:
+        said += _comparison(results[0], other)
     return said
+
+
+def _width(r: Projection) -> Finding:
+    explained, rank = r.explained, r.rank
+    return Finding(
+        f"Three axes fitted on {r.fitted_people:,} people carry {explained:.0%} of the variance of "
+        f"{r.judged_people:,} others in {r.title} ({explained.null or 0.0:.0%} if its coordinates were "
+        f"unrelated); its effective rank is {rank:.1f} of {r.dimension} ({rank.null or 0.0:.1f} if "
+        "unrelated)."
+    )
+
+
+def _best(r: Projection) -> Finding:
+    names = [name for name in r.pictures if name != NAMED]
+    best = max(names, key=lambda name: r.neighbours_kept[_kept(name)].value)
+    kept, seeds = r.neighbours_kept[_kept(best)], r.kept_by_seed[r.pictures.index(best)]
+    return Finding(
+        f"Of the pictures of {r.title}, {best} keeps the most of each point's {r.neighbours} nearest "
+        f"neighbours, {kept:.0%} ({kept.null or 0.0:.0%} by chance; {seeds.min():.0%} to {seeds.max():.0%} "
+        f"over {len(seeds)} seeds)."
+    )
+
+
+def _comparison(a: Projection, b: Projection) -> list[Finding]:
+    agreement = _agreement(a, b)
+    if agreement is None:
+        return [
+            Finding(
+                f"{a.title} and {b.title} did not draw the same images, so their spaces are not compared."
+            )
+        ]
+    whole = agreement.whole
+    null = whole.null or 0.0
+    text = (
+        f"Of an image's {a.neighbours} nearest among the drawn ones, {a.title} and {b.title} share "
+        f"{whole:.0%} ({null:.0%} between unrelated spaces)"
+    )
+    if whole.low is None or whole.low <= null:
+        text += ", which may be chance"
+    said = [Finding(f"{text}.")]
+    if a.population == b.population:
+        said.append(_wider(*((a, b) if a.rank.value >= b.rank.value else (b, a))))
+    return said
+
+
+def _wider(wide: Projection, narrow: Projection) -> Finding:
+    low, high = interval(wide.rank_replicates - narrow.rank_replicates)
+    more = Estimate(wide.rank.value - narrow.rank.value, low, high)
+    if max(more.value, -(low or 0.0), high or 0.0) < 0.05:
+        return Finding(f"{wide.title} and {narrow.title} have one effective rank, to a tenth.")
+    sure = "" if low is not None and low > 0 else ", which may be chance"
+    return Finding(f"The effective rank of {wide.title} is above that of {narrow.title} by {more:.1f}{sure}.")
 
 
 ANALYSIS = Analysis(

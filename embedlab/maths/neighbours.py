@@ -1,0 +1,187 @@
+"""Nearest neighbours, exact, and how far a picture keeps them.
+
+Distances of all pairs are a matrix product, a block of rows at a time, in single precision; those that
+may be among the k nearest within its rounding error are then measured again in double precision. The
+answer is that of a plain search, ties included, at the price of the product.
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# Entries of one block of distances; a block takes four bytes an entry, a few times over.
+BLOCK = 1 << 23
+# Pairs measured again at once.
+PAIRS = 1 << 16
+
+Metric = Literal["cosine", "euclidean"]
+
+
+def nearest(
+    vectors: Float[np.ndarray, "n d"],
+    k: int,
+    *,
+    others: Float[np.ndarray, "m d"] | None = None,
+    metric: Metric = "cosine",
+) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+    """Find each row's k nearest rows.
+
+    Parameters
+    ----------
+    vectors
+        Rows of shape (n, d); for ``cosine`` none of length zero. They need not be normalised.
+    k
+        How many neighbours: at most m, or n − 1 without ``others``.
+    others
+        Where to look, of shape (m, d). Without it among ``vectors``, and no row is its own neighbour.
+    metric
+        ``cosine``, 1 − similarity; or ``euclidean``.
+
+    Returns
+    -------
+    Indices into ``others`` (or ``vectors``) of shape (n, k), nearest first, equally near ones by index;
+    and their distances, float64 of the same shape.
+
+    Raises
+    ------
+    ValueError
+        If there are not k rows to find.
+
+    Notes
+    -----
+    Memory beyond the inputs: their copies in double and single precision and about 200 MB of blocks.
+    """
+    alone = others is None
+    found_in = vectors if others is None else others
+    most = len(found_in) - alone
+    if not 1 <= k <= most:
+        raise ValueError(f"k must lie in 1…{most}, not {k}: there are no more rows to find")
+    a, b = _prepared(vectors, found_in, metric)
+    columns = _few_copies(b, k)
+    b = b[columns]
+    rough_a, rough_b = a.astype(np.float32), b.astype(np.float32)
+    squares_a, squares_b = (np.einsum("ij,ij->i", x, x) for x in (rough_a, rough_b))
+    # A product of d terms in single precision errs by at most this share of |a|² + |b|².
+    error = np.float32((a.shape[1] + 8) * 2.0**-24)
+    indices = np.empty((len(a), k), np.int64)
+    distances = np.empty((len(a), k), np.float64)
+    step = max(1, BLOCK // len(b))
+    for start in range(0, len(a), step):
+        rows = slice(start, min(start + step, len(a)))
+        sizes = squares_a[rows, None] + squares_b
+        most_apart = rough_a[rows] @ rough_b.T
+        most_apart *= -2
+        most_apart += (1 + error) * sizes
+        if alone:
+            selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
+            most_apart[columns[selves] - rows.start, selves] = np.inf
+        limit = np.partition(most_apart, k - 1, axis=1)[:, k - 1, None]
+        sizes *= 2 * error
+        near = most_apart - sizes <= limit
+        found, distances[rows] = _closest(a[rows], b, near, k)
+        indices[rows] = columns[found]
+    return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
+
+
+def _prepared(
+    vectors: np.ndarray, found_in: np.ndarray, metric: Metric
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
+    """Bring both to double precision; about a common origin, because sums of small numbers lose less.
+
+    Cosine distance is half the squared distance of unit rows, so it may be moved as well.
+    """
+    a, b = (x.astype(np.float64) for x in (vectors, found_in))
+    if metric == "cosine":
+        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    origin = b.mean(axis=0)
+    return a - origin, b - origin
+
+
+def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
+    """Leave out every row that k + 1 equal ones come before: by index it can be nobody's neighbour."""
+    _, group = np.unique(rows, axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group)
+    earlier = np.empty(len(rows), np.int64)
+    earlier[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.flatnonzero(earlier <= k)
+
+
+def _closest(a: np.ndarray, b: np.ndarray, near: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the pairs marked in ``near`` and give each row's first k, with squared distances."""
+    rows, columns = np.nonzero(near)
+    squared = np.empty(len(rows))
+    for start in range(0, len(rows), PAIRS):
+        some = slice(start, start + PAIRS)
+        gap = a[rows[some]] - b[columns[some]]
+        squared[some] = np.einsum("ij,ij->i", gap, gap)
+    order = np.lexsort((columns, squared, rows))
+    counts = near.sum(axis=1)
+    firsts = np.cumsum(counts) - counts
+    picked = order[firsts[:, None] + np.arange(k)]
+    return columns[picked], squared[picked]
+
+
+def overlap(a: Int[np.ndarray, "n k"], b: Int[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Give the share of each row's neighbours that stand in both lists, in whatever order.
+
+    The mean of unrelated lists of k among n − 1 others is k/(n − 1).
+    """
+    # One sorted array of (row, neighbour) numbers instead of a comparison of all k × k.
+    n, k = a.shape
+    base = np.int64(max(int(a.max()), int(b.max())) + 1)
+    keys = np.arange(n)[:, None] * base
+    common = np.isin(a + keys, b + keys)
+    share: np.ndarray = common.sum(axis=1) / k
+    return share
+
+
+def trustworthiness(
+    space: Float[np.ndarray, "n d"], picture: Float[np.ndarray, "n p"], k: int
+) -> Float[np.ndarray, " n"]:
+    """Give each point's part in the trustworthiness of a picture [1]_; the mean is the figure.
+
+    A point loses for each of its k nearest in the picture that is not among its k nearest in the
+    space, by how far down it stands there. 1 is a picture that invents no neighbour.
+
+    Parameters
+    ----------
+    space, picture
+        The same points, row for row; distances are Euclidean in both.
+    k
+        How many neighbours; less than n/2.
+
+    Raises
+    ------
+    ValueError
+        If k is n/2 or more, where the figure is not defined.
+
+    References
+    ----------
+    .. [1] Venna, J. and Kaski, S. Neighborhood preservation in nonlinear projection methods: an
+       experimental study. ICANN 2001.
+    """
+    n = len(space)
+    if not k < n / 2:
+        raise ValueError(f"k must be less than half of the {n} points, not {k}")
+    seen, _ = nearest(picture, k, metric="euclidean")
+    centred = space.astype(np.float64) - space.mean(axis=0)
+    squares = np.einsum("ij,ij->i", centred, centred)
+    invented = np.empty(n)
+    step = max(1, BLOCK // n)
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        squared = squares - 2 * centred[rows] @ centred.T
+        # The point itself comes before all others and has rank 0.
+        squared[rows - start, rows] = -np.inf
+        order = np.argsort(squared, axis=1, kind="stable")
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(n)[None], axis=1)
+        invented[rows] = np.maximum(np.take_along_axis(ranks, seen[rows], axis=1) - k, 0).sum(axis=1)
+    return 1.0 - invented * (2.0 / (k * (2 * n - 3 * k - 1)))
+
+
+def chance_trustworthiness(n: int, k: int) -> float:
+    """Give the expected trustworthiness of n points at random positions: about one half."""
+    return 1.0 - (n - 1 - k) * (n - k) / ((n - 1) * (2 * n - 3 * k - 1))

@@ -1,0 +1,39 @@
+"""Maps of points into the plane."""
+
+import numpy as np
+import pytest
+
+from embedlab.maths.maps import tsne, umap
+from embedlab.maths.neighbours import trustworthiness
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    rng = np.random.default_rng(0)
+    return np.repeat(rng.normal(size=(12, 20)), 8, axis=0) + 0.2 * rng.normal(size=(96, 20))
+
+
+@pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
+def test_a_map_keeps_clusters_and_repeats_itself_under_its_seed(place, size, clusters):
+    placed = place(clusters, size, 0)
+    assert placed.shape == (96, 2)
+    assert trustworthiness(clusters, placed, 7).mean() > 0.95
+    np.testing.assert_array_equal(place(clusters, size, 0), placed)
+    assert not np.allclose(place(clusters, size, 1), placed)
+
+
+@pytest.mark.parametrize(("place", "size"), [(tsne, 30.0), (umap, 15)])
+def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
+    """The size asked for is more than there are points."""
+    few = np.random.default_rng(0).normal(size=(5, 3))
+    few[1] = few[0]
+    assert np.isfinite(place(few, size, 0)).all()
+
+
+def test_global_order_comes_from_the_start(clusters):
+    """Along a chain of clusters the map keeps the ends apart, as a random start seldom does."""
+    chain = clusters + np.outer(np.repeat(np.arange(12), 8), np.full(20, 1.5))
+    for placed in (tsne(chain, 10.0, 0), umap(chain, 8, 0)):
+        ends = np.linalg.norm(placed[:8].mean(axis=0) - placed[-8:].mean(axis=0))
+        neighbours = np.linalg.norm(placed[:8].mean(axis=0) - placed[8:16].mean(axis=0))
+        assert ends > 3 * neighbours
