@@ -123,6 +123,13 @@ class Estimate:
             return text
         return f"{text} [{format(self.low, spec)}, {format(self.high, spec)}]"
 
+    def points(self) -> str:
+        """Write a difference of shares in percentage points, as "+1.2 points [-0.3, +2.7]"."""
+        ends = [end for end in (self.value, self.low, self.high) if end is not None]
+        digits = 1 if max(map(abs, ends)) >= 0.01 else 2
+        value, *span = (f"{100 * end:+.{digits}f}" for end in ends)
+        return f"{value} points [{', '.join(span)}]" if len(span) == 2 else f"{value} points"
+
 
 Number = Estimate | float | int | str
 

@@ -131,3 +131,9 @@ def test_a_file_that_is_not_there_is_told(tmp_path):
         Listed(str(tmp_path / "gone.csv")).files()
     with pytest.raises(UserError, match="pairs must name a file"):
         analysis.get("distances").key(Listed(str(tmp_path)), [])
+
+
+def test_a_difference_of_shares_is_written_in_points():
+    assert Estimate(0.012, -0.003, 0.027).points() == "+1.2 points [-0.3, +2.7]"
+    assert Estimate(-0.0036, -0.0049, -0.0003).points() == "-0.36 points [-0.49, -0.03]"
+    assert Estimate(0.5).points() == "+50.0 points"

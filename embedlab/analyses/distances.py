@@ -491,6 +491,7 @@ def _quantile_table(r: Distances) -> Table:
         for kind, means in (("intra", r.intra_mean), ("inter", r.inter_mean))
     ]
     return Table(
+        folded=True,
         title=f"Cosine distances in {r.title}",
         columns=("condition", "pairs", "mean", *(f"{level:.0%}" for level in LEVELS)),
         rows=tuple(rows),
@@ -517,6 +518,7 @@ def _worst_tables(r: Distances) -> list[Chart]:
 def _people_table(title: str, r: Distances, conditions: Sequence[str], most: int) -> Table:
     rows = [row for c in conditions for row in [row for row in r.worst_people if row[0] == c][:most]]
     return Table(
+        folded=True,
         title=title,
         columns=(
             "condition", "person", "images", "mean intra", "nearest impostor", "margin", "image", "impostor",
@@ -530,6 +532,7 @@ def _people_table(title: str, r: Distances, conditions: Sequence[str], most: int
 def _pairs_table(title: str, r: Distances, conditions: Sequence[str], most: int) -> Table:
     rows = [row for c in conditions for kind in (DIFFERENT, SAME) for row in _listed(r, c, kind)[:most]]
     return Table(
+        folded=True,
         title=title,
         columns=("condition", "pair of", "similarity", "item", "other item", "person", "other person"),
         rows=tuple(rows),
@@ -641,11 +644,10 @@ def _margins(results: Sequence[Distances]) -> list[Finding]:
         )
         if r is not best and (first, r.population[0]) == (best.conditions[0], best.population[0]):
             low, high = interval(r.negative_margin_replicates[:, 0] - best.negative_margin_replicates[:, 0])
-            more = Estimate(100 * (share.value - _negative(best).value))
             if low is not None and high is not None:
-                more = Estimate(more.value, 100 * low, 100 * high)
-                sure = f", {more:.1f} points" if low > 0 else f"; the {more:.1f} points"
-                text += f"{sure} more than in {best.title}" + ("" if low > 0 else " may be chance")
+                more = Estimate(share.value - _negative(best).value, low, high)
+                text += f"; {'a' if low > 0 else 'the'} difference of {more.points()} to {best.title}"
+                text += "" if low > 0 else " may be chance"
         said.append(Finding(f"{text}."))
     return said
 

@@ -526,6 +526,7 @@ def _against_uniform(results: Sequence[Geometry]) -> Table:
                     (f"{probe} in {r.title}", name, one, short(_null_of(one)), where, _side(r, name, probe))
                 )
     return Table(
+        folded=True,
         title="Measured beside uniform samples",
         columns=("set", "measure", "measured", "uniform, mean", "uniform, 95 % range", "measured lies"),
         rows=tuple(rows),

@@ -583,12 +583,9 @@ def _judged(
         return Finding(f"{text}; they searched other images, so no interval of the {word} is given.")
     if more.low is None or more.high is None:
         return Finding(f"{text}; too few people bring probes to say how sure the {word} is.")
-    ends = (more.value, more.low, more.high)
-    digits = 1 if max(map(abs, ends)) >= 0.01 else 2
-    value, low, high = (f"{100 * end:+.{digits}f}" for end in ends)
     if more.low <= 0 <= more.high:
-        return Finding(f"{text}: the {word} of {value} points [{low}, {high}] may be chance.")
-    return Finding(f"{text}: a {word} of {value} points [{low}, {high}].", "good" if more.low > 0 else "bad")
+        return Finding(f"{text}: the {word} of {more.points()} may be chance.")
+    return Finding(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad")
 
 
 ANALYSIS = Analysis(

@@ -63,7 +63,7 @@ STABLE = 10
 NATIVE = 0  # Stands for "as it is" among numbers of pixels.
 OWN, FIXED, GOT = 0, 1, 2
 LABELS = ("TAR, {}, own threshold", "TAR, {}, fixed threshold", "FAR, {}, fixed threshold")
-BREAK = -10.0  # Points of TAR.
+BREAK = -0.1  # Of TAR.
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,10 @@ class Resolution(Result):
         """Resolutions in words, rising."""
         return tuple(_name(p) for p in self.pixels)
 
-    def at(self, measure: int, cell: Cell, scale: float = 1.0) -> Estimate:
+    def at(self, measure: int, cell: Cell) -> Estimate:
         """Give one figure of one cell with its interval."""
-        low, high = scale * self.ends[:, measure, *cell]
-        return Estimate(scale * float(self.figures[measure, *cell]), _number(low), _number(high), self.people)
+        low, high = self.ends[:, measure, *cell]
+        return Estimate(float(self.figures[measure, *cell]), _number(low), _number(high), self.people)
 
     def unsteady(self, measure: int, cell: Cell) -> bool:
         """Say whether a figure rests on too few false accepts."""
@@ -339,16 +339,16 @@ def _baseline(r: Resolution, results: Sequence[Resolution]) -> Resolution | None
 
 
 def _change(a: Resolution, b: Resolution, cell: Cell, other: Cell | None = None) -> Estimate:
-    """Give TAR of a's cell less b's, own thresholds, in points with the paired interval."""
+    """Give TAR of a's cell less b's, own thresholds, with the paired interval."""
     return _less(a, (OWN, *cell), b, (OWN, *(other or cell)))
 
 
 def _less(a: Resolution, at: tuple[int, int, int], b: Resolution, other: tuple[int, int, int]) -> Estimate:
-    value = 100 * float(a.figures[at] - b.figures[other])
+    value = float(a.figures[at] - b.figures[other])
     if a.population != b.population:
         return Estimate(value)
     gaps = a.replicates[at[0], :, *at[1:]].astype(np.float64) - b.replicates[other[0], :, *other[1:]]
-    return Estimate(value, *interval(100 * gaps), a.people)
+    return Estimate(value, *interval(gaps), a.people)
 
 
 def _sure(e: Estimate) -> bool:
@@ -376,19 +376,18 @@ def _grid(
 
 
 def _written(r: Resolution, base: Resolution | None, measure: int, cell: Cell) -> str:
-    """Write a figure, the first model's in brackets, and its interval below."""
-    scale, spec = (1.0, ".2g") if measure == GOT else (100.0, ".1f")
-    e = r.at(measure, cell, scale)
-    bracket = "" if base is None else f" ({scale * base.figures[measure, *cell]:{spec}})"
-    return f"{e.value:{spec}}{bracket}{' *' if r.unsteady(measure, cell) else ''}\n{_ends(e, spec)}"
+    """Write a figure, and the first model's in brackets: TAR in per cent, FAR in multiples of that asked."""
 
+    def figure(of: Resolution) -> str:
+        value = float(of.figures[measure, *cell])
+        return f"{value / of.far:.2g}×" if measure == GOT else f"{100 * value:.1f}"
 
-def _ends(e: Estimate, spec: str) -> str:
-    return "" if e.low is None or e.high is None else f"[{e.low:{spec}}, {e.high:{spec}}]"
+    bracket = "" if base is None else f" ({figure(base)})"
+    return f"{figure(r)}{bracket}{' *' if r.unsteady(measure, cell) else ''}"
 
 
 def _legend(r: Resolution, base: Resolution | None, measure: int) -> str:
-    text = " Under each figure stands its 95 % interval from a bootstrap over people."
+    text = " Intervals stand in the table below."
     text += "" if base is None else f" In brackets: {base.model}."
     few = (r.false_accepts[measure] < STABLE).any()
     return text + (f" * fewer than {STABLE} false accepts, unstable." if few else "")
@@ -421,8 +420,8 @@ def _drifts(r: Resolution, base: Resolution | None, reach: float) -> Heatmap:
     return _grid(
         r,
         f"FAR of {r.title}, fixed threshold",
-        f"The FAR that the threshold of native × native gets, set for {r.far:g}: red where more impostors "
-        f"get in than asked for, blue where fewer.{_legend(r, base, GOT)}",
+        f"The FAR that the threshold of native × native gets, in multiples of the {r.far:g} it was set for: "
+        f"red where more impostors get in, blue where fewer.{_legend(r, base, GOT)}",
         lambda cell: (float(drift[cell]), _written(r, base, GOT, cell)),
         colour_label=f"log₁₀(FAR / {r.far:g})",
         diverging=True,
@@ -433,13 +432,13 @@ def _drifts(r: Resolution, base: Resolution | None, reach: float) -> Heatmap:
 def _differences(r: Resolution, base: Resolution) -> Heatmap:
     def of(cell: Cell) -> tuple[float, str]:
         more = _change(r, base, cell)
-        return more.value, f"{more.value:+.1f}{'' if _sure(more) else ' ~'}\n{_ends(more, '+.1f')}"
+        return 100 * more.value, f"{100 * more.value:+.1f}{'' if _sure(more) else ' ~'}"
 
     return _grid(
         r,
         f"TAR of {r.title} less that of {base.model}, own thresholds",
-        f"Red where {r.model} accepts more genuine pairs at FAR {r.far:g}. Intervals are of the paired "
-        "difference; ~ marks those that include zero or cannot be told, which may be chance.",
+        f"Red where {r.model} accepts more genuine pairs at FAR {r.far:g}. ~ marks differences whose paired "
+        "interval, in the table below, includes zero or cannot be told: they may be chance.",
         of,
         colour_label="points of TAR",
         diverging=True,
@@ -496,7 +495,7 @@ def _table(results: Sequence[Resolution]) -> Table:
             for measure in (OWN, FIXED):
                 few = " (unstable)" if r.unsteady(measure, cell) else ""
                 row.append(f"{r.false_accepts[measure, *cell]:,}{few}")
-            row.append("" if base is None else f"{_change(r, base, cell):+.1f}")
+            row.append("" if base is None else _change(r, base, cell).points().replace(" points", ""))
             rows.append(tuple(row[: 7 + (len(results) > 1)]))
     columns = [
         *("set", "gallery × probe", "TAR, own threshold", "TAR, fixed threshold", "FAR, fixed threshold"),
@@ -531,10 +530,6 @@ def findings(results: Sequence[Resolution]) -> list[Finding]:
     return said
 
 
-def _points(e: Estimate) -> str:
-    return f"{e:+.{1 if abs(e.value) >= 1 else 2}f} points"
-
-
 def _few(few: bool) -> str:
     return f" (unstable, fewer than {STABLE} false accepts)" if few else ""
 
@@ -553,11 +548,11 @@ def _breaks(r: Resolution) -> Finding:
     broken = [p for p in lost if change[p].value < BREAK]
 
     def told(p: int) -> str:
-        return f"{r.names[p]} ({r.figures[OWN, last, p]:.1%}, {_points(change[p])})"
+        return f"{r.names[p]} ({r.figures[OWN, last, p]:.1%}, {change[p].points()})"
 
     few = any(r.unsteady(OWN, (last, p)) for p in range(last + 1))
     text = (
-        f"In {r.title}, a native gallery accepts {r.at(OWN, (last, last)):.1%} of genuine native probes at "
+        f"On {r.title}, a native gallery accepts {r.at(OWN, (last, last)):.1%} of genuine native probes at "
         f"FAR {r.far:g}{_few(few)}"
     )
     if not lost:
@@ -566,9 +561,8 @@ def _breaks(r: Resolution) -> Finding:
             f"{text}; no loss is beyond chance, and the lowest figure elsewhere is at {told(lowest)}."
         )
     if broken:
-        text += (
-            f"; accuracy breaks at {told(broken[0])}, the largest resolution to lose over {-BREAK:.0f} points"
-        )
+        points = f"{-100 * BREAK:.0f} points"
+        text += f"; accuracy breaks at {told(broken[0])}, the largest resolution to lose over {points}"
     else:
         text += f"; the greatest loss beyond chance is at {told(min(lost, key=lambda p: change[p].value))}"
     if broken and lost[0] != broken[0]:
@@ -597,7 +591,7 @@ def _costs(r: Resolution) -> Finding:
     if cost[dear].value < 0 and _sure(cost[dear]):
         text += (
             f"; {_between(r, dear)} it accepts {r.figures[FIXED, *dear]:.1%} of genuine pairs where a "
-            f"threshold of their own accepts {r.figures[OWN, *dear]:.1%} ({_points(cost[dear])})"
+            f"threshold of their own accepts {r.figures[OWN, *dear]:.1%} ({cost[dear].points()})"
         )
     return Finding(f"{text}.", "bad" if more else "plain")
 
@@ -613,19 +607,19 @@ def _compared(r: Resolution, base: Resolution) -> Finding:
     open_ = [name for name, e in change.items() if not _sure(e)]
     few = any(x.unsteady(OWN, cell) for x in (r, base) for cell in row)
     parts = [
-        f"{word} genuine pairs at {', '.join(f'{name} ({_points(e)})' for name, e in side.items())}"
+        f"{word} genuine pairs at {', '.join(f'{name} ({e.points()})' for name, e in side.items())}"
         for word, side in zip(("more", "fewer"), sides, strict=True)
         if side
     ]
     text = f"Against a native gallery of {r.dataset} at FAR {r.far:g}{_few(few)}, "
     if r.population != base.population:
-        told = ", ".join(f"{name} {e.value:+.1f}" for name, e in change.items())
+        told = ", ".join(f"{name} {100 * e.value:+.1f}" for name, e in change.items())
         text += f"{r.model} differs from {base.model} by these points of TAR: {told}; they were measured on "
         return Finding(f"{text}different people, so no interval of the difference is given.")
     if not parts:
         at = max(change, key=lambda name: abs(change[name].value))
         text += f"what {r.model} and {base.model} differ by may be chance at every resolution, at most"
-        return Finding(f"{text} {_points(change[at])} at {at}.")
+        return Finding(f"{text} {change[at].points()} at {at}.")
     text += f"{r.model} accepts {' and '.join(parts)} than {base.model}"
     text += f"; at {', '.join(open_)} the difference may be chance" if open_ else ""
     return Finding(f"{text}.", "good" if parts and not sides[1] else "plain")
@@ -643,7 +637,7 @@ def _cautions(r: Resolution) -> list[Finding]:
     if r.missing:
         said.append(f"There are no vectors of {', '.join(map(_name, r.missing))} of {r.title}.")
     if r.left_out:
-        said.append(f"In {r.title} {r.left_out:,} images are left out, as some resolution lacks them.")
+        said.append(f"On {r.title}, {r.left_out:,} images are left out, as some resolution lacks them.")
     if r.other_datasets:
         said.append(
             f"Of the data sets only {r.dataset} was measured in {r.model}, not "

@@ -537,7 +537,7 @@ def _shift_by_chance(r: Separability) -> str:
 
 def _eta_chart(r: Separability) -> Heatmap:
     marked = zip(r.eta.T, r.eta_p.T, strict=True)
-    text = [[f"{v:.0%} *" if p <= SURE else f"{v:.0%}" for v, p in zip(*row, strict=True)] for row in marked]
+    text = [[f"{v:.1%} *" if p <= SURE else f"{v:.1%}" for v, p in zip(*row, strict=True)] for row in marked]
     return Heatmap(
         title=f"What explains the principal components of {r.title}",
         xlabels=r.attributes,
@@ -628,8 +628,8 @@ def _explaining(r: Separability) -> Finding:
     best, p = int(r.eta[0].argmax()), r.p(ETA, RESOLUTION)
     found, share = r.of(ETA, RESOLUTION), r.component_shares[best]
     return Finding(
-        f"Resolution explains {found:.0%} of the variance of PC {best + 1} of {r.title}, the most of "
-        f"{len(r.component_shares)} components ({found.null or 0.0:.0%} by chance, p = {p:.3f}{_doubt(p)}); "
+        f"Resolution explains {found:.1%} of the variance of PC {best + 1} of {r.title}, the most of "
+        f"{len(r.component_shares)} components ({found.null or 0.0:.1%} by chance, p = {p:.3f}{_doubt(p)}); "
         f"that component carries {share:.0%} of the variance of people not fitted on."
     )
 
@@ -644,8 +644,8 @@ def _attribute(r: Separability) -> list[Finding]:
     return [
         Finding(
             f"{'The attribute' if others == 1 else f'Of {others} attributes,'} {name} explains "
-            f"{'at most' if others == 1 else 'the most of one component,'} {found:.0%} of the variance of PC "
-            f"{best + 1}, in {r.title} ({found.null or 0.0:.0%} by chance, p = {p:.3f}{_doubt(p)})."
+            f"{'at most' if others == 1 else 'the most of one component,'} {found:.1%} of the variance of PC "
+            f"{best + 1}, in {r.title} ({found.null or 0.0:.1%} by chance, p = {p:.3f}{_doubt(p)})."
         )
     ]
 
@@ -682,8 +682,8 @@ def _compared(
     low, high = interval(drawn)
     apart = Estimate(more - less, low, high)
     if low is not None and low > 0:
-        return Finding(f"{text}: a difference of {apart:.1%}.")
-    return Finding(f"{text}: the difference of {apart:.1%} may be chance.")
+        return Finding(f"{text}: a difference of {apart.points()}.")
+    return Finding(f"{text}: the difference of {apart.points()} may be chance.")
 
 
 ANALYSIS = Analysis(

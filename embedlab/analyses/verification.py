@@ -631,8 +631,8 @@ def _judged(
             f"{text}; they were measured on different {others}, so no interval of the {word} is given."
         )
     if more.low <= 0 <= more.high:
-        return Finding(f"{text}: the {word} of {_points(more)} may be chance.")
-    return Finding(f"{text}: a {word} of {_points(more)}.", "good" if more.low > 0 else "bad")
+        return Finding(f"{text}: the {word} of {more.points()} may be chance.")
+    return Finding(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad")
 
 
 def _difference(a: Verification, b: Verification, far: float) -> Estimate:
@@ -646,14 +646,6 @@ def _difference(a: Verification, b: Verification, far: float) -> Estimate:
 
 def _paired(value: float, a: np.ndarray, b: np.ndarray, people: int, paired: bool) -> Estimate:
     return Estimate(value, *interval(a - b), people, 0.0) if paired else Estimate(value)
-
-
-def _points(share: Estimate) -> str:
-    """Write a difference of shares in percentage points, with its interval."""
-    ends = (share.value, share.low or 0.0, share.high or 0.0)
-    digits = 1 if max(map(abs, ends)) >= 0.01 else 2
-    value, low, high = (f"{100 * end:+.{digits}f}" for end in ends)
-    return f"{value} points [{low}, {high}]"
 
 
 def _drift(r: Verification) -> list[Finding]:

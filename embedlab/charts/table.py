@@ -20,6 +20,8 @@ class Table:
         A value a column: text, a number, or an Estimate, which writes its own interval.
     note
         The sentence under the table.
+    folded
+        Whether a report shows the heading alone until it is opened.
 
     Raises
     ------
@@ -31,6 +33,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     note: str = ""
+    folded: bool = False
     projection: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:

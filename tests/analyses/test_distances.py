@@ -5,6 +5,7 @@ from scipy.stats import norm
 
 from embedlab.analyses import distances
 from embedlab.analyses.distances import ANALYSIS, DistanceParams
+from embedlab.analysis import Estimate
 from embedlab.charts import Bars, Faces, Histogram, Table, faces_from
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -309,11 +310,13 @@ def test_models_are_held_against_each_other_by_their_margins():
     twin = distances.compute((embedding_set(people=60, noise=0.9, model="twin"),), FEW)
     texts = [f.text for f in distances.findings([worse, good, twin]) if "nearer than their own" in f.text]
     assert [text.split()[3] for text in texts] == ["good,", "twin,", "worse,"]
-    assert "the 0.0 [0.0, 0.0] points more than in good may be chance" in texts[1]
+    assert "; the difference of +0.00 points [+0.00, +0.00] to good may be chance." in texts[1]
     low, high = np.quantile(
         worse.negative_margin_replicates[:, 0] - good.negative_margin_replicates[:, 0], [0.025, 0.975]
     )
-    assert f"[{100 * low:.1f}, {100 * high:.1f}] points more than in good." in texts[2]
+    least, worst = (r.negative_margin["people with a negative margin, p"].value for r in (good, worse))
+    more = Estimate(worst - least, low, high).points()
+    assert f"; a difference of {more} to good." in texts[2]
 
 
 @pytest.mark.parametrize(

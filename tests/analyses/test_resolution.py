@@ -161,7 +161,7 @@ def test_the_sentence_names_where_accuracy_breaks(found):
     text = texts(found)[0]
     tar = found.figures[OWN, -1]
     assert 100 * (tar[1] - tar[-1]) < -10 < 100 * (tar[2] - tar[-1])
-    assert f"accuracy breaks at 16 px ({tar[1]:.1%}, {100 * (tar[1] - tar[-1]):+.1f} [" in text
+    assert f"accuracy breaks at 16 px ({tar[1]:.1%}, {100 * (tar[1] - tar[-1]):+.1f} points [" in text
     assert "the largest to lose more than chance is 32 px" in text
 
 
@@ -171,7 +171,7 @@ def test_what_the_fixed_threshold_loses_is_told_against_an_own_one():
     found = resolution.compute(opposite, FEW)
     cost = found.figures[FIXED, 1, 0] - found.figures[OWN, 1, 0]
     assert cost < -0.3
-    assert f"({100 * cost:+.1f} [" in texts(found)[1]
+    assert f"({100 * cost:+.1f} points [" in texts(found)[1]
     assert "between native and 8-px images it accepts" in texts(found)[1]
     assert found.figures[GOT, 1, 0] < 0.01
 
@@ -185,14 +185,14 @@ def test_a_model_that_keeps_more_is_said_to_with_a_paired_interval():
     assert text.startswith(
         "Against a native gallery of d at FAR 0.01, better accepts more genuine pairs at 8 px"
     )
-    assert f"({more:+.1f} [" in text
+    assert f"({more:+.1f} points [" in text
     assert "than base; at native, 32 px the difference may be chance." in text
     assert "fewer genuine pairs at 8 px" in texts(better, base)[-1]
     low, high = np.quantile(
         100 * (better.replicates[OWN, :, -1, 0] - base.replicates[OWN, :, -1, 0]).astype(float),
         [0.025, 0.975],
     )
-    assert f"[{low:+.1f}, {high:+.1f}] points" in text
+    assert f"points [{low:+.1f}, {high:+.1f}]" in text
 
 
 def test_models_on_the_same_vectors_may_differ_by_chance_only(found):
@@ -226,7 +226,7 @@ def test_images_that_some_resolution_lacks_are_left_out_and_counted(sets):
     assert (found.images, found.left_out) == (187, 13)
     same = resolution.compute([s.take(np.arange(3, 190)) for s in (sets[0], sets[3])], FEW)
     np.testing.assert_array_equal(found.figures, same.figures)
-    assert "In d in m 13 images are left out, as some resolution lacks them." in texts(found)
+    assert "On d in m, 13 images are left out, as some resolution lacks them." in texts(found)
     # The first person is left with one image, which meets impostors only.
     assert found.estimates["TAR, native × 8 px, own threshold"].n == 47
     assert found.estimates["FAR, native × 8 px, fixed threshold"].n == found.people == 48
@@ -330,7 +330,7 @@ def test_differences_that_may_be_chance_are_marked(found):
     assert "~" in marks.text[1, 1]
     stranger = dataclasses.replace(other, population="others")
     marks = chart([found, stranger], "TAR of d in b less that of m, own thresholds")
-    assert marks.text[0, 0] == "+0.0 ~\n"
+    assert marks.text[0, 0] == "+0.0 ~"
 
 
 def test_drift_is_drawn_in_decades_and_no_false_accept_as_less_than_one():
@@ -340,7 +340,8 @@ def test_drift_is_drawn_in_decades_and_no_false_accept_as_less_than_one():
     drift = chart([found], "FAR of d in m, fixed threshold")
     assert np.isfinite(drift.values).all()
     assert drift.values[1, 0] == pytest.approx(np.log10(1 / (2 * found.impostor_pairs) / 0.1))
-    assert drift.text[1, 0].startswith("0 *\n[0, 0.06]")
+    assert drift.text[1, 0] == "0× *"
+    assert drift.text[1, 1] == f"{found.figures[GOT, 1, 1] / 0.1:.2g}×"
     assert drift.values[1, 1] == pytest.approx(0, abs=0.01)
 
 
@@ -359,4 +360,4 @@ def test_the_table_lists_each_pair_of_resolutions_once(found):
     assert len({frozenset(row[1].split(" × ")) for row in rows}) == 10
     twice = chart([found, dataclasses.replace(found, model="b")], "TAR and FAR of every gallery and probe")
     assert twice.rows[0][-1] == ""
-    assert twice.rows[10][-1] == "+0.0 [+0.0, +0.0]"
+    assert twice.rows[10][-1] == "+0.00 [+0.00, +0.00]"

@@ -262,6 +262,18 @@ def test_a_long_table_scrolls_in_a_window_of_its_own(tmp_path):
     assert kind(17) == ("scroll long", True)
 
 
+def test_a_folded_table_shows_its_heading_and_how_long_it_is(tmp_path):
+    def holders(folded):
+        table = Table(title="Rows", columns=("n",), rows=((0,), (1,)), folded=folded)
+        page = make(tmp_path, [], extra=[Section("s", "?", charts=(table,))])
+        tags = [tag for tag, _ in page.elements]
+        return tags.count("summary"), tags.count("figcaption"), page.says("2 rows")
+
+    (plain, captions, said), (folding, without, told) = holders(folded=False), holders(folded=True)
+    assert (folding - plain, captions - without) == (1, 1)
+    assert (said, told) == (False, True)
+
+
 def test_columns_of_words_stand_left_and_intervals_break_nowhere(tmp_path):
     rows = (("a", "rank-1", Estimate(0.5, 0.4, 0.6), "7 (unstable)"),)
     table = Table(title="t", columns=("set", "figure", "mean", "n"), rows=rows)
