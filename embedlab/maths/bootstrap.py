@@ -6,6 +6,25 @@ wᵢ·wⱼ, and no pair is ever scored again. Counts come from the seed and the 
 two models measured on the same people are resampled alike, and the differences of their replicates
 are those of the difference [2]_.
 
+How often a 95 % interval held the truth, in 500 samples of 250 people with four images each, planted as
+Gaussians so that AUC is 0.95 and TAR at FAR 1e-3 is 0.21 (``tests/maths/test_coverage.py`` measures it anew):
+
+=====================  ==========  =====
+statistic              percentile  BCa
+=====================  ==========  =====
+mean of genuine pairs  93.4 %      94.0 %
+d′                     93.2 %      93.6 %
+TAR at FAR 1e-1        94.8 %      94.8 %
+TAR at FAR 1e-2        94.4 %      94.6 %
+TAR at FAR 1e-3        96.4 %      95.8 %
+EER                    93.8 %      95.0 %
+AUC                    92.8 %      94.0 %
+=====================  ==========  =====
+
+Chance moves these by a point. Where few people make all the errors intervals are too short: at an AUC of
+0.995 they held it in 91 % of the samples. Where a threshold rests on few pairs they are too long, since
+wᵢ·wⱼ varies more than one pair does.
+
 References
 ----------
 .. [1] Bolle, R. M., Ratha, N. K. and Pankanti, S. Error analysis of pattern recognition systems: the

@@ -123,8 +123,8 @@ def all_pairs(
     metric
         ``cosine`` similarity, or ``euclidean`` distance turned into a score.
     tail
-        About how many of the highest impostor scores to keep, with their people: never more, and all
-        where there are not twice as many.
+        About how many of the highest impostor scores to keep, with their people: all where there are
+        fewer, and never more.
     bins, coarse
         Numbers of bins; the first is the second times a power of two.
 
@@ -368,18 +368,17 @@ class _Tail:
         self.held = 0
 
     def add(self, scores: np.ndarray, people: np.ndarray) -> None:
-        # The block may have been counted when the floor was lower; what is kept must not depend on it.
-        kept = scores > self.floor
-        self.scores.append(scores[kept])
-        self.people.append(people[kept])
-        self.held += len(self.scores[-1])
+        self.scores.append(scores)
+        self.people.append(people)
+        self.held += len(scores)
         if self.held > 2 * self.size:
             self._cut()
 
     def _cut(self) -> None:
         scores, people = np.concatenate(self.scores), np.concatenate(self.people)
-        if len(scores) > self.size:
-            # Scores equal to the floor go too: which of them came first must not matter.
+        if len(scores) >= self.size > 0:
+            # Scores equal to the floor go too: neither which of them came first nor how many threads
+            # were at work when it rose may matter.
             self.floor = float(np.partition(scores, len(scores) - self.size)[len(scores) - self.size])
             kept = scores > self.floor
             scores, people = scores[kept], people[kept]

@@ -87,6 +87,11 @@ def test_bca_falls_back_on_percentiles():
     assert bootstrap.bca_interval(0.5, np.full(9, np.nan), draws) == (None, None)
 
 
+def test_ties_count_half_so_a_statistic_of_few_values_is_not_called_biased():
+    draws = np.repeat([0.0, 1.0, 2.0], [4, 92, 4])
+    assert bootstrap.bca_interval(1.0, draws, np.array([0.9, 1.1])) == bootstrap.interval(draws)
+
+
 def test_exact_intervals_of_shares():
     theirs = stats.binomtest(7, 40).proportion_ci(method="exact")
     assert bootstrap.clopper_pearson(7, 40) == (pytest.approx(theirs.low), pytest.approx(theirs.high))

@@ -57,6 +57,20 @@ def test_the_tail_keeps_the_highest_scores_with_their_people():
     np.testing.assert_array_equal(cut.tail_people, whole.tail_people[: len(cut.tail_scores)])
 
 
+def test_what_is_kept_does_not_depend_on_the_threads(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 16)
+    # A floor guessed far too low rises while blocks are under way.
+    monkeypatch.setattr(pairs, "_floor", lambda *_, **__: -1.0)
+    a = embedding_set(people=60, images=3)
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr("numba.get_num_threads", lambda n=threads: n)
+        found.append(all_pairs(a.unit, a.labels, tail=100))
+    for other in found[1:]:
+        for name in ("impostor", "impostor_by_person", "tail_scores", "tail_people"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(found[0], name))
+
+
 def test_scores_beyond_one_by_rounding_stay_in_the_last_bin():
     unit = np.array([[1.0000001, 0], [1.0000001, 0], [-1.0000001, 0]], np.float32)
     found = all_pairs(unit, np.array([0, 1, 2]), bins=8)

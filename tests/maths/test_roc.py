@@ -4,7 +4,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from embedlab.maths import roc
 from embedlab.maths.bootstrap import resamples
-from embedlab.maths.pairs import all_pairs
+from embedlab.maths.pairs import all_pairs, template_pairs
 from tests.planted import embedding_set
 
 
@@ -83,6 +83,28 @@ def test_below_the_tail_the_far_is_that_of_the_written_out_pairs_to_first_order(
         itself = roc.achieved_far(short, np.ones((1, 40), np.float32), np.array([limit]))[0]
         assert itself == pytest.approx((scores > limit).mean(), abs=1e-3)
     assert roc.false_accepts(short, -1.0) == short.impostor.sum()
+
+
+def test_below_the_tail_the_sets_own_far_is_exact_to_a_fine_bin_however_rough_the_coarse_ones(noisy):
+    rough = all_pairs(noisy.unit, noisy.labels, tail=20, coarse=4)
+    scores, _, _, _ = resampled(noisy, np.ones(40))
+    ones = np.ones((1, 40), np.float32)
+    for limit in (-0.4, 0.1, 0.23):
+        found = roc.achieved_far(rough, ones, np.array([limit]))[0]
+        assert found == pytest.approx((scores > limit).mean(), abs=1e-3)
+
+
+def test_the_weight_of_all_impostor_pairs_is_that_of_the_written_out_ones():
+    uneven = embedding_set(people=12, images=3).take([*range(0, 30), 31, 33])
+    counts = resamples(len(uneven.identities), 5, seed=0)
+    weight = counts[:, uneven.labels].astype(float)
+    apart = uneven.labels[:, None] != uneven.labels
+    both = np.einsum("bi,bj,ij->b", weight, weight, apart)
+    templates = np.einsum("bi,bj,ij->b", weight, counts, uneven.labels[:, None] != np.arange(counts.shape[1]))
+    unit, labels = uneven.unit, uneven.labels
+    np.testing.assert_allclose(roc.impostor_weight(all_pairs(unit, labels), counts), both / 2)
+    np.testing.assert_allclose(roc.impostor_weight(all_pairs(unit, labels, unit), counts), both)
+    np.testing.assert_allclose(roc.impostor_weight(template_pairs(unit, labels), counts), templates)
 
 
 def test_a_resample_of_one_person_has_no_far(noisy):
