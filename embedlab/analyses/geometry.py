@@ -31,12 +31,13 @@ behind the rarer outcome.
 Limits
 ------
 Uniformity, effective rank, two-NN and hubness are those of a sample of images where there are many, and
-depend on its size, as their nulls do: compare them at one size. Two-NN comes out too low in more than
-about twenty dimensions. Its interval and that of hubness keep the neighbours found once and count them
-anew, and so does that of recognition: over 150 planted sets of 200 people each, 95 % intervals held the
-expected value in 88 to 91 % of sets for two-NN, 91 to 95 % for hubness, and 94 % or more for the others.
-Every pair weighs the same in alignment, so people with many images rule it. Norm and
-recognition may share a cause, such as pose.
+depend on its size, as their nulls do: compare them at one size. Projection's effective rank is that of
+the people behind the sample, under all probes at once, and so is usually the higher one. Two-NN comes
+out too low in more than about twenty dimensions. Its interval and that of hubness keep the neighbours
+found once and count them anew, and so does that of recognition: over 150 planted sets of 200 people
+each, 95 % intervals held the expected value in 88 to 91 % of sets for two-NN, 91 to 95 % for hubness,
+and 94 % or more for the others. Every pair weighs the same in alignment, so people with many images rule
+it. Norm and recognition may share a cause, such as pose.
 
 References
 ----------

@@ -614,8 +614,8 @@ def _width(r: Projection) -> Finding:
     return Finding(
         f"Three axes fitted on {r.fitted_people:,} people carry {explained:.0%} of the variance of "
         f"{r.judged_people:,} others in {r.title} ({explained.null or 0.0:.0%} if its coordinates were "
-        f"unrelated); its effective rank is {rank:.1f} of {r.dimension} ({rank.null or 0.0:.1f} if "
-        "unrelated)."
+        f"unrelated); its effective rank, estimated across both halves, is {rank:.1f} of {r.dimension} "
+        f"({rank.null or 0.0:.1f} if unrelated)."
     )
 
 
