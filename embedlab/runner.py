@@ -166,6 +166,7 @@ class _Inputs:
         self.lab = lab
         self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
+        self.without: dict[int, list[str]] = {}
 
     def get(self, wanted: Input) -> Any:
         if wanted not in self.read:
@@ -181,7 +182,7 @@ class _Inputs:
             return found
         joined, without = self.attributes.joined(found)
         if without:
-            say(f"  {without:,} {self.attributes.by} of {found.title} have no row in {self.attributes.path}")
+            self.without.setdefault(without, []).append(found.title)
         return joined
 
     def join(self, wanted: Iterable[Input]) -> None:
@@ -201,6 +202,9 @@ class _Inputs:
                 f"{self.attributes.path} names none of the {self.attributes.by} of {sets[0].title}: its "
                 f"names, such as {unknown[0]!r}, must be written as there, such as {self._example(sets[0])!r}"
             )
+        for count, (first, *others) in self.without.items():
+            more = f" and of {len(others)} other sets" if others else ""
+            say(f"  {count:,} {self.attributes.by} of {first}{more} have no row in {self.attributes.path}")
         if unknown:
             say(
                 f"  {len(unknown):,} {self.attributes.by} of {self.attributes.path} are in no set, such as "
