@@ -382,8 +382,8 @@ def _written(r: Resolution, base: Resolution | None, measure: int, cell: Cell) -
         value = float(of.figures[measure, *cell])
         return f"{value / of.far:.2g}×" if measure == GOT else f"{100 * value:.1f}"
 
-    bracket = "" if base is None else f" ({figure(base)})"
-    return f"{figure(r)}{bracket}{' *' if r.unsteady(measure, cell) else ''}"
+    bracket = "" if base is None else f"\n({figure(base)})"
+    return f"{figure(r)}{' *' if r.unsteady(measure, cell) else ''}{bracket}"
 
 
 def _legend(r: Resolution, base: Resolution | None, measure: int) -> str:

@@ -317,7 +317,7 @@ def test_the_first_models_figures_stand_in_brackets(found):
     assert "(" not in "".join(alone.text.ravel())
     beside = chart([found, other], "TAR of d in b, own thresholds")
     value = 100 * found.figures[OWN, 0, 1]
-    assert beside.text[0, 1].startswith(f"{value / 2:.1f} ({value:.1f})")
+    assert beside.text[0, 1] == f"{value / 2:.1f}\n({value:.1f})"
     assert beside.span == alone.span == (0.0, 100.0)
 
 
