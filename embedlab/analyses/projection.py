@@ -101,6 +101,8 @@ class ProjectionParams(Params):
     """About how many points a picture has at most: with many probes fewer images of each are drawn."""
     dimensions: int = 3
     """In how many dimensions the principal components are drawn: 2 or 3."""
+    map_dimensions: int = 2
+    """In how many dimensions t-SNE and UMAP lay out the drawn people: 2 or 3; named ones lie in the plane."""
     perplexity: float = 30.0
     """About how many neighbours a point of t-SNE listens to; bounded by the number of points."""
     surroundings: int = 15
@@ -151,8 +153,8 @@ class Projection(Result):
     probe: Int[np.ndarray, " n"]
     items: Shaped[np.ndarray, " n"]
     pca: Float[np.ndarray, "n components"]
-    tsne: Float[np.ndarray, "n 2"]
-    umap: Float[np.ndarray, "n 2"]
+    tsne: Float[np.ndarray, "n axes"]
+    umap: Float[np.ndarray, "n axes"]
     native: Int[np.ndarray, "n k"]
     named_identities: tuple[str, ...]
     named_person: Int[np.ndarray, " m"]
@@ -237,8 +239,9 @@ def _check(params: ProjectionParams) -> None:
         raise UserError(
             f"projection.surroundings must be at least 2, not {params.surroundings}: a point and a neighbour"
         )
-    if params.dimensions not in (2, 3):
-        raise UserError(f"projection.dimensions must be 2 or 3, not {params.dimensions}")
+    for name in ("dimensions", "map_dimensions"):
+        if getattr(params, name) not in (2, 3):
+            raise UserError(f"projection.{name} must be 2 or 3, not {getattr(params, name)}")
 
 
 def _joint(sets: Sequence[EmbeddingSet]) -> Joint:
@@ -345,8 +348,9 @@ def _pictures(
         solid = half.components.project(rows.vectors[sample.rows], AXES)
         drawn[FLAT].append((sample, solid[:, :2]))
         drawn[SOLID].append((sample, solid))
-        drawn[TSNE].append((shown, maps.tsne(rows.vectors[shown.rows], params.perplexity, seed)))
-        drawn[UMAP].append((shown, maps.umap(rows.vectors[shown.rows], params.surroundings, seed)))
+        vectors, axes = rows.vectors[shown.rows], params.map_dimensions
+        drawn[TSNE].append((shown, maps.tsne(vectors, params.perplexity, seed, axes)))
+        drawn[UMAP].append((shown, maps.umap(vectors, params.surroundings, seed, axes)))
         drawn[NAMED].append((named, maps.tsne(rows.vectors[named.rows], params.perplexity, seed)))
     return drawn
 
@@ -429,7 +433,7 @@ def _axes(r: Projection, picture: str) -> tuple[str, ...]:
     if picture in (FLAT, SOLID):
         size = 2 if picture == FLAT else 3
         return tuple(f"PC {k + 1} ({share:.1%})" for k, share in enumerate(r.scree[0, :size]))
-    return f"{picture} 1", f"{picture} 2"
+    return tuple(f"{picture} {k + 1}" for k in range(_points(r, picture).shape[1]))
 
 
 def _hover(names: Sequence[str], person: np.ndarray, items: np.ndarray, probes: np.ndarray) -> np.ndarray:
@@ -455,7 +459,7 @@ def _named(r: Projection) -> Scatter:
     return Scatter(
         title=f"t-SNE of {len(r.named_identities)} named people in {r.title}",
         points=r.named_tsne,
-        axes=_axes(r, TSNE),
+        axes=(f"{TSNE} 1", f"{TSNE} 2"),
         groups=r.named_person,
         group_names=r.named_identities,
         named=True,

@@ -1,4 +1,4 @@
-"""Maps of points into the plane that keep neighbours: t-SNE and UMAP, from a start by principal components.
+"""Maps of points into two or three dimensions that keep neighbours: t-SNE and UMAP, started from a PCA.
 
 The start decides where clusters lie to each other, and without one they lie by chance [1]_. The seed adds
 noise to it, of a hundredth of its spread, so that maps of several seeds show what of a map is accident.
@@ -21,7 +21,9 @@ NOISE = 0.01
 SMALL = 1e-4
 
 
-def tsne(vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Float[np.ndarray, "n 2"]:
+def tsne(
+    vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int, dimensions: int = 2
+) -> Float[np.ndarray, "n k"]:
     """Lay points out by t-SNE (Barnes–Hut) [1]_.
 
     Parameters
@@ -32,6 +34,8 @@ def tsne(vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Flo
         About how many neighbours each point listens to; never more than (n − 1)/3 are used.
     seed
         Seed of the noise on the start.
+    dimensions
+        2 or 3.
 
     References
     ----------
@@ -41,9 +45,9 @@ def tsne(vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Flo
     from sklearn.manifold import TSNE
 
     model = TSNE(
-        n_components=2,
+        n_components=dimensions,
         perplexity=min(perplexity, (len(vectors) - 1) / 3),
-        init=(SMALL * _start(vectors, seed)).astype(np.float32),
+        init=(SMALL * _start(vectors, seed, dimensions)).astype(np.float32),
         learning_rate="auto",
         method="barnes_hut",
         random_state=seed,
@@ -53,7 +57,9 @@ def tsne(vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Flo
     return placed
 
 
-def umap(vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int) -> Float[np.ndarray, "n 2"]:
+def umap(
+    vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int, dimensions: int = 2
+) -> Float[np.ndarray, "n k"]:
     """Lay points out by UMAP [1]_, on one thread, from exact neighbours.
 
     Parameters
@@ -64,6 +70,8 @@ def umap(vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int) -> Float
         How many points, itself among them, make a point's surroundings; never more than n − 1 are used.
     seed
         Seed of the noise on the start and of the layout.
+    dimensions
+        2 or 3.
 
     References
     ----------
@@ -82,10 +90,10 @@ def umap(vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int) -> Float
         from umap import UMAP
 
         model = UMAP(
-            n_components=2,
+            n_components=dimensions,
             n_neighbors=k,
             metric="euclidean",
-            init=_start(vectors, seed).astype(np.float32),
+            init=_start(vectors, seed, dimensions).astype(np.float32),
             random_state=seed,
             n_jobs=1,
             precomputed_knn=(indices, distances),
@@ -95,12 +103,12 @@ def umap(vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int) -> Float
     return placed
 
 
-def _start(vectors: np.ndarray, seed: int) -> Float[np.ndarray, "n 2"]:
-    """Give the first two principal components, of spread one along the first, with a little noise."""
+def _start(vectors: np.ndarray, seed: int, size: int) -> Float[np.ndarray, "n k"]:
+    """Give the first principal components, of spread one along the first, with a little noise."""
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     left, strengths, right = np.linalg.svd(centred, full_matrices=False)
-    signs = np.sign(right[np.arange(2), np.abs(right[:2]).argmax(axis=1)])
-    placed: np.ndarray = left[:, :2] * strengths[:2] * signs
+    signs = np.sign(right[np.arange(size), np.abs(right[:size]).argmax(axis=1)])
+    placed: np.ndarray = left[:, :size] * strengths[:size] * signs
     noise = np.random.default_rng(seed).normal(scale=NOISE, size=placed.shape)
     started: np.ndarray = placed / (placed[:, 0].std() or 1.0) + noise
     return started

@@ -31,7 +31,7 @@ def rows(vectors, images=3, model="m", probe="p"):
 
 def without_maps(patch):
     for name in ("tsne", "umap"):
-        patch.setattr(projection.maps, name, lambda vectors, size, seed: vectors[:, :2])
+        patch.setattr(projection.maps, name, lambda vectors, size, seed, axes=2: vectors[:, :axes])
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +193,15 @@ def test_each_picture_names_its_sample_and_its_quality(quick):
     assert all("distances between clusters" in chart.note for chart in clouds[1:])
 
 
+def test_maps_are_laid_out_in_three_dimensions_where_asked_for(quick):
+    found = quick(embedding_set(), map_dimensions=3)
+    by_title = {c.title.split(" of ")[0]: c for c in projection.charts([found]) if " of " in c.title}
+    assert by_title["UMAP"].points.shape[1] == 3
+    assert by_title["UMAP"].axes == ("UMAP 1", "UMAP 2", "UMAP 3")
+    assert found.tsne.shape[1] == 3
+    assert found.named_tsne.shape[1] == 2
+
+
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_components_are_drawn_in_as_many_dimensions_as_asked_for(dimensions, quick):
     chart = projection.charts([quick(embedding_set(), dimensions=dimensions)])[0]
@@ -297,6 +306,7 @@ def test_vectors_that_all_point_one_way_are_refused(quick):
         ("perplexity", -1.0, "projection.perplexity must be above 0, not -1.0"),
         ("surroundings", 1, "projection.surroundings must be at least 2, not 1"),
         ("dimensions", 4, "projection.dimensions must be 2 or 3, not 4"),
+        ("map_dimensions", 1, "projection.map_dimensions must be 2 or 3, not 1"),
     ],
 )
 def test_parameters_that_nothing_can_be_drawn_by_are_refused(name, value, words):

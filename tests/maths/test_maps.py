@@ -22,6 +22,14 @@ def test_a_map_keeps_clusters_and_repeats_itself_under_its_seed(place, size, clu
     assert not np.allclose(place(clusters, size, 1), placed)
 
 
+@pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
+def test_a_third_dimension_keeps_no_less(place, size, clusters):
+    solid = place(clusters, size, 0, 3)
+    assert solid.shape == (96, 3)
+    assert solid[:, 2].std() > 0.05 * solid[:, 0].std()
+    assert trustworthiness(clusters, solid, 7).mean() > 0.95
+
+
 @pytest.mark.parametrize(("place", "size"), [(tsne, 30.0), (umap, 15)])
 def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
     """The size asked for is more than there are points."""
