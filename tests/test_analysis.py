@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Float
 
 from embedlab import analysis
-from embedlab.analysis import Estimate, Params, Result
+from embedlab.analysis import Estimate, Finding, Params, Result
 from embedlab.errors import UserError
 
 
@@ -137,3 +137,20 @@ def test_a_difference_of_shares_is_written_in_points():
     assert Estimate(0.012, -0.003, 0.027).points() == "+1.2 points [-0.3, +2.7]"
     assert Estimate(-0.0036, -0.0049, -0.0003).points() == "-0.36 points [-0.49, -0.03]"
     assert Estimate(0.5).points() == "+50.0 points"
+
+
+@pytest.mark.parametrize(
+    ("ends", "said", "tone"),
+    [
+        ((0.1, 0.05, 0.2), "It rose: a change of +10.0 points [+5.0, +20.0].", "good"),
+        ((-0.1, -0.2, -0.05), "It rose: a change of -10.0 points [-20.0, -5.0].", "bad"),
+        ((0.1, 0.0, 0.2), "It rose: the change of +10.0 points [+0.0, +20.0] may be chance.", "plain"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(ends, said, tone):
+    assert Finding.of_difference("It rose", Estimate(*ends), "change") == Finding(said, tone)
+
+
+def test_a_difference_without_an_interval_is_not_judged():
+    with pytest.raises(ValueError, match="cannot be judged"):
+        Finding.of_difference("It rose", Estimate(0.1))

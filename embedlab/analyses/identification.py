@@ -583,9 +583,7 @@ def _judged(
         return Finding(f"{text}; they searched other images, so no interval of the {word} is given.")
     if more.low is None or more.high is None:
         return Finding(f"{text}; too few people bring probes to say how sure the {word} is.")
-    if more.low <= 0 <= more.high:
-        return Finding(f"{text}: the {word} of {more.points()} may be chance.")
-    return Finding(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad")
+    return Finding.of_difference(text, more, word)
 
 
 ANALYSIS = Analysis(

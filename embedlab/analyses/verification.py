@@ -630,9 +630,7 @@ def _judged(
         return Finding(
             f"{text}; they were measured on different {others}, so no interval of the {word} is given."
         )
-    if more.low <= 0 <= more.high:
-        return Finding(f"{text}: the {word} of {more.points()} may be chance.")
-    return Finding(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad")
+    return Finding.of_difference(text, more, word)
 
 
 def _difference(a: Verification, b: Verification, far: float) -> Estimate:
