@@ -22,7 +22,7 @@ from embedlab.errors import UserError
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
-Over = Literal["set", "model", "probe pair", "model pair", "models", "weight pair"]
+Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 Tone = Literal["good", "bad", "plain"]
 ENTRY_POINTS = "embedlab.analyses"
 
@@ -232,9 +232,10 @@ class Analysis(Generic[P, R]):
         What is asked, ending in a question mark.
     over
         What one run takes: ``set`` compute(a, params); ``model`` compute(sets of all probes of one
-        model, params); ``probe pair`` compute(a, b, params) of one model; ``model pair``
-        compute(a, b, params) for one probe; ``models`` compute(sets of all models for one probe,
-        params); ``weight pair`` compute(wa, wb, params).
+        model, params); ``probe pair`` compute(a, b, params) of one model; ``degraded pair`` the same
+        with a as the native probe and b a degraded one; ``model pair`` compute(a, b, params) for one
+        probe; ``models`` compute(sets of all models for one probe, params); ``weight pair``
+        compute(wa, wb, params). Several of these, if ``compute`` takes the inputs of each.
     params
         The defaults.
     result
@@ -247,7 +248,7 @@ class Analysis(Generic[P, R]):
     """
 
     question: str
-    over: Over
+    over: Over | tuple[Over, ...]
     params: P
     result: type[R]
     compute: Callable[..., R]
@@ -261,13 +262,23 @@ class Analysis(Generic[P, R]):
         return self.compute.__module__.rpartition(".")[2]
 
     @property
+    def overs(self) -> tuple[Over, ...]:
+        """What its runs take, always as a tuple."""
+        return self.over if isinstance(self.over, tuple) else (self.over,)
+
+    @property
     def doc(self) -> str:
         """The module's docstring: what it measures, how to read it, limits, references."""
         return inspect.getdoc(importlib.import_module(self.compute.__module__)) or ""
 
+    @property
+    def takes_many(self) -> bool:
+        """Whether ``compute`` takes a sequence of however many sets."""
+        return self.over in ("model", "models")
+
     def run(self, inputs: Sequence[Any], params: Params) -> R:
         """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs."""
-        if self.over in ("model", "models"):
+        if self.takes_many:
             return self.compute(tuple(inputs), params)
         return self.compute(*inputs, params)
 

@@ -10,6 +10,7 @@ OVER = {
     "set": "one model, one probe",
     "model": "one model, all probes",
     "probe pair": "one model, two probes",
+    "degraded pair": "one model, its native and a degraded probe",
     "model pair": "two models, one probe",
     "models": "all models, one probe",
     "weight pair": "the weights of two models",
@@ -65,7 +66,7 @@ def _analyses(lab: Lab) -> list[tuple[str, ...]]:
     for name in analysis.names():
         found = analysis.get(name)
         stored = len(list(lab.root.glob(f"results/{name}/[!.]*")))
-        rows.append((name, f"over: {found.over}", f"{stored} stored", found.question))
+        rows.append((name, f"over: {' or '.join(found.overs)}", f"{stored} stored", found.question))
     return rows
 
 
@@ -97,8 +98,11 @@ def markdown() -> str:
     for name in analysis.names():
         found = analysis.get(name)
         knobs = "; ".join(f"`{k}` ({default}): {text}" for k, (default, text) in params_of(name).items())
+        takes = "; or ".join(OVER[over] for over in found.overs)
         link = f"[{name}](../embedlab/analyses/{name}.py)"
-        lines.append(f"| {link} | {found.question} | {OVER[found.over]} | {knobs} |")
+        lines.append(
+            f"| {link} | {found.question} | {'; or '.join(OVER[over] for over in found.overs)} | {knobs} |"
+        )
     return "\n".join(lines) + "\n"
 
 

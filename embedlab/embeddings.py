@@ -36,6 +36,8 @@ class EmbeddingSet:
         The people, sorted.
     attributes
         Extra columns, each with a value a row.
+    recipe
+        What two trainings of one recipe share, whatever their seeds; empty where it is not known.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class EmbeddingSet:
     labels: Int[np.ndarray, " n"]
     identities: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -107,6 +110,7 @@ class EmbeddingSet:
         digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").tobytes())
         for name in sorted(self.attributes):
             digest.update("\0".join(map(str, self.attributes[name])).encode())
+        digest.update(self.recipe.encode())
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":

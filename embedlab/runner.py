@@ -126,8 +126,15 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
 
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
-    needs = {"probe pair": "two probes of one model", "model pair": "two models", "weight pair": "two models"}
-    need = needs.get(planned.analysis.over, "a model and a probe")
+    needs = {
+        "probe pair": "two probes of one model",
+        "degraded pair": "two probes of one model",
+        "model pair": "two models",
+        "weight pair": "two models",
+    }
+    need = " or ".join(
+        dict.fromkeys(needs.get(over, "a model and a probe") for over in planned.analysis.overs)
+    )
     have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
     return Run("this study", reason=f"it compares {need}, and the study names {have}")
 
@@ -148,7 +155,7 @@ def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
             f"  {planned.analysis.name} goes without {probes} in {model}: the lab has no embeddings of it, "
             "and no network to make them"
         )
-    if planned.analysis.over in ("model", "models"):
+    if planned.analysis.takes_many:
         runs = [tuple(filter(there, run)) for run in planned.runs]
     else:
         runs = [run if all(map(there, run)) else () for run in planned.runs]

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,7 @@ class Lab:
                 f"no embeddings of probe {probe!r} in model {model!r} (there are: {there}): make them "
                 f"with `embedlab extract --models {model} --probes {probe}`"
             )
-        return embeddings.read(path)
+        return replace(embeddings.read(path), recipe=self.recipe(model))
 
     def weights(self, model: str) -> LayerWeights:
         """Read the kernels of a model's checkpoint by layer.
@@ -207,4 +208,14 @@ class Lab:
                 f"{model} has no checkpoint in {self.root}, so there are no weights to read: weights are "
                 "compared between models that were trained there"
             )
-        return weights.read(path, model)
+        return replace(weights.read(path, model), recipe=self.recipe(model))
+
+    def recipe(self, model: str) -> str:
+        """Name the recipe and the data that a model was trained by, whatever its seed; empty if unknown."""
+        try:
+            record = json.loads((self.checkpoint(model) / "model.json").read_text(encoding="utf-8"))
+            recipe = {key: value for key, value in record["recipe"].items() if key != "seed"}
+            people = record["identities_sha256"]
+        except (OSError, ValueError, KeyError, AttributeError):
+            return ""
+        return hashlib.sha256(json.dumps([recipe, people], sort_keys=True).encode()).hexdigest()[:16]

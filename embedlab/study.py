@@ -200,7 +200,9 @@ def plan(study: Study) -> list[Planned]:
         if analysis.probes is not None and study.probes:
             probes = dict.fromkeys(analysis.probes(params, study.probes))
             asked = dataclasses.replace(study, probes=tuple(probes))
-        planned.append(Planned(analysis, params, tuple(_runs(analysis.over, asked))))
+        planned.append(
+            Planned(analysis, params, tuple(run for over in analysis.overs for run in _runs(over, asked)))
+        )
     return planned
 
 
@@ -226,12 +228,35 @@ def _runs(over: contract.Over, study: Study) -> list[tuple[Input, ...]]:
             return [tuple(sets[m].values()) for m in study.models]
         case "probe pair":
             return [(sets[m][a], sets[m][b]) for m in study.models for a, b in _pairs(study.probes)]
+        case "degraded pair":
+            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in degraded_pairs(study.probes)]
         case "model pair":
             return [(sets[a][p], sets[b][p]) for p in study.probes for a, b in _pairs(study.models)]
         case "models":
             return [tuple(sets[m][p] for m in study.models) for p in study.probes]
         case "weight pair":
             return [(Input("weights", a), Input("weights", b)) for a, b in _pairs(study.models)]
+
+
+def degraded_pairs(probes: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair the native probe of each data set with its degraded ones.
+
+    Native is the probe without ``@``, or the one of most pixels where there is none. Where the names
+    tell of no degradation, the first probe is taken as the native one of all others.
+    """
+
+    def size(probe: str) -> float:
+        _, _, pixels = probe.partition("@")
+        return float(pixels) if pixels.isdecimal() else float("inf")
+
+    groups: dict[str, list[str]] = {}
+    for probe in probes:
+        groups.setdefault(probe.partition("@")[0], []).append(probe)
+    found = []
+    for members in groups.values():
+        native = max(members, key=size)
+        found += [(native, probe) for probe in members if probe != native]
+    return found or [(probes[0], probe) for probe in probes[1:]]
 
 
 def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -27,11 +27,14 @@ class LayerWeights:
     norms
         Norm layer's name → its statistics (``running_mean``, ``running_var`` and, where the layer
         is affine, ``weight`` and ``bias``), each of shape (channels,).
+    recipe
+        What two trainings of one recipe share, whatever their seeds; empty where it is not known.
     """
 
     model: str
     layers: Mapping[str, Float[np.ndarray, "o i h w"]]
     norms: Mapping[str, Mapping[str, Float[np.ndarray, " c"]]]
+    recipe: str = ""
 
     @property
     def title(self) -> str:
@@ -47,6 +50,7 @@ class LayerWeights:
         for name, values in named:
             digest.update(f"{name}:{values.dtype}:{values.shape}:".encode())
             digest.update(np.ascontiguousarray(values).tobytes())
+        digest.update(self.recipe.encode())
         return digest.hexdigest()
 
 

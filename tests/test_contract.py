@@ -18,18 +18,20 @@ from tests.planted import embedding_set, layer_weights
 NAMES = sorted(analysis.names())
 
 
-def inputs(over):
+def inputs(overs):
     """Two runs' inputs for each kind of analysis, so that comparing is tried too."""
     sets = [[embedding_set(model=m, probe=p, seed=k) for p in ("p", "p@32")] for k, m in enumerate("ab")]
     weights = [layer_weights(m, seed=k) for k, m in enumerate("abc")]
-    return {
+    kinds = {
         "set": [(s,) for row in sets for s in row],
         "model": [tuple(row) for row in sets],
         "probe pair": [tuple(row) for row in sets],
+        "degraded pair": [tuple(row) for row in sets],
         "model pair": [tuple(column) for column in zip(*sets, strict=True)],
         "models": [tuple(column) for column in zip(*sets, strict=True)],
         "weight pair": [(weights[0], weights[1]), (weights[0], weights[2])],
-    }[over]
+    }
+    return [one for over in overs for one in kinds[over]]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def ran():
     def run(name):
         if name not in cache:
             found = analysis.get(name)
-            cache[name] = [found.run(one, found.params) for one in inputs(found.over)]
+            cache[name] = [found.run(one, found.params) for one in inputs(found.overs)]
         return cache[name]
 
     return run
@@ -77,7 +79,7 @@ def test_a_loaded_result_is_the_saved_one_and_draws(name, ran, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_bits(name, ran):
     found = analysis.get(name)
-    again = found.run(inputs(found.over)[0], found.params)
+    again = found.run(inputs(found.overs)[0], found.params)
     for field in dataclasses.fields(again):
         np.testing.assert_equal(getattr(again, field.name), getattr(ran(name)[0], field.name), field.name)
 

@@ -129,3 +129,19 @@ def test_a_made_name_is_one_that_is_taken(stem, name):
 def test_a_hash_is_that_of_the_contents(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_two_seeds_of_one_recipe_are_known_as_such(tmp_path):
+    lab = Lab(tmp_path)
+    recipes = {"one": {"epochs": 4, "seed": 1}, "other": {"epochs": 4, "seed": 2}, "longer": {"epochs": 9}}
+    for model, recipe in recipes.items():
+        lab.checkpoint(model).mkdir(parents=True)
+        record = {"recipe": recipe, "identities_sha256": "people"}
+        write_json(lab.checkpoint(model) / "model.json", record)
+        path = lab.embeddings_file(model, "p")
+        path.parent.mkdir(parents=True)
+        embeddings.write(path, embedding_set(model=model), {})
+    assert lab.recipe("one") == lab.recipe("other") != lab.recipe("longer")
+    assert lab.recipe("stranger") == ""
+    assert lab.embeddings("one", "p").recipe == lab.recipe("one")
+    assert lab.embeddings("one", "p").fingerprint != embedding_set(model="one").fingerprint

@@ -159,6 +159,7 @@ def test_a_study_names_its_pairs_and_attributes(tmp_path):
         ("set", [("ap",), ("aq",), ("bp",), ("bq",)]),
         ("model", [("ap", "aq"), ("bp", "bq")]),
         ("probe pair", [("ap", "aq"), ("bp", "bq")]),
+        ("degraded pair", [("ap", "aq"), ("bp", "bq")]),
         ("model pair", [("ap", "bp"), ("aq", "bq")]),
         ("models", [("ap", "bp"), ("aq", "bq")]),
         ("weight pair", [("a", "b")]),
@@ -167,6 +168,26 @@ def test_a_study_names_its_pairs_and_attributes(tmp_path):
 def test_runs_follow_from_what_an_analysis_is_over(over, expected):
     runs = study._runs(over, Study(("a", "b"), ("p", "q")))
     assert [tuple(one.model + one.probe for one in run) for run in runs] == expected
+
+
+def test_a_degraded_pair_is_the_native_probe_and_another_of_its_data_set():
+    pairs = study.degraded_pairs(["x@16", "x", "y@8", "x@32", "y@64"])
+    assert pairs == [("x", "x@16"), ("x", "x@32"), ("y@64", "y@8")]
+    assert study.degraded_pairs(["sharp", "blurred", "dark"]) == [("sharp", "blurred"), ("sharp", "dark")]
+    assert study.degraded_pairs(["x"]) == []
+
+
+def test_an_analysis_may_take_pairs_of_two_kinds(monkeypatch):
+    both = dataclasses.replace(analysis.get("resolution"), over=("degraded pair", "model pair"), probes=None)
+    monkeypatch.setattr(study.contract, "get", lambda name: both)
+    (planned,) = study.plan(Study(("a", "b"), ("p", "p@32"), ("resolution",)))
+    titles = [" | ".join(one.title for one in run) for run in planned.runs]
+    assert titles == [
+        "p in a | p@32 in a",
+        "p in b | p@32 in b",
+        "p in a | p in b",
+        "p@32 in a | p@32 in b",
+    ]
 
 
 def test_inputs_are_named_in_words():
