@@ -1,10 +1,11 @@
 """LayerWeights: a checkpoint's convolution kernels by layer name, without torch."""
 
 import hashlib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,9 @@ from jaxtyping import Float
 from embedlab.errors import UserError
 
 NORM_STATISTICS = ("weight", "bias", "running_mean", "running_var")
+
+FIXED = "fixed"
+"""The group of channels whose order is given: an image's colours, an embedding's components."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,15 @@ class LayerWeights:
         is affine, ``weight`` and ``bias``), each of shape (channels,).
     recipe
         What two trainings of one recipe share, whatever their seeds; empty where it is not known.
+    slopes
+        PReLU layer's name → its slope in each channel, of shape (channels,).
     """
 
     model: str
     layers: Mapping[str, Float[np.ndarray, "o i h w"]]
     norms: Mapping[str, Mapping[str, Float[np.ndarray, " c"]]]
     recipe: str = ""
+    slopes: Mapping[str, Float[np.ndarray, " c"]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -47,6 +54,7 @@ class LayerWeights:
         digest = hashlib.sha256()
         named: list[tuple[str, Any]] = list(self.layers.items())
         named += [(f"{n}.{k}", v) for n, norm in self.norms.items() for k, v in norm.items()]
+        named += self.slopes.items()
         for name, values in named:
             digest.update(f"{name}:{values.dtype}:{values.shape}:".encode())
             digest.update(np.ascontiguousarray(values).tobytes())
@@ -66,6 +74,7 @@ def read(path: Path, model: str) -> LayerWeights:
 
     layers: dict[str, Any] = {}
     norms: dict[str, dict[str, Any]] = {}
+    slopes: dict[str, Any] = {}
     try:
         with safe_open(path, framework="numpy") as file:
             keys = list(file.keys())
@@ -83,4 +92,90 @@ def read(path: Path, model: str) -> LayerWeights:
             layers[layer] = tensors[key]
         elif f"{layer}.running_mean" in tensors and kind in NORM_STATISTICS:
             norms.setdefault(layer, {})[kind] = tensors[key]
-    return LayerWeights(model=model, layers=layers, norms=norms)
+        elif kind == "weight" and tensors[key].ndim == 1 and f"{layer}.bias" not in tensors:
+            slopes[layer] = tensors[key]
+    return LayerWeights(model=model, layers=layers, norms=norms, slopes=slopes)
+
+
+class Wire(NamedTuple):
+    """Which group of channels a layer reads, and which it writes; channels of one group go together."""
+
+    inputs: str
+    outputs: str
+
+
+def architecture(weights: LayerWeights) -> str:
+    """Tell how the layers hang together, as far as names and shapes show it.
+
+    Returns
+    -------
+    ``"IR-SE"`` if all layers bear the names of that family of residual networks (of any depth and
+    width, with or without squeeze-and-excitation); ``"chain"`` if each layer has as many input channels
+    as the layer before it has outputs, which then is taken for what it reads; else ``"unknown"``.
+    """
+    if weights.layers and set(weights.layers) <= set(found := _residual(weights)) and _fits(weights, found):
+        return "IR-SE"
+    return "chain" if _fits(weights, _chain(weights)) else "unknown"
+
+
+def wiring(weights: LayerWeights) -> dict[str, Wire]:
+    """Name the group of channels that each layer reads and writes.
+
+    Permuting the channels of a group alike in all layers of it leaves the network's function as it
+    is. In a residual network all blocks up to the next convolution in a shortcut write into one group.
+    Channels of the group ``FIXED`` cannot be permuted.
+
+    Returns
+    -------
+    Layer → groups: convolutions, and norm and PReLU layers (which read and write one group) as far as
+    the architecture places them. Where it is ``"unknown"``, each convolution writes a group
+    of its own and reads ``FIXED``: its inputs have to be taken as they stand.
+    """
+    kind = architecture(weights)
+    if kind == "IR-SE":
+        placed = {*weights.layers, *weights.norms, *weights.slopes}
+        return {name: wire for name, wire in _residual(weights).items() if name in placed}
+    if kind == "chain":
+        return _chain(weights)
+    return {name: Wire(FIXED, name) for name in weights.layers}
+
+
+def _residual(weights: LayerWeights) -> dict[str, Wire]:
+    """Wire an IR-SE network by its layers' names."""
+    stream = "stream 0"
+    wires = {"input_layer.0": Wire(FIXED, stream)}
+    wires |= {f"input_layer.{k}": Wire(stream, stream) for k in (1, 2)}
+    blocks = {int(m[1]) for name in weights.layers if (m := re.match(r"body\.(\d+)\.", name))}
+    for k in sorted(blocks):
+        block, inner, squeeze = f"body.{k}", f"inner {k}", f"squeeze {k}"
+        shortcut = f"{block}.shortcut_layer.0" in weights.layers
+        before, stream = stream, f"stream {k + 1}" if shortcut else stream
+        wires |= {
+            f"{block}.res_layer.0": Wire(before, before),
+            f"{block}.res_layer.1": Wire(before, inner),
+            f"{block}.res_layer.2": Wire(inner, inner),
+            f"{block}.res_layer.3": Wire(inner, stream),
+            f"{block}.res_layer.4": Wire(stream, stream),
+            f"{block}.res_layer.5.fc1": Wire(stream, squeeze),
+            f"{block}.res_layer.5.fc2": Wire(squeeze, stream),
+        }
+        if shortcut:
+            wires[f"{block}.shortcut_layer.0"] = Wire(before, stream)
+            wires[f"{block}.shortcut_layer.1"] = Wire(stream, stream)
+    wires["output_layer.0"] = Wire(stream, stream)
+    wires |= {f"output_layer.{k}": Wire(FIXED, FIXED) for k in (3, 4)}
+    return wires
+
+
+def _chain(weights: LayerWeights) -> dict[str, Wire]:
+    names = list(weights.layers)
+    return {name: Wire(before, name) for before, name in zip([FIXED, *names], names, strict=False)}
+
+
+def _fits(weights: LayerWeights, wires: Mapping[str, Wire]) -> bool:
+    """Say whether all that share a group have one number of channels."""
+    sizes: dict[str, set[int]] = {}
+    for name, kernels in weights.layers.items():
+        for group, size in zip((wires[name].outputs, wires[name].inputs), kernels.shape, strict=False):
+            sizes.setdefault(group, set()).add(size)
+    return all(len(found) == 1 for found in sizes.values())

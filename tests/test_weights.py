@@ -29,6 +29,77 @@ def test_a_broken_file_is_told(tmp_path):
         weights.read(tmp_path / "m.safetensors", "m")
 
 
+def irse(blocks, width=4, squeeze=True):
+    """Draw an IR-SE network; a block that is True has a convolution in its shortcut and doubles the width."""
+    layers = {"input_layer.0": (width, 3, 3, 3)}
+    for k, shortcut in enumerate(blocks):
+        out = 2 * width if shortcut else width
+        if shortcut:
+            layers[f"body.{k}.shortcut_layer.0"] = (out, width, 1, 1)
+        layers[f"body.{k}.res_layer.1"] = (out, width, 3, 3)
+        layers[f"body.{k}.res_layer.3"] = (out, out, 3, 3)
+        if squeeze:
+            layers[f"body.{k}.res_layer.5.fc1"] = (2, out, 1, 1)
+            layers[f"body.{k}.res_layer.5.fc2"] = (out, 2, 1, 1)
+        width = out
+    return {name: np.ones(shape, np.float32) for name, shape in layers.items()}
+
+
+def test_blocks_share_a_residual_stream_until_a_shortcut_has_a_convolution():
+    layers = irse([False, True, False])
+    norms = {n: {} for n in ("input_layer.1", "body.1.res_layer.0", "body.1.res_layer.4", "output_layer.4")}
+    slopes = {"body.1.res_layer.2": np.ones(8, np.float32)}
+    given = weights.LayerWeights("m", layers, norms, slopes=slopes)
+    assert weights.architecture(given) == "IR-SE"
+    wires = weights.wiring(given)
+    assert wires["input_layer.0"] == (weights.FIXED, "stream 0")
+    assert wires["body.0.res_layer.3"] == ("inner 0", "stream 0")
+    assert wires["body.1.res_layer.0"] == ("stream 0", "stream 0")
+    assert wires["body.1.res_layer.1"] == ("stream 0", "inner 1")
+    assert wires["body.1.res_layer.2"] == ("inner 1", "inner 1")
+    assert wires["body.1.shortcut_layer.0"] == ("stream 0", "stream 2")
+    assert wires["body.1.res_layer.4"] == ("stream 2", "stream 2")
+    assert wires["body.2.res_layer.3"].outputs == wires["body.1.res_layer.3"].outputs == "stream 2"
+    assert wires["body.2.res_layer.5.fc1"] == ("stream 2", "squeeze 2")
+    assert wires["output_layer.4"].outputs == weights.FIXED
+    assert set(wires) == {*layers, *norms, *slopes}
+
+
+def test_deep_blocks_follow_each_other_by_number():
+    given = weights.LayerWeights("m", irse([False] * 10 + [True, False], squeeze=False), {})
+    wires = weights.wiring(given)
+    assert wires["body.9.res_layer.1"].inputs == wires["body.10.res_layer.1"].inputs == "stream 0"
+    assert wires["body.11.res_layer.1"].inputs == "stream 11"
+
+
+def test_other_networks_are_a_chain_if_shapes_fit_and_unknown_else():
+    shapes = {"a": (4, 3, 3, 3), "b": (5, 4, 3, 3)}
+    layers = {name: np.ones(shape) for name, shape in shapes.items()}
+    given = weights.LayerWeights("m", layers, {})
+    assert weights.architecture(given) == "chain"
+    assert weights.wiring(given) == {"a": (weights.FIXED, "a"), "b": ("a", "b")}
+    odd = weights.LayerWeights("m", layers | {"c": np.ones((5, 6, 1, 1))}, {})
+    assert weights.architecture(odd) == "unknown"
+    assert weights.wiring(odd)["c"] == (weights.FIXED, "c")
+    broken = irse([False]) | {"body.0.res_layer.3": np.ones((5, 4, 3, 3), np.float32)}
+    assert weights.architecture(weights.LayerWeights("m", broken, {})) == "unknown"
+
+
+def test_slopes_are_read_and_part_of_the_fingerprint(tmp_path):
+    tensors = {
+        "conv.weight": np.ones((4, 3, 3, 3), np.float32),
+        "ln.weight": np.ones(4, np.float32),
+        "ln.bias": np.ones(4, np.float32),
+        "prelu.weight": np.full(4, 0.3, np.float32),
+    }
+    save_file(tensors, tmp_path / "m.safetensors")
+    found = weights.read(tmp_path / "m.safetensors", "m")
+    assert list(found.slopes) == ["prelu"]
+    np.testing.assert_array_equal(found.slopes["prelu"], np.float32(0.3))
+    changed = weights.LayerWeights("m", found.layers, found.norms, slopes={"prelu": np.ones(4, np.float32)})
+    assert changed.fingerprint != found.fingerprint
+
+
 def test_fingerprint_tells_a_changed_weight():
     assert layer_weights().fingerprint == layer_weights().fingerprint
     assert layer_weights().fingerprint != layer_weights(seed=1).fingerprint
