@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from embedlab.study import Study
 
 SCALES = ("demo", "small", "paper")
+MAP_METHODS = (
+    *("mean shift", "Procrustes", "scaled Procrustes", "least squares", "ridge", "low-rank ridge"),
+)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -31,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     _train(commands)
     _extract(commands)
     _import(commands)
+    _map(commands)
     _list(commands)
     _doctor(commands)
     return top
@@ -40,7 +44,7 @@ def _command(commands: Any, name: str, handler: Callable[[argparse.Namespace], i
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(handler=handler)
     command.add_argument("--lab", metavar="DIR", help="working folder (default: $EMBEDLAB_LAB, else ./lab)")
-    if name not in ("list", "import"):
+    if name not in ("list", "import", "fit", "apply"):
         command.add_argument(
             "--device", choices=DEVICES, default="auto", help="where to compute (default: auto)"
         )
@@ -179,6 +183,34 @@ def _import(commands: Any) -> None:
     command.add_argument("--vector-column", default="embedding", metavar="NAME", help="column of vectors")
 
 
+def _map(commands: Any) -> None:
+    text = "convert an old model's embeddings into a new model's space"
+    parts = commands.add_parser(
+        "map", help=text, description=text[0].upper() + text[1:] + "."
+    ).add_subparsers(dest="part", required=True, metavar="PART")
+    fit = _command(parts, "fit", map_fit, "fit a map on images that both models have seen, and save it")
+    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz)")
+    fit.add_argument("new", metavar="NEW", help="the new model's embeddings of the same images, by item name")
+    fit.add_argument("--map", required=True, metavar="FILE", help="the map to write, .safetensors")
+    fit.add_argument(
+        "--method",
+        choices=MAP_METHODS,
+        default="ridge",
+        help="how to fit (default: ridge, its penalty chosen on people left out)",
+    )
+    fit.add_argument("--folds", type=int, default=5, metavar="K", help="folds of people (default: 5)")
+    fit.add_argument("--seed", type=int, default=0, help="who is in which fold (default: 0)")
+    apply = _command(parts, "apply", map_apply, "convert a file of the old model's embeddings by a saved map")
+    apply.add_argument("old", metavar="OLD", help="the old model's embeddings; Parquet of any size")
+    apply.add_argument("--map", required=True, metavar="FILE", help="a map that `embedlab map fit` wrote")
+    apply.add_argument(
+        "--out", metavar="PARQUET", help="the file to write (default: OLD-as-<new model>.parquet beside OLD)"
+    )
+    apply.add_argument(
+        "--force", action="store_true", help="convert although the file says that it is of another model"
+    )
+
+
 def _list(commands: Any) -> None:
     command = _command(commands, "list", list_, "show models, probes, analyses and recipes, with their state")
     command.add_argument(
@@ -314,6 +346,37 @@ def import_(options: argparse.Namespace) -> int:
     saved = interchange.save(Lab(options.lab), found, path)
     n, d = found.vectors.shape
     print(f"embeddings: {saved} ({n:,} vectors of {d} numbers, {len(found.identities):,} people)")
+    return 0
+
+
+def map_fit(options: argparse.Namespace) -> int:
+    """Handle ``embedlab map fit``."""
+    from embedlab import conversion
+
+    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
+    path = Path(options.map)
+    found = conversion.fit(old, new, method=options.method, folds=options.folds, seed=options.seed)
+    record = conversion.save(found, path)
+    on = found.record["fitted_on"]
+    print(f"map: {path} ({found.source} to {found.target}; its record: {record})")
+    print(f"fitted on {on['images']:,} images of {on['people']:,} people by {options.method}")
+    cosine = conversion.held_out(found, "cosine")
+    print(
+        f"on people left out: R² {conversion.held_out(found, 'R2')}; cosine to the new model's own vector "
+        f"{cosine}, to a stranger's {cosine.null:.3f}"
+    )
+    return 0
+
+
+def map_apply(options: argparse.Namespace) -> int:
+    """Handle ``embedlab map apply``."""
+    from embedlab import conversion
+
+    old, path = Path(options.old), Path(options.map)
+    found = conversion.load(path)
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
+    rows = conversion.apply(found, old, out, map_file=path, force=options.force)
+    print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
 
 

@@ -57,13 +57,24 @@ def test_the_notebook_lines_run(tmp_path, monkeypatch, capsys):
     assert "On highres_eval" in capsys.readouterr().out
 
 
+def parsers():
+    """Every command and the parts of those that have parts."""
+    found = dict(commands())
+    for name, command in commands().items():
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                del found[name]
+                found |= {f"{name} {part}": parser for part, parser in action.choices.items()}
+    return found
+
+
 def test_every_command_is_in_the_readme():
-    for name in commands():
+    for name in parsers():
         assert f"embedlab {name}" in README, name
 
 
 def test_every_option_has_a_help_text():
-    for name, command in commands().items():
+    for name, command in parsers().items():
         for action in command._actions:
             assert action.help, f"{name} {action.option_strings or action.dest}"
 
@@ -71,13 +82,14 @@ def test_every_option_has_a_help_text():
 def test_options_are_few_and_known():
     """A new option is a decision: add it here with its reason in the change log."""
     options = {
-        o for c in commands().values() for a in c._actions for o in a.option_strings if o.startswith("--")
+        o for c in parsers().values() for a in c._actions for o in a.option_strings if o.startswith("--")
     }
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
         "--pairs", "--attributes",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
+        "--map", "--method", "--folds", "--seed", "--force",
     }  # fmt: skip
 
 

@@ -1,0 +1,369 @@
+"""Old embeddings for a new model: fit a map between two models' spaces, keep it, apply it to a gallery.
+
+::
+
+    m.safetensors   tensors matrix (d_old, d_new) and shift (d_new,), float64; the record in its header
+    m.json          the same record, for people: models, method, what it was fitted on, how well it does
+
+A map takes vectors at length one and gives vectors of any length; both sides are compared by cosine.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from embedlab import __version__, embeddings, interchange
+from embedlab.analysis import Estimate
+from embedlab.embeddings import EmbeddingSet, aligned
+from embedlab.errors import UserError, first_line
+from embedlab.maths.bootstrap import interval, resamples
+from embedlab.maths.folds import identity_folds
+from embedlab.maths.linear_maps import LinearMap, Method
+from embedlab.maths.linear_maps import fit as fit_map
+from embedlab.progress import say, track
+from embedlab.store import atomic_file, made_name, sha256_of, write_json
+
+SCHEMA = 1
+HEADER = "embedlab_map"
+BATCH = 1 << 16
+"""Rows converted at once, so that a gallery of any size takes bounded memory."""
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A fitted map and what is known of it.
+
+    Attributes
+    ----------
+    map
+        From unit vectors of the old model.
+    source, target
+        Names of the old and the new model.
+    record
+        What ``m.json`` says: method, what it was fitted on, its held-out quality.
+    """
+
+    map: LinearMap
+    source: str
+    target: str
+    record: Mapping[str, Any]
+
+
+def read_vectors(path: Path) -> EmbeddingSet:
+    """Read a file of embeddings, embedlab's own or any that ``embedlab import`` reads as it is.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give a file of embeddings (.parquet, .csv, .npz)")
+    if path.suffix.lower() == ".parquet" and embeddings.metadata(path):
+        return embeddings.read(path)
+    # A plain file does not name its model; its own name serves.
+    return interchange.import_embeddings(path, model=made_name(path.stem, "model"), probe="imported")
+
+
+def fit(
+    old: EmbeddingSet, new: EmbeddingSet, *, method: Method = "ridge", folds: int = 5, seed: int = 0
+) -> Conversion:
+    """Fit a map from the old model's space into the new one's, on the images that both have seen.
+
+    The map is fitted on all of them; its quality is measured on people left out, fold by fold.
+
+    Parameters
+    ----------
+    old, new
+        Vectors of the two models; paired by the items' names.
+    method
+        How to fit, one of ``embedlab.maths.linear_maps.METHODS``.
+    folds
+        Folds of people, both for the quality and for choosing a penalty within it.
+    seed
+        Who is in which fold.
+
+    Raises
+    ------
+    UserError
+        If the sets share no item, there are too few people for the folds, or the method needs equal
+        dimensions.
+    """
+    pair = aligned(old, new)
+    dropped = pair.dropped_a + pair.dropped_b
+    if dropped:
+        say(f"  {dropped:,} images stand in one file only and are left out")
+    people = len(pair.a.identities)
+    if folds < 2 or people < 2 * folds:
+        raise UserError(
+            f"{people} people are too few for {folds} folds: a map needs at least two people a fold, and two "
+            "folds"
+        )
+    d_old, d_new = pair.a.unit.shape[1], pair.b.unit.shape[1]
+    if method == "mean shift" and d_old != d_new:
+        raise UserError(
+            f"a mean shift needs equal dimensions, and {old.title} has {d_old} and {new.title} {d_new}: "
+            "choose another method"
+        )
+    a, b = (one.unit.astype(np.float64) for one in (pair.a, pair.b))
+    owner = pair.a.labels
+    place = identity_folds(people, folds, seed)
+    mapped = np.empty(b.shape)
+    for k in track(range(folds), "judging the map on people left out", folds):
+        held = place[owner] == k
+        inner = identity_folds(people, folds, seed + 1 + k)[owner[~held]]
+        mapped[held] = fit_map(a[~held], b[~held], method, inner).apply(a[held])
+    whole = fit_map(a, b, method, place[owner])
+    quality = _quality(mapped, b, place[owner], owner, people, seed)
+    record = {
+        "schema": SCHEMA,
+        "source": {"model": old.model, "probe": old.probe, "dimension": d_old, "normalised": True},
+        "target": {"model": new.model, "probe": new.probe, "dimension": d_new, "normalised": False},
+        "method": method,
+        "penalty": whole.penalty,
+        "rank": whole.rank,
+        "fitted_on": {"images": len(a), "people": people},
+        "held_out": {"folds": folds, "seed": seed, **quality},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"embedlab": __version__, "numpy": np.__version__},
+    }
+    return Conversion(whole, old.model, new.model, record)
+
+
+def _quality(
+    mapped: np.ndarray, b: np.ndarray, fold: np.ndarray, owner: np.ndarray, people: int, seed: int
+) -> dict[str, Any]:
+    """Give R² and mean cosine of mapped vectors of people left out, with intervals over people.
+
+    Their nulls: R² 0 is the mean of the new space; the cosine is that to the vector of somebody else.
+    """
+    counts = resamples(people, RESAMPLES, seed)
+    # Each fold is compared with the mean of what its map was fitted on.
+    base = np.stack([b[fold != k].mean(axis=0) for k in range(int(fold.max()) + 1)])[fold]
+    lost, spread = (((b - x) ** 2).sum(axis=1) for x in (mapped, base))
+    sizes = np.maximum(np.linalg.norm(mapped, axis=1) * np.linalg.norm(b, axis=1), np.finfo(float).tiny)
+    cosine = (mapped * b).sum(axis=1) / sizes
+    stranger = _strangers(owner, seed)
+    null = (mapped * b[stranger]).sum(axis=1) / np.maximum(
+        np.linalg.norm(mapped, axis=1) * np.linalg.norm(b[stranger], axis=1), np.finfo(float).tiny
+    )
+    sums = {
+        name: np.bincount(owner, values, people)
+        for name, values in {"lost": lost, "spread": spread, "cosine": cosine, "n": np.ones(len(b))}.items()
+    }
+    found = {
+        "R2": (1 - lost.sum() / spread.sum(), 1 - (counts @ sums["lost"]) / (counts @ sums["spread"])),
+        "cosine": (cosine.mean(), (counts @ sums["cosine"]) / (counts @ sums["n"])),
+    }
+    keys = ("value", "low", "high")
+    quality = {
+        name: dict(zip(keys, map(float, (value, *interval(drawn))), strict=True))
+        for name, (value, drawn) in found.items()
+    }
+    quality["R2"]["null"] = 0.0
+    quality["cosine"]["null"] = float(null.mean())
+    return quality
+
+
+def _strangers(owner: np.ndarray, seed: int) -> np.ndarray:
+    """Give for each row a row of another person."""
+    order = np.argsort(owner, kind="stable")
+    most = int(np.bincount(owner).max())
+    # In order of people, whoever stands as far on as the largest person has rows is somebody else.
+    far = np.random.default_rng(seed).integers(most, max(most, len(owner) - most) + 1)
+    found = np.empty(len(owner), np.int64)
+    found[order] = np.roll(order, -far)
+    return found
+
+
+def held_out(conversion: Conversion, figure: str) -> Estimate:
+    """Give a held-out figure of the record, ``R2`` or ``cosine``, as an Estimate over people."""
+    return Estimate(**conversion.record["held_out"][figure], n=conversion.record["fitted_on"]["people"])
+
+
+def save(conversion: Conversion, path: Path) -> Path:
+    """Write the map as safetensors, and its record beside it as JSON.
+
+    Returns
+    -------
+    The JSON file.
+
+    Raises
+    ------
+    UserError
+        If the name does not end in ``.safetensors``.
+    """
+    from safetensors.numpy import save_file
+
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path} is no name for a map: let it end in .safetensors")
+    tensors = {"matrix": np.ascontiguousarray(conversion.map.matrix), "shift": conversion.map.shift}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={HEADER: json.dumps(conversion.record)})
+    beside = path.with_suffix(".json")
+    write_json(beside, dict(conversion.record))
+    return beside
+
+
+def load(path: Path) -> Conversion:
+    """Read what ``save`` wrote; the JSON beside it is not needed.
+
+    Raises
+    ------
+    UserError
+        If it is no map, or its parts do not fit together.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            record = json.loads((file.metadata() or {})[HEADER])
+            matrix, shift = file.get_tensor("matrix"), file.get_tensor("shift")
+        found = LinearMap(record["method"], matrix, shift, record["penalty"], record["rank"])
+        return Conversion(found, record["source"]["model"], record["target"]["model"], record)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"cannot read {path} as a map ({first_line(error)}): make one with `embedlab map fit`"
+        ) from None
+    except (KeyError, ValueError, TypeError):
+        raise UserError(
+            f"{path} is a safetensors file but no map of embedlab: make one with `embedlab map fit`"
+        ) from None
+
+
+def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, force: bool = False) -> int:
+    """Write a file of the old model's embeddings again, as the new model's.
+
+    Parquet is converted in batches and keeps all its other columns; other files become Parquet.
+
+    Parameters
+    ----------
+    conversion
+        The map.
+    path
+        Embeddings of the old model.
+    out
+        The Parquet file to write.
+    map_file
+        Where the map came from: its name and hash go into the file.
+    force
+        Convert although the file says that it is of another model.
+
+    Returns
+    -------
+    How many vectors were written.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, is of another model or dimension, or holds a vector that is zero or
+        not finite; nothing is written then.
+    """
+    import pyarrow.parquet as pq
+
+    if out.suffix != ".parquet":
+        raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
+    if out.resolve() == path.resolve():
+        raise UserError(f"{path} would be replaced by its own conversion: give another name with --out")
+    parquet = path.suffix.lower() == ".parquet"
+    head = embeddings.metadata(path) if parquet and path.is_file() else {}
+    if (model := head.get("model")) not in (None, conversion.source) and not force:
+        raise UserError(
+            f"{path} holds vectors of {model}, and the map is for {conversion.source}: give vectors of that "
+            "model, or --force if it only has another name"
+        )
+    came = {"name": map_file.name, "sha256": sha256_of(map_file), "source": conversion.source}
+    written = {**head, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
+    if not parquet:
+        found = read_vectors(path)
+        _check_dimension(conversion, found.vectors.shape[1], path)
+        mapped = conversion.map.apply(found.unit).astype(np.float32)
+        whole = EmbeddingSet.from_rows(
+            str(written["model"]),
+            found.probe,
+            mapped,
+            list(found.items),
+            list(np.asarray(found.identities)[found.labels]),
+            found.attributes,
+        )
+        with atomic_file(out) as temporary:
+            embeddings.write(temporary, whole, written | {"probe": found.probe})
+        return len(mapped)
+    rows = 0
+    with atomic_file(out) as temporary:
+        writer = None
+        try:
+            for table in _converted(conversion, path):
+                schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
+                writer = writer or pq.ParquetWriter(temporary, schema, compression="zstd")
+                writer.write_table(table.replace_schema_metadata(schema.metadata))
+                rows += len(table)
+        finally:
+            if writer is not None:
+                writer.close()
+        if not rows:
+            raise UserError(f"{path} holds no vectors: give at least one row")
+    return rows
+
+
+def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
+    """Yield the file's rows in batches, their vectors mapped."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give a file of embeddings")
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"cannot read {path} as Parquet ({first_line(error)}): make it again") from None
+    if "embedding" not in file.schema_arrow.names:
+        raise UserError(
+            f"{path} has no column 'embedding' (it has {', '.join(file.schema_arrow.names)}): bring it in "
+            "with `embedlab import`, which takes the column's name"
+        )
+    done = 0
+    batches = -(-file.metadata.num_rows // BATCH)
+    for batch in track(file.iter_batches(BATCH), "converting", batches):
+        table = pa.Table.from_batches([batch])
+        vectors = embeddings.matrix(table.column("embedding"), path)
+        _check_dimension(conversion, vectors.shape[1], path)
+        unit = _unit(vectors, table, path, done)
+        mapped = conversion.map.apply(unit).astype(np.float32)
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(mapped.reshape(-1)), mapped.shape[1])
+        table = table.set_column(table.schema.get_field_index("embedding"), "embedding", flat)
+        if "norm" in table.column_names:
+            norms = pa.array(np.linalg.norm(mapped, axis=1).astype(np.float32))
+            table = table.set_column(table.schema.get_field_index("norm"), "norm", norms)
+        yield table
+        done += len(table)
+
+
+def _unit(vectors: Float[np.ndarray, "n d"], table: Any, path: Path, done: int) -> np.ndarray:
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    if not usable.all():
+        row = int(np.argmin(usable))
+        item = f" (item {table.column('item')[row].as_py()!r})" if "item" in table.column_names else ""
+        raise UserError(
+            f"{path}, row {done + row}{item}: the vector is zero or not finite and cannot be mapped: remove "
+            "that row"
+        )
+    found: np.ndarray = vectors / norms[:, None]
+    return found
+
+
+def _check_dimension(conversion: Conversion, dimension: int, path: Path) -> None:
+    takes = len(conversion.map.matrix)
+    if dimension != takes:
+        raise UserError(
+            f"{path} has vectors of {dimension} numbers, and the map from {conversion.source} takes {takes}: "
+            f"give embeddings of {conversion.source}"
+        )
