@@ -195,10 +195,8 @@ def test_weights_act_as_repetitions(method):
 def test_scale_and_place_of_the_data_change_nothing(method):
     a, b, _ = planted(80, 6, 6, rank=6, noise=1.0)
     fold = folds(80)
-    if method in ("mean shift", "Procrustes"):
-        scale = 100.0, 100.0
-    else:
-        scale = 100.0, 0.01
+    # What cannot change size follows only where both spaces do.
+    scale = (100.0, 100.0) if method in ("mean shift", "Procrustes") else (100.0, 0.01)
     near, far = fit(a, b, method, fold), fit(scale[0] * a + 1000, scale[1] * b - 5, method, fold)
     mapped = (far.apply(scale[0] * a + 1000) + 5) / scale[1]
     np.testing.assert_allclose(mapped, near.apply(a), rtol=1e-6, atol=1e-6)
