@@ -1,10 +1,11 @@
-"""How long each analysis of one space takes, and how much memory, on planted vectors.
+"""How long each analysis of embeddings takes, and how much memory, on planted vectors.
 
     python -m benchmarks.analyses [VECTORS] [DIMENSION]
 
-Every analysis runs in a process of its own, on one model under two probes; those over one set run on
-both. Seconds exclude imports and compiling (a small set runs first); memory is the process's peak,
-imports included, and beside it what the process held before the large run.
+Every analysis runs in a process of its own: those of one space on one model under two probes (over one
+set, on both); those of two spaces on these probes as a degraded pair and on two models as a pair. Seconds
+exclude imports and compiling (a small set runs first); memory is the process's peak, imports included, and
+beside it what the process held before the large run.
 """
 
 import json
@@ -23,20 +24,26 @@ NAMES = (
     "separability",
     "projection",
     "geometry",
+    "similarity",
+    "mapping",
+    "registration",
+    "neighbours",
 )
 IMAGES = 5
 
 
-def planted(vectors: int, dimension: int, probe: str, noise: float):
-    """Draw people as Gaussian centres and images round them."""
+def planted(vectors: int, dimension: int, probe: str, noise: float, model: str = "planted"):
+    """Draw people as Gaussian centres and images round them; another model turns the same centres."""
     from embedlab.embeddings import EmbeddingSet
 
     people = vectors // IMAGES
     centres = np.random.default_rng(0).normal(size=(people, dimension))
     labels = np.repeat(np.arange(people), IMAGES)
-    drawn = np.random.default_rng(int(noise * 1000)).normal(size=(len(labels), dimension))
+    if model != "planted":
+        centres = centres @ np.linalg.qr(np.random.default_rng(1).normal(size=(dimension, dimension)))[0]
+    drawn = np.random.default_rng(int(noise * 1000) + len(model)).normal(size=(len(labels), dimension))
     return EmbeddingSet.from_rows(
-        "planted", probe, centres[labels] + noise * drawn, [f"i{k:06d}" for k in range(len(labels))],
+        model, probe, centres[labels] + noise * drawn, [f"i{k:06d}" for k in range(len(labels))],
         [f"p{k:05d}" for k in labels],
     )  # fmt: skip
 
@@ -53,9 +60,12 @@ def one(name: str, vectors: int, dimension: int) -> None:
     found = analysis.get(name)
     for size in (500, vectors):
         sets = [planted(size, dimension, f"faces{at}", noise) for at, noise in (("", 0.8), ("@32", 1.1))]
+        other = planted(size, dimension, "faces", 0.8, "another")
+        runs = {"set": [(s,) for s in sets], "models": [(sets[0], other)], "model pair": [(sets[0], other)]}
         before, begun = peak(), time.perf_counter()
-        for inputs in [(s,) for s in sets] if found.over == "set" else [tuple(sets)]:
-            found.run(inputs, found.params)
+        for over in found.overs:
+            for inputs in runs.get(over, [tuple(sets)]):
+                found.run(inputs, found.params)
         seconds = time.perf_counter() - begun
     print(json.dumps({"seconds": seconds, "before": before, "peak": peak()}))
 

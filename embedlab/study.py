@@ -14,7 +14,7 @@ from embedlab.errors import UserError
 
 READING_ORDER = (
     *("verification", "identification", "distances", "resolution", "separability", "projection", "geometry"),
-    "kernels",
+    *("similarity", "mapping", "registration", "neighbours", "kernels", "layers"),
 )
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""
 

@@ -1,91 +1,185 @@
-"""Kernels: what two networks' convolution weights look like, and how far apart they are, by layer.
+"""Kernels: what two networks' first-layer kernels look like, how structured they are, and whose is whose.
 
-For each convolution that both networks have under one name and shape: the sum of all weights of each
-network, as the original study tabulated it, and the difference of the sums; and the relative distance
-‖A − B‖ / √(½(‖A‖² + ‖B‖²)), which is 0 for equal weights and √2 for unrelated ones of mean zero. Its
-null is the same distance after the output channels of B have been shuffled: an unrelated pairing that
-keeps every kernel as it is.
+*Structure.* A first-layer kernel is measured by the energy share of its low frequencies, its total
+variation, and the share of energy that the best Gabor function explains; over all its colours together
+(of layers over more than four input channels, single slices of one channel). The same is done with
+freshly drawn Gaussian kernels of the shape. The smallest p value of the three, judged by the smallest
+of fresh kernels, is the kernel's p value; structured are those found at a false discovery rate of 5 %
+[1]_. All is done again without each channel's mean: a kernel that blurs evenly is smooth, but only one
+with an edge, a bar or the like is structured *beyond its mean*. A layer as a whole is tested by shuffling
+which kernels are its own and which are fresh. Deeper layers are tested by slices, as a whole only.
 
-Intervals are 95 % percentile intervals of a bootstrap over output channels. A layer is called closer
-than chance if its distance is below all but 5 % / (number of layers) of the shuffles (Bonferroni [1]_).
+*Matching.* The second network's kernels are assigned to the first's, one to one, for the largest sum of
+absolute correlations, so up to order and sign; beside it the same with fresh kernels in their place.
+
+*Sums*, as the original study tabulated them: of all weights of a layer, and of all its weights min-max
+scaled to 0..1. The latter is the layer's size times where zero lies between its extremes, plus the sum
+over the range: it follows two weights, the smallest and the largest, and says nothing about the others.
 
 How to read it
 --------------
-Tiles show the first layer's kernels in the colours they respond to: grey is zero, and one scale serves
-a whole network. In the distance chart, a bar that ends at its null mark says that channel k of one
-network has no more to do with channel k of the other than with any other channel.
+Tiles show kernels in the colours they respond to: grey is zero, and one scale serves a whole network. A
+kernel counts as structured only against fresh ones, since any noise of 9 or 27 numbers looks like something;
+the table says how much of a kernel's energy a pattern must hold to be found in 80 % of cases, and what
+is not found is not shown to be absent. The null of a share of structured kernels is what fresh ones
+get; that of a correlation is fresh kernels, matched in the same way; that of a sum's difference is zero.
 
 Limits
 ------
-Channels have no natural order: two networks that compute the same function may hold the same kernels
-in another order, and then stand at the null here; and two that started from one seed share their first
-weights, and stay closer than chance for that alone. A layer's sum says nothing of its kernels, since
-positive and negative weights cancel; it is shown because the original study used it. Models that come
-as ONNX or as embeddings have no weights to read and are left out.
+Intervals of shares are those of Clopper and Pearson, of their difference by squaring and adding [2]_,
+those of sums a bootstrap over output channels: they take kernels for independent draws, and hold for
+these trainings, not for others of the same recipe. Fresh is Gaussian, and only a kernel's
+direction counts, which is alike for He's and Glorot's initialisation. A pattern is one that is smooth or
+like a Gabor function; another kind would go unseen. At 3×3, edges, bars and gratings are hardly told apart,
+and a slice of one channel is too small to be judged alone. High correlation of matched kernels may come
+from smoothness alone: two even blurs of one colour are alike whatever they were trained for. Models that
+come as ONNX or as embeddings have no weights to read and are left out. How far apart the layers are when
+the channels are matched through the network is asked by the analysis ``layers``.
 
 References
 ----------
-.. [1] Dunn, O. J. Multiple comparisons among means. Journal of the American Statistical Association
-   56(293), 1961.
-.. [2] Entezari, R. et al. The role of permutation invariance in linear mode connectivity of neural
-   networks. ICLR 2022.
+.. [1] Benjamini, Y. and Hochberg, Y. Controlling the false discovery rate. Journal of the Royal
+   Statistical Society B 57(1), 1995.
+.. [2] Newcombe, R. G. Interval estimation for the difference between independent proportions. Statistics
+   in Medicine 17(8), 1998.
+.. [3] Daugman, J. G. Uncertainty relation for resolution in space, spatial frequency, and orientation
+   optimized by two-dimensional visual cortical filters. JOSA A 2(7), 1985.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Table, Tile, Tiles
+from embedlab.charts import Chart, Curve, Curves, Table, Tile, Tiles
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, resamples
+from embedlab.maths.bootstrap import clopper_pearson, interval, resamples
+from embedlab.maths.channel_matching import first_layer_match
+from embedlab.maths.kernel_structure import (
+    COLOURS,
+    centred,
+    fresh,
+    kernel_p_values,
+    layer_p_value,
+    least_found,
+    patterns,
+    share_of_fresh,
+    statistics,
+    structured,
+)
+from embedlab.maths.permutation import p_value
 from embedlab.weights import LayerWeights
 
-COLUMNS = 16
 TEST = 0.05
+POINTS = 101
+FRESH_MATCHES = 199
+FEWEST, ROUNDED = 5, 100
+SHOWN_MODELS, SHOWN_PAIRS, SHOWN_TILES, COLUMNS = 8, 2, 64, 8
+KINDS = ("structured first-layer kernels", "structured beyond the mean")
+NETWORKS = ("first network", "second network")
 
 
 @dataclass(frozen=True)
 class KernelParams(Params):
     """Knobs of the kernel comparison."""
 
+    fresh_kernels: int = 5000
+    """How many freshly drawn kernels of each shape are the null of the structure."""
+    slices: int = 2000
+    """How many slices of a deeper layer are measured at most."""
     shuffles: int = 2000
-    """How many shuffles of the output channels make the null."""
+    """How many shuffles of own and fresh kernels stand behind the p value of a layer."""
     resamples: int = 1000
-    """How many bootstrap resamples of output channels stand behind each interval."""
+    """How many bootstrap resamples of output channels stand behind the interval of a difference of sums."""
     seed: int = 0
-    """Seed of the shuffles and resamples."""
+    """Seed of everything that is drawn."""
 
 
 @dataclass(frozen=True)
 class Kernels(Result):
-    """Two networks' kernels, layer by layer."""
+    """Two networks' kernels. An axis ``two`` has an entry for each network.
+
+    Attributes
+    ----------
+    whole_kernels
+        Whether kernels were measured over all input channels, or slices of one.
+    kernel_of, mean_share, measured, p_values, found
+        For each first-layer kernel, those of the first network first: which network it is of; the energy
+        share of its channels' means; low-frequency share, evenness, and Gabor share beyond the mean; and p
+        values and verdicts as it is and beyond its mean.
+    layer_p, least
+        As it is and beyond the mean: p value of the layer; energy share that is found in 80 % of cases.
+    fresh_mean, fresh_quantiles
+        What fresh kernels give: means of the three statistics, and quantiles of the first and the last.
+    first_order, first_r
+        Matched kernels (of a, of b), best first, and their signed correlations.
+    first_fresh_r
+        The absolute correlation that 5 % of matched fresh kernels exceed.
+    deep, deep_count, deep_share, deep_fresh, deep_p
+        Layers of larger kernels than 1×1: how many slices were measured, their mean low-frequency share,
+        that of fresh ones, and the p value of the layer's structure.
+    layers, sums, scaled_sums, zero_sums, difference
+        Sums by layer; scaled ones; the layer's size times the place of zero between its extremes.
+    """
 
     a: str = field(metadata={"hidden": True})
     b: str = field(metadata={"hidden": True})
-    compared: int = field(metadata={"label": "layers compared"})
-    left_out: int = field(metadata={"label": "layers that only one network has, left out"})
-    closer: int = field(metadata={"label": "layers closer than chance"})
-    distance: Mapping[str, Estimate]
-    layers: tuple[str, ...]
-    sum_a: Float[np.ndarray, " layers"]
-    sum_b: Float[np.ndarray, " layers"]
-    difference: tuple[Estimate, ...]
-    p_values: Float[np.ndarray, " layers"]
+    structure: Mapping[str, Estimate]
+    correlation: Estimate | None = field(metadata={"label": "mean |r| of matched first-layer kernels"})
+    correlation_p: float = field(metadata={"hidden": True})
+    slices: int = field(metadata={"hidden": True})
+    seed: int = field(metadata={"hidden": True})
+    whole_kernels: Bool[np.ndarray, " two"]
+    kernel_of: Int[np.ndarray, " k"]
+    mean_share: Float[np.ndarray, " k"]
+    measured: Float[np.ndarray, "k 3"]
+    p_values: Float[np.ndarray, "k 2"]
+    found: Bool[np.ndarray, "k 2"]
+    layer_p: Float[np.ndarray, "two 2"]
+    least: Float[np.ndarray, "two 2"]
+    fresh_mean: Float[np.ndarray, "two 3"]
+    fresh_quantiles: Float[np.ndarray, "two 2 points"]
     first_a: Float[np.ndarray, "o i h w"]
-    first_b: Float[np.ndarray, "p j k l"]
+    first_b: Float[np.ndarray, "p j v u"]
+    first_order: Int[np.ndarray, "matched 2"]
+    first_r: Float[np.ndarray, " matched"]
+    first_fresh_r: float | None = field(metadata={"hidden": True})
+    deep: tuple[str, ...]
+    deep_count: Int[np.ndarray, "deep two"]
+    deep_share: Float[np.ndarray, "deep two"]
+    deep_fresh: Float[np.ndarray, " deep"]
+    deep_p: Float[np.ndarray, "deep two"]
+    layers: tuple[str, ...]
+    sums: Float[np.ndarray, "layers two"]
+    scaled_sums: Float[np.ndarray, "layers two"]
+    zero_sums: Float[np.ndarray, "layers two"]
+    difference: tuple[Estimate, ...]
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """The two networks' names."""
+        return self.a, self.b
 
 
 def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
-    """Compare two networks' kernels layer by layer.
+    """Measure two networks' kernels beside fresh ones, and match those of their first layers.
 
     Raises
     ------
     UserError
-        If a network has no convolution, or they share no layer of one name and shape.
+        If a parameter is out of its range, a network has no convolution, or they share no layer of one
+        name and shape.
     """
+    for name, least in (("fresh_kernels", 100), ("slices", 1), ("shuffles", 1)):
+        if getattr(params, name) < least:
+            raise UserError(
+                f"kernels.{name} must be {least} or more, not {getattr(params, name)}: "
+                f"{getattr(KernelParams, name)} is usual"
+            )
     for weights in (a, b):
         if not weights.layers:
             raise UserError(
@@ -97,171 +191,554 @@ def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
             f"{a.model} and {b.model} share no layer of one name and shape, so their kernels cannot be "
             "compared layer by layer: choose two models of one architecture and width"
         )
-    distances: dict[str, Estimate] = {}
-    differences: list[Estimate] = []
-    p_values = []
-    for k, name in enumerate(shared):
-        x, y = (w.layers[name].reshape(len(w.layers[name]), -1).astype(np.float64) for w in (a, b))
-        distance, p_value = _distance(x, y, params, k)
-        distances[f"relative distance, {name}"] = distance
-        differences.append(_difference(x, y, params, k))
-        p_values.append(p_value)
-    found = np.array(p_values)
-    first = [next(iter(weights.layers.values())).astype(np.float64) for weights in (a, b)]
+    parts = [_structure(weights, params) for weights in (a, b)]
+    firsts = [next(iter(weights.layers.values())).astype(np.float64) for weights in (a, b)]
     return Kernels(
         title=f"{a.model} and {b.model}",
         a=a.model,
         b=b.model,
-        compared=len(shared),
-        left_out=len(set(a.layers) ^ set(b.layers))
-        + sum(n in b.layers and b.layers[n].shape != v.shape for n, v in a.layers.items()),
-        closer=int((found <= TEST / len(shared)).sum()),
-        distance=distances,
+        structure=_shares(parts, params),
+        slices=params.slices,
+        seed=params.seed,
+        whole_kernels=np.array([part.whole_kernels for part in parts]),
+        kernel_of=np.repeat([0, 1], [len(part.found) for part in parts]),
+        mean_share=np.concatenate([part.mean_share for part in parts]),
+        measured=np.concatenate([part.measured for part in parts]),
+        p_values=np.concatenate([part.p_values for part in parts]),
+        found=np.concatenate([part.found for part in parts]),
+        layer_p=np.stack([part.layer_p for part in parts]),
+        least=np.stack([part.least for part in parts]),
+        fresh_mean=np.stack([part.fresh_mean for part in parts]),
+        fresh_quantiles=np.stack([part.fresh_quantiles for part in parts]),
+        first_a=firsts[0],
+        first_b=firsts[1],
+        **_matches(firsts[0], firsts[1], params),
+        **_deep(a, b, shared, params),
         layers=tuple(shared),
-        sum_a=np.array([float(a.layers[n].sum(dtype=np.float64)) for n in shared]),
-        sum_b=np.array([float(b.layers[n].sum(dtype=np.float64)) for n in shared]),
-        difference=tuple(differences),
-        p_values=found,
-        first_a=first[0],
-        first_b=first[1],
+        **_sums(a, b, shared, params),
     )
 
 
-def _distance(x: np.ndarray, y: np.ndarray, params: KernelParams, layer: int) -> tuple[Estimate, float]:
-    """Give the relative distance of two layers, rows being channels, and its p value.
+class _Structure(NamedTuple):
+    """One network's part of ``Kernels``."""
 
-    ‖x − Py‖² = ‖x‖² + ‖y‖² − 2·Σᵢ xᵢ·y_π(i): one product of the channels serves all shuffles.
-    """
-    products = x @ y.T
-    own, other = (x**2).sum(axis=1), (y**2).sum(axis=1)
-    common = np.diagonal(products)
-    size = (own.sum() + other.sum()) / 2
-    if size == 0:
-        return Estimate(0.0, n=len(x)), 1.0
-    value = float(np.sqrt(max(0.0, 2 - 2 * common.sum() / size)))
-    counts = resamples(len(x), params.resamples, params.seed + layer)
-    sizes = counts @ ((own + other) / 2)
-    drawn = np.sqrt(
-        np.maximum(0.0, 2 - 2 * np.divide(counts @ common, sizes, out=np.zeros(len(counts)), where=sizes > 0))
+    whole_kernels: bool
+    mean_share: np.ndarray
+    measured: np.ndarray
+    p_values: np.ndarray
+    found: np.ndarray
+    layer_p: np.ndarray
+    least: np.ndarray
+    fresh_mean: np.ndarray
+    fresh_quantiles: np.ndarray
+
+
+def _structure(weights: LayerWeights, params: KernelParams) -> _Structure:
+    """Measure the first layer's kernels as they are and beyond their means, each beside fresh ones."""
+    kernels = next(iter(weights.layers.values())).astype(np.float64)
+    whole = kernels.shape[1] <= COLOURS
+    x = kernels if whole else patterns(kernels, params.slices, params.seed)
+    if kernels.shape[2:] == (1, 1):
+        x = x[:0]
+    n, (channels, height, width) = len(x), x.shape[1:]
+    energy = (x**2).sum(axis=(1, 2, 3))
+    means = height * width * (x.mean(axis=(2, 3)) ** 2).sum(axis=1)
+    part = _Structure(
+        whole_kernels=whole,
+        mean_share=np.divide(means, energy, out=np.full(n, np.nan), where=energy > 0),
+        measured=np.full((n, 3), np.nan),
+        p_values=np.ones((n, 2)),
+        found=np.zeros((n, 2), dtype=bool),
+        layer_p=np.full(2, np.nan),
+        least=np.full(2, np.nan),
+        fresh_mean=np.full(3, np.nan),
+        fresh_quantiles=np.full((2, POINTS), np.nan),
     )
-    rng = np.random.default_rng([params.seed, layer])
-    rows = np.arange(len(x))
-    null = np.sqrt(
-        np.maximum(
-            0.0,
-            2
-            - 2
-            * np.array([products[rows, rng.permutation(len(x))].sum() for _ in range(params.shuffles)])
-            / size,
+    for k, (beyond, columns) in enumerate(((False, [0, 1]), (True, [2])) if n else ()):
+        shape = (channels, height, width)
+        null = fresh(*shape, params.fresh_kernels, params.seed, beyond_mean=beyond)
+        part.fresh_mean[columns] = null[:, columns].mean(axis=0)
+        part.fresh_quantiles[k] = np.quantile(null[:, columns[0]], np.linspace(0, 1, POINTS))
+        least = least_found(shape, params.fresh_kernels, params.seed, TEST / n, beyond_mean=beyond)
+        part.least[k] = np.nan if least is None else least
+        y = centred(x) if beyond else x
+        there = np.any(y != 0, axis=(1, 2, 3))
+        if there.any():
+            own = statistics(y[there])
+            part.measured[np.ix_(there, columns)] = own[:, columns]
+            part.p_values[there, k] = kernel_p_values(own, null)
+            part.found[:, k] = structured(part.p_values[:, k], TEST)
+            part.layer_p[k] = layer_p_value(own, null, params.shuffles, params.seed)
+    return part
+
+
+def _shares(parts: Sequence[_Structure], params: KernelParams) -> dict[str, Estimate]:
+    """Give the share of structured kernels in each network, and the difference."""
+    shares: dict[str, Estimate] = {}
+    for k, kind in enumerate(KINDS):
+        both = []
+        for part, network in zip(parts, NETWORKS, strict=True):
+            if n := len(part.found):
+                count = int(part.found[:, k].sum())
+                null = share_of_fresh(n, TEST, params.seed)
+                both.append(Estimate(count / n, *clopper_pearson(count, n), n, null))
+                shares[f"{kind}, {network}"] = both[-1]
+        if len(both) == 2:
+            shares[f"{kind}, difference"] = _difference(*both)
+    return shares
+
+
+def _difference(a: Estimate, b: Estimate) -> Estimate:
+    """Give a − b, its interval by squaring and adding the distances to the ends of both [2]_."""
+    ends = [
+        (e.value, e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in (a, b)
+    ]
+    (p, p_low, p_high), (q, q_low, q_high) = ends
+    low, high = p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)
+    return Estimate(p - q, low, high, a.n + b.n, 0.0)
+
+
+def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> dict[str, Any]:
+    """Match first-layer kernels, best pairs first, beside fresh ones in b's place."""
+    if a.shape[1:] != b.shape[1:] or a[0].size < 3:
+        nothing = {"correlation": None, "correlation_p": 1.0, "first_fresh_r": None}
+        return nothing | {"first_order": np.zeros((0, 2), np.int64), "first_r": np.zeros(0)}
+    found = first_layer_match(a, b)
+    rows = np.flatnonzero(found.order >= 0)
+    rows = rows[np.argsort(-found.correlation[rows], kind="stable")]
+    rng = np.random.default_rng([params.seed, 25])
+    drawn = [first_layer_match(a, rng.normal(size=b.shape)).correlation for _ in range(FRESH_MATCHES)]
+    null = np.stack([r[np.isfinite(r)] for r in drawn])
+    value = float(found.correlation[rows].mean())
+    return {
+        "correlation": Estimate(value, n=len(rows), null=float(null.mean())),
+        "correlation_p": p_value(value, null.mean(axis=1)),
+        "first_fresh_r": float(np.quantile(null, 0.95)),
+        "first_order": np.stack([rows, found.order[rows]], axis=1).astype(np.int64),
+        "first_r": (found.sign * found.correlation)[rows],
+    }
+
+
+def _deep(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> dict[str, Any]:
+    """Give the mean low-frequency share of each layer's slices, and test whether they are structured."""
+    deep, counts, shares, fresh_shares, p_values = [], [], [], [], []
+    for name in names:
+        if a.layers[name].shape[2:] == (1, 1):
+            continue
+        both = [patterns(w.layers[name], params.slices, params.seed) for w in (a, b)]
+        channels, height, width = both[0].shape[1:]
+        null = fresh(channels, height, width, params.fresh_kernels, params.seed)
+        measured = [statistics(x) for x in both]
+        deep.append(name)
+        counts.append([len(x) for x in both])
+        shares.append([float(m[:, 0].mean()) if len(m) else np.nan for m in measured])
+        fresh_shares.append(float(null[:, 0].mean()))
+        p_values.append(
+            [layer_p_value(m, null, params.shuffles, params.seed) if len(m) else np.nan for m in measured]
         )
-    )
-    p_value = (1 + int((null <= value).sum())) / (1 + params.shuffles)
-    return Estimate(value, *interval(drawn), len(x), float(null.mean())), p_value
+    return {
+        "deep": tuple(deep),
+        "deep_count": np.array(counts, dtype=np.int64).reshape(-1, 2),
+        "deep_share": np.array(shares, dtype=np.float64).reshape(-1, 2),
+        "deep_fresh": np.array(fresh_shares, dtype=np.float64),
+        "deep_p": np.array(p_values, dtype=np.float64).reshape(-1, 2),
+    }
 
 
-def _difference(x: np.ndarray, y: np.ndarray, params: KernelParams, layer: int) -> Estimate:
-    gaps = (x - y).sum(axis=1)
-    counts = resamples(len(gaps), params.resamples, params.seed + layer)
-    return Estimate(float(gaps.sum()), *interval(counts @ gaps), len(gaps), 0.0)
+def _sums(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> dict[str, Any]:
+    """Sum each layer's weights, as they are and min-max scaled, and give the size times zero's place."""
+    sums, scaled, zero = (np.full((len(names), 2), np.nan) for _ in range(3))
+    gaps = []
+    for k, name in enumerate(names):
+        x, y = (w.layers[name].astype(np.float64) for w in (a, b))
+        for m, values in enumerate((x, y)):
+            sums[k, m] = values.sum()
+            low, high = values.min(), values.max()
+            if high > low:
+                scaled[k, m] = ((values - low) / (high - low)).sum()
+                zero[k, m] = -values.size * low / (high - low)
+        channels = (x - y).reshape(len(x), -1).sum(axis=1)
+        drawn = resamples(len(x), params.resamples, params.seed + k) @ channels
+        ends = interval(drawn) if len(x) >= FEWEST else (None, None)
+        gaps.append(Estimate(float(channels.sum()), *ends, len(x), 0.0))
+    return {"sums": sums, "scaled_sums": scaled, "zero_sums": zero, "difference": tuple(gaps)}
 
 
 def charts(results: Sequence[Kernels]) -> list[Chart]:
-    """First-layer kernels of each network once, then sums and distances of each pair."""
-    drawn: list[Chart] = []
-    seen: set[str] = set()
-    for r in results:
-        for model, kernels in ((r.a, r.first_a), (r.b, r.first_b)):
-            if model not in seen:
-                seen.add(model)
-                drawn.append(_tiles(model, kernels))
-    for r in results:
-        null = np.array([e.null if e.null is not None else np.nan for e in r.distance.values()])
-        drawn.append(
-            Bars(
-                title=f"Distance of the kernels of {r.title}",
-                ylabel="relative distance",
-                categories=r.layers,
-                series=(_series("relative distance", list(r.distance.values())),),
-                nulls=null,
-                note="0 means equal weights; the mark is the null of shuffled channels.",
-            )
-        )
-        drawn.append(
-            Bars(
-                title=f"Sum of all weights by layer, {r.title}",
-                ylabel="sum of weights",
-                categories=r.layers,
-                series=(BarSeries(r.a, r.sum_a, model=r.a), BarSeries(r.b, r.sum_b, model=r.b)),
-                note="As in the original study; positive and negative weights cancel, so a sum says nothing "
-                "of the kernels themselves.",
-            )
-        )
-        drawn.append(
-            Table(
-                title=f"Layers of {r.title}",
-                columns=("layer", f"sum in {r.a}", f"sum in {r.b}", "difference", "relative distance", "p"),
-                rows=tuple(
-                    (name, f"{sa:.2f}", f"{sb:.2f}", f"{gap:.2f}", f"{distance:.3f}", f"{p:.4f}")
-                    for name, sa, sb, gap, distance, p in zip(
-                        r.layers, r.sum_a, r.sum_b, r.difference, r.distance.values(), r.p_values, strict=True
-                    )
-                ),
-                note="p: share of channel shuffles with a smaller distance; intervals are over channels.",
-            )
-        )
+    """Draw each network once and the first pairs, and put all networks into one table."""
+    networks = _networks(results)
+    shown = dict(list(networks.items())[:SHOWN_MODELS])
+    more = f" {len(networks) - len(shown)} more networks are left out." if len(networks) > len(shown) else ""
+    drawn: list[Chart] = [_tiles(r, k) for r, k in shown.values()]
+    drawn.append(_structure_table(networks))
+    drawn += _statistic_charts(shown, more)
+    drawn += [_depth_chart(shown, more)] if any(len(r.deep) > 1 for r, _ in shown.values()) else []
+    drawn += [_matched_tiles(r) for r in results[:SHOWN_PAIRS] if len(r.first_r)]
+    drawn += [_matches_table(results)] if len(results) > 1 else []
+    drawn += _sum_charts(shown, more)
+    drawn += [_layer_table(r) for r in results[:SHOWN_PAIRS]]
     return drawn
 
 
-def _series(name: str, estimates: Sequence[Estimate]) -> BarSeries:
-    ends = [(e.value, e.low, e.high) for e in estimates]
-    values, low, high = (
-        np.array([np.nan if v is None else v for v in column]) for column in zip(*ends, strict=True)
-    )
-    return BarSeries(name, values, low, high)
+def _networks(results: Sequence[Kernels]) -> dict[str, tuple[Kernels, int]]:
+    """Give each network, with the first result that holds it, and whether as its first or second."""
+    found: dict[str, tuple[Kernels, int]] = {}
+    for r in results:
+        for k, model in enumerate(r.models):
+            found.setdefault(model, (r, k))
+    return found
 
 
-def _tiles(model: str, kernels: np.ndarray) -> Tiles:
-    """Draw kernels over colour images in colour, others by their mean over input channels."""
-    scale = float(np.abs(kernels).max()) or 1.0
-    if kernels.shape[1] == 3:
-        images = [np.round(127.5 * (1 + k.transpose(1, 2, 0) / scale)).astype(np.uint8) for k in kernels]
-    else:
-        images = [k.mean(axis=0) / scale for k in kernels]
+def _tiles(r: Kernels, k: int) -> Tiles:
+    """Draw a network's first layer, each kernel with the p values of its structure."""
+    kernels = (r.first_a, r.first_b)[k]
+    images, scale = _images(kernels)
+    own = r.p_values[r.kernel_of == k]
+    tested = bool(r.whole_kernels[k]) and len(own) == len(images)
+    captions = [f"channel {c}" for c in range(len(images))]
+    if tested:
+        captions = [f"{c}: {_p(p).lstrip('0')}|{_p(q).lstrip('0')}" for c, (p, q) in enumerate(own)]
     return Tiles(
-        title=f"First-layer kernels of {model}",
-        tiles=tuple(Tile(image, f"channel {k}") for k, image in enumerate(images)),
+        title=f"First-layer kernels of {r.models[k]}",
+        tiles=tuple(Tile(i, c) for i, c in zip(images, captions, strict=True))[:SHOWN_TILES],
         columns=COLUMNS,
         signed=kernels.shape[1] != 3,
-        note=f"{len(images)} kernels of {kernels.shape[2]}×{kernels.shape[3]} weights; grey is zero, full "
-        f"colour is {scale:.2f}.",
+        note=f"{len(images)} kernels of {kernels.shape[2]}×{kernels.shape[3]} weights"
+        + (f", the first {SHOWN_TILES} shown" if len(images) > SHOWN_TILES else "")
+        + f"; grey is zero, full colour is {scale:.2f}."
+        + (" Under each: channel, and p against fresh kernels, as it is|beyond its mean." if tested else ""),
+    )
+
+
+def _images(kernels: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """Turn kernels over colour images into colours, others into their mean over input channels."""
+    scale = float(np.abs(kernels).max()) or 1.0
+    if kernels.shape[1] == 3:
+        return list(np.round(127.5 * (1 + kernels.transpose(0, 2, 3, 1) / scale)).astype(np.uint8)), scale
+    return list(kernels.mean(axis=1) / scale), scale
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _structure_table(networks: Mapping[str, tuple[Kernels, int]]) -> Table:
+    rows = []
+    for model, (r, k) in networks.items():
+        own = r.kernel_of == k
+        means = [
+            f"{_mean(sign * r.measured[own, c])} ({sign * r.fresh_mean[k, c]:.2f})" if own.any() else "n/a"
+            for c, sign in ((0, 1), (1, -1), (2, 1))
+        ]
+        counts = [_count(r, k, j) for j in (0, 1)]
+        least = [_least(value) if own.any() else "n/a" for value in r.least[k]]
+        rows.append(
+            (
+                model,
+                counts[0],
+                least[0],
+                means[0],
+                means[1],
+                _mean(r.mean_share[own]),
+                counts[1],
+                least[1],
+                means[2],
+            )
+        )
+    return Table(
+        title="How structured the first layers are",
+        columns=(
+            *("network", "structured", "found from", "low frequencies (fresh)", "total variation (fresh)"),
+            *("share of means", "beyond the mean", "found from", "Gabor fit (fresh)"),
+        ),
+        rows=tuple(rows),
+        note=f"Structured: found at a false discovery rate of {TEST:.0%}, with the p value of the layer as a "
+        "whole. Found from: the share of energy that a Gabor function must hold for a kernel to be found in "
+        "80 % of cases at the p value that a single one needs. The others are means over kernels, in "
+        "brackets those of fresh ones. Share of means: energy of the channels' means. The last three are "
+        "without them.",
+    )
+
+
+def _count(r: Kernels, k: int, j: int) -> str:
+    own = r.found[r.kernel_of == k, j]
+    test = f", p = {_p(r.layer_p[k, j])}" if np.isfinite(r.layer_p[k, j]) else ""
+    return f"{own.sum()} of {len(own)}{'' if r.whole_kernels[k] else ' slices'}{test}" if len(own) else "n/a"
+
+
+def _mean(values: np.ndarray) -> str:
+    values = values[np.isfinite(values)]
+    return f"{values.mean():.2f}" if len(values) else "n/a"
+
+
+def _least(value: float) -> str:
+    return f"{value:.0%}" if np.isfinite(value) else "over 95%"
+
+
+def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> list[Chart]:
+    """Draw how low-frequency and Gabor shares of first-layer kernels lie beside those of fresh ones."""
+    drawn: list[Chart] = []
+    for j, (column, title, label, words) in enumerate(
+        (
+            (0, "Low frequencies of first-layer kernels", "share of energy in low frequencies", ""),
+            (
+                2,
+                "Best Gabor fit of first-layer kernels",
+                "share of energy that the best Gabor function explains",
+                "Without each channel's mean. ",
+            ),
+        )
+    ):
+        curves, nulls = [], {}
+        for model, (r, k) in shown.items():
+            values = np.sort(r.measured[r.kernel_of == k, column])
+            values = values[np.isfinite(values)]
+            if len(values):
+                steps = np.linspace(0, 1, len(values) + 1)
+                curves.append(Curve(model, np.repeat(values, 2), np.repeat(steps, 2)[1:-1], model=model))
+                height, width = (r.first_a, r.first_b)[k].shape[2:]
+                nulls[f"fresh {height}×{width} kernels (null)"] = r.fresh_quantiles[k, j]
+        if curves:
+            grid = np.linspace(0, 1, POINTS)
+            curves += [Curve(name, x, grid, dash="dash") for name, x in nulls.items()]
+            drawn.append(
+                Curves(
+                    title=title,
+                    xlabel=label,
+                    ylabel="share of kernels at or below",
+                    curves=tuple(curves),
+                    note=f"{words}A line to the right of the fresh kernels' is more structured.{more}",
+                )
+            )
+    return drawn
+
+
+def _depth_chart(shown: Mapping[str, tuple[Kernels, int]], more: str) -> Curves:
+    curves = []
+    for model, (r, k) in shown.items():
+        x = np.arange(1, len(r.deep) + 1)
+        curves.append(Curve(model, x, r.deep_share[:, k], model=model, markers=True))
+    longest = max((r for r, _ in shown.values()), key=lambda r: len(r.deep))
+    x = np.arange(1, len(longest.deep) + 1)
+    curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash"))
+    beyond = ", ".join(
+        f"{(r.deep_p[:, k] <= TEST / len(r.deep)).sum()} of {len(r.deep)} in {model}"
+        for model, (r, k) in shown.items()
+        if len(r.deep)
+    )
+    return Curves(
+        title="Low frequencies by depth",
+        xlabel="convolution with kernels larger than 1×1, from the image on",
+        ylabel="mean share of energy in low frequencies",
+        curves=tuple(curves),
+        note=f"Slices of one input channel, at most {longest.slices:,} a layer, seed {longest.seed}; whole "
+        f"kernels over up to {COLOURS} channels. Layers that as a whole are more structured than fresh ones "
+        f"(any of the three statistics, Bonferroni over layers): {beyond}.{more}",
+    )
+
+
+def _matched_tiles(r: Kernels) -> Tiles:
+    """Draw each kernel of the first network above its match in the second."""
+    best, correlations = r.first_order[: SHOWN_TILES // 2], r.first_r[: SHOWN_TILES // 2]
+    (of_a, _), (of_b, _) = _images(r.first_a), _images(r.first_b)
+    columns = min(COLUMNS, len(best))
+    empty = Tile(np.full_like(of_a[0], 255) if of_a[0].ndim == 3 else np.full(of_a[0].shape, np.nan))
+    tiles: list[Tile] = []
+    for start in range(0, len(best), columns):
+        some = slice(start, start + columns)
+        tiles += [Tile(of_a[i], f"channel {i}") for i, _ in best[some]]
+        tiles += [empty] * (columns - len(best[some]))
+        pairs = zip(best[some], correlations[some], strict=True)
+        tiles += [Tile(of_b[j], f"channel {j}: {v:+.2f}") for (_, j), v in pairs]
+    fresh_words = ""
+    if r.correlation is not None and r.correlation.null is not None:
+        fresh_words = (
+            f" Mean |r| is {r.correlation.value:.2f}, of fresh kernels in place of {r.b}'s "
+            f"{r.correlation.null:.2f} (p = {_p(r.correlation_p)}); 5 % of matched fresh kernels are above "
+            f"{r.first_fresh_r:.2f}."
+        )
+    cut = f" The best {len(best)} pairs of {len(r.first_r)} are shown." if len(best) < len(r.first_r) else ""
+    return Tiles(
+        title=f"First-layer kernels of {r.a}, each above its match in {r.b}",
+        tiles=tuple(tiles),
+        columns=columns,
+        rows=tuple(model for _ in range(0, len(best), columns) for model in r.models),
+        signed=r.first_a.shape[1] != 3,
+        note="One to one, for the largest sum of |r|, Pearson's correlation over all weights of a kernel; "
+        f"where r is negative, one is like the other's negative.{fresh_words}{cut}",
+    )
+
+
+def _matches_table(results: Sequence[Kernels]) -> Table:
+    return Table(
+        title="First-layer kernels of all pairs, matched up to order and sign",
+        columns=("pair", "kernels matched", "mean |r|", "fresh kernels", "p"),
+        rows=tuple(
+            (r.title, r.correlation.n, r.correlation.value, r.correlation.null, _p(r.correlation_p))
+            if r.correlation is not None
+            else (r.title, "n/a", "n/a", "n/a", "n/a")
+            for r in results
+        ),
+        note="Only kernels of one size over the same channels can be correlated.",
+    )
+
+
+def _sum_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> list[Chart]:
+    """Draw the sums of the original study."""
+    sums, scaled, off = [], [], []
+    for model, (r, k) in shown.items():
+        x = np.arange(1, len(r.layers) + 1)
+        sums.append(Curve(model, x, r.sums[:, k], model=model, markers=True))
+        scaled.append(Curve(model, x, r.scaled_sums[:, k], model=model, markers=True))
+        scaled.append(Curve(f"{model}: size × place of zero", x, r.zero_sums[:, k], model=model, dash="dot"))
+        off.append(np.abs(r.scaled_sums[:, k] - r.zero_sums[:, k]) / r.scaled_sums[:, k])
+    gaps = np.concatenate(off)
+    gaps = gaps[np.isfinite(gaps)]
+    agree = f" In half of these layers the two differ by {np.median(gaps):.1%} or less." if len(gaps) else ""
+    return [
+        Curves(
+            title="Sum of all weights by layer",
+            xlabel="layer, from the image on",
+            ylabel="sum of weights",
+            curves=tuple(sums),
+            note="As in the original study; positive and negative weights cancel, so a sum says nothing "
+            f"of the kernels themselves.{more}",
+        ),
+        Curves(
+            title="Sum of all weights by layer, min-max scaled",
+            xlabel="layer, from the image on",
+            ylabel="sum of scaled weights",
+            yscale="log",
+            curves=tuple(scaled),
+            note="As in the original study, which scaled each layer's weights to 0..1. That maps the "
+            "smallest weight to 0 and the largest to 1, and so the sum is the layer's size times where zero "
+            "lies between the two (dotted), plus the sum over the range: it says nothing about the other "
+            f"weights.{agree}{more}",
+        ),
+    ]
+
+
+def _layer_table(r: Kernels) -> Table:
+    deep = {name: k for k, name in enumerate(r.deep)}
+    rows = []
+    for k, name in enumerate(r.layers):
+        low, tests = ["n/a", "n/a", "n/a"], ["n/a", "n/a"]
+        if name in deep:
+            d = deep[name]
+            low = [f"{v:.3f}" for v in (*r.deep_share[d], r.deep_fresh[d])]
+            tests = [_p(p) for p in r.deep_p[d]]
+        sums = [f"{v:.2f}" for v in r.sums[k]]
+        scaled = [v if np.isfinite(v) else "n/a" for v in r.scaled_sums[k]]
+        rows.append((name, *sums, f"{r.difference[k]:.2f}", *scaled, *low, *tests))
+    return Table(
+        title=f"Layers of {r.title}",
+        columns=(
+            "layer",
+            *(f"sum in {m}" for m in r.models),
+            "difference",
+            *(f"scaled sum in {m}" for m in r.models),
+            *(f"low frequencies in {m}" for m in (*r.models, "fresh")),
+            *(f"p, {m}" for m in r.models),
+        ),
+        rows=tuple(rows),
+        note="Layers that both networks have. The interval of a difference is over output channels; p: of "
+        "the layer's structure against fresh kernels.",
+        folded=True,
     )
 
 
 def findings(results: Sequence[Kernels]) -> list[Finding]:
-    """Say in how many layers two networks' kernels are closer than a shuffle of the channels."""
+    """Say how many kernels are structured beyond chance, and how alike matched ones are."""
+    if len(results) > SHOWN_PAIRS:
+        return [_structure_of_all(_networks(results)), *_matches_of_all(results)]
     said = []
     for r in results:
-        estimates = list(r.distance.values())
-        nearest = min(range(len(estimates)), key=lambda k: estimates[k].value)
-        best = estimates[nearest]
-        if r.closer == 0:
-            text = (
-                f"The kernels of {r.a} and {r.b} are no closer than shuffled channels in any of "
-                f"{r.compared} layers: there is no sign that a channel of one corresponds to the channel of "
-                f"the same number in the other."
+        said.append(_structure_words(r))
+        if r.correlation is not None and r.correlation.null is not None:
+            beyond = "more than" if r.correlation_p <= TEST else "not beyond chance more than"
+            said.append(
+                Finding(
+                    f"Matched up to order and sign, the first-layer kernels of {r.a} and {r.b} correlate at "
+                    f"{r.correlation.value:.2f} on average, {beyond} {r.a}'s with fresh kernels "
+                    f"({r.correlation.null:.2f}, p = {_p(r.correlation_p)})."
+                )
             )
-        else:
-            text = (
-                f"The kernels of {r.a} and {r.b} are closer than shuffled channels in {r.closer} of "
-                f"{r.compared} layers; the closest is {r.layers[nearest]} at {best:.2f} "
-                f"(shuffled {best.null or 0.0:.2f})."
-            )
-        said.append(Finding(text))
     return said
 
 
+def _structure_words(r: Kernels) -> Finding:
+    if not all((r.kernel_of == k).any() for k in (0, 1)):
+        return Finding(
+            f"The first layer of {r.a} or of {r.b} has no kernel that could show a pattern: they are of one "
+            "weight a channel, or zero."
+        )
+    what = "first-layer kernels" if r.whole_kernels.all() else "slices of the first layer's kernels"
+    leads = (f"Of the {what}", "Beyond their means, by a pattern such as an edge or a bar,")
+    said = []
+    for j, (kind, lead) in enumerate(zip(KINDS, leads, strict=True)):
+        counts = []
+        for k, network in enumerate(NETWORKS):
+            share, own = r.structure[f"{kind}, {network}"], r.found[r.kernel_of == k, j]
+            digits = 0 if len(own) < ROUNDED else 1
+            ends = f"{share.low or 0.0:.{digits}%} to {share.high or 0.0:.{digits}%}"
+            test = f"; the layer: p = {_p(r.layer_p[k, j])}" if np.isfinite(r.layer_p[k, j]) else ""
+            counts.append(f"{own.sum()} of {len(own)} in {r.models[k]} ({ends}{test})")
+        gap = r.structure[f"{kind}, difference"]
+        chance = gap.low is None or gap.high is None or gap.low <= 0 <= gap.high
+        end = (
+            f"the difference of {gap.points()} may be chance" if chance else f"a difference of {gap.points()}"
+        )
+        joined = " and ".join(counts)
+        said.append(
+            f"{lead}, {joined} are more structured than freshly drawn ones: {end}."
+            if j == 0
+            else f"{lead} {joined} are more structured: {end}."
+        )
+    if not r.found[:, 1].all():
+        least = " and ".join(dict.fromkeys(_least(value) for value in r.least[:, 1]))
+        said.append(
+            f"To be found in 80 % of cases, a Gabor pattern would have to hold {least} of what is left of a "
+            "kernel."
+        )
+    return Finding(" ".join(said))
+
+
+def _structure_of_all(networks: Mapping[str, tuple[Kernels, int]]) -> Finding:
+    said = []
+    for j, lead in enumerate(
+        ("More structured than fresh ones are, of the first-layer kernels,", "beyond their means,")
+    ):
+        counts = [
+            f"{r.found[own, j].sum()} of {own.sum()} in {model}"
+            for model, (r, k) in list(networks.items())[:SHOWN_MODELS]
+            if (own := r.kernel_of == k).any()
+        ]
+        said.append(f"{lead} {', '.join(counts) or 'none of those measured'}")
+    more = (
+        f" ({len(networks) - SHOWN_MODELS} more networks in the table)"
+        if len(networks) > SHOWN_MODELS
+        else ""
+    )
+    return Finding(f"{'; '.join(said)}{more}.")
+
+
+def _matches_of_all(results: Sequence[Kernels]) -> list[Finding]:
+    found = [(r, r.correlation) for r in results if r.correlation is not None]
+    if not found:
+        return []
+    beyond = sum(r.correlation_p <= TEST for r, _ in found)
+    best, value = max(found, key=lambda one: one[1].value)
+    return [
+        Finding(
+            "Matched up to order and sign, first-layer kernels correlate more than with fresh ones in "
+            f"{beyond} of {len(found)} pairs (p ≤ {TEST:g} each, {TEST * len(found):.2g} expected by "
+            f"chance), most in {best.title} ({value.value:.2f}, fresh {value.null or 0.0:.2f})."
+        )
+    ]
+
+
 ANALYSIS = Analysis(
-    question="Do two networks' kernels resemble each other, layer by layer?",
+    question="Are first-layer kernels structured or near random, and do two networks' resemble each other?",
     over="weight pair",
     params=KernelParams(),
     result=Kernels,

@@ -3,6 +3,7 @@
 from embedlab.charts.bars import Bars, BarSeries
 from embedlab.charts.base import PALETTE, Chart, Scale, colour, model_colours
 from embedlab.charts.curves import Curve, Curves
+from embedlab.charts.dendrogram import Dendrogram
 from embedlab.charts.faces import Face, Faces, faces_at_hand, faces_from
 from embedlab.charts.globe import Globe
 from embedlab.charts.heatmap import Heatmap
@@ -18,6 +19,7 @@ __all__ = [
     "Chart",
     "Curve",
     "Curves",
+    "Dendrogram",
     "Face",
     "Faces",
     "Globe",

@@ -1,53 +1,182 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from embedlab.analyses import kernels
 from embedlab.analyses.kernels import KernelParams
 from embedlab.errors import UserError
+from embedlab.maths.kernel_structure import planted
 from embedlab.weights import LayerWeights
 from tests.planted import layer_weights
 
-FEW = KernelParams(shuffles=400, resamples=200)
+FEW = KernelParams(fresh_kernels=1000, shuffles=199, resamples=100, slices=200)
 
 
-def test_equal_weights_are_at_distance_zero_and_closer_than_chance():
-    found = kernels.compute(layer_weights("a"), layer_weights("b"), FEW)
-    assert all(e.value == pytest.approx(0, abs=1e-6) for e in found.distance.values())
-    assert found.closer == 3
-    assert "closer than shuffled channels in 3 of 3 layers" in kernels.findings([found])[0].text
+def one_layer(model, values, name="conv0"):
+    return LayerWeights(model, {name: values.astype(np.float32)}, {})
 
 
-def test_unrelated_weights_stand_at_the_null():
-    found = kernels.compute(layer_weights("a"), layer_weights("b", seed=1), FEW)
-    for estimate in found.distance.values():
-        assert estimate.value == pytest.approx(estimate.null, abs=0.15)
-        assert estimate.null == pytest.approx(np.sqrt(2), abs=0.05)
-    assert found.closer == 0
-    assert "no closer than shuffled channels in any of 3 layers" in kernels.findings([found])[0].text
+def gabors(model="gabors", channels=16, size=3):
+    return one_layer(model, planted(channels, 3, size, size, seed=1))
 
 
-def test_a_permuted_copy_stands_at_the_null_too():
-    a = layer_weights("a")
-    b = LayerWeights("b", {n: np.roll(k, 1, axis=0) for n, k in a.layers.items()}, {})
-    assert kernels.compute(a, b, FEW).closer == 0
+def fresh(model="fresh", channels=16, size=3, seed=0):
+    drawn = np.random.default_rng(seed).normal(size=(channels, 3, size, size))
+    return one_layer(model, drawn * np.sqrt(2 / (channels * size**2)))
 
 
-def test_distance_and_sums_are_those_written_out():
+@pytest.fixture(scope="module")
+def found():
+    return kernels.compute(gabors(), fresh(), FEW)
+
+
+def test_gabor_kernels_are_called_structured_and_fresh_he_normal_ones_are_not(found):
+    first = found.structure["structured first-layer kernels, first network"]
+    second = found.structure["structured first-layer kernels, second network"]
+    more = found.structure["structured first-layer kernels, difference"]
+    assert first.value == 1
+    assert first.low > 0.7
+    assert second.value <= 1 / 16
+    assert first.null < 0.01
+    assert more.low > 0.5
+    assert found.layer_p[0, 0] == pytest.approx(1 / 200)
+    assert found.layer_p[1, 0] > 0.05
+    text = kernels.findings([found])[0].text
+    assert text.startswith("Of the first-layer kernels, 16 of 16 in gabors (79% to 100%")
+    assert "more structured than freshly drawn ones: a difference of +" in text
+
+
+def test_blurs_are_structured_as_they_are_but_not_beyond_their_means():
+    rng = np.random.default_rng(2)
+    blurs = rng.normal(size=(16, 3, 1, 1)) + 0.1 * rng.normal(size=(16, 3, 3, 3))
+    found = kernels.compute(one_layer("blurs", blurs), gabors(), FEW)
+    assert found.found[found.kernel_of == 0].sum(axis=0).tolist() == [16, 0]
+    assert found.mean_share[:16].min() > 0.8
+    text = kernels.findings([found])[0].text
+    assert "Beyond their means, by a pattern such as an edge or a bar, 0 of 16 in blurs" in text
+    assert "a Gabor pattern would have to hold" in text
+
+
+def test_two_fresh_networks_may_differ_by_chance_only():
+    found = kernels.compute(fresh("a"), fresh("b", seed=1), FEW)
+    assert "may be chance" in kernels.findings([found])[0].text
+    assert "not beyond chance more than a's with fresh kernels" in kernels.findings([found])[1].text
+    assert found.correlation.value == pytest.approx(found.correlation.null, abs=0.1)
+    assert (np.diff(np.abs(found.first_r)) <= 0).all()
+
+
+def test_kernels_are_matched_up_to_order_and_sign():
+    a = fresh("a")
+    order = np.random.default_rng(3).permutation(16)
+    b = one_layer("b", -a.layers["conv0"][order])
+    found = kernels.compute(a, b, FEW)
+    np.testing.assert_array_equal(order[found.first_order[:, 1]], found.first_order[:, 0])
+    np.testing.assert_allclose(found.first_r, -1, atol=1e-5)
+    assert found.correlation.value == pytest.approx(1)
+    assert found.correlation.null < 0.6
+    tiles = next(c for c in kernels.charts([found]) if "above its match" in c.title)
+    assert tiles.rows == ("a", "b") * 2
+    assert tiles.tiles[8].caption == f"channel {found.first_order[0, 1]}: -1.00"
+
+
+def test_of_unequal_numbers_of_kernels_the_fewer_are_matched():
+    found = kernels.compute(
+        LayerWeights("a", layer_weights(channels=16).layers | {"last": np.ones((2, 2, 1, 1))}, {}),
+        LayerWeights("b", layer_weights(channels=10, seed=1).layers | {"last": np.ones((2, 2, 1, 1))}, {}),
+        FEW,
+    )
+    assert found.correlation.n == len(found.first_r) == 10
+    assert found.kernel_of.tolist() == [0] * 16 + [1] * 10
+    assert kernels.charts([found])
+
+
+def test_a_constant_kernel_correlates_with_none_and_a_dead_one_has_no_pattern():
+    values = np.random.default_rng(4).normal(size=(6, 3, 3, 3))
+    values[0] = 0
+    values[1] = 0.5
+    found = kernels.compute(one_layer("a", values), fresh("b", channels=6), FEW)
+    assert found.p_values[0].tolist() == [1, 1]
+    assert found.p_values[1, 0] < 0.01
+    assert found.p_values[1, 1] == 1
+    assert np.isnan(found.measured[0]).all()
+    assert kernels.charts([found])
+
+
+def test_a_network_that_is_zero_everywhere_is_a_sentence():
+    zero = one_layer("zero", np.zeros((4, 3, 3, 3)))
+    found = kernels.compute(zero, fresh("b", channels=4), FEW)
+    assert "0 of 4 in zero" in kernels.findings([found])[0].text
+    assert "nan" not in kernels.findings([found])[0].text
+    tiles = kernels.charts([found])[0]
+    assert set(np.unique(tiles.tiles[0].image)) == {128}
+
+
+def test_kernels_of_one_weight_are_said_to_have_no_pattern():
+    a, b = (one_layer(m, np.random.default_rng(k).normal(size=(8, 3, 1, 1))) for k, m in enumerate("ab"))
+    found = kernels.compute(a, b, FEW)
+    assert found.structure == {}
+    assert "no kernel that could show a pattern" in kernels.findings([found])[0].text
+    assert kernels.charts([found])
+
+
+def test_layers_over_many_channels_are_measured_by_slices():
+    a, b = (one_layer(m, np.random.default_rng(k).normal(size=(8, 32, 3, 3))) for k, m in enumerate("ab"))
+    found = kernels.compute(a, b, FEW)
+    assert found.whole_kernels.tolist() == [False, False]
+    assert len(found.found) == 2 * FEW.slices
+    assert "slices of the first layer's kernels" in kernels.findings([found])[0].text
+    assert kernels.charts([found])
+
+
+def test_deeper_layers_are_tested_as_a_whole():
+    rng = np.random.default_rng(5)
+    smooth = rng.normal(size=(16, 16, 3, 3)) + rng.normal(size=(16, 16, 1, 1))
+    layers = {
+        "first": rng.normal(size=(16, 3, 3, 3)),
+        "point": rng.normal(size=(4, 16, 1, 1)),
+        "deep": smooth,
+    }
+    a = LayerWeights("a", layers, {})
+    b = LayerWeights("b", layers | {"deep": rng.normal(size=(16, 16, 3, 3))}, {})
+    found = kernels.compute(a, b, FEW)
+    assert found.deep == ("first", "deep")
+    assert found.deep_count[1].tolist() == [200, 200]
+    assert found.deep_p[1, 0] < 0.01 < found.deep_p[1, 1]
+    assert found.deep_share[1, 0] > found.deep_fresh[1] + 0.1
+
+
+def test_sums_are_those_written_out_and_the_scaled_ones_follow_zeros_place():
     a, b = layer_weights("a"), layer_weights("b", seed=1)
     found = kernels.compute(a, b, FEW)
     x, y = a.layers["conv1"].astype(float), b.layers["conv1"].astype(float)
-    expected = np.linalg.norm(x - y) / np.sqrt((np.linalg.norm(x) ** 2 + np.linalg.norm(y) ** 2) / 2)
-    assert found.distance["relative distance, conv1"].value == pytest.approx(expected)
-    assert found.sum_a[1] == pytest.approx(x.sum())
+    assert found.sums[1] == pytest.approx([x.sum(), y.sum()])
+    scaled = (x - x.min()) / (x.max() - x.min())
+    assert found.scaled_sums[1, 0] == pytest.approx(scaled.sum())
+    place = -x.min() / (x.max() - x.min())
+    assert found.zero_sums[1, 0] == pytest.approx(x.size * place)
+    assert found.scaled_sums[1, 0] - found.zero_sums[1, 0] == pytest.approx(x.sum() / (x.max() - x.min()))
     assert found.difference[1].value == pytest.approx((x - y).sum())
     assert found.difference[1].low < (x - y).sum() < found.difference[1].high
+    (chart,) = (c for c in kernels.charts([found]) if c.title.endswith("min-max scaled"))
+    assert "says nothing about the other weights" in chart.note
 
 
-def test_layers_of_one_network_only_are_counted():
+def test_shuffling_all_but_two_weights_leaves_the_scaled_sum_as_it_is():
     a = layer_weights("a")
-    b = LayerWeights("b", {"conv0": a.layers["conv0"], "other": a.layers["conv1"]}, {})
-    found = kernels.compute(a, b, FEW)
-    assert (found.compared, found.left_out) == (1, 3)
+    shuffled = {
+        n: np.random.default_rng(0).permutation(k.ravel()).reshape(k.shape) for n, k in a.layers.items()
+    }
+    found = kernels.compute(a, LayerWeights("b", shuffled, {}), FEW)
+    np.testing.assert_allclose(found.scaled_sums[:, 0], found.scaled_sums[:, 1], rtol=1e-5)
+
+
+def test_the_interval_of_a_difference_of_shares_is_newcombes():
+    a, b = (kernels.Estimate(*values) for values in ((0.8, 0.6, 0.9, 10), (0.5, 0.3, 0.7, 10)))
+    found = kernels._difference(a, b)
+    assert found.value == pytest.approx(0.3)
+    assert found.low == pytest.approx(0.3 - np.hypot(0.2, 0.2))
+    assert found.high == pytest.approx(0.3 + np.hypot(0.1, 0.2))
 
 
 def test_networks_without_a_common_layer_are_refused():
@@ -60,14 +189,22 @@ def test_networks_without_convolutions_are_refused():
         kernels.compute(layer_weights("a"), LayerWeights("b", {}, {}), FEW)
 
 
-def test_each_network_is_drawn_once():
-    pair = kernels.compute(layer_weights("a"), layer_weights("b", seed=1), FEW)
-    other = kernels.compute(layer_weights("a"), layer_weights("c", seed=2), FEW)
-    titles = [c.title for c in kernels.charts([pair, other])]
-    assert titles[:3] == [f"First-layer kernels of {m}" for m in "abc"]
+@pytest.mark.parametrize("name", ["fresh_kernels", "slices", "shuffles"])
+def test_parameters_out_of_range_are_refused(name):
+    with pytest.raises(UserError, match=f"kernels.{name} must be"):
+        kernels.compute(layer_weights("a"), layer_weights("b"), dataclasses.replace(FEW, **{name: 0}))
 
 
-def test_zero_is_grey_in_a_colour_tile():
-    weights = LayerWeights("a", {"c": np.zeros((1, 3, 3, 3), np.float32)}, {})
-    tiles = kernels.charts([kernels.compute(weights, weights, FEW)])[0]
-    assert set(np.unique(tiles.tiles[0].image)) == {128}
+def test_each_network_is_drawn_once_and_many_pairs_stay_few_charts():
+    networks = [fresh(f"n{k}", channels=6, seed=k) for k in range(11)]
+    pairs = [kernels.compute(networks[0], other, FEW) for other in networks[1:]]
+    few, many = kernels.charts(pairs[:2]), kernels.charts(pairs)
+    assert [c.title for c in few[:3]] == [f"First-layer kernels of n{k}" for k in range(3)]
+    assert len(many) <= len(few) + 5
+    table = next(c for c in many if c.title == "How structured the first layers are")
+    assert len(table.rows) == 11
+    assert any("3 more networks are left out" in c.note for c in many)
+    texts = [f.text for f in kernels.findings(pairs)]
+    assert len(texts) == 2
+    assert "3 more networks in the table" in texts[0]
+    assert "in 0 of 10 pairs" in texts[1] or "of 10 pairs" in texts[1]

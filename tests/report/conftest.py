@@ -43,6 +43,7 @@ from embedlab.charts import (
     Chart,
     Curve,
     Curves,
+    Dendrogram,
     Heatmap,
     Histogram,
     Scatter,
@@ -253,6 +254,12 @@ def charts(results: Sequence[Cheese]) -> list[Chart]:
             ylabels=("c",),
             values=np.array([[1.0, np.nan]]),
             text=np.array([[EVIL, ""]]),
+        ),
+        Dendrogram(
+            title="Tree",
+            labels=("a", EVIL, "c"),
+            merges=np.array([[0.0, 1.0, 0.2, 2.0], [2.0, 3.0, 0.7, 3.0]]),
+            xlabel=EVIL,
         ),
         Bars(
             title="Bars",

@@ -1,0 +1,54 @@
+"""The singular values of convolution kernels, laid out as matrices, beside those of fresh ones.
+
+A layer of shape (o, i, h, w) is a matrix of o rows. Its stable rank ‖W‖_F² / ‖W‖₂² [2]_ is the number of
+directions it would have if all were as strong as the strongest; it is between 1 and the rank. The
+singular values of independent weights of one variance end, in large matrices, at the Marchenko–Pastur
+edge s·(√rows + √columns), s being the root mean square of the weights [1]_.
+
+References
+----------
+.. [1] Marchenko, V. A. and Pastur, L. A. Distribution of eigenvalues for some sets of random matrices.
+   Mathematics of the USSR-Sbornik 1(4), 1967.
+.. [2] Rudelson, M. and Vershynin, R. Sampling from large matrices: an approach through geometric functional
+   analysis. Journal of the ACM 54(4), 2007.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+
+def singular_values(kernels: Float[np.ndarray, "o i h w"]) -> Float[np.ndarray, " r"]:
+    """Give the singular values of a layer as a matrix (o, i·h·w), largest first.
+
+    They come from the Gram matrix of the shorter side, so that small ones, below about 1e-7 of the
+    largest, are rounding.
+    """
+    matrix = kernels.reshape(len(kernels), -1).astype(np.float64)
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    found: np.ndarray = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
+    return found
+
+
+def relative_to_edge(singular: Float[np.ndarray, " r"], shape: tuple[int, ...]) -> Float[np.ndarray, " r"]:
+    """Give singular values in units of the Marchenko–Pastur edge of the layer's own size."""
+    rows, columns = shape[0], int(np.prod(shape[1:]))
+    size = float(np.sqrt((singular**2).sum() / (rows * columns)))
+    found: np.ndarray = singular / (size * (np.sqrt(rows) + np.sqrt(columns))) if size else singular
+    return found
+
+
+def stable_rank(singular: Float[np.ndarray, " r"]) -> float:
+    """Give ‖W‖_F² / ‖W‖₂²; nan for a layer of zeros."""
+    top = float(singular.max(initial=0.0))
+    return float(((singular / top) ** 2).sum()) if top > 0 else float("nan")
+
+
+@lru_cache(maxsize=64)
+def fresh_singular_values(shape: tuple[int, ...], count: int, seed: int) -> Float[np.ndarray, "n r"]:
+    """Give the singular values of ``count`` fresh layers of a shape, Gaussian of variance one."""
+    rng = np.random.default_rng([seed, 22, *shape])
+    found = np.stack([singular_values(rng.standard_normal(shape, np.float32)) for _ in range(count)])
+    found.setflags(write=False)
+    return found
