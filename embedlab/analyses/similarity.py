@@ -556,15 +556,15 @@ def _from_first_to_last(a: Similarity, b: Similarity) -> list[Finding]:
     assert before is not None
     assert after is not None
     text = (
-        f"From {a.probe} to {b.probe} the corrected {LINEAR_CKA} of {pair} goes from {before.value:.2f} to "
-        f"{after.value:.2f}"
+        f"From {a.probe} to {b.probe} the corrected {LINEAR_CKA} of {pair} goes from {before.value:.3f} to "
+        f"{after.value:.3f}"
     )
     if a.population != b.population:
         return [Finding(f"{text}, on different images.")]
     drawn = [r.score_replicates[r.pairs.index(pair), m].astype(np.float64) for r in (b, a)]
     change = Estimate(after.value - before.value, *interval(drawn[0] - drawn[1]), a.people)
     chance = change.low is None or change.high is None or change.low <= 0 <= change.high
-    return [Finding(f"{text}: a change of {change:+.2f}{', which may be chance' if chance else ''}.")]
+    return [Finding(f"{text}: a change of {change:+.3f}{', which may be chance' if chance else ''}.")]
 
 
 ANALYSIS = Analysis(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from embedlab.charts.base import MARKER, figure, mpl_look, mpl_plain, plain, ser
 PATTERNS = ("", "/", ".", "x", "-")
 MPL_PATTERNS = ("", "///", "...", "xxx", "---")
 WIDTH = 0.8
+# Characters of a name, and of all names, beyond which they stand upright.
+LONG, ROOM = 22, 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +178,9 @@ class Bars:
         fig.update_xaxes(
             tickmode="array",
             tickvals=list(range(len(self.categories))),
-            ticktext=[plain(name) for name in self.categories],
+            ticktext=["<br>".join(map(plain, self._lines(name))) for name in self.categories],
+            # Plotly hides tilted names that would leave the picture; upright ones never do.
+            tickangle=-90 if self._is_crowded() else None,
             range=[-0.6, len(self.categories) - 0.4],
             showgrid=False,
             ticks="",
@@ -184,6 +189,13 @@ class Bars:
         # Places are numbers and not names, because plotly would merge two categories of one name.
         fig.update_layout(barmode="overlay", legend_itemsizing="constant")
         return fig
+
+    def _is_crowded(self) -> bool:
+        longest = max(map(len, self.categories), default=0)
+        return longest > LONG and longest * len(self.categories) > ROOM
+
+    def _lines(self, name: str) -> list[str]:
+        return wrap(name, LONG) if self._is_crowded() else [name]
 
     def _hover(self, one: BarSeries) -> list[str]:
         texts = []

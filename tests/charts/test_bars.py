@@ -77,3 +77,13 @@ def test_arrays_must_have_a_number_a_category():
         BarSeries("s", np.zeros(2), np.zeros(1), np.zeros(2))
     with pytest.raises(ValueError, match="one end of its intervals"):
         BarSeries("s", np.zeros(2), low=np.zeros(2))
+
+
+def test_long_names_stand_upright_so_that_none_is_hidden():
+    names = tuple(f"highlow144 to lowres144 on highres_eval@{k}" for k in (8, 16, 32))
+    long = Bars(title="t", ylabel="y", categories=names, series=(BarSeries("a", np.ones(3)),))
+    axis = long.plotly().layout.xaxis
+    assert axis.tickangle == -90
+    assert [text.replace("<br>", " ") for text in axis.ticktext] == list(names)
+    short = Bars(title="t", ylabel="y", categories=("a", "b"), series=(BarSeries("a", np.ones(2)),))
+    assert short.plotly().layout.xaxis.tickangle is None
