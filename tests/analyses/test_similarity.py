@@ -229,7 +229,7 @@ def test_a_change_from_probe_to_probe_has_its_paired_interval():
     assert said.startswith("From p to q the corrected linear CKA of a and b goes from")
     assert "chance" not in said
     same = findings([noise[0], replace(noise[0], probe="q")])[-1].text
-    assert same.endswith("a change of +0.00 [+0.00, +0.00], which may be chance.")
+    assert same.endswith("a change of +0.000 [+0.000, +0.000], which may be chance.")
     other = findings([noise[0], replace(noise[1], population="other")])[-1].text
     assert other.endswith("on different images.")
 
