@@ -100,9 +100,7 @@ def markdown() -> str:
         knobs = "; ".join(f"`{k}` ({default}): {text}" for k, (default, text) in params_of(name).items())
         takes = "; or ".join(OVER[over] for over in found.overs)
         link = f"[{name}](../embedlab/analyses/{name}.py)"
-        lines.append(
-            f"| {link} | {found.question} | {'; or '.join(OVER[over] for over in found.overs)} | {knobs} |"
-        )
+        lines.append(f"| {link} | {found.question} | {takes} | {knobs} |")
     return "\n".join(lines) + "\n"
 
 

@@ -690,7 +690,7 @@ def _compared(results: Sequence[Neighbours]) -> list[Finding]:
 
 
 ANALYSIS = Analysis(
-    question="Whose nearest people change from one space to another, beyond what the choice of images changes?",
+    question="Whose nearest people change between two spaces, beyond what the choice of images changes?",
     over=("degraded pair", "model pair"),
     params=NeighboursParams(),
     result=Neighbours,

@@ -1,0 +1,107 @@
+"""What a registration does to the clouds before and after: standard units, and the way back."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# Six standard deviations wide: about the box that holds a Gaussian cloud.
+_WIDTH = 6.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Both clouds standardised, and the way back to the units they came in.
+
+    Attributes
+    ----------
+    x, y
+        Targets and sources about their centres, over their sizes.
+    centre_x, size_x, centre_y, size_y
+        Centre, and root of the mean square of a coordinate about it; far outliers are left out.
+    """
+
+    x: Float[np.ndarray, "n d"]
+    y: Float[np.ndarray, "m d"]
+    centre_x: Float[np.ndarray, " d"]
+    size_x: float
+    centre_y: Float[np.ndarray, " d"]
+    size_y: float
+
+    def to_data(self, moved: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
+        """Bring points of the targets' standardised space into the targets' units."""
+        back: np.ndarray = moved * self.size_x + self.centre_x
+        return back
+
+    def from_data(self, points: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "k d"]:
+        """Standardise points as the sources were."""
+        there: np.ndarray = (points - self.centre_y) / self.size_y
+        return there
+
+
+def frame(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    *,
+    standardise: bool = True,
+    one_size: bool = False,
+) -> Frame:
+    """Standardise two clouds.
+
+    Parameters
+    ----------
+    x, y
+        Targets and sources.
+    standardise
+        Whether to; else centres are zero and sizes one.
+    one_size
+        Whether the sources are divided by the targets' size too, so that the ratio of sizes stays.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a value is not finite, or a cloud has no extent.
+    """
+    x, y = _points(x, "x, the targets,"), _points(y, "y, the sources,")
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"x and y must have one dimension, not {x.shape[1]} and {y.shape[1]}")
+    none = np.zeros(x.shape[1])
+    centre_x, size_x = core(x, "x, the targets,")
+    centre_y, size_y = core(y, "y, the sources,")
+    if not standardise:
+        return Frame(x, y, none, 1.0, none, 1.0)
+    size_y = size_x if one_size else size_y
+    return Frame((x - centre_x) / size_x, (y - centre_y) / size_y, centre_x, size_x, centre_y, size_y)
+
+
+def log_volume(x: Float[np.ndarray, "n d"]) -> float:
+    """Give ln V of the volume that targets fill, far outliers left out: a cube of six deviations."""
+    return float(x.shape[1] * math.log(_WIDTH * core(x, "x")[1]))
+
+
+def _points(points: np.ndarray, name: str) -> np.ndarray:
+    points = np.asarray(points)
+    if points.ndim != 2 or not points.size:
+        raise ValueError(f"{name} must be points of shape (n, d), not {points.shape}")
+    if not np.isfinite(points).all():
+        raise ValueError(f"{name} hold a value that is not finite: leave those rows out")
+    return points.astype(np.float64)
+
+
+def core(points: np.ndarray, name: str) -> tuple[np.ndarray, float]:
+    """Give the centre and size of a cloud without its far outliers.
+
+    Raises
+    ------
+    ValueError
+        If all points are one.
+    """
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    reach = 3 * np.median(away)
+    near = points[away <= reach] if reach > 0 else points
+    centre = near.mean(axis=0)
+    size = math.sqrt(float(((near - centre) ** 2).mean()))
+    if not size > 1e-12 * np.abs(centre).max() or size == 0:
+        raise ValueError(f"{name} are all one point: there is nothing to turn or scale")
+    return centre, size
