@@ -8,7 +8,6 @@ from embedlab.maths import procrustes
 from embedlab.maths._cpd_turns import around
 from embedlab.maths._expectation import expectation
 from embedlab.maths.cpd import Settings, affine, rigid
-from embedlab.maths.cpd_steps import affine_step, rigid_step
 
 PLAIN = Settings(
     outliers=0.0,
@@ -309,32 +308,7 @@ def test_each_step_is_told():
     assert told[-1][2] == found.sigma2
 
 
-# The closed forms, and pycpd
-
-
-@pytest.mark.parametrize("d", [2, 3, 7])
-def test_the_affine_objective_is_the_papers(d):
-    """pycpd takes tr(B·YPY·B) for tr(Bᵀ·YPY·B)."""
-    draw = np.random.default_rng(0)
-    x, y = draw.normal(size=(40, d)), draw.normal(size=(30, d))
-    e = expectation(x, y, 0.7, 0.1)
-    p = np.exp(-((x[None] - y[:, None]) ** 2).sum(axis=2) / 1.4)
-    p *= e.pt1 / p.sum(axis=0)
-    for step in (affine_step(x, y, e), rigid_step(x, y, e), rigid_step(x, y, e, scale=False)):
-        left = (p * ((x[None] - (y @ step.matrix + step.shift)[:, None]) ** 2).sum(axis=2)).sum()
-        assert step.residual == pytest.approx(left)
-        assert step.sigma2 == pytest.approx(left / (d * p.sum()))
-
-
-def test_steps_are_the_least_squares_fits_of_known_pairs():
-    y, x, _, _, _ = planted(50, 4, 30, noise=0.2)
-    e = expectation(x, x, 1e-9, 0.0)
-    known = procrustes.fit(y, x)
-    step = rigid_step(x, y, e)
-    np.testing.assert_allclose(step.matrix, known.scale * known.rotation, atol=1e-9)
-    np.testing.assert_allclose(step.shift, known.shift, atol=1e-9)
-    full = np.linalg.lstsq(np.hstack([y, np.ones((50, 1))]), x, rcond=None)[0]
-    np.testing.assert_allclose(affine_step(x, y, e).matrix, full[:-1], atol=1e-9)
+# pycpd
 
 
 @pytest.mark.parametrize("d", [2, 3])
