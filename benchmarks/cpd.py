@@ -221,6 +221,9 @@ def work() -> None:
             compute.device()  # Imports torch, as more than a few points do.
         x, y, _ = clouds(150, kind)
         timed_steps(name, x, y, kind, 2)
+    except NotImplementedError as error:
+        tell(failed=str(error))
+        return
     except Exception as error:
         tell(failed=f"{type(error).__name__}: {error}"[:120])
         return

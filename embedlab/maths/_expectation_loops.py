@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-STRIP = 512
+STRIP = 1024
 """Sources that loops take at once: short enough for the nearest cache."""
 
 NOTHING = 1e-30
@@ -112,10 +112,14 @@ def _few(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, 
     """Fill the rows of a strip with kernel values over three dimensions."""
     for b in range(len(u)):
         u0, u1, u2 = u[b, 0], u[b, 1], u[b, 2]
+        least = pattern(kernel.dtype.type(np.inf))
         for m in range(v.shape[1]):
             x, y, z = v[0, m] - u0, v[1, m] - u1, v[2, m] - u2
-            kernel[b, m] = x * x + y * y + z * z
-        nearest[b] = _least(kernel, b)
+            square = x * x + y * y + z * z
+            kernel[b, m] = square
+            bits = pattern(square)
+            least = bits if bits < least else least
+        nearest[b] = number(least)
         totals[b] = _weigh(kernel, b, nearest[b])
 
 
