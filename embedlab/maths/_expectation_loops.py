@@ -226,7 +226,6 @@ def sweep(
         logs += _densities(least, totals, log_clutter, weights, pt1[first : first + used])
         if used < rows:
             # What a last, shorter run leaves over counts for nothing.
-            factors[:, used:] = 0
             kernel[:, used:] = 0
         for s in range(strips):
             for b in range(used):

@@ -9,7 +9,29 @@ How it gets there: both clouds are standardised (each about its own mean, in uni
 extent), so that no setting has a unit. The variance starts from a share of the mean squared
 difference of all pairs. Each iteration is an expectation step and a closed-form maximisation, and
 Anderson's extrapolation over the last of them, kept only where the likelihood does not fall, takes
-the place of the hundreds of small steps that overlapping clouds need otherwise.
+the place of the hundreds of small steps that overlapping clouds need otherwise [2]_ [3]_.
+
+How far a cloud may be turned: expectation-maximisation finds the nearest optimum only. Percentage of
+draws that end within 5 % of the error of Procrustes, which knows the pairs (``benchmarks/cpd_basin.py``:
+600 to 1,000 points, people of ten images each, noise of 10 % in three dimensions and else 20 % of the
+cloud's extent on each point, turned by an angle in a random plane, scaled, shifted and shuffled; three
+to ten draws a figure):
+
+=============================  ====  ====  ====  ====  ====  ====  ====  ====
+degrees                        0–45    60    75    90   120   150   180   any
+=============================  ====  ====  ====  ====  ====  ====  ====  ====
+3-D, turns tried (default)      100   100   100   100   100   100   100   100
+3-D, ``search=False``           100    90    80    50    10     0     0    10
+2-D, turns tried (default)      100   100   100   100   100   100   100     –
+2-D, ``search=False``           100   100   100    60     0     0     0     –
+16- and 128-D, default          100   100   100   100   100   100   100   100
+16- and 128-D, no search        100   100   100   100   100   100   100     0
+=============================  ====  ====  ====  ====  ====  ====  ====  ====
+
+"any" is a turn drawn from all there are; one in a single plane moves little of a cloud of many
+dimensions. In two and three dimensions turns are tried all around; in more, only the one that lays
+principal axes onto principal axes, which needs both clouds to have the same axes in the same order: two
+unlike models need not. A cloud that looks alike from all sides cannot be turned back by anyone.
 
 References
 ----------

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from embedlab.maths import procrustes
-from embedlab.maths._cpd_turns import around
+from embedlab.maths._cpd_turns import around, principal
 from embedlab.maths._expectation import expectation
-from embedlab.maths.cpd import Settings, affine, rigid
+from embedlab.maths.cpd import Settings, affine, frame, log_volume, rigid
 
 PLAIN = Settings(
     outliers=0.0,
@@ -64,10 +64,10 @@ def test_rotation_scale_and_shift_are_recovered_in_any_dimension(d, degrees):
     found = rigid(x[order], y)
     assert found.converged
     assert found.reason == "the variance is at its floor: the clouds coincide"
-    np.testing.assert_allclose(found.rotation, rotation, atol=1e-6)
-    np.testing.assert_allclose(found.shift, shift, atol=1e-6)
-    assert found.scale == pytest.approx(1.7, abs=1e-6)
-    np.testing.assert_allclose(found.moved[order], x[order], atol=1e-6)
+    np.testing.assert_allclose(found.rotation, rotation, atol=1e-9)
+    np.testing.assert_allclose(found.shift, shift, atol=1e-8)
+    assert found.scale == pytest.approx(1.7, abs=1e-9)
+    np.testing.assert_allclose(found.moved[order], x[order], atol=1e-8)
 
 
 @pytest.mark.parametrize("d", [2, 3, 16])
@@ -182,6 +182,18 @@ def test_far_outliers_do_not_ruin_the_fit():
     np.testing.assert_allclose(found.shift, shift, atol=1e-2)
 
 
+def test_far_outliers_do_not_set_the_units():
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(2, 500, 3))
+    x[:50] *= 1000
+    f = frame(x, y)
+    assert f.size_x == pytest.approx(1, abs=0.1)
+    assert np.abs(f.centre_x).max() < 0.2
+    assert log_volume(x) == pytest.approx(3 * np.log(6), abs=0.3)
+    np.testing.assert_allclose(f.to_data(f.x), x)
+    np.testing.assert_allclose(f.from_data(y), f.y)
+
+
 def test_the_same_call_gives_the_same_bits():
     y, x, order, _, _ = planted(300, 3, 120, noise=0.2)
     one, other = rigid(x[order], y), rigid(x[order], y)
@@ -234,6 +246,15 @@ def test_principal_axes_bring_a_cloud_back_from_any_turn_in_many_dimensions():
     basis[:, 0] *= np.sign(np.linalg.det(basis))
     x = (y @ basis)[draw.permutation(500)]
     np.testing.assert_allclose(rigid(x, y).rotation, basis, atol=1e-6)
+
+
+def test_signs_of_principal_axes_are_told_by_likelihood_where_clouds_are_not_skew():
+    draw = np.random.default_rng(0)
+    half = draw.normal(size=(100, 5)) * np.linspace(2, 1, 5)
+    y = np.vstack([half, -half])
+    rotation = turn(5, 130, draw)
+    found = principal(y @ rotation, y, lambda tried: -np.abs(tried - rotation).sum(), reflect=False)
+    np.testing.assert_allclose(found, rotation, atol=1e-9)
 
 
 def test_turns_tried_lie_close_to_any_turn():
@@ -365,6 +386,7 @@ def test_flat_clouds_are_turned_within_what_they_span():
         found = register(target, flat)
         assert np.isfinite(found.matrix).all()
         np.testing.assert_allclose(found.moved[order], target, atol=1e-5)
+        assert np.linalg.matrix_rank(found.matrix) == 3
     assert np.linalg.det(rigid(target, flat).rotation) == pytest.approx(1)
 
 

@@ -42,7 +42,7 @@ def test_agrees_with_the_paper_pair_by_pair(d, outliers):
     assert_close(expectation(x, y, 0.5, outliers, dtype=np.float32), true, 1e-5)
 
 
-@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 700), (700, 1), (3, 5), (515, 513)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 700), (700, 1), (3, 5), (515, 1025), (40, 2600)])
 def test_any_number_of_points_on_either_side(n, m):
     x, y = clouds(n, m, 3)
     assert_close(expectation(x, y, 0.3, 0.1), by_hand(x, y, 0.3, 0.1), 1e-12)
