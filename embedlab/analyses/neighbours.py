@@ -609,7 +609,7 @@ def _kept(r: Neighbours, of: int = 1) -> Finding:
     if r.lost.low <= 0 <= r.lost.high:
         return Finding(f"{text}: the difference of {r.lost.points()} may be chance.")
     if abs(r.lost.value) < INEXACT:
-        return Finding(f"{text}: the difference of {r.lost.points()} is too small for twins to show.")
+        return Finding(f"{text}: the difference of {r.lost.points()} is too small to tell from noise.")
     tone: Literal["plain", "bad"] = "bad" if r.kind == "degraded" and r.lost.high < 0 else "plain"
     return Finding(f"{text}: a difference of {r.lost.points()}.", tone)
 
