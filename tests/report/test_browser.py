@@ -56,7 +56,7 @@ def complaints(browser):
 
 def test_every_chart_is_drawn_without_an_error_or_a_request(browser, report):
     count = report.read_text(encoding="utf-8").count('role="img"')
-    assert count == 9
+    assert count == 10
     assert look(browser, report) == {"charts": count, "drawn": count, "failures": []}
     assert browser.run("document.querySelectorAll('.chart .main-svg').length") >= count
     assert complaints(browser) == []

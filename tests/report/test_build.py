@@ -118,7 +118,7 @@ def test_no_chart_carries_markup_from_data_into_plotly(tmp_path, outcome):
     charts = [
         json.loads(text) for attributes, text in page.scripts if attributes.get("id", "").endswith("-data")
     ]
-    assert len(charts) == 9
+    assert len(charts) == 10
     assert not re.search(r"<(script|img)", json.dumps(charts))
     assert not any("<" in text for attributes, text in page.scripts if attributes.get("type"))
 
@@ -127,7 +127,7 @@ def test_every_chart_is_announced_by_title_and_note(tmp_path, outcome, cheese, e
     page = make(tmp_path, [outcome])
     labels = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("role") == "img"]
     assert f"DET. {evil}" in labels
-    assert len(labels) == 9
+    assert len(labels) == 10
 
 
 def test_a_chart_has_its_heading_and_look_from_the_page_only(tmp_path, outcome):
