@@ -40,11 +40,22 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, handler: Callable[[argparse.Namespace], int], text: str) -> Any:
+def _command(
+    commands: Any,
+    name: str,
+    handler: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    lab: bool = True,
+    device: bool = True,
+) -> Any:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     command.set_defaults(handler=handler)
-    command.add_argument("--lab", metavar="DIR", help="working folder (default: $EMBEDLAB_LAB, else ./lab)")
-    if name not in ("list", "import", "fit", "apply"):
+    if lab:
+        command.add_argument(
+            "--lab", metavar="DIR", help="working folder (default: $EMBEDLAB_LAB, else ./lab)"
+        )
+    if device:
         command.add_argument(
             "--device", choices=DEVICES, default="auto", help="where to compute (default: auto)"
         )
@@ -171,7 +182,9 @@ def _extract(commands: Any) -> None:
 
 
 def _import(commands: Any) -> None:
-    command = _command(commands, "import", import_, "bring embeddings from elsewhere into the lab")
+    command = _command(
+        commands, "import", import_, "bring embeddings from elsewhere into the lab", device=False
+    )
     command.add_argument("file", metavar="FILE", help="a .npy, .npz, .csv or .parquet file of vectors")
     command.add_argument("--model", help="name of the model they come from (default: the file's name)")
     command.add_argument(
@@ -188,7 +201,14 @@ def _map(commands: Any) -> None:
     parts = commands.add_parser(
         "map", help=text, description=text[0].upper() + text[1:] + "."
     ).add_subparsers(dest="part", required=True, metavar="PART")
-    fit = _command(parts, "fit", map_fit, "fit a map on images that both models have seen, and save it")
+    fit = _command(
+        parts,
+        "fit",
+        map_fit,
+        "fit a map on images that both models have seen, and save it",
+        lab=False,
+        device=False,
+    )
     fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz)")
     fit.add_argument("new", metavar="NEW", help="the new model's embeddings of the same images, by item name")
     fit.add_argument("--map", required=True, metavar="FILE", help="the map to write, .safetensors")
@@ -200,7 +220,14 @@ def _map(commands: Any) -> None:
     )
     fit.add_argument("--folds", type=int, default=5, metavar="K", help="folds of people (default: 5)")
     fit.add_argument("--seed", type=int, default=0, help="who is in which fold (default: 0)")
-    apply = _command(parts, "apply", map_apply, "convert a file of the old model's embeddings by a saved map")
+    apply = _command(
+        parts,
+        "apply",
+        map_apply,
+        "convert a file of the old model's embeddings by a saved map",
+        lab=False,
+        device=False,
+    )
     apply.add_argument("old", metavar="OLD", help="the old model's embeddings; Parquet of any size")
     apply.add_argument("--map", required=True, metavar="FILE", help="a map that `embedlab map fit` wrote")
     apply.add_argument(
@@ -212,7 +239,9 @@ def _map(commands: Any) -> None:
 
 
 def _list(commands: Any) -> None:
-    command = _command(commands, "list", list_, "show models, probes, analyses and recipes, with their state")
+    command = _command(
+        commands, "list", list_, "show models, probes, analyses and recipes, with their state", device=False
+    )
     command.add_argument(
         "what",
         nargs="?",

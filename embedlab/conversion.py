@@ -10,7 +10,7 @@ A map takes vectors at length one and gives vectors of any length; both sides ar
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from embedlab import __version__, embeddings, interchange
 from embedlab.analysis import Estimate
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError, first_line
-from embedlab.maths.bootstrap import interval, resamples
+from embedlab.maths.bootstrap import interval, resamples, weighted_mean
+from embedlab.maths.crossmodel import cosines
 from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import LinearMap, Method
 from embedlab.maths.linear_maps import fit as fit_map
+from embedlab.maths.matched import other_people
 from embedlab.progress import say, track
 from embedlab.store import atomic_file, made_name, sha256_of, write_json
 
@@ -116,7 +118,7 @@ def fit(
     owner = pair.a.labels
     place = identity_folds(people, folds, seed)
     mapped = np.empty(b.shape)
-    for k in track(range(folds), "judging the map on people left out", folds):
+    for k in track(range(folds), "judging the map on people left out"):
         held = place[owner] == k
         inner = identity_folds(people, folds, seed + 1 + k)[owner[~held]]
         mapped[held] = fit_map(a[~held], b[~held], method, inner).apply(a[held])
@@ -148,39 +150,21 @@ def _quality(
     # Each fold is compared with the mean of what its map was fitted on.
     base = np.stack([b[fold != k].mean(axis=0) for k in range(int(fold.max()) + 1)])[fold]
     lost, spread = (((b - x) ** 2).sum(axis=1) for x in (mapped, base))
-    sizes = np.maximum(np.linalg.norm(mapped, axis=1) * np.linalg.norm(b, axis=1), np.finfo(float).tiny)
-    cosine = (mapped * b).sum(axis=1) / sizes
-    stranger = _strangers(owner, seed)
-    null = (mapped * b[stranger]).sum(axis=1) / np.maximum(
-        np.linalg.norm(mapped, axis=1) * np.linalg.norm(b[stranger], axis=1), np.finfo(float).tiny
+    cosine = cosines(mapped, b)
+    stranger = other_people(owner, np.random.default_rng(seed))
+    lost_drawn, spread_drawn, cosine_drawn = (
+        weighted_mean(values, owner, counts) for values in (lost, spread, cosine)
     )
-    sums = {
-        name: np.bincount(owner, values, people)
-        for name, values in {"lost": lost, "spread": spread, "cosine": cosine, "n": np.ones(len(b))}.items()
-    }
     found = {
-        "R2": (1 - lost.sum() / spread.sum(), 1 - (counts @ sums["lost"]) / (counts @ sums["spread"])),
-        "cosine": (cosine.mean(), (counts @ sums["cosine"]) / (counts @ sums["n"])),
+        "R2": (1 - lost.sum() / spread.sum(), 1 - lost_drawn / spread_drawn, 0.0),
+        "cosine": (cosine.mean(), cosine_drawn, cosines(mapped, b[stranger]).mean()),
     }
-    keys = ("value", "low", "high")
-    quality = {
-        name: dict(zip(keys, map(float, (value, *interval(drawn))), strict=True))
-        for name, (value, drawn) in found.items()
+    return {
+        name: dict(
+            zip(("value", "low", "high", "null"), map(float, (value, *interval(drawn), null)), strict=True)
+        )
+        for name, (value, drawn, null) in found.items()
     }
-    quality["R2"]["null"] = 0.0
-    quality["cosine"]["null"] = float(null.mean())
-    return quality
-
-
-def _strangers(owner: np.ndarray, seed: int) -> np.ndarray:
-    """Give for each row a row of another person."""
-    order = np.argsort(owner, kind="stable")
-    most = int(np.bincount(owner).max())
-    # In order of people, whoever stands as far on as the largest person has rows is somebody else.
-    far = np.random.default_rng(seed).integers(most, max(most, len(owner) - most) + 1)
-    found = np.empty(len(owner), np.int64)
-    found[order] = np.roll(order, -far)
-    return found
 
 
 def held_out(conversion: Conversion, figure: str) -> Estimate:
@@ -285,14 +269,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         found = read_vectors(path)
         _check_dimension(conversion, found.vectors.shape[1], path)
         mapped = conversion.map.apply(found.unit).astype(np.float32)
-        whole = EmbeddingSet.from_rows(
-            str(written["model"]),
-            found.probe,
-            mapped,
-            list(found.items),
-            list(np.asarray(found.identities)[found.labels]),
-            found.attributes,
-        )
+        whole = replace(found, model=str(written["model"]), vectors=mapped)
         with atomic_file(out) as temporary:
             embeddings.write(temporary, whole, written | {"probe": found.probe})
         return len(mapped)

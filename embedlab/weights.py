@@ -97,6 +97,23 @@ def read(path: Path, model: str) -> LayerWeights:
     return LayerWeights(model=model, layers=layers, norms=norms, slopes=slopes)
 
 
+def shared_layers(a: LayerWeights, b: LayerWeights) -> list[str]:
+    """Name the layers that two networks have under one name and in one shape, in the order of ``a``.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    shared = [n for n, kernels in a.layers.items() if n in b.layers and b.layers[n].shape == kernels.shape]
+    if not shared:
+        raise UserError(
+            f"{a.model} and {b.model} share no layer of one name and shape, so they cannot be compared layer "
+            "by layer: choose two models of one architecture and width"
+        )
+    return shared
+
+
 class Wire(NamedTuple):
     """Which group of channels a layer reads, and which it writes; channels of one group go together."""
 

@@ -103,3 +103,15 @@ def test_slopes_are_read_and_part_of_the_fingerprint(tmp_path):
 def test_fingerprint_tells_a_changed_weight():
     assert layer_weights().fingerprint == layer_weights().fingerprint
     assert layer_weights().fingerprint != layer_weights(seed=1).fingerprint
+
+
+def test_shared_layers_have_one_name_and_one_shape():
+    other = irse([True, False])
+    del other["input_layer.0"]
+    other["body.0.res_layer.1"] = other["body.0.res_layer.1"][:, :2]
+    a, b = weights.LayerWeights("a", irse([True, False]), {}), weights.LayerWeights("b", other, {})
+    expected = [name for name in a.layers if name not in ("input_layer.0", "body.0.res_layer.1")]
+    assert weights.shared_layers(a, b) == expected
+    wide = weights.LayerWeights("w", irse([True, False], width=8), {})
+    with pytest.raises(UserError, match="a and w share no layer of one name and shape.*layer by layer"):
+        weights.shared_layers(a, wide)

@@ -72,7 +72,7 @@ from embedlab.maths.kernel_structure import (
     structured,
 )
 from embedlab.maths.permutation import p_value
-from embedlab.weights import LayerWeights
+from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
 POINTS = 101
@@ -185,12 +185,7 @@ def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
             raise UserError(
                 f"{weights.model} has no convolution kernels to compare: leave it out of this analysis"
             )
-    shared = [n for n, kernels in a.layers.items() if n in b.layers and b.layers[n].shape == kernels.shape]
-    if not shared:
-        raise UserError(
-            f"{a.model} and {b.model} share no layer of one name and shape, so their kernels cannot be "
-            "compared layer by layer: choose two models of one architecture and width"
-        )
+    shared = shared_layers(a, b)
     parts = [_structure(weights, params) for weights in (a, b)]
     firsts = [next(iter(weights.layers.values())).astype(np.float64) for weights in (a, b)]
     return Kernels(

@@ -66,7 +66,7 @@ from embedlab.maths.layer_distance import (
     relative_distance,
 )
 from embedlab.maths.spectra import fresh_singular_values, relative_to_edge, singular_values, stable_rank
-from embedlab.weights import LayerWeights
+from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
 FRESH_LAYERS = 8
@@ -178,12 +178,7 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
     for weights in (a, b):
         if not weights.layers:
             raise UserError(f"{weights.model} has no convolution layers: leave it out of this analysis")
-    shared = [n for n, kernels in a.layers.items() if n in b.layers and b.layers[n].shape == kernels.shape]
-    if not shared:
-        raise UserError(
-            f"{a.model} and {b.model} share no layer of one name and shape, so they cannot be compared layer "
-            "by layer: choose two models of one architecture and width"
-        )
+    shared = shared_layers(a, b)
     values, matching = _matched(a, b, shared, params)
     fresh, fresh_fresh = _fresh(a, b, shared, params)
     near, far = _distances(a, b, matching, shared, params)

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from embedlab.maths.halves import Cross, Halves, thin_svd
+from embedlab.maths.halves import Cross, Halves
 from embedlab.maths.hsic import blocks
+from embedlab.maths.procrustes import thin_svd
 
 # A direction with less than this share of the widest one's variance is rounding.
 FLAT = 1e-10

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.errors import UserError
-from embedlab.weights import FIXED, LayerWeights, Wire, architecture, wiring
+from embedlab.weights import FIXED, LayerWeights, Wire, architecture, shared_layers, wiring
 
 GAIN = 1e-6
 """Least gain for which a group is permuted, as a share of the largest possible one: float32's rounding."""
@@ -126,12 +126,7 @@ def match(
     UserError
         If no layer is common to both.
     """
-    shared = [n for n, kernels in a.layers.items() if n in b.layers and b.layers[n].shape == kernels.shape]
-    if not shared:
-        raise UserError(
-            f"{a.model} and {b.model} share no layer of one name and shape, so their channels cannot be "
-            "matched: choose two models of one architecture and width"
-        )
+    shared = shared_layers(a, b)
     kind, wires = architecture(a), wiring(a)
     if len(shared) < max(len(a.layers), len(b.layers)) or wires != wiring(b):
         kind, wires = "unknown", {name: Wire(FIXED, name) for name in shared}

@@ -114,17 +114,6 @@ def rematched(
     return order
 
 
-def thin_svd(matrix: Float[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Take a matrix apart; by the slower of LAPACK's two ways where the faster does not converge."""
-    from scipy.linalg import svd
-
-    try:
-        left, strengths, right = svd(matrix, full_matrices=False)
-    except np.linalg.LinAlgError:
-        left, strengths, right = svd(matrix, full_matrices=False, lapack_driver="gesvd")
-    return left, strengths, right
-
-
 def _of_means(sizes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     found: np.ndarray = sizes[:, None, None] * a[:, :, None] * b[:, None, :]
     return found

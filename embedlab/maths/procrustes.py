@@ -65,23 +65,23 @@ def fit(
     none = np.zeros(a.shape[1])
     centre_a, centre_b = (a.mean(axis=0), b.mean(axis=0)) if shift else (none, none)
     centred = a - centre_a
-    left, strengths, right = _svd(centred.T @ (b - centre_b))
+    left, strengths, right = thin_svd(centred.T @ (b - centre_b))
     known = strengths > strengths[0] * max(a.shape) * np.finfo(np.float64).eps
     rotation = left[:, known] @ right[known]
     if not known.all():
-        outer, _, inner = _svd(left[:, ~known].T @ right[~known].T)
+        outer, _, inner = thin_svd(left[:, ~known].T @ right[~known].T)
         rotation = rotation + left[:, ~known] @ outer @ inner @ right[~known]
     spread = float((centred**2).sum())
     size = float(strengths[known].sum()) / spread if scale and spread else 1.0
     return Procrustes(rotation, size, centre_b - size * (centre_a @ rotation))
 
 
-def _svd(matrix: Float[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def thin_svd(matrix: Float[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Take a matrix apart; by the slower of LAPACK's two ways where the faster does not converge."""
     from scipy.linalg import svd
 
     try:
-        left, strengths, right = svd(matrix)
+        left, strengths, right = svd(matrix, full_matrices=False)
     except np.linalg.LinAlgError:
-        left, strengths, right = svd(matrix, lapack_driver="gesvd")
+        left, strengths, right = svd(matrix, full_matrices=False, lapack_driver="gesvd")
     return left, strengths, right

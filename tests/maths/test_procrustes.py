@@ -78,10 +78,10 @@ def test_where_the_fast_decomposition_fails_the_slow_one_serves(rng, monkeypatch
     a, b = rng.normal(size=(2, 30, 4))
     expected, whole = procrustes.fit(a, b), linalg.svd
 
-    def failing(matrix, lapack_driver="gesdd"):
+    def failing(matrix, lapack_driver="gesdd", **options):
         if lapack_driver == "gesdd":
             raise np.linalg.LinAlgError("SVD did not converge")
-        return whole(matrix, lapack_driver=lapack_driver)
+        return whole(matrix, lapack_driver=lapack_driver, **options)
 
     monkeypatch.setattr(linalg, "svd", failing)
     np.testing.assert_allclose(procrustes.fit(a, b).rotation, expected.rotation, atol=1e-10)
