@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.errors import UserError, first_line
+from embedlab.store import atomic_file
 
 MOST_BYTES = 4 << 30
 NAME_DIGITS = 16
@@ -86,6 +87,55 @@ def read(path: Path | str) -> Bin:
         ) from None
     names = [hashlib.sha256(blob).hexdigest()[:NAME_DIGITS] for blob in blobs]
     return Bin(dict(zip(names, blobs, strict=True)), tuple(names[::2]), tuple(names[1::2]), same)
+
+
+def write(path: Path | str, images: Sequence[bytes], same: Sequence[bool]) -> None:
+    """Write a ``.bin`` file as InsightFace reads it, atomically.
+
+    Python's own bytes and truth values in a pickle of protocol 4, which ``pickle.load`` of InsightFace's
+    ``load_bin`` reads as it stands, and with ``encoding="bytes"``. A picture that stands in several pairs
+    is written once, if it is given as one object.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    images
+        Encoded images, PNG or JPEG; two for each pair, one after the other.
+    same
+        Whether the two of each pair show one person.
+
+    Raises
+    ------
+    UserError
+        If there are no pairs, an image is empty, there is more than ``read`` takes, or the file cannot be
+        written.
+    ValueError
+        If there are not two images a pair. This is a bug in the code that calls.
+    """
+    path = Path(path)
+    if len(images) != 2 * len(same):
+        raise ValueError(f"{len(images)} images for {len(same)} pairs, where two a pair are needed")
+    if len(same) == 0:
+        raise UserError(f"there are no pairs to write to {path}: give it at least one")
+    if not all(images):
+        raise UserError(
+            f"an image of pair {list(map(bool, images)).index(False) // 2} is empty: leave it out"
+        )
+    total = sum({id(image): len(image) for image in images}.values())
+    if total > MOST_BYTES:
+        raise UserError(
+            f"{path} would have {total / 1e9:,.1f} GB, more than the {MOST_BYTES / 1e9:.0f} GB that are read "
+            "into memory at most: write fewer pairs, or smaller images"
+        )
+    with atomic_file(path) as temporary:
+        try:
+            with temporary.open("wb") as file:
+                pickle.dump((list(images), [bool(value) for value in same]), file, protocol=4)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}: make room, or choose another place"
+            ) from None
 
 
 def _inspect(data: bytes) -> None:

@@ -68,6 +68,12 @@ class EmbeddingSet:
                 f"{self.title} has {int((~finite).sum())} vectors with NaN or infinity, the first in row "
                 f"{row} (item {str(self.items[row])!r}): remove those rows or extract them again"
             )
+        if not np.isfinite(self.norms).all():
+            row = int(np.argmin(np.isfinite(self.norms)))
+            raise UserError(
+                f"{self.title} has a vector whose length is beyond 32 bits in row {row} (item "
+                f"{str(self.items[row])!r}): remove it"
+            )
         if not self.norms.all():
             row = int(np.argmin(self.norms))
             raise UserError(
@@ -90,7 +96,8 @@ class EmbeddingSet:
     @cached_property
     def norms(self) -> Float[np.ndarray, " n"]:
         """Euclidean length of each vector."""
-        norms: np.ndarray = np.linalg.norm(self.vectors, axis=1)
+        with np.errstate(over="ignore"):
+            norms: np.ndarray = np.linalg.norm(self.vectors, axis=1)
         return norms
 
     @cached_property
@@ -224,8 +231,11 @@ def metadata(path: Path) -> dict[str, Any]:
         found = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
-    head: dict[str, Any] = json.loads(found.get(METADATA_KEY, b"{}"))
-    return head
+    try:
+        head = json.loads(found.get(METADATA_KEY, b"{}"))
+    except ValueError as error:
+        raise _unreadable(path, error) from None
+    return head if isinstance(head, dict) else {}
 
 
 def read(path: Path, model: str | None = None, probe: str | None = None) -> EmbeddingSet:
@@ -277,7 +287,10 @@ def read_table(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
+        # Text that is no UTF-8 would only fail where it is looked at.
+        table.validate(full=True)
+        return table
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 

@@ -1,5 +1,6 @@
 """Embeddings that others made: ``.npy``, ``.npz``, CSV and foreign Parquet become embedding sets."""
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -177,6 +178,7 @@ def _csv_table(path: Path, texts: Sequence[str]) -> tuple[Any, Sequence[int]]:
     import pyarrow.compute as pc
     from pyarrow import csv
 
+    _check_utf8(path)
     ragged: list[Any] = []
 
     def keep(row: Any) -> str:
@@ -209,6 +211,20 @@ def _csv_table(path: Path, texts: Sequence[str]) -> tuple[Any, Sequence[int]]:
             gap = pc.or_kleene(gap, pc.equal(column, ""))
         blank &= pc.fill_null(gap, True).to_numpy(zero_copy_only=False).astype(bool)
     return table.filter(pa.array(~blank)), lines[~blank].tolist()
+
+
+def _check_utf8(path: Path) -> None:
+    """Refuse what is no text before pyarrow, which notices only where a name or a row is looked at."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except OSError as error:
+        raise UserError(f"cannot read {path} as CSV ({error.strerror or error}): correct it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {path} as CSV ({first_line(error)}): save it as UTF-8 text") from None
 
 
 def _from_csv(

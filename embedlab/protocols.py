@@ -1,11 +1,13 @@
 """Verification protocols: lists of image pairs that show the same person or two people.
 
 Three kinds of file are read: CSV with the columns ``image_a,image_b,same`` and, if there, ``fold``; the
-``pairs.txt`` of Labeled Faces in the Wild; and InsightFace's ``.bin``, which holds the images as well.
+``pairs.txt`` of Labeled Faces in the Wild; and InsightFace's ``.bin``, which holds the images as well. The
+first two are written too.
 """
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,3 +277,61 @@ def write(path: Path | str, pairs: PairList) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(head)
         writer.writerows(zip(*columns, strict=True))
+
+
+def write_lfw(path: Path | str, pairs: PairList) -> None:
+    """Write pairs as LFW's ``pairs.txt``, atomically.
+
+    The format has an order of its own: fold by fold, in each the pairs of one person before those of two
+    people; within these the pairs keep theirs. Folds stand in the order of their numbers, and lose them;
+    items lose their suffix, and are found without it (``PairList.rows``).
+
+    Raises
+    ------
+    UserError
+        If the format cannot express the pairs: an item is not called ``name/name_0001``, the name of a
+        person contradicts ``same``, or folds do not hold as many pairs of one person as of two, and as
+        many as each other. The message names the pair, counted from 1, or the fold.
+    """
+    path = Path(path)
+    lines = []
+    for row, (a, b, same) in enumerate(zip(pairs.a, pairs.b, pairs.same.tolist(), strict=True), 1):
+        (first, one), (second, other) = _lfw_name(a, row), _lfw_name(b, row)
+        if (first == second) != same or (first, one) == (second, other):
+            kind = "one person" if same else "two people"
+            raise UserError(
+                f"pair {row}: {a!r} and {b!r} are no two images of {kind} by their names, and pairs.txt says "
+                "it by names alone: write the pairs as CSV"
+            )
+        lines.append(f"{first}\t{one}\t{other}\n" if same else f"{first}\t{one}\t{second}\t{other}\n")
+    folds = np.zeros(len(pairs), dtype=np.int64) if pairs.folds is None else pairs.folds
+    numbers = np.unique(folds)
+    counts = {
+        (fold, same): int(((folds == fold) & (pairs.same == same)).sum())
+        for fold in numbers
+        for same in (1, 0)
+    }
+    each = counts[numbers[0], 1]
+    if wrong := [fold for fold in numbers if {counts[fold, 1], counts[fold, 0]} != {each}]:
+        raise UserError(
+            f"fold {wrong[0]} holds {counts[wrong[0], 1]:,} pairs of one person and {counts[wrong[0], 0]:,} "
+            f"of two people, and pairs.txt has as many of each kind in every fold (here {each:,}): write the "
+            "pairs as CSV"
+        )
+    head = f"{each}\n" if pairs.folds is None else f"{len(numbers)}\t{each}\n"
+    order = np.lexsort((~pairs.same, folds))
+    with atomic_file(path) as temporary:
+        temporary.write_text(head + "".join(lines[k] for k in order), encoding="utf-8", newline="\n")
+
+
+def _lfw_name(item: str, row: int) -> tuple[str, int]:
+    for name in (item, _without_suffix(item)):
+        person, _, image = name.partition("/")
+        if (found := re.fullmatch(r"(.*)_([0-9]{4,7})", image)) and found[1] == person:
+            number = int(found[2])
+            if image == f"{person}_{number:04d}" and len(person.split()) == 1 and person.split()[0] == person:
+                return person, number
+    raise UserError(
+        f"pair {row}: {item!r} is not called name/name_0001, which pairs.txt needs: rename the image, or "
+        "write the pairs as CSV"
+    )

@@ -200,3 +200,59 @@ def test_a_missing_or_an_enormous_file_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(bins, "MOST_BYTES", 10)
     with pytest.raises(UserError, match="that are read into memory at most"):
         bins.read(written(tmp_path, b"x" * 11))
+
+
+# Writing
+
+
+def load_bin(path):
+    """How InsightFace opens one (``arcface_torch/eval/verification.py``), but for the decoding."""
+    try:
+        with open(path, "rb") as file:
+            images, same = pickle.load(file)  # noqa: S301
+    except UnicodeDecodeError:
+        with open(path, "rb") as file:
+            images, same = pickle.load(file, encoding="bytes")  # noqa: S301
+    return [images[k] for k in range(2 * len(same))], same
+
+
+def test_what_is_written_is_read_by_insightface_and_back(tmp_path):
+    bins.write(tmp_path / "a.bin", IMAGES, np.array(SAME))
+    assert load_bin(tmp_path / "a.bin") == (IMAGES, SAME)
+    with open(tmp_path / "a.bin", "rb") as file:
+        assert pickle.load(file, encoding="bytes") == (IMAGES, SAME)  # noqa: S301
+    found = bins.read(tmp_path / "a.bin")
+    assert [found.images[a] for a in found.a] == IMAGES[::2]
+    assert [found.images[b] for b in found.b] == IMAGES[1::2]
+    assert found.same == tuple(SAME)
+
+
+def test_a_picture_of_several_pairs_is_written_once(tmp_path):
+    picture = bytes(100_000)
+    bins.write(tmp_path / "a.bin", [picture] * 20, [True] * 10)
+    assert (tmp_path / "a.bin").stat().st_size < 110_000
+    assert len(bins.read(tmp_path / "a.bin").same) == 10
+
+
+def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    with pytest.raises(UserError, match=r"there are no pairs to write to .*a.bin"):
+        bins.write(path, [], [])
+    with pytest.raises(UserError, match="an image of pair 1 is empty"):
+        bins.write(path, [b"a", b"b", b"c", b""], [True, False])
+    with pytest.raises(ValueError, match="3 images for 1 pairs"):
+        bins.write(path, [b"a", b"b", b"c"], [True])
+    monkeypatch.setattr(bins, "MOST_BYTES", 3)
+    with pytest.raises(UserError, match=r"a.bin would have 0.0 GB, more than"):
+        bins.write(path, [b"aa", b"bb"], [True])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_and_nothing_stays(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bins.pickle, "dump", full)
+    with pytest.raises(UserError, match=r"cannot write .*a.bin: No space left on device: make room"):
+        bins.write(tmp_path / "a.bin", IMAGES, SAME)
+    assert not list(tmp_path.iterdir())

@@ -143,3 +143,29 @@ def test_a_column_that_is_no_matrix_is_told(tmp_path, column, message):
 def test_a_wrong_shape_is_a_bug_not_a_user_error():
     with pytest.raises(TypeError, match="EmbeddingSet.items"):
         EmbeddingSet("m", "p", np.ones((3, 2), np.float32), np.array(["a"]), np.array([0]), ("x",))
+
+
+def test_a_vector_too_long_for_its_length_is_refused():
+    vectors = np.ones((4, 3), np.float32)
+    vectors[2] = 3e38
+    with pytest.raises(
+        UserError, match="p in m has a vector whose length is beyond 32 bits in row 2 .item 'c'"
+    ):
+        rows("abcd", vectors=vectors)
+
+
+@pytest.mark.parametrize("head", [b"{not", b"\xff", b"[1"])
+def test_a_head_that_is_no_json_is_told(tmp_path, head):
+    table = pa.table({"item": ["a"], "identity": ["x"], "embedding": [[1.0]]})
+    pq.write_table(table.replace_schema_metadata({"embedlab": head}), tmp_path / "e.parquet")
+    with pytest.raises(UserError, match=r"cannot read .*e.parquet as Parquet"):
+        embeddings.read(tmp_path / "e.parquet")
+
+
+def test_text_that_is_no_utf8_is_told(tmp_path):
+    names = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
+    )
+    pq.write_table(pa.table({"item": names, "identity": ["x"], "embedding": [[1.0]]}), tmp_path / "e.parquet")
+    with pytest.raises(UserError, match=r"cannot read .*e.parquet as Parquet .*UTF8"):
+        embeddings.read(tmp_path / "e.parquet")

@@ -407,3 +407,14 @@ def test_a_csv_file_written_by_numpy_is_read(tmp_path, vectors):
     np.savetxt(text, vectors, delimiter=",", fmt="%.9g")
     rows = [f"{i},{p},{v}" for i, p, v in zip(ITEMS, PEOPLE, text.getvalue().splitlines(), strict=True)]
     is_planted(read(_text(tmp_path, "\n".join(["item,identity,0,1,2,3", *rows]))), vectors)
+
+
+@pytest.mark.parametrize(
+    "text", [b"item,identity,0\nM\xfcller,a,1\n", b"it\xffem,identity,0\n", "item".encode("utf-16")]
+)
+def test_a_csv_that_is_no_utf8_is_told(tmp_path, text):
+    (tmp_path / "e.csv").write_bytes(text)
+    with pytest.raises(
+        UserError, match=r"cannot read .*e.csv as CSV .'utf-8' codec .*: save it as UTF-8 text"
+    ):
+        read(tmp_path / "e.csv")

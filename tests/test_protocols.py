@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.errors import UserError
-from embedlab.protocols import PairList, read, write
+from embedlab.protocols import PairList, read, write, write_lfw
 
 
 def written(tmp_path, text):
@@ -177,3 +177,75 @@ def test_random_text_is_told_and_never_crashes(tmp_path):
         (tmp_path / "pairs.csv").write_bytes(rng.bytes(50))
         with pytest.raises(UserError):
             read(tmp_path / "pairs.csv")
+
+
+# Writing pairs.txt
+
+
+def test_pairs_txt_comes_back_as_it_was_read(tmp_path):
+    pairs = read(written(tmp_path, LFW))
+    write_lfw(tmp_path / "again.txt", pairs)
+    expected = LFW.replace("\n\n", "\n").splitlines()
+    assert (tmp_path / "again.txt").read_text().splitlines() == ["\t".join(line.split()) for line in expected]
+    back = read(tmp_path / "again.txt")
+    assert (back.a, back.b) == (pairs.a, pairs.b)
+    assert back.folds.tolist() == pairs.folds.tolist()
+
+
+def test_the_whole_of_lfw_comes_back_byte_for_byte(tmp_path, shared_data):
+    write_lfw(tmp_path / "again.txt", read(shared_data / "lfw144-pairs.txt"))
+    assert (tmp_path / "again.txt").read_text() == (shared_data / "lfw144-pairs.txt").read_text()
+
+
+def test_pairs_are_put_in_the_order_of_the_format(tmp_path):
+    pairs = PairList(
+        ("ann/ann_0001.jpg", "ann/ann_0001.jpg", "bob/bob_0001", "Al_B/Al_B_0012.png"),
+        ("bob/bob_0002.jpg", "ann/ann_0003.jpg", "cyd/cyd_0001", "Al_B/Al_B_12345"),
+        np.array([False, True, False, True]),
+        np.array([9, 9, 4, 4]),
+    )
+    write_lfw(tmp_path / "p.txt", pairs)
+    text = "2\t1\nAl_B\t12\t12345\nbob\t1\tcyd\t1\nann\t1\t3\nann\t1\tbob\t2\n"
+    assert (tmp_path / "p.txt").read_bytes() == text.encode()
+    back = read(tmp_path / "p.txt")
+    assert back.rows(["Al_B/Al_B_0012.png"])[0].tolist() == [0, -1, -1, -1]
+
+
+def test_pairs_without_folds_are_a_development_view(tmp_path):
+    write_lfw(tmp_path / "p.txt", read(written(tmp_path, "1\nann 1 2\nann 1 bob 2\n")))
+    assert (tmp_path / "p.txt").read_text() == "1\nann\t1\t2\nann\t1\tbob\t2\n"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same", "folds", "message"),
+    [
+        (["a/a_0001", "x.png"], ["a/a_0002", "b/b_0001"], [1, 0], None, "pair 2: 'x.png' is not called"),
+        (["a/a_0001"], ["a/b_0002"], [1], None, "pair 1: 'a/b_0002' is not called name/name_0001"),
+        (["a/a_001"], ["a/a_0002"], [1], None, "'a/a_001' is not called"),
+        (["a/a_00001"], ["a/a_0002"], [1], None, "'a/a_00001' is not called"),
+        (["a b/a b_0001"], ["c/c_0002"], [0], None, "'a b/a b_0001' is not called"),
+        (["a/a_0001"], ["b/b_0001"], [1], None, "are no two images of one person by their names"),
+        (["a/a_0001"], ["a/a_0002"], [0], None, "are no two images of two people by their names"),
+        (["a/a_0001"], ["a/a_0001.png"], [1], None, "are no two images of one person by their names"),
+        (["a/a_0001"], ["a/a_0002"], [1], None, "fold 0 holds 1 pairs of one person and 0 of two people"),
+        (
+            ["a/a_0001"] * 4,
+            ["a/a_0002", "b/b_0001"] * 2,
+            [1, 0] * 2,
+            [0, 0, 0, 7],
+            "fold 0 holds 2 .* and 1 of",
+        ),
+        (
+            ["a/a_0001"] * 6,
+            ["a/a_0002", "b/b_0001"] * 3,
+            [1, 0] * 3,
+            [0] * 2 + [7] * 4,
+            "fold 7 holds 2 .* 2 of",
+        ),
+    ],
+)
+def test_pairs_that_the_format_cannot_express_are_refused(tmp_path, a, b, same, folds, message):
+    pairs = PairList(tuple(a), tuple(b), np.array(same, bool), None if folds is None else np.array(folds))
+    with pytest.raises(UserError, match=message):
+        write_lfw(tmp_path / "p.txt", pairs)
+    assert not list(tmp_path.iterdir())
