@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,11 +127,16 @@ def architecture(weights: LayerWeights) -> str:
     Returns
     -------
     ``"IR-SE"`` if all layers bear the names of that family of residual networks (of any depth and
-    width, with or without squeeze-and-excitation); ``"chain"`` if each layer has as many input channels
-    as the layer before it has outputs, which then is taken for what it reads; else ``"unknown"``.
+    width, with or without squeeze-and-excitation, with or without a norm layer inside the blocks);
+    ``"SphereFace"`` if they bear those of its networks (``conv1_1`` …, of any depth and width); ``"chain"``
+    if each layer has as many input channels as the layer before it has outputs, which then is taken for
+    what it reads; else ``"unknown"``, and for fused networks.
     """
-    if weights.layers and set(weights.layers) <= set(found := _residual(weights)) and _fits(weights, found):
-        return "IR-SE"
+    if any(name.startswith("parts.") for name in weights.layers):
+        return "unknown"
+    for kind, wired in _WIRED.items():
+        if weights.layers and set(weights.layers) <= set(found := wired(weights)) and _fits(weights, found):
+            return kind
     return "chain" if _fits(weights, _chain(weights)) else "unknown"
 
 
@@ -149,12 +154,22 @@ def wiring(weights: LayerWeights) -> dict[str, Wire]:
     of its own and reads ``FIXED``: its inputs have to be taken as they stand.
     """
     kind = architecture(weights)
-    if kind == "IR-SE":
+    if kind in _WIRED:
         placed = {*weights.layers, *weights.norms, *weights.slopes}
-        return {name: wire for name, wire in _residual(weights).items() if name in placed}
+        return {name: wire for name, wire in _WIRED[kind](weights).items() if name in placed}
     if kind == "chain":
         return _chain(weights)
     return {name: Wire(FIXED, name) for name in weights.layers}
+
+
+def residual_places(weights: LayerWeights, block: str) -> dict[str, str]:
+    """Name the layers of one block of an IR-SE network by their part in it; see `_residual`.
+
+    A norm layer between the first convolution and its PReLU moves all after it one place on.
+    """
+    inside = f"{block}.res_layer.4" in weights.layers
+    parts = ["norm", "first", *(["inner norm"] if inside else []), "slope", "second", "last norm", "squeeze"]
+    return {part: f"{block}.res_layer.{place}" for place, part in enumerate(parts)}
 
 
 def _residual(weights: LayerWeights) -> dict[str, Wire]:
@@ -167,21 +182,49 @@ def _residual(weights: LayerWeights) -> dict[str, Wire]:
         block, inner, squeeze = f"body.{k}", f"inner {k}", f"squeeze {k}"
         shortcut = f"{block}.shortcut_layer.0" in weights.layers
         before, stream = stream, f"stream {k + 1}" if shortcut else stream
+        places = residual_places(weights, block)
         wires |= {
-            f"{block}.res_layer.0": Wire(before, before),
-            f"{block}.res_layer.1": Wire(before, inner),
-            f"{block}.res_layer.2": Wire(inner, inner),
-            f"{block}.res_layer.3": Wire(inner, stream),
-            f"{block}.res_layer.4": Wire(stream, stream),
-            f"{block}.res_layer.5.fc1": Wire(stream, squeeze),
-            f"{block}.res_layer.5.fc2": Wire(squeeze, stream),
+            places["norm"]: Wire(before, before),
+            places["first"]: Wire(before, inner),
+            places["slope"]: Wire(inner, inner),
+            places["second"]: Wire(inner, stream),
+            places["last norm"]: Wire(stream, stream),
+            f"{places['squeeze']}.fc1": Wire(stream, squeeze),
+            f"{places['squeeze']}.fc2": Wire(squeeze, stream),
         }
+        if "inner norm" in places:
+            wires[places["inner norm"]] = Wire(inner, inner)
         if shortcut:
             wires[f"{block}.shortcut_layer.0"] = Wire(before, stream)
             wires[f"{block}.shortcut_layer.1"] = Wire(stream, stream)
     wires["output_layer.0"] = Wire(stream, stream)
     wires |= {f"output_layer.{k}": Wire(FIXED, FIXED) for k in (3, 4)}
     return wires
+
+
+def _sphereface(weights: LayerWeights) -> dict[str, Wire]:
+    """Wire a SphereFace network by its layers' names: after the first of a stage, pairs with a shortcut.
+
+    Other networks, VGG's, call their convolutions the same, but have no slopes.
+    """
+    wires = {"fc5": Wire(FIXED, FIXED), "bn5": Wire(FIXED, FIXED)}
+    for name in (*weights.layers, *weights.norms, *weights.slopes):
+        found = re.fullmatch(r"(conv|bn|relu)(\d+_\d+)", name)
+        if not found or f"relu{found[2]}" not in weights.slopes:
+            continue
+        kind, (stage, layer) = found[1], map(int, found[2].split("_"))
+        before = f"stream {stage - 1}" if stage > 1 else FIXED
+        stream, inner = f"stream {stage}", f"inner {stage}_{layer // 2}"
+        outputs = inner if layer % 2 == 0 else stream
+        reads = before if layer == 1 else stream if layer % 2 == 0 else inner
+        wires[name] = Wire(reads if kind == "conv" else outputs, outputs)
+    return wires
+
+
+_WIRED: dict[str, Callable[[LayerWeights], dict[str, Wire]]] = {
+    "IR-SE": _residual,
+    "SphereFace": _sphereface,
+}
 
 
 def _chain(weights: LayerWeights) -> dict[str, Wire]:

@@ -72,6 +72,56 @@ def test_deep_blocks_follow_each_other_by_number():
     assert wires["body.11.res_layer.1"].inputs == "stream 11"
 
 
+def test_a_norm_layer_inside_a_block_moves_the_layers_after_it_one_place_on():
+    layers = irse([False])
+    for old, new in (("3", "4"), ("5.fc1", "6.fc1"), ("5.fc2", "6.fc2")):
+        layers[f"body.0.res_layer.{new}"] = layers.pop(f"body.0.res_layer.{old}")
+    norms = {f"body.0.res_layer.{k}": {} for k in (0, 2, 5)}
+    given = weights.LayerWeights("m", layers, norms, slopes={"body.0.res_layer.3": np.ones(4, np.float32)})
+    assert weights.architecture(given) == "IR-SE"
+    wires = weights.wiring(given)
+    assert wires["body.0.res_layer.1"] == ("stream 0", "inner 0")
+    assert wires["body.0.res_layer.2"] == wires["body.0.res_layer.3"] == ("inner 0", "inner 0")
+    assert wires["body.0.res_layer.4"] == ("inner 0", "stream 0")
+    assert wires["body.0.res_layer.5"] == ("stream 0", "stream 0")
+    assert wires["body.0.res_layer.6.fc2"] == ("squeeze 0", "stream 0")
+    assert set(wires) == {*layers, *norms, *given.slopes}
+
+
+def test_spherefaces_pairs_write_into_their_stage():
+    shapes = {
+        "conv1_1": (4, 3, 3, 3),
+        "conv1_2": (4, 4, 3, 3),
+        "conv1_3": (4, 4, 3, 3),
+        "conv2_1": (8, 4, 3, 3),
+    }
+    layers = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    slopes = {name.replace("conv", "relu"): np.ones(len(kernels)) for name, kernels in layers.items()}
+    given = weights.LayerWeights("m", layers, {"bn1_2": {}}, slopes=slopes)
+    assert weights.architecture(given) == "SphereFace"
+    wires = weights.wiring(given)
+    assert wires["conv1_1"] == (weights.FIXED, "stream 1")
+    assert wires["conv1_2"] == ("stream 1", "inner 1_1")
+    assert wires["bn1_2"] == wires["relu1_2"] == ("inner 1_1", "inner 1_1")
+    assert wires["conv1_3"] == ("inner 1_1", "stream 1")
+    assert wires["relu1_3"] == ("stream 1", "stream 1")
+    assert wires["conv2_1"] == ("stream 1", "stream 2")
+
+
+def test_vggs_layers_of_the_same_names_are_a_chain():
+    shapes = {"conv1_1": (4, 3, 3, 3), "conv1_2": (4, 4, 3, 3), "conv2_1": (8, 4, 3, 3)}
+    given = weights.LayerWeights("m", {name: np.ones(shape) for name, shape in shapes.items()}, {})
+    assert weights.architecture(given) == "chain"
+    assert weights.wiring(given)["conv1_2"] == ("conv1_1", "conv1_2")
+
+
+def test_fused_networks_are_of_unknown_wiring_even_where_shapes_would_fit():
+    shapes = {"parts.0.a": (3, 3, 3, 3), "parts.1.a": (5, 3, 3, 3)}
+    given = weights.LayerWeights("m", {name: np.ones(shape) for name, shape in shapes.items()}, {})
+    assert weights.architecture(given) == "unknown"
+    assert weights.wiring(given) == {name: (weights.FIXED, name) for name in shapes}
+
+
 def test_other_networks_are_a_chain_if_shapes_fit_and_unknown_else():
     shapes = {"a": (4, 3, 3, 3), "b": (5, 4, 3, 3)}
     layers = {name: np.ones(shape) for name, shape in shapes.items()}

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.errors import UserError
-from embedlab.weights import FIXED, LayerWeights, Wire, architecture, shared_layers, wiring
+from embedlab.weights import FIXED, LayerWeights, Wire, architecture, residual_places, shared_layers, wiring
 
 GAIN = 1e-6
 """Least gain for which a group is permuted, as a share of the largest possible one: float32's rounding."""
@@ -44,8 +44,8 @@ class Matching:
         Group → for each channel of ``a`` the channel of ``b``, of shape (channels,). The group
         ``FIXED`` (the image's colours, the embedding's components) is not among them.
     architecture
-        ``"IR-SE"`` or ``"chain"``: the permutations are consistent through the network, and ``apply``
-        gives a network of the same function. ``"unknown"``: layers were matched one by one, output
+        ``"IR-SE"``, ``"SphereFace"`` or ``"chain"``: the permutations are consistent through the network, and
+        ``apply`` gives a network of the same function. ``"unknown"``: layers were matched one by one, output
         channels only, with their input channels as they stand.
     objective
         Cosine of the two networks over all weights of all layers, in the form ``scale_free`` (1 = same).
@@ -280,14 +280,14 @@ def scale_free(weights: LayerWeights) -> LayerWeights:
     """Give the kernels in a form that is the same for all channel scales of one function, in float32.
 
     In the IR-SE family: the factors of a norm layer are moved into the kernels that read it, the length of
-    a kernel in front of a (P)ReLU into those that read it, the sign of a norm layer's factor into
+    a kernel right in front of a (P)ReLU into those that read it, the sign of a norm layer's factor into
     the kernel in front of it. Then, and in any network, each output channel's kernel is divided by its root
     mean square (in ``fc2``, which a sigmoid follows, all together by theirs); a zero kernel stays zero.
     """
     layers = {name: np.asarray(kernels, np.float32) for name, kernels in weights.layers.items()}
     residual = architecture(weights) == "IR-SE"
     if residual:
-        _fold(layers, weights.norms)
+        _fold(layers, weights)
     for name, kernels in layers.items():
         together = residual and name.endswith(".fc2")
         sizes = np.sqrt(
@@ -297,9 +297,9 @@ def scale_free(weights: LayerWeights) -> LayerWeights:
     return replace(weights, layers=layers)
 
 
-def _fold(layers: dict[str, np.ndarray], norms: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+def _fold(layers: dict[str, np.ndarray], weights: LayerWeights) -> None:
     """Move the scales of an IR-SE network's norm layers and inner channels into the kernels, in place."""
-    one = np.float32(1)
+    one, norms = np.float32(1), weights.norms
 
     def factor(norm: str, kind: str = "weight") -> np.ndarray:
         return np.asarray(norms.get(norm, {}).get(kind, 1.0), np.float32)
@@ -313,12 +313,19 @@ def _fold(layers: dict[str, np.ndarray], norms: Mapping[str, Mapping[str, np.nda
     fold("input_layer.0", signs=factor("input_layer.1"))
     blocks = sorted({m[0] for name in layers if (m := re.match(r"body\.\d+", name))})
     for block in blocks:
-        first, second, squeeze = (f"{block}.res_layer.{k}" for k in ("1", "3", "5.fc1"))
-        fold(first, inputs=factor(f"{block}.res_layer.0"))
-        fold(second, inputs=_lengths(layers[first]), signs=factor(f"{block}.res_layer.4"))
-        fold(squeeze, inputs=np.abs(factor(f"{block}.res_layer.4")))
+        places = residual_places(weights, block)
+        first, second, squeeze = places["first"], places["second"], f"{places['squeeze']}.fc1"
+        last = factor(places["last norm"])
+        fold(first, inputs=factor(places["norm"]))
+        if "inner norm" in places:
+            inner = factor(places["inner norm"])
+            fold(first, signs=inner)
+            fold(second, inputs=np.abs(inner), signs=last)
+        else:
+            fold(second, inputs=_lengths(layers[first]), signs=last)
+        fold(squeeze, inputs=np.abs(last))
         if squeeze in layers:
-            fold(f"{block}.res_layer.5.fc2", inputs=_lengths(layers[squeeze]))
+            fold(f"{places['squeeze']}.fc2", inputs=_lengths(layers[squeeze]))
         # What a shortcut reads is as wide as the norm layer beside it found it.
         fold(
             f"{block}.shortcut_layer.0",

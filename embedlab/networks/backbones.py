@@ -1,144 +1,161 @@
-"""IR-SE-18: the residual backbone with squeeze-and-excitation that face recognition trains.
+"""Backbones by name: how one is made, described in a few words of JSON, and made again.
 
-Sub-modules bear the names that InsightFace_Pytorch and cavaface give them (``input_layer.0``,
-``body.3.res_layer.1``, ``body.2.shortcut_layer.0``, ``output_layer.3`` …), so that a state dict
-trained there has the same keys.
-
-References
-----------
-.. [1] Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019
-   (the improved residual unit, BN-conv-BN-PReLU-conv-BN).
-.. [2] Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018.
+========================================  =========================================================
+name                                      network
+========================================  =========================================================
+ir_18, ir_50, ir_100                      residual, as ArcFace's (`embedlab.networks.residual`)
+ir_se_18, ir_se_50, ir_se_100             the same with squeeze-and-excitation
+se_resnet_50                              VGGFace2's (`embedlab.networks.seresnet`)
+sphereface_20, sphereface_20_bn           SphereFace's (`embedlab.networks.sphereface`)
+mobilefacenet                             the small one (`embedlab.networks.mobilefacenet`)
+========================================  =========================================================
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from functools import partial
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-REDUCTION = 16
-STRIDES = (2, 1, 2, 1, 2, 1, 2, 1)
-SHRINKAGE = 16
+from embedlab.errors import UserError
+from embedlab.networks.blocks import STRIDE, Backbone
+from embedlab.networks.fused import Fused
+from embedlab.networks.mobilefacenet import MobileFaceNet
+from embedlab.networks.residual import BLOCKS, IR, Layout
+from embedlab.networks.seresnet import SEResNet50
+from embedlab.networks.sphereface import SphereFace20
 
-
-def widths(width: int) -> tuple[int, ...]:
-    """List the blocks' channels, which double at every second block."""
-    return tuple(width * 2 ** (block // 2) for block in range(len(STRIDES)))
-
-
-def memory_format(width: int, device: str) -> torch.memory_format:
-    """Name the layout in memory that a network of this width is fastest in.
-
-    Channels last, except on MPS, and except where channels are no multiple of eight: there oneDNN's
-    backward pass of a strided 1×1 convolution writes out of bounds (torch 2.13, AVX2).
-    """
-    return torch.contiguous_format if device == "mps" or width % 8 else torch.channels_last
-
-
-class SEModule(nn.Module):
-    """Squeeze-and-excitation: weigh each channel by what the whole image says [2]_."""
-
-    def __init__(self, channels: int, reduction: int = REDUCTION) -> None:
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
-        self.relu = nn.ReLU(inplace=True)
-        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=False)
-        self.sigmoid = nn.Sigmoid()
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Scale every channel by its weight between 0 and 1."""
-        weight: Tensor = self.sigmoid(self.fc2(self.relu(self.fc1(self.avg_pool(x)))))
-        return x * weight
+_RESIDUAL: dict[str, Callable[..., Backbone]] = {
+    f"ir_{kind}{layers}": partial(IR, layers, squeeze=bool(kind)) for kind in ("", "se_") for layers in BLOCKS
+}
+_OTHERS: dict[str, Callable[..., Backbone]] = {
+    "se_resnet_50": SEResNet50,
+    "sphereface_20": SphereFace20,
+    "sphereface_20_bn": partial(SphereFace20, normalised=True),
+    "mobilefacenet": MobileFaceNet,
+}
+NAMES = (*_RESIDUAL, *_OTHERS)
 
 
-class Subsample(nn.Module):
-    """Keep every ``stride``-th row and column: a max-pool of 1×1 windows, at no cost."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c i j"]:
-        """Give a view of the kept pixels."""
-        return x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]
-
-
-class IRSEBlock(nn.Module):
-    """The improved residual unit [1]_ with squeeze-and-excitation; the stride is on the second conv."""
-
-    def __init__(self, channels: int, out_channels: int, stride: int) -> None:
-        super().__init__()
-        self.shortcut_layer: nn.Module
-        if channels == out_channels:
-            self.shortcut_layer = Subsample(stride)
-        else:
-            self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
-        self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.Conv2d(channels, out_channels, 3, 1, 1, bias=False),
-            nn.PReLU(out_channels),
-            nn.Conv2d(out_channels, out_channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            SEModule(out_channels),
-        )
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Add the residual branch to the shortcut."""
-        out: Tensor = self.res_layer(x) + self.shortcut_layer(x)
-        return out
-
-
-class IRSE18(nn.Module):
-    """IR-SE-18: a 3×3 convolution, eight IR-SE blocks, and a linear layer to the embedding.
+def build(
+    name: str,
+    *,
+    input_size: int,
+    width: int = 64,
+    dimension: int = 128,
+    dropout: float = 0.4,
+    **layout: Any,
+) -> Backbone:
+    """Make a backbone by its name, with weights drawn from torch's generator.
 
     Parameters
     ----------
+    name
+        One of ``NAMES``.
     input_size
         Side of the input in pixels, a multiple of 16.
     width
-        Channels of the first blocks; the others have 2, 4 and 8 times as many.
+        Channels of the first stage; the later ones have a multiple of it.
     dimension
         Length of the embedding.
     dropout
         Share of the last feature map that training drops.
+    layout
+        Of the residual networks, whatever differs from `embedlab.networks.residual.Layout`.
 
     Raises
     ------
-    ValueError
-        If ``input_size`` is no positive multiple of 16.
+    UserError
+        If there is no backbone of that name, a number is out of range, or the network has no such layout.
     """
-
-    def __init__(self, input_size: int, width: int = 64, dimension: int = 128, dropout: float = 0.4) -> None:
-        super().__init__()
-        if input_size < SHRINKAGE or input_size % SHRINKAGE:
-            raise ValueError(f"input_size must be a positive multiple of {SHRINKAGE}, not {input_size}")
-        self.input_size = input_size
-        self.width = width
-        self.dimension = dimension
-        outs = widths(width)
-        ins: Sequence[int] = (width, *outs[:-1])
-        side = input_size // SHRINKAGE
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
+    if name not in NAMES:
+        raise UserError(f"unknown backbone {name!r}: choose one of {', '.join(NAMES)}")
+    if input_size < STRIDE or input_size % STRIDE:
+        raise UserError(f"input_size of {name} must be a positive multiple of {STRIDE}, not {input_size}")
+    if min(width, dimension) < 1 or not 0 <= dropout < 1:
+        raise UserError(
+            f"{name} cannot have width {width}, dimension {dimension} and dropout {dropout}: the first two "
+            "must be at least 1, and dropout at least 0 and below 1"
         )
-        self.body = nn.Sequential(*map(IRSEBlock, ins, outs, STRIDES))
-        self.output_layer = nn.Sequential(
-            nn.BatchNorm2d(outs[-1]),
-            nn.Dropout(dropout),
-            nn.Flatten(),
-            nn.Linear(outs[-1] * side * side, dimension),
-            nn.BatchNorm1d(dimension, affine=False),
-        )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    options = _layout(name, layout)
+    numbers = {"input_size": input_size, "width": width, "dimension": dimension, "dropout": dropout}
+    if name not in _RESIDUAL:
+        network = _OTHERS[name](**numbers)
+        network.description = {"backbone": name, **numbers}
+        return network
+    network = _RESIDUAL[name](**numbers, layout=options)
+    network.description = {"backbone": name, **numbers, **asdict(options)}
+    return network
 
-    def forward(self, x: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n d"]:
-        """Turn normalised images into embeddings, not of unit length."""
-        out: Tensor = self.output_layer(self.body(self.input_layer(x)))
-        return out
+
+def _layout(name: str, given: Mapping[str, Any]) -> Layout:
+    known = {field.name: field.default for field in fields(Layout)} if name in _RESIDUAL else {}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise UserError(f"{name} has no layout {unknown[0]!r}: {_choices(known)}")
+    for key, value in given.items():
+        choices = ("subsample", "convolution") if isinstance(known[key], str) else (False, True)
+        if value not in choices:
+            raise UserError(f"{name} cannot have {key} = {value!r}: choose {choices[0]!r} or {choices[1]!r}")
+    return Layout(**given)
+
+
+def _choices(known: Mapping[str, Any]) -> str:
+    return f"choose among {', '.join(known)}" if known else "there is one layout only"
+
+
+def describe(network: nn.Module) -> dict[str, Any]:
+    """Say in plain JSON what ``rebuild`` needs to make a network of the same shape."""
+    assert isinstance(network, Backbone)
+    return dict(network.description)
+
+
+def rebuild(description: Mapping[str, Any]) -> Backbone:
+    """Make the network that ``describe`` described, its weights yet to be loaded.
+
+    Raises
+    ------
+    UserError
+        If it describes no network of this version.
+    """
+    try:
+        given = dict(description)
+        name = given.pop("backbone")
+        if name != "fused":
+            return build(name, **given)
+        return Fused([rebuild(part) for part in given.pop("parts")], **given)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"this describes no network: {str(description)[:200]} ({type(error).__name__}: {error}); it was "
+            "written by another version of embedlab, or changed by hand"
+        ) from None
+
+
+def output_parameters(network: nn.Module) -> list[str]:
+    """Name the parameters between the last feature map and the embedding, in all parts of a fused network.
+
+    Where the pooled features are the embedding there are none.
+    """
+    if isinstance(network, Fused):
+        return [
+            f"parts.{k}.{name}" for k, part in enumerate(network.parts) for name in output_parameters(part)
+        ]
+    assert isinstance(network, Backbone)
+    within = tuple(f"{layer}." for layer in network.output_layers)
+    return [name for name, _ in network.named_parameters() if name.startswith(within)]
+
+
+def memory_format(network: nn.Module, device: str) -> torch.memory_format:
+    """Name the layout in memory that a network is fastest in.
+
+    Channels last, except on MPS, and except where channels are no multiple of eight: there oneDNN's
+    backward pass of a strided 1×1 convolution writes out of bounds (torch 2.13, AVX2).
+    """
+    odd = any(
+        module.out_channels % 8
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and not name.endswith(("fc1", "fc2"))
+    )
+    return torch.contiguous_format if device == "mps" or odd else torch.channels_last

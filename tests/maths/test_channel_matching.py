@@ -9,17 +9,17 @@ from safetensors.torch import save_file
 from embedlab import weights
 from embedlab.errors import UserError
 from embedlab.maths import channel_matching
-from embedlab.networks.backbones import IRSE18
+from embedlab.networks import backbones
 from embedlab.weights import FIXED, LayerWeights
 
 
 @pytest.fixture
 def network_of(tmp_path):
-    """Make an IR-SE-18 with norm statistics and slopes as training leaves them, and its LayerWeights."""
+    """Make a network with norm statistics and slopes as training leaves them, and its LayerWeights."""
 
-    def made(width, seed=0):
+    def made(width, seed=0, name="ir_se_18", **layout):
         torch.manual_seed(seed)
-        network = IRSE18(16, width, dimension=8).eval()
+        network = backbones.build(name, input_size=16, width=width, dimension=8, **layout).eval()
         for name, tensor in network.state_dict().items():
             if tensor.ndim == 1 and tensor.is_floating_point():
                 mean = 0.0 if "mean" in name or "bias" in name else 1.0
@@ -103,6 +103,65 @@ def test_a_permuted_copy_is_matched_exactly(network_of, width):
     assert found.converged
     assert found.objective == pytest.approx(1, abs=1e-5)
     assert abs(found.start_objective) < 0.3
+
+
+@pytest.mark.parametrize(
+    "layout", [{"inner_norm": True}, {"inner_norm": True, "first_shortcut": "convolution"}]
+)
+@pytest.mark.parametrize("name", ["ir_18", "ir_se_18"])
+def test_a_norm_layer_inside_the_blocks_is_permuted_and_matched_with_them(network_of, name, layout):
+    network, given = network_of(8, name=name, **layout)
+    before = loaded(network, given)
+    other, order = permuted(given, 1)
+    np.testing.assert_allclose(loaded(network, other, last=order["stream 7"]), before, atol=1e-3)
+    assert np.abs(before).max() > 1
+    assert not np.array_equal(
+        other.norms["body.3.res_layer.2"]["weight"], given.norms["body.3.res_layer.2"]["weight"]
+    )
+    found = channel_matching.match(given, other)
+    assert (found.architecture, len(found.permutations)) == ("IR-SE", len(order))
+    assert found.apply(other).fingerprint == given.fingerprint
+
+
+def test_scales_that_a_norm_layer_inside_a_block_undoes_decide_nothing(network_of):
+    network, given = network_of(8, name="ir_18", inner_norm=True)
+    before, rng = loaded(network, given), np.random.default_rng(0)
+    layers, norms = dict(given.layers), {name: dict(norm) for name, norm in given.norms.items()}
+    for k in range(8):
+        first, norm, second = (f"body.{k}.res_layer.{place}" for place in (1, 2, 4))
+        undone, passed = rng.uniform(0.5, 2, (2, len(layers[first]))).astype(np.float32)
+        sign = rng.choice(np.float32([-1, 1]), len(undone))
+        layers[first] = layers[first] * (sign * undone)[:, None, None, None]
+        layers[second] = layers[second] / passed[:, None, None]
+        for kind, factor in {"running_mean": sign * undone, "running_var": undone**2}.items():
+            norms[norm][kind] = norms[norm][kind] * factor
+        for kind, factor in {"weight": sign * passed, "bias": passed}.items():
+            norms[norm][kind] = norms[norm][kind] * factor
+    rescaled = replace(given, layers=layers, norms=norms)
+    np.testing.assert_allclose(loaded(network, rescaled), before, atol=1e-3 * np.abs(before).max())
+    a, b = channel_matching.scale_free(given), channel_matching.scale_free(rescaled)
+    for name in a.layers:
+        np.testing.assert_allclose(a.layers[name], b.layers[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["sphereface_20", "sphereface_20_bn"])
+def test_spherefaces_pairs_are_permuted_with_the_stage_they_are_added_to(network_of, name):
+    network, given = network_of(8, name=name)
+    before = loaded(network, given)
+    other, order = permuted(given, 1)
+    state = network.state_dict()
+    for stage in range(1, 5):
+        if f"conv{stage}_1.bias" in state:
+            state[f"conv{stage}_1.bias"] = state[f"conv{stage}_1.bias"][
+                torch.from_numpy(order[f"stream {stage}"])
+            ]
+    state["fc5.weight"] = state["fc5.weight"][:, torch.from_numpy(order["stream 4"])]
+    network.load_state_dict(state)
+    after = loaded(network, other)
+    np.testing.assert_allclose(after, before, atol=1e-4 * np.abs(before).max())
+    found = channel_matching.match(given, other)
+    assert (found.architecture, len(found.permutations)) == ("SphereFace", 4 + 1 + 2 + 4 + 1)
+    assert found.apply(other).fingerprint == given.fingerprint
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -314,7 +373,7 @@ def test_fresh_networks_have_the_spread_and_statistics_of_a_start(network_of):
     given = replace(network_of(24)[1], recipe="r")
     fresh = channel_matching.fresh_like(given, 0)
     torch.manual_seed(0)
-    expected = IRSE18(16, 24, dimension=8).state_dict()
+    expected = backbones.build("ir_se_18", input_size=16, width=24, dimension=8).state_dict()
     for name, kernels in fresh.layers.items():
         assert kernels.shape == given.layers[name].shape
         assert kernels.dtype == np.float32

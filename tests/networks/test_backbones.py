@@ -1,100 +1,176 @@
-"""IR-SE-18 has the published shape, names and number of parameters."""
+"""Every backbone is made by its name, described, and made again."""
+
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from embedlab.networks.backbones import IRSE18, SEModule, Subsample, memory_format, widths
+from embedlab import weights
+from embedlab.errors import UserError
+from embedlab.networks import backbones
+from embedlab.networks.fused import Fused
+from tests.networks.drawn import built, images
 
 
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+def test_there_are_the_backbones_of_the_field():
+    assert set(backbones.NAMES) == {
+        "ir_18", "ir_50", "ir_100", "ir_se_18", "ir_se_50", "ir_se_100", "se_resnet_50", "sphereface_20",
+        "sphereface_20_bn", "mobilefacenet",
+    }  # fmt: skip
 
 
-def test_the_full_network_has_the_published_number_of_parameters():
-    assert parameters(IRSE18(32)) == pytest.approx(11.5e6, rel=5e-3)
-    assert parameters(IRSE18(144)) == pytest.approx(16.6e6, rel=5e-3)
+@pytest.mark.parametrize("dimension", [3, 7])
+@pytest.mark.parametrize("name", backbones.NAMES)
+def test_every_backbone_takes_size_width_and_dimension(name, dimension):
+    with torch.device("meta"):
+        network = backbones.build(name, input_size=48, width=4, dimension=dimension)
+        assert network(torch.zeros(2, 3, 48, 48)).shape == (2, dimension)
+    assert (network.input_size, network.dimension) == (48, dimension)
+    first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+    assert first.out_channels == 4
 
 
-@pytest.mark.parametrize("size", [32, 112, 144])
-def test_every_input_size_gives_one_vector_an_image(size):
-    network = IRSE18(size, width=2, dimension=5).eval()
-    assert network(torch.zeros(3, 3, size, size)).shape == (3, 5)
+@pytest.mark.parametrize("name", backbones.NAMES)
+def test_a_described_backbone_is_made_again(name):
+    numbers = {"input_size": 32, "width": 2, "dimension": 5, "dropout": 0.2}
+    with torch.device("meta"):
+        network = backbones.build(name, **numbers)
+        described = json.loads(json.dumps(backbones.describe(network)))
+        again = backbones.rebuild(described)
+    assert described | {"backbone": name} | numbers == described
+    assert backbones.describe(again) == described
+    shapes = [[(key, value.shape) for key, value in n.state_dict().items()] for n in (network, again)]
+    assert shapes[0] == shapes[1]
+    assert [m.p for m in again.modules() if isinstance(m, nn.Dropout)] == [0.2]
 
 
-def test_a_size_that_four_halvings_do_not_divide_is_refused():
-    with pytest.raises(ValueError, match="multiple of 16"):
-        IRSE18(100)
+def test_a_description_keeps_the_layout():
+    layout = {"inner_norm": True, "first_shortcut": "convolution", "last_affine": True, "linear_bias": False}
+    network = backbones.build("ir_18", input_size=16, width=2, **layout)
+    described = backbones.describe(network)
+    assert described | layout == described
+    assert list(backbones.rebuild(described).state_dict()) == list(network.state_dict())
 
 
-def test_blocks_double_their_channels_and_halve_the_map_at_every_second():
-    network = IRSE18(144, width=4)
-    assert widths(4) == (4, 4, 8, 8, 16, 16, 32, 32)
-    x = network.input_layer(torch.zeros(2, 3, 144, 144))
-    shapes = []
-    for block in network.body:
-        x = block(x)
-        shapes.append(tuple(x.shape[1:]))
-    assert shapes == [
-        (4, 72, 72), (4, 72, 72), (8, 36, 36), (8, 36, 36),
-        (16, 18, 18), (16, 18, 18), (32, 9, 9), (32, 9, 9),
-    ]  # fmt: skip
+def test_changing_a_description_leaves_the_networks_own():
+    network = built("mobilefacenet", input_size=16, width=2)
+    backbones.describe(network)["backbone"] = "other"
+    assert backbones.describe(network)["backbone"] == "mobilefacenet"
 
 
-def test_modules_bear_the_names_of_insightface_pytorch():
-    kinds = {name: type(module) for name, module in IRSE18(32, width=2).named_modules()}
-    assert [kinds[f"input_layer.{i}"] for i in range(3)] == [nn.Conv2d, nn.BatchNorm2d, nn.PReLU]
-    assert [kinds[f"body.2.res_layer.{i}"] for i in range(6)] == [
-        nn.BatchNorm2d, nn.Conv2d, nn.PReLU, nn.Conv2d, nn.BatchNorm2d, SEModule,
-    ]  # fmt: skip
-    assert kinds["body.2.res_layer.5.fc1"] is kinds["body.2.res_layer.5.fc2"] is nn.Conv2d
-    assert [kinds[f"body.2.shortcut_layer.{i}"] for i in range(2)] == [nn.Conv2d, nn.BatchNorm2d]
-    assert kinds["body.3.shortcut_layer"] is Subsample
-    assert [kinds[f"output_layer.{i}"] for i in range(5)] == [
-        nn.BatchNorm2d, nn.Dropout, nn.Flatten, nn.Linear, nn.BatchNorm1d,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("resnet", {}, "unknown backbone 'resnet': choose one of ir_18"),
+        ("ir_50", {"input_size": 100}, "input_size of ir_50 must be a positive multiple of 16, not 100"),
+        ("mobilefacenet", {"input_size": 0}, "positive multiple of 16, not 0"),
+        ("ir_18", {"width": 0}, "width 0.*must be at least 1"),
+        ("ir_18", {"dimension": 0}, "dimension 0"),
+        ("ir_18", {"dropout": 1.0}, "dropout 1.0.*below 1"),
+        ("ir_18", {"norm": True}, "ir_18 has no layout 'norm': choose among inner_norm, first_shortcut"),
+        ("mobilefacenet", {"inner_norm": True}, "mobilefacenet has no layout 'inner_norm': there is one"),
+        ("ir_18", {"first_shortcut": "pool"}, "first_shortcut = 'pool': choose 'subsample' or 'convolution'"),
+        ("ir_18", {"last_affine": "yes"}, "last_affine = 'yes': choose False or True"),
+    ],
+)
+def test_what_cannot_be_built_is_told(name, options, match):
+    with pytest.raises(UserError, match=match):
+        backbones.build(name, **({"input_size": 32} | options))
 
 
-def test_no_convolution_has_a_bias_and_the_last_norm_no_weights():
-    network = IRSE18(32, width=2)
-    assert all(m.bias is None for m in network.modules() if isinstance(m, nn.Conv2d))
-    assert network.output_layer[4].weight is None
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        {"backbone": "ir_18"},
+        {"backbone": "ir_18", "input_size": "large"},
+        {"backbone": "fused"},
+        {"backbone": "fused", "parts": [3]},
+        {"backbone": "fused", "parts": [], "way": 1},
+        {"backbone": ["ir_18"]},
+        7,
+    ],
+)
+def test_a_description_that_says_nothing_is_told(description):
+    with pytest.raises(UserError, match="describes no network|unknown backbone|choose"):
+        backbones.rebuild(description)
 
 
-def test_convolutions_start_with_the_spread_that_keeps_gradients():
-    network = IRSE18(32, width=64)
-    conv = network.body[4].res_layer[1].weight  # 256 channels out, 3×3: fan-out 2304
-    assert conv.std().item() == pytest.approx((2 / 2304) ** 0.5, rel=0.02)
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("ir_18", {"last_affine": True}, {"output_layer.0", "output_layer.3", "output_layer.4"}),
+        ("ir_se_18", {}, {"output_layer.0", "output_layer.3"}),
+        ("se_resnet_50", {}, {"output_layer.2"}),
+        ("se_resnet_50", {"dimension": 64}, set()),
+        ("sphereface_20", {}, {"fc5"}),
+        ("sphereface_20_bn", {}, {"fc5", "bn5"}),
+        ("mobilefacenet", {}, {"conv_6_dw.conv", "conv_6_dw.bn", "linear", "bn"}),
+    ],
+)
+def test_the_output_layers_are_named(name, options, expected):
+    network = built(name, **({"input_size": 16, "width": 2, "dimension": 5} | options))
+    found = backbones.output_parameters(network)
+    assert {name.rpartition(".")[0] for name in found} == expected
+    assert set(found) <= {name for name, _ in network.named_parameters()}
 
 
-def test_the_shortcut_is_a_max_pool_of_single_pixels():
-    x = torch.randn(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
-    for stride in (1, 2):
-        assert torch.equal(Subsample(stride)(x), nn.MaxPool2d(1, stride)(x))
-
-
-def test_squeeze_and_excitation_scales_each_channel_by_one_weight():
-    x = torch.rand(2, 32, 4, 4, generator=torch.Generator().manual_seed(0)) + 0.5
-    ratio = SEModule(32)(x) / x
-    assert torch.allclose(ratio, ratio[:, :, :1, :1].expand_as(ratio), atol=1e-6)
-    assert ((ratio > 0) & (ratio < 1)).all()
-
-
-def test_a_narrow_squeeze_keeps_one_channel():
-    assert SEModule(4).fc1.weight.shape == (1, 4, 1, 1)
-    assert SEModule(64).fc1.weight.shape == (4, 64, 1, 1)
-
-
-def test_dropout_acts_in_training_only():
-    network = IRSE18(32, width=2, dropout=0.9)
-    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    network.eval()
-    assert torch.equal(network(x), network(x))
-    features = network.output_layer[1].train()(torch.ones(1000))
-    assert (features == 0).float().mean().item() == pytest.approx(0.9, abs=0.05)
+def test_the_output_layers_of_a_fused_network_are_those_of_all_parts():
+    parts = [built(name, input_size=16, width=2, dimension=5) for name in ("ir_18", "sphereface_20")]
+    found = backbones.output_parameters(Fused(parts))
+    assert found == [
+        f"parts.{k}.{name}" for k, part in enumerate(parts) for name in backbones.output_parameters(part)
+    ]
+    assert "parts.1.fc5.weight" in found
 
 
 def test_narrow_networks_whose_channels_the_kernels_spoil_are_not_laid_out_channels_last():
-    assert memory_format(8, "cpu") is memory_format(64, "cuda") is torch.channels_last
-    assert memory_format(4, "cpu") is memory_format(12, "cuda") is memory_format(64, "mps")
-    assert memory_format(4, "cpu") is torch.contiguous_format
+    def layout(width, device, name="ir_se_18"):
+        network = backbones.build(name, input_size=16, width=width)
+        return backbones.memory_format(network, device)
+
+    assert layout(8, "cpu") is layout(16, "cuda") is torch.channels_last
+    assert layout(4, "cpu") is layout(12, "cuda") is layout(16, "mps") is torch.contiguous_format
+    for name in ("se_resnet_50", "mobilefacenet", "sphereface_20"):
+        assert layout(8, "cpu", name) is torch.channels_last
+        assert layout(4, "cpu", name) is torch.contiguous_format
+
+
+@pytest.mark.parametrize("name", ["se_resnet_50", "mobilefacenet"])
+def test_a_step_in_the_fastest_layout_learns_the_same_as_in_the_plain_one(name):
+    network = built(name, input_size=16, width=8, dimension=4, dropout=0.0).train()
+    gradients = []
+    for layout in (torch.contiguous_format, backbones.memory_format(network, "cpu")):
+        network = network.to(memory_format=layout)
+        network.zero_grad()
+        network(images(16, 4).contiguous(memory_format=layout)).square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "architecture"),
+    [
+        ("ir_50", {}, "IR-SE"),
+        ("ir_se_18", {"inner_norm": True, "first_shortcut": "convolution"}, "IR-SE"),
+        ("sphereface_20", {}, "SphereFace"),
+        ("sphereface_20_bn", {}, "SphereFace"),
+        ("mobilefacenet", {}, "unknown"),
+        ("se_resnet_50", {}, "unknown"),
+    ],
+)
+def test_layer_weights_tell_how_the_layers_hang_together(tmp_path, name, options, architecture):
+    network = built(name, input_size=16, width=4, **options)
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    save_file(tensors, tmp_path / "m.safetensors", metadata={"order": "\n".join(tensors)})
+    found = weights.read(tmp_path / "m.safetensors", name)
+    assert weights.architecture(found) == architecture
+    kinds = [
+        (nn.Conv2d, found.layers),
+        (nn.PReLU, found.slopes),
+        (nn.BatchNorm2d | nn.BatchNorm1d, found.norms),
+    ]
+    for kind, names in kinds:
+        assert set(names) == {n for n, m in network.named_modules() if isinstance(m, kind)}

@@ -1,0 +1,67 @@
+"""What several backbones are made of."""
+
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+REDUCTION = 16
+
+STRIDE = 16
+"""How many input pixels a pixel of the last feature map stands for; input sizes are multiples of it."""
+
+
+class Backbone(nn.Module):
+    """A network of faces to vectors; `embedlab.networks.backbones.build` makes one by its name.
+
+    Attributes
+    ----------
+    input_size
+        Side of the input in pixels.
+    dimension
+        Length of the embedding.
+    description
+        What `embedlab.networks.backbones.rebuild` makes the same network of, in plain JSON.
+    output_layers
+        Names of the modules between the last feature map and the embedding.
+    """
+
+    input_size: int
+    dimension: int
+    description: dict[str, Any]
+    output_layers: ClassVar[tuple[str, ...]] = ("output_layer",)
+
+
+class SEModule(nn.Module):
+    """Squeeze-and-excitation: weigh each channel by what the whole image says [1]_.
+
+    References
+    ----------
+    .. [1] Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018.
+    """
+
+    def __init__(self, channels: int, reduction: int = REDUCTION, *, bias: bool = False) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
+        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=bias)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=bias)
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Scale every channel by its weight between 0 and 1."""
+        weight: Tensor = self.sigmoid(self.fc2(self.relu(self.fc1(self.avg_pool(x)))))
+        return x * weight
+
+
+def he_normal(network: nn.Module) -> None:
+    """Draw the kernels with the spread that keeps the size of gradients through ReLUs (fan-out) [1]_.
+
+    References
+    ----------
+    .. [1] He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 14.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
