@@ -1,71 +1,90 @@
-"""Classification heads: what turns embeddings into a loss while training, and is thrown away after."""
+"""Classification heads by name: what turns embeddings into a loss while training."""
 
-import math
+from embedlab.errors import UserError
+from embedlab.networks.margins import ArcFace, CosFace, Head, Softmax, SphereFace
+from embedlab.networks.quality_heads import AdaFace, AdaFaceSharpness, MagFace, MagFaceSharpness
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn import functional
+__all__ = [
+    "NAMES",
+    "AdaFace",
+    "AdaFaceSharpness",
+    "ArcFace",
+    "CosFace",
+    "Head",
+    "MagFace",
+    "MagFaceSharpness",
+    "Softmax",
+    "SphereFace",
+    "build",
+]
 
-# At cos θ = ±1 the slope of sin θ = √(1 − cos² θ) is infinite; so near to it float32 is exact to 2⁻²⁴.
-CLOSEST = 1.0 - 2.0**-22
+NAMES = (
+    "softmax",
+    "sphereface",
+    "cosface",
+    "arcface",
+    "adaface",
+    "magface",
+    "adaface_sharpness",
+    "magface_sharpness",
+)
 
 
-class ArcFace(nn.Module):
-    """Additive angular margin: the own class must win though its angle is made ``margin`` larger.
-
-    The logit of the own class is s·cos(θ + m), of any other s·cos θ, where θ is the angle between
-    the embedding and the class's centre. Beyond θ + m = π, where the cosine would rise again, it
-    goes on as s·(cos θ − m·sin m). Computed in float32 also under autocast.
+def build(
+    name: str,
+    dimension: int,
+    classes: int,
+    *,
+    scale: float = 64.0,
+    margin: float = 0.5,
+    margin_high: float = 0.8,
+    easy_margin: bool = False,
+) -> Head:
+    """Make a head by its name; its centres are drawn from torch's generator.
 
     Parameters
     ----------
+    name
+        One of ``NAMES``.
     dimension
         Length of the embedding.
     classes
         Number of identities.
     scale
-        The scale s.
+        The scale s; ``softmax`` and ``sphereface`` have none: there the embedding's length is the scale.
     margin
-        The margin m in radians.
+        The margin m: radians for ``arcface`` (usually 0.5), a cosine for ``cosface`` (0.35), a whole factor
+        for ``sphereface`` (4), both of radians and cosine for ``adaface`` (0.4), radians at the lowest
+        quality for ``magface`` (0.45); none for ``softmax``.
+    margin_high
+        MagFace's margin at the highest quality, in radians (0.8).
     easy_margin
-        Add the margin only where θ < π/2.
+        ArcFace and MagFace: add the margin only where the angle is below 90°.
 
-    References
-    ----------
-    Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019.
+    Raises
+    ------
+    UserError
+        If there is no head of that name, or it cannot have such a margin.
     """
-
-    def __init__(
-        self,
-        dimension: int,
-        classes: int,
-        scale: float = 64.0,
-        margin: float = 0.5,
-        *,
-        easy_margin: bool = False,
-    ) -> None:
-        super().__init__()
-        self.scale = scale
-        self.margin = margin
-        self.easy_margin = easy_margin
-        self.weight = nn.Parameter(torch.empty(classes, dimension))
-        nn.init.xavier_uniform_(self.weight)
-
-    def forward(
-        self, embeddings: Float[Tensor, "n d"], labels: Int[Tensor, " n"]
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin, for a cross-entropy."""
-        with torch.autocast(embeddings.device.type, enabled=False):
-            cosine = functional.linear(
-                functional.normalize(embeddings.float()), functional.normalize(self.weight.float())
-            )
-            own = cosine.gather(1, labels[:, None]).clamp(-CLOSEST, CLOSEST)
-            sine = torch.sqrt(1.0 - own * own)
-            shifted = own * math.cos(self.margin) - sine * math.sin(self.margin)
-            if self.easy_margin:
-                shifted = torch.where(own > 0.0, shifted, own)
-            else:
-                wrapped = own <= math.cos(math.pi - self.margin)
-                shifted = torch.where(wrapped, own - self.margin * math.sin(self.margin), shifted)
-            return self.scale * cosine.scatter(1, labels[:, None], shifted)
+    sizes = (dimension, classes)
+    match name:
+        case "softmax":
+            return Softmax(*sizes)
+        case "sphereface":
+            if margin != int(margin) or margin < 1:
+                raise UserError(f"sphereface's margin must be a whole factor, not {margin:g}: set margin = 4")
+            return SphereFace(*sizes, int(margin))
+        case "cosface":
+            return CosFace(*sizes, scale, margin)
+        case "arcface":
+            return ArcFace(*sizes, scale, margin, easy_margin=easy_margin)
+        case "adaface" | "adaface_sharpness":
+            return (AdaFaceSharpness if name.endswith("sharpness") else AdaFace)(*sizes, scale, margin)
+        case "magface" | "magface_sharpness":
+            if margin > margin_high:
+                raise UserError(
+                    f"{name}'s margin {margin:g} is above its margin_high {margin_high:g}: lower margin"
+                )
+            kind = MagFaceSharpness if name.endswith("sharpness") else MagFace
+            return kind(*sizes, scale, margin, margin_high, easy_margin=easy_margin)
+    raise UserError(f"unknown head {name!r}: choose one of {', '.join(NAMES)}")

@@ -19,7 +19,7 @@ def weights(size=8):
 
 
 def write_onnx(
-    path, shape=("n", 3, 8, 8), *, kind=TensorProto.FLOAT, planes=False, nodes=None, external=False
+    path, shape=("n", 3, 8, 8), *, kind=TensorProto.FLOAT, planes=False, nodes=None, external=False, more=()
 ):
     """A network whose vector is its flattened input times a matrix."""
     matrix = numpy_helper.from_array(weights(), "w")
@@ -38,7 +38,7 @@ def write_onnx(
         "tiny",
         [helper.make_tensor_value_info("x", kind, shape)],
         [helper.make_tensor_value_info("e", kind, None)],
-        [matrix, axes],
+        [matrix, axes, *more],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if external:
@@ -120,6 +120,80 @@ def test_an_open_size_comes_from_the_preset_or_the_contract(tmp_path):
     assert open_onnx(path).preprocessing == PRESETS["adaface"]
 
 
+# Other shapes of input and output
+
+
+@pytest.mark.parametrize("shape", [("n", 8, 8, 3), (4, 8, 8, 3), ("n", 8, "w", 3), ("n", "h", "w", 3)])
+def test_colours_may_come_last(tmp_path, shape):
+    (tmp_path / "a.json").write_text('{"preprocessing": {"size": 8, "channels": "BGR", "mean": [1, 2, 3]}}')
+    embedder = open_onnx(write_onnx(tmp_path / "a.onnx", shape))
+    assert (embedder.layout, embedder.preprocessing.size) == ("NHWC", 8)
+    x = (faces(7)[..., ::-1] - np.array([1.0, 2.0, 3.0])) / 127.5
+    np.testing.assert_allclose(embedder.embed(faces(7)), x.reshape(7, -1) @ weights(), rtol=1e-4, atol=1e-4)
+
+
+def test_three_rows_of_pixels_do_not_hide_that_colours_come_first(tmp_path):
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["e"])]
+    path = write_onnx(tmp_path / "a.onnx", ("n", 3, 3, 3), nodes=nodes)
+    embedder = open_onnx(path, "raw255")
+    assert embedder.layout == "NCHW"
+    np.testing.assert_allclose(embedder.embed(faces(2, 3)), faces(2, 3).mean(axis=(1, 2)), rtol=1e-4)
+
+
+def test_one_open_side_is_as_long_as_the_other(tmp_path):
+    assert open_onnx(write_onnx(tmp_path / "a.onnx", ("n", 3, 8, "w")), "imagenet").preprocessing.size == 8
+    assert open_onnx(write_onnx(tmp_path / "b.onnx", ("n", 3, -1, 8)), "imagenet").preprocessing.size == 8
+
+
+def write_with_outputs(path, order):
+    """A network with a map, a norm and a vector as outputs."""
+    nodes = [
+        helper.make_node("Identity", ["x"], ["map"]),
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["vector"]),
+        helper.make_node("ReduceL2", ["vector"], ["norm"], axes=[1], keepdims=1),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "several",
+        [value("x", TensorProto.FLOAT, ("n", 3, 8, 8))],
+        [value(name, TensorProto.FLOAT, None) for name in order],
+        [numpy_helper.from_array(weights(), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("order", [("vector", "norm"), ("map", "norm", "vector")])
+def test_the_first_output_that_is_a_vector_is_taken_and_that_is_said(tmp_path, monkeypatch, order):
+    said = []
+    monkeypatch.setattr(foreign, "say", said.append)
+    embedder = open_onnx(write_with_outputs(tmp_path / "a.onnx", order), "imagenet")
+    assert (embedder.output, embedder.dimension) == ("vector", D)
+    np.testing.assert_allclose(embedder.embed(faces(3)), expected(faces(3), "imagenet"), rtol=1e-4, atol=1e-3)
+    assert [f"({', '.join(order)}) 'vector' is taken" in line for line in said] == [True]
+
+
+def test_one_number_an_image_is_taken_where_there_is_nothing_else(tmp_path):
+    assert open_onnx(write_with_outputs(tmp_path / "a.onnx", ("map", "norm")), "imagenet").output == "norm"
+
+
+def test_a_network_that_changes_its_output_with_the_batch_is_refused(tmp_path):
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "two"], ["e"]),
+    ]
+    path = write_onnx(
+        tmp_path / "a.onnx", nodes=nodes, more=[numpy_helper.from_array(np.array([2, -1]), "two")]
+    )
+    embedder = open_onnx(path, "imagenet")
+    with pytest.raises(UserError, match=r"output of shape \(2, 10\) for 4 images"):
+        embedder.embed(faces(4))
+
+
 # Where the preprocessing comes from
 
 
@@ -181,11 +255,13 @@ def test_an_unknown_preset_is_refused_with_those_there_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shape", [("n", 8, 8, 3), ("n", 1, 8, 8), ("n", 3, 8, 9), ("n", 192), ("n", 3, 8, "w")]
+    "shape", [("n", 8, 8, 1), ("n", 1, 8, 8), ("n", 3, 8, 9), ("n", 192), ("n", 8, 9, 3), ("n", 8, 8, 4)]
 )
 def test_an_input_of_another_shape_is_refused(tmp_path, shape):
     path = write_onnx(tmp_path / "a.onnx", shape, nodes=[helper.make_node("Flatten", ["x"], ["e"])])
-    with pytest.raises(UserError, match=r"has an input of shape .*: it must be \(N, 3, H, W\)"):
+    with pytest.raises(
+        UserError, match=r"has an input of shape .*: it must be \(N, 3, H, W\) or \(N, H, W, 3\)"
+    ):
         open_onnx(path, "imagenet")
 
 
@@ -214,13 +290,15 @@ def test_two_inputs_are_refused(tmp_path):
 
 def test_an_output_that_is_no_vector_is_refused(tmp_path):
     path = write_onnx(tmp_path / "a.onnx", nodes=[helper.make_node("Identity", ["x"], ["e"])])
-    with pytest.raises(UserError, match=r"output of shape \(1, 3, 8, 8\) for 1 images"):
+    with pytest.raises(
+        UserError, match=r"no output that is a vector an image.*2 images it gives e \(2, 3, 8, 8\)"
+    ):
         open_onnx(path, "imagenet")
 
 
 def test_a_network_that_fails_on_its_input_is_named(tmp_path):
     path = write_onnx(tmp_path / "a.onnx", ("n", 3, "h", "w"))
-    with pytest.raises(UserError, match=r"model a fails on a batch of shape \(1, 3, 112, 112\)"):
+    with pytest.raises(UserError, match=r"model a fails on a batch of shape \(2, 3, 112, 112\)"):
         open_onnx(path, "imagenet")
 
 
@@ -235,7 +313,7 @@ def test_missing_broken_and_other_files_are_refused(tmp_path):
             open_model(tmp_path / "a.onnx", "imagenet")
     (tmp_path / "a.h5").write_bytes(b"")
     with pytest.raises(
-        UserError, match=r"no model file that can be read: give an \.onnx, \.pth or \.pt file"
+        UserError, match=r"no model file that can be read: give a file \.onnx, \.pth, \.pt, \.ckpt"
     ):
         open_model(tmp_path / "a.h5")
 
@@ -260,10 +338,10 @@ def test_the_fingerprint_is_of_the_file_and_of_weights_beside_it(tmp_path):
 def test_a_torch_file_is_opened_with_the_same_words(tmp_path):
     import torch
 
-    from embedlab.networks.backbones import IRSE18
+    from embedlab.networks.backbones import build
 
     path = tmp_path / "their net.pth"
-    torch.save(IRSE18(32, 16, 8).state_dict(), path)
+    torch.save(build("ir_se_18", input_size=32, width=16, dimension=8).state_dict(), path)
     embedder = open_model(path)
     assert embedder.name == "their_net"
     assert embedder.assumed_preprocessing
