@@ -6,7 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -18,6 +18,10 @@ from embedlab.progress import say
 from embedlab.store import checked_name, made_name
 
 ASSUMED = "insightface"
+
+TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
+
+Layout = Literal["NCHW", "NHWC"]
 
 CHUNK = 16
 """Images a call where the file leaves the number open. A fixed number of images on one thread each
@@ -41,6 +45,10 @@ class OnnxEmbedder:
         sha256 of the file, and of the files its weights lie in.
     batch
         Images a call: the number fixed in the file, or None where it is open.
+    layout
+        Whether the input has its colour planes first (``NCHW``) or its colours last (``NHWC``).
+    output
+        Name of the output that the vectors come from: the first that is a vector an image.
     usual_batch
         Images that keep the device busy.
     device
@@ -58,6 +66,7 @@ class OnnxEmbedder:
         batch: int | None,
         threads: int,
         device: str,
+        layout: Layout = "NCHW",
     ) -> None:
         self.name = name
         self.preprocessing = preprocessing
@@ -68,10 +77,9 @@ class OnnxEmbedder:
         self.usual_batch = 256 if device.startswith("cuda") else 2 * CHUNK * threads
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._output = session.get_outputs()[0].name
+        self.layout = layout
         self._pool = ThreadPoolExecutor(threads)
-        size = preprocessing.size
-        self.dimension = self.embed(np.full((1, size, size, 3), 128, dtype=np.uint8)).shape[1]
+        self.output, self.dimension = self._found_output()
 
     def embed(self, images: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "n d"]:
         """Turn RGB images of ``preprocessing.size`` into float32 vectors, not normalised.
@@ -79,35 +87,63 @@ class OnnxEmbedder:
         Raises
         ------
         UserError
-            If the network fails on them, or its first output is no vector an image.
+            If the network fails on them, or its output is no vector an image.
         """
         step = self.batch or (len(images) if self.device.startswith("cuda") else CHUNK)
         chunks = [images[k : k + step] for k in range(0, len(images), step)]
         return np.concatenate(list(self._pool.map(self._run, chunks)))
 
     def _run(self, images: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "n d"]:
+        (output,) = self._call(images, [self.output])
+        if not _is_vectors(output, len(output)) or len(output) < len(images):
+            raise UserError(
+                f"model {self.name} gives an output of shape {output.shape} for {len(images)} images: it "
+                "must give a vector an image, (n, d); export it so"
+            )
+        return np.ascontiguousarray(output[: len(images)].reshape(len(images), -1), dtype=np.float32)
+
+    def _call(self, images: UInt8[np.ndarray, "n s s 3"], outputs: list[str] | None) -> list[np.ndarray]:
+        """Run the network on no more images than a call may have; its rows may be more than the images."""
         n = len(images)
         if self.batch and n < self.batch:
             images = np.concatenate([images, np.repeat(images[-1:], self.batch - n, axis=0)])
+        x = self.preprocessing.apply(images)
+        if self.layout == "NHWC":
+            x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
         try:
-            output = self._session.run([self._output], {self._input: self.preprocessing.apply(images)})[0]
+            return [np.asarray(output) for output in self._session.run(outputs, {self._input: x})]
         except Exception as error:
             # onnxruntime's errors have no common class.
             raise UserError(
-                f"model {self.name} fails on a batch of shape {(len(images), 3, *images.shape[1:3])}: "
-                f"{_short(error)}: export it for that shape"
+                f"model {self.name} fails on a batch of shape {x.shape}: {_short(error)}: export it for that "
+                "shape"
             ) from None
-        output = np.asarray(output)
-        if output.ndim < 2 or len(output) != len(images) or any(side != 1 for side in output.shape[2:]):
+
+    def _found_output(self) -> tuple[str, int]:
+        """Find the output that holds the vectors by running the network on two grey images."""
+        size, n = self.preprocessing.size, self.batch or 2
+        names = [each.name for each in self._session.get_outputs()]
+        outputs = self._call(np.full((n, size, size, 3), 128, dtype=np.uint8), None)
+        vectors = {name: out[0].size for name, out in zip(names, outputs, strict=True) if _is_vectors(out, n)}
+        if not vectors:
+            shapes = ", ".join(f"{name} {out.shape}" for name, out in zip(names, outputs, strict=True))
             raise UserError(
-                f"model {self.name} gives an output of shape {output.shape} for {len(images)} images: its "
-                "first output must be a vector an image, (n, d)"
+                f"model {self.name} has no output that is a vector an image, (n, d): for {n} images it gives "
+                f"{shapes}; export it with one"
             )
-        return np.ascontiguousarray(output[:n].reshape(n, -1), dtype=np.float32)
+        # One number an image is a norm or a quality beside the vector, unless there is nothing else.
+        return next(((name, d) for name, d in vectors.items() if d > 1), next(iter(vectors.items())))
+
+
+def _is_vectors(output: np.ndarray, n: int) -> bool:
+    flat = output.ndim >= 2 and all(side == 1 for side in output.shape[2:])
+    return flat and len(output) == n and output.dtype.kind == "f"
 
 
 def open_model(path: Path | str, preprocessing: str | None = None, name: str | None = None) -> Embedder:
-    """Open a model file of another maker: ``.onnx``, or ``.pth`` and ``.pt`` of a known layout.
+    """Open a model file of another maker: ``.onnx``, or a state dict of a known layout.
+
+    A state dict is told by `embedlab.networks.key_tables`, as ``embedlab import`` does.
 
     Parameters
     ----------
@@ -127,21 +163,21 @@ def open_model(path: Path | str, preprocessing: str | None = None, name: str | N
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return open_onnx(path, preprocessing, name)
-    if suffix in (".pth", ".pt"):
-        from embedlab.networks.checkpoints import load_pth
+    if suffix in TORCH_SUFFIXES:
+        from embedlab.networks import imports
 
-        contract, assumed = _contract(_file(path), preprocessing, None)
-        embedder = load_pth(path, contract, compute.device())
-        embedder.name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
-        embedder.assumed_preprocessing = assumed
-        if assumed:
-            _say_assumed(path)
-        return embedder
-    raise UserError(f"{path} is no model file that can be read: give an .onnx, .pth or .pt file")
+        return imports.open_file(_file(path), preprocessing, name)
+    raise UserError(
+        f"{path} is no model file that can be read: give a file .onnx, {', '.join(TORCH_SUFFIXES)}"
+    )
 
 
 def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | None = None) -> OnnxEmbedder:
-    """Open an ONNX network of input (N, 3, H, W), float32, whose first output is a vector an image.
+    """Open an ONNX network of faces.
+
+    Its one input is float32, (N, 3, H, W) or, as networks that began in TensorFlow have it, (N, H, W, 3);
+    N, H and W may be open. Of its outputs the first that is a vector an image is taken; one number an
+    image, such as a norm beside it, is passed over.
 
     How its images are prepared stands in ``<model>.json`` beside it, as the name of a preset
     (``{"preprocessing": "imagenet"}``) or as a whole contract (``{"preprocessing": {"channels": "BGR",
@@ -160,26 +196,30 @@ def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | No
     Raises
     ------
     UserError
-        If the file is missing, broken, or its input or output has another shape; if the preset is not
+        If the file is missing, broken, or its input or outputs have other shapes; if the preset is not
         known or the JSON file is wrong.
     """
     path = _file(Path(path))
     name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     session, threads, device = _session(path)
-    batch, size = _input_shape(session, path)
-    contract, assumed = _contract(path, preprocessing, size)
+    batch, size, layout = _input_shape(session, path)
+    stated, assumed = contract(path, preprocessing, size)
     embedder = OnnxEmbedder(
         session,
         name,
-        contract,
+        stated,
         assumed_preprocessing=assumed,
         fingerprint=_fingerprint(path),
         batch=batch,
         threads=threads,
         device=device,
+        layout=layout,
     )
     if assumed:
         _say_assumed(path)
+    if len(session.get_outputs()) > 1:
+        names = ", ".join(each.name for each in session.get_outputs())
+        say(f"  {path.name}: of its outputs ({names}) {embedder.output!r} is taken for the vectors")
     return embedder
 
 
@@ -221,35 +261,60 @@ def _session(path: Path) -> tuple[Any, int, str]:
     return session, threads, f"cpu, onnxruntime, {threads} threads"
 
 
-def _input_shape(session: Any, path: Path) -> tuple[int | None, int | None]:
-    """Give the fixed number of images a call and the side of the input, None where it is open."""
+def _input_shape(session: Any, path: Path) -> tuple[int | None, int | None, Layout]:
+    """Give the fixed number of images a call and the side of the input, None where open, and its layout."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(each.name for each in inputs)
         raise UserError(f"{path} has {len(inputs)} inputs ({names}): a network of faces has one, of images")
     shape, kind = inputs[0].shape, inputs[0].type
-    batch, channels, height, width = shape if len(shape) == 4 else (0, 0, 0, 0)
-    fixed = isinstance(height, int), isinstance(width, int)
-    if (
-        (isinstance(channels, int) and channels != 3)
-        or fixed[0] != fixed[1]
-        or (all(fixed) and height != width)
-    ):
+    # An open side is a name, None or, from some exporters, a number below one.
+    known = [side if isinstance(side, int) and side > 0 else None for side in shape]
+    if len(known) != 4:
+        known = [None, 0, None, None]
+    layout: Layout = "NHWC" if known[3] == 3 and known[1] != 3 else "NCHW"
+    planes, height, width = (known[k] for k in ((3, 1, 2) if layout == "NHWC" else (1, 2, 3)))
+    sides = {side for side in (height, width) if side is not None}
+    if planes not in (None, 3) or len(sides) > 1:
         raise UserError(
-            f"{path} has an input of shape {tuple(shape)}: it must be (N, 3, H, W), colour planes first and "
-            "as high as wide; export it so"
+            f"{path} has an input of shape {tuple(shape)}: it must be (N, 3, H, W) or (N, H, W, 3), as high "
+            "as wide; export it so"
         )
     if kind != "tensor(float)":
         raise UserError(f"{path} has an input of type {kind}: it must be float32; export it so")
-    return (batch if isinstance(batch, int) and batch > 0 else None), (height if all(fixed) else None)
+    return known[0], sides.pop() if sides else None, layout
 
 
-def _contract(path: Path, preset: str | None, size: int | None) -> tuple[Preprocessing, bool]:
+def contract(
+    path: Path, preset: str | None, size: int | None, assumed: str = ASSUMED
+) -> tuple[Preprocessing, bool]:
+    """Find how a model file's images are prepared: as told, as the JSON file beside it says, or as assumed.
+
+    Parameters
+    ----------
+    path
+        The model file.
+    preset
+        Name of a preset that the user states.
+    size
+        Side of the network's input, None where it is open.
+    assumed
+        Name of the preset to take where nobody states anything.
+
+    Returns
+    -------
+    The contract, and whether it is assumed.
+
+    Raises
+    ------
+    UserError
+        If there is no such preset, or the JSON file is wrong or contradicts the size.
+    """
     if preset is not None:
         return _preset(preset, size, "--preprocessing"), False
     beside = path.with_suffix(".json")
     if not beside.is_file():
-        return _preset(ASSUMED, size, ""), True
+        return _preset(assumed, size, ""), True
     try:
         stated = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -262,14 +327,14 @@ def _contract(path: Path, preset: str | None, size: int | None) -> tuple[Preproc
             f'{beside} states no preprocessing: write {{"preprocessing": NAME}} with one of '
             f"{', '.join(PRESETS)}, or a whole contract in its place"
         )
-    usual = {"size": size or PRESETS[ASSUMED].size}
-    contract = Preprocessing.from_json({**usual, **stated}, str(beside))
-    if size not in (None, contract.size):
+    usual = {"size": size or PRESETS[assumed].size}
+    found = Preprocessing.from_json({**usual, **stated}, str(beside))
+    if size not in (None, found.size):
         raise UserError(
-            f"{beside} says size {contract.size}, but the network's input is {size} x {size}: correct it or "
+            f"{beside} says size {found.size}, but the network's input is {size} x {size}: correct it or "
             "leave the size out"
         )
-    return contract, False
+    return found, False
 
 
 def _preset(name: str, size: int | None, where: str) -> Preprocessing:
