@@ -17,6 +17,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,12 @@ from embedlab.analysis import Params
 from embedlab.errors import UserError
 
 SCALES = ("demo", "small", "paper")
+MARGINS = {
+    "softmax": "0, as softmax has none",
+    "cosface": "from 0 to 1, a cosine",
+    "sphereface": "a whole number from 1 to 8, a factor of the angle",
+}
+ANGLE = "from 0 to 1.5 radians"
 
 
 @dataclass(frozen=True)
@@ -36,28 +44,54 @@ class Recipe(Params):
     """The data sets it is trained on, joined by ``+``."""
     input_size: int = 144
     """Side of the network's input in pixels, a multiple of 16."""
+    backbone: str = "ir_se_18"
+    """The network; one of ``embedlab.networks.backbones.NAMES``. Not used where ``parts`` are given."""
     width: int = 64
-    """Channels of the first layers; the later ones have 2, 4 and 8 times as many."""
+    """Channels of the first layers; the later ones have a multiple of it, as the backbone says."""
     dimension: int = 128
-    """Length of the embedding."""
+    """Length of the embedding. With ``parts`` their own, or all of them together, decide."""
     dropout: float = 0.4
     """Share of the last feature map that training drops."""
-    head: Literal["arcface"] = "arcface"
-    """What turns embeddings into a loss."""
+    initial: str = ""
+    """Trained model whose weights training starts from (fine-tuning); empty draws them."""
+    parts: str = ""
+    """Trained models whose embeddings are fused, joined by ``+``; empty trains one backbone."""
+    fusion: Literal["sum", "concatenate"] = "sum"
+    """What becomes of the embeddings of the parts."""
+    shrink: str = ""
+    """Pixels that each part's image is shrunk to first, joined by ``+``, 0 for as it is: ``36+0``."""
+    trained: Literal["all", "output", "none"] = "all"
+    """Which layers of the backbones learn: all, the output layers, or none; the head always does."""
+    head: str = "arcface"
+    """What turns embeddings into a loss; one of ``embedlab.networks.heads.NAMES``."""
     scale: float = 64.0
-    """ArcFace's scale s."""
+    """The head's scale s."""
     margin: float = 0.5
-    """ArcFace's margin m in radians."""
+    """The head's margin m: radians (ArcFace), cosine (CosFace), a factor (SphereFace), 0 for softmax."""
+    margin_high: float = 0.8
+    """MagFace's margin at the highest quality; ``margin`` is that at the lowest."""
     easy_margin: bool = False
-    """Add the margin only where the angle is below 90°."""
+    """ArcFace: add the margin only where the angle is below 90°."""
+    sample_rate: float = 1.0
+    """Share of the classes that a step's softmax sees (Partial FC); 1 takes all."""
+    octuplet: float = 0.0
+    """Weight of the octuplet loss beside the head's; needs ``low = "cross"`` and ``per_identity`` ≥ 2."""
     epochs: int = 20
     """Passes over the data, or over ``epoch_images`` of them."""
     epoch_images: int = 0
     """Images an epoch, drawn anew for each; 0 takes all."""
     batch: int = 512
-    """Images a step."""
+    """Images a step, over all processes; with ``low = "cross"`` each is seen twice."""
+    per_identity: int = 0
+    """Images of each person in a batch; 0 draws images whoever they show."""
     learning_rate: float = 0.1
-    """The highest rate; it falls to zero along half a cosine."""
+    """The highest rate."""
+    schedule: Literal["cosine", "multistep", "plateau"] = "cosine"
+    """How the rate falls: half a cosine to zero, in steps at the milestones, or ÷5 when validation stalls."""
+    milestones: str = "0.5+0.75+0.9"
+    """Shares of the training at which ``multistep`` divides the rate by ten, joined by ``+``."""
+    patience: int = 2
+    """Validations without a better accuracy after which ``plateau`` divides the rate by five."""
     warmup_epochs: float = 1.0
     """How long the rate rises from zero, in epochs."""
     momentum: float = 0.9
@@ -68,21 +102,49 @@ class Recipe(Params):
     """Longest gradient (L2 norm over all parameters); 0 does not clip."""
     flip: bool = True
     """Mirror half of the images at random."""
+    jitter: float = 0.0
+    """Largest change of brightness, contrast and saturation, as a share; 0 changes none."""
+    erasing: float = 0.0
+    """Share of the images of which a random rectangle is blanked out."""
+    low: Literal["never", "random", "cross"] = "never"
+    """Random lower resolutions: in ``low_share`` of the images, or each image a second time (cross)."""
+    low_share: float = 0.5
+    """Share of the images that ``low = "random"`` shrinks."""
+    low_exponents: str = "3+8"
+    """Images are shrunk to 2^u px, u uniform between these; at or above the input's size as they are."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network: auto takes bfloat16 on CUDA, float32 elsewhere."""
+    compiled: bool = False
+    """Compile the network with ``torch.compile``: some minutes first, faster steps after."""
+    validate_every: int = 0
+    """Steps between two validations within an epoch; 0 validates after each epoch only."""
     state_every: int = 0
     """Steps between two resumable states within an epoch; 0 writes one after each epoch only."""
     seed: int = 0
-    """What the weights, the order, the mirroring and the dropout are drawn from."""
+    """What the weights, the order, the augmentation and the dropout are drawn from."""
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """The names in ``data``."""
         return tuple(name.strip() for name in self.data.split("+"))
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The trained models that training begins from: those in ``parts``, or ``initial``."""
+        if self.parts:
+            return tuple(name.strip() for name in self.parts.split("+"))
+        return (self.initial,) if self.initial else ()
+
 
 def names() -> list[str]:
     """List the recipes that come with embedlab."""
     folder = resources.files("embedlab.training") / "recipes"
     return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
+def title(name: str) -> str:
+    """Say what a recipe stands for, without checking the rest of it, which takes torch."""
+    return str(_read(name)[0].get("title", ""))
 
 
 def load(name: str | Path, scale: str = "paper", overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -132,27 +194,99 @@ def _read(name: str | Path) -> tuple[dict[str, Any], str]:
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    wrong = {
+    rules = {**_of_the_data(recipe), **_of_the_network(recipe), **_of_the_steps(recipe)}
+    for rule, kept in rules.items():
+        if not kept:
+            raise UserError(f"recipe {where}: {rule}: correct the value")
+
+
+def _of_the_data(recipe: Recipe) -> dict[str, bool]:
+    """Say which rules for what is shown the values keep."""
+    exponents = numbers(recipe.low_exponents)
+    return {
         "data must name data sets, joined by +": all(recipe.datasets),
         "input_size must be a positive multiple of 16": recipe.input_size > 0 and recipe.input_size % 16 == 0,
+        "jitter must be from 0 to below 1": 0 <= recipe.jitter < 1,
+        "erasing and low_share must be from 0 to 1": min(recipe.erasing, recipe.low_share) >= 0
+        and max(recipe.erasing, recipe.low_share) <= 1,
+        'low_exponents must be two numbers from 1 to 16, the lower first, as in "3+8"': len(exponents) == 2
+        and 1 <= exponents[0] <= exponents[1] <= 16,
+        "batch must be at least 2": recipe.batch >= 2,
+        "per_identity must be 0, or divide batch into two people or more": recipe.per_identity == 0
+        or (
+            recipe.per_identity > 0
+            and recipe.batch % recipe.per_identity == 0
+            and recipe.batch >= 2 * recipe.per_identity
+        ),
+        'octuplet needs low = "cross" and per_identity of 2 or more': recipe.octuplet == 0
+        or (recipe.low == "cross" and recipe.per_identity >= 2),
+    }
+
+
+def _of_the_network(recipe: Recipe) -> dict[str, bool]:
+    """Say which rules for backbone and head the values keep."""
+    from embedlab.networks import backbones, heads
+
+    shrunk, parts = numbers(recipe.shrink), recipe.models if recipe.parts else ()
+    return {
+        f"backbone must be one of {', '.join(backbones.NAMES)}": recipe.backbone in backbones.NAMES,
+        f"head must be one of {', '.join(heads.NAMES)}": recipe.head in heads.NAMES,
         "width and dimension must be at least 1": min(recipe.width, recipe.dimension) >= 1,
         "dropout must be at least 0 and below 1": 0 <= recipe.dropout < 1,
         "scale must be positive": recipe.scale > 0,
-        "margin must be from 0 to 1.5 radians": 0 <= recipe.margin <= 1.5,
+        f"margin must be {MARGINS.get(recipe.head, ANGLE)}": _is_margin(recipe.head, recipe.margin),
+        "margin_high must be from margin to 1.5 radians": not recipe.head.startswith("magface")
+        or recipe.margin <= recipe.margin_high <= 1.5,
+        "sample_rate must be above 0, and at most 1": 0 < recipe.sample_rate <= 1,
+        "parts must name two trained models or more, joined by +": not recipe.parts
+        or (len(parts) > 1 and all(parts)),
+        "initial and parts exclude each other, as parts bring their weights": not (
+            recipe.initial and recipe.parts
+        ),
+        "fusion and shrink need parts": bool(recipe.parts) or (recipe.fusion == "sum" and not recipe.shrink),
+        'shrink must be a whole number of pixels for each part, 0 for none, as in "36+0"': not recipe.shrink
+        or not recipe.parts
+        or (len(shrunk) == len(parts) and all(side >= 0 and side == int(side) for side in shrunk)),
+        'trained = "output" and "none" need initial or parts, as drawn weights must learn': (
+            recipe.trained == "all" or bool(recipe.initial or recipe.parts)
+        ),
+    }
+
+
+def _is_margin(head: str, margin: float) -> bool:
+    if head == "softmax":
+        return margin == 0
+    if head == "sphereface":
+        return 1 <= margin <= 8 and margin == int(margin)
+    return 0 <= margin <= (1.0 if head == "cosface" else 1.5)
+
+
+def _of_the_steps(recipe: Recipe) -> dict[str, bool]:
+    """Say which rules for rate, length and books the values keep."""
+    shares = numbers(recipe.milestones)
+    whole = {
+        name: getattr(recipe, name)
+        for name in (
+            "weight_decay", "clip", "warmup_epochs", "epoch_images", "octuplet", "validate_every",
+            "state_every", "seed",
+        )
+    }  # fmt: skip
+    return {
         "epochs must be at least 1": recipe.epochs >= 1,
-        "batch must be at least 2": recipe.batch >= 2,
         "learning_rate must be positive": recipe.learning_rate > 0,
         "momentum must be at least 0 and below 1": 0 <= recipe.momentum < 1,
-        "weight_decay, clip, warmup_epochs, epoch_images, state_every and seed must not be negative": min(
-            recipe.weight_decay,
-            recipe.clip,
-            recipe.warmup_epochs,
-            recipe.epoch_images,
-            recipe.state_every,
-            recipe.seed,
-        )
-        >= 0,
-    }
-    for rule, kept in wrong.items():
-        if not kept:
-            raise UserError(f"recipe {where}: {rule}: correct the value")
+        'milestones must be rising shares between 0 and 1, as in "0.5+0.75"': bool(shares)
+        and shares[0] > 0
+        and shares[-1] < 1
+        and all(a < b for a, b in pairwise(shares)),
+        "patience must be at least 1": recipe.patience >= 1,
+    } | {f"{name} must not be negative": value >= 0 for name, value in whole.items()}
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Read numbers that are joined by ``+``; nothing at all if one of them is none."""
+    try:
+        read = tuple(float(word) for word in text.split("+")) if text.strip() else ()
+    except ValueError:
+        return ()
+    return read if all(isfinite(number) for number in read) else ()

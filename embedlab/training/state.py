@@ -1,21 +1,19 @@
 """The resumable state of a training run: written whole or not at all, between two steps.
 
 No state of a random generator is in it: every draw is derived from (seed, epoch, step), so that a run
-that was killed and resumed draws what an unbroken one does.
+that was killed and resumed draws what an unbroken one does, with as many processes or with others.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from embedlab.errors import UserError, first_line
-from embedlab.networks.backbones import IRSE18
 from embedlab.store import atomic_file
+from embedlab.training.recipe import Recipe
 
 FILE = "train_state.safetensors"
 
@@ -36,6 +34,11 @@ class Progress:
         Images shown so far.
     history
         What was measured after each whole epoch.
+    validations
+        What was measured within this epoch.
+    best, stalled, divisions
+        Of the schedule ``plateau``: the best accuracy, the validations since, and how often the rate
+        was divided.
     """
 
     epoch: int = 0
@@ -46,6 +49,10 @@ class Progress:
     seconds: float = 0.0
     images: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    best: float = 0.0
+    stalled: int = 0
+    divisions: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -59,56 +66,29 @@ class Progress:
         self.step_seconds += seconds * steps
 
 
-@dataclass(frozen=True)
-class Learner:
-    """Everything that a step changes."""
+def write(path: Path, tensors: dict[str, Tensor], progress: Progress, key: dict[str, Any]) -> None:
+    """Write the state.
 
-    network: IRSE18
-    head: nn.Module
-    optimiser: torch.optim.Optimizer
-
-    def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        parts: dict[str, nn.Module] = {"network": self.network, "head": self.head}
-        for part, module in parts.items():
-            for name, parameter in module.named_parameters():
-                yield f"{part}.{name}", parameter
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Name the tensors of backbone, head and momentum."""
-        found = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        found |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
-        for name, parameter in self._named_parameters():
-            momentum = self.optimiser.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                found[f"momentum.{name}"] = momentum
-        return {name: value.detach().cpu().contiguous() for name, value in found.items()}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take the tensors that ``tensors`` gave."""
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "head": {}, "momentum": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        self.network.load_state_dict(parts["network"])
-        self.head.load_state_dict(parts["head"])
-        for name, parameter in self._named_parameters():
-            if name in parts["momentum"]:
-                # Laid out as the parameter is, because the fused step walks both in step.
-                buffer = torch.empty_like(parameter).copy_(parts["momentum"][name])
-                self.optimiser.state[parameter]["momentum_buffer"] = buffer.detach()
-
-
-def write(path: Path, learner: Learner, progress: Progress, key: dict[str, Any]) -> None:
-    """Write the state; ``key`` says what is trained on what, and must agree on reading."""
+    Parameters
+    ----------
+    path
+        The file; what was there stays until the new one is whole.
+    tensors
+        What ``Learner.tensors`` gave.
+    progress
+        How far the run is.
+    key
+        What is trained, from what and on what; it must agree on reading.
+    """
     from safetensors.torch import save_file
 
     note = {"progress": asdict(progress), "key": key}
     with atomic_file(path) as temporary:
-        save_file(learner.tensors(), temporary, metadata={"embedlab": json.dumps(note)})
+        save_file(tensors, temporary, metadata={"embedlab": json.dumps(note)})
 
 
-def read(path: Path, learner: Learner, key: dict[str, Any]) -> Progress:
-    """Restore a run, or begin one where there is no state.
+def read(path: Path, key: dict[str, Any]) -> tuple[dict[str, Tensor], Progress]:
+    """Read a state; no tensors and no progress where there is none.
 
     Raises
     ------
@@ -118,17 +98,20 @@ def read(path: Path, learner: Learner, key: dict[str, Any]) -> Progress:
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
-        return Progress()
+        return {}, Progress()
     try:
         with safe_open(path, framework="pt") as file:
             note = json.loads((file.metadata() or {})["embedlab"])
             check(note["key"], key, f"the training to resume in {path.parent}")
-            learner.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        return Progress(**note["progress"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(
-            f"cannot resume from {path} ({first_line(error)}): pass --fresh to begin anew"
-        ) from None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, Progress(**note["progress"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Put into words that a state cannot be used."""
+    return UserError(f"cannot resume from {path} ({first_line(error)}): pass --fresh to begin anew")
 
 
 def check(stored: dict[str, Any], key: dict[str, Any], what: str) -> None:
@@ -137,15 +120,22 @@ def check(stored: dict[str, Any], key: dict[str, Any], what: str) -> None:
     Raises
     ------
     UserError
-        If recipe or data differ; the message says where.
+        If recipe, data or the models it began from differ; the message says where.
     """
     changes = []
-    for part in ("recipe", "data"):
-        before, now = stored[part], key[part]
+    for part in ("recipe", "data", "origin"):
+        before, now = stored.get(part, {}), key.get(part, {})
         for name in sorted(set(before) | set(now)):
-            if before.get(name) != now.get(name):
-                values = "" if part == "data" else f" {before.get(name)!r}, now {now.get(name)!r}"
+            was, is_now = _value(part, before, name), _value(part, now, name)
+            if was != is_now:
+                values = f" {was!r}, now {is_now!r}" if part == "recipe" else ""
                 changes.append(f"{part} {name}{values}")
     if changes:
         shown = "; ".join(changes[:3]) + ("; …" if len(changes) > 3 else "")
         raise UserError(f"{what} had another recipe or other data ({shown}): pass --fresh to begin anew")
+
+
+def _value(part: str, values: dict[str, Any], name: str) -> Any:
+    # A record of before a parameter existed was trained by what is now its default.
+    default = getattr(Recipe, name, None) if part == "recipe" else None
+    return values.get(name, default)

@@ -1,21 +1,27 @@
-"""Pair accuracy on people the network has not seen, epoch by epoch."""
+"""Pair accuracy and ROC on people the network has not seen, while it learns."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
+from torch import nn
 
 from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import prepare
 from embedlab.errors import UserError
-from embedlab.networks.backbones import IRSE18, memory_format
+from embedlab.learning import Measured, Roc, ValidationPairs
+from embedlab.networks.backbones import memory_format
 from embedlab.networks.embedder import Preprocessing
+from embedlab.progress import say
 from embedlab.protocols import PairList
 
 FOLDS = 10
 SHRUNK = 32
 BATCH = 32
+ROC_POINTS = 150
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,8 @@ class Validation:
         size, uint8 of shape (n, s, s, 3).
     a, b
         Each pair's rows in the images.
-    same
-        Whether both show one person.
+    pairs
+        Whom the pairs show.
     preprocessing
         The contract of the network's input.
     """
@@ -38,34 +44,72 @@ class Validation:
     images: dict[str, UInt8[np.ndarray, "n s s 3"]]
     a: Int[np.ndarray, " p"]
     b: Int[np.ndarray, " p"]
-    same: Bool[np.ndarray, " p"]
+    pairs: ValidationPairs
     preprocessing: Preprocessing
 
     @property
     def chance(self) -> float:
         """The accuracy of calling every pair what most of them are."""
-        return float(max(self.same.mean(), 1.0 - self.same.mean()))
+        return self.pairs.chance
 
-    def accuracies(self, network: IRSE18, device: str) -> dict[str, float]:
-        """Measure ``pair_accuracy`` and ``pair_accuracy@32``; the network is left in training mode."""
+    @property
+    def same(self) -> Bool[np.ndarray, " p"]:
+        """Whether each pair shows one person."""
+        return self.pairs.same
+
+    def measure(self, network: nn.Module, device: str) -> Measured:
+        """Judge the pairs under each condition.
+
+        Parameters
+        ----------
+        network
+            Turns images into embeddings; its parts are left in the mode, training or not, they were in.
+        device
+            Where it is.
+        """
+        modes = {part: part.training for part in network.modules()}
         network.eval()
-        layout = memory_format(network.width, device)
-        measured = {}
-        for condition, images in self.images.items():
-            vectors = []
-            with torch.inference_mode():
-                for start in range(0, len(images), BATCH):
-                    x = torch.from_numpy(self.preprocessing.apply(images[start : start + BATCH])).to(device)
-                    vectors.append(network(x.contiguous(memory_format=layout)).float().cpu())
-            unit = torch.nn.functional.normalize(torch.cat(vectors)).numpy()
-            scores = np.einsum("pd,pd->p", unit[self.a], unit[self.b])
-            measured[f"pair_accuracy{condition}"] = accuracy(scores, self.same)
-        network.train()
-        return measured
+        try:
+            scores = {condition: self._scores(network, device, condition) for condition in self.images}
+        finally:
+            for part, training in modes.items():
+                part.training = training
+        right = {condition: judged(found, self.same) for condition, found in scores.items()}
+        return Measured(
+            figures={
+                f"pair_accuracy{condition}": int(found.sum()) / len(found)
+                for condition, found in right.items()
+            },
+            rocs={condition: roc(found, self.same) for condition, found in scores.items()},
+            right=right,
+            pairs=self.pairs,
+        )
+
+    def _scores(self, network: nn.Module, device: str, condition: str) -> Float[np.ndarray, " p"]:
+        layout = memory_format(network, device)
+        images = self.images[condition]
+        vectors = []
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                x = torch.from_numpy(self.preprocessing.apply(images[start : start + BATCH])).to(device)
+                vectors.append(network(x.contiguous(memory_format=layout)).float())
+        unit = torch.nn.functional.normalize(torch.cat(vectors).cpu()).numpy()
+        scores: np.ndarray = np.einsum("pd,pd->p", unit[self.a], unit[self.b])
+        if lost := int((~np.isfinite(scores)).sum()):
+            say(f"{lost:,} of {len(scores):,} validation pairs have no score and count as not accepted")
+            scores = np.where(np.isfinite(scores), scores, np.float32(-2.0))
+        return scores
 
 
 def accuracy(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"], folds: int = FOLDS) -> float:
-    """Give the share of pairs judged rightly, the threshold of each fold chosen on the others.
+    """Give the share of pairs judged rightly; parameters are those of ``judged``."""
+    return int(judged(scores, same, folds).sum()) / len(same)
+
+
+def judged(
+    scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"], folds: int = FOLDS
+) -> Bool[np.ndarray, " p"]:
+    """Say which pairs are judged rightly, the threshold of each fold chosen on the others.
 
     Parameters
     ----------
@@ -84,11 +128,43 @@ def accuracy(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"], fold
     for kind in (True, False):
         members = np.flatnonzero(same == kind)
         fold[members] = np.arange(len(members)) % folds
-    right = 0
+    right = np.empty(len(same), bool)
     for k in range(folds):
         threshold = _best_threshold(scores[fold != k], same[fold != k])
-        right += int(((scores >= threshold) == same)[fold == k].sum())
-    return right / len(same)
+        right[fold == k] = ((scores >= threshold) == same)[fold == k]
+    return right
+
+
+def roc(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"], points: int = ROC_POINTS) -> Roc:
+    """Find exact operating points, evenly spread over the logarithm of the FAR, and the area.
+
+    Each point is the lowest threshold that accepts at most k impostor pairs, for k = 0, each power of
+    ten of the FAR, and some numbers between; ties are rejected together. The area is that under the
+    whole curve, ties counting half (Mann and Whitney's U).
+
+    Parameters
+    ----------
+    scores
+        Cosine similarities.
+    same
+        Whether a pair shows one person; pairs of both kinds are needed.
+    points
+        About how many points to give at most.
+    """
+    genuine, impostors = np.sort(scores[same]), np.sort(scores[~same])
+    count = len(impostors)
+    decades = np.floor(count / 10.0 ** np.arange(np.log10(count) + 1) * (1 + 1e-9))
+    spread = np.round(np.geomspace(1, count, points))
+    allowed = np.unique(np.concatenate([[0.0], decades, spread])).astype(np.int64)
+    # The best of the rejected impostors; below all scores where none is rejected.
+    limits = np.concatenate([[-np.inf], impostors])[count - allowed]
+    accepted = count - np.searchsorted(impostors, limits, side="right")
+    tar = (len(genuine) - np.searchsorted(genuine, limits, side="right")) / len(genuine)
+    accepted, first = np.unique(accepted, return_index=True)
+    below = np.searchsorted(impostors, genuine, side="left")
+    up_to = np.searchsorted(impostors, genuine, side="right")
+    area = float((below + up_to).sum()) / (2 * count * len(genuine))
+    return Roc(accepted / count, tar[first], area, len(genuine), count)
 
 
 def _best_threshold(scores: Float[np.ndarray, " p"], same: Bool[np.ndarray, " p"]) -> float:
@@ -137,6 +213,18 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
         images={condition: np.stack(found) for condition, found in images.items()},
         a=np.array([position[pairs.a[i]] for i in kept]),
         b=np.array([position[pairs.b[i]] for i in kept]),
-        same=same,
+        pairs=_shown(dataset, pairs, kept, row_of),
         preprocessing=preprocessing,
+    )
+
+
+def _shown(dataset: Dataset, pairs: PairList, kept: list[int], row_of: dict[str, int]) -> ValidationPairs:
+    named = [[dataset.name], *([pairs.a[i], pairs.b[i], bool(pairs.same[i])] for i in kept)]
+    people = np.array([[dataset.labels[row_of[item]] for item in (pairs.a[i], pairs.b[i])] for i in kept])
+    numbers = np.unique(people, return_inverse=True)[1].reshape(-1, 2)
+    return ValidationPairs(
+        fingerprint=hashlib.sha256(json.dumps(named).encode()).hexdigest(),
+        first=numbers[:, 0],
+        second=numbers[:, 1],
+        same=pairs.same[kept],
     )

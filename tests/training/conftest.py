@@ -1,6 +1,11 @@
-"""Small data sets of people who are told apart by a pattern of colours."""
+"""Small data sets of people who are told apart by a pattern of colours, and several processes."""
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +28,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def people(tmp_path: Path) -> People:
-    """Make a data set: people have patterns, and images of one person differ by noise."""
+@pytest.fixture(scope="session")
+def people_in() -> People:
+    """Make a data set in a folder: people have patterns, and images of one person differ by noise."""
 
-    def make(name: str, *, count: int = 6, each: int = 6, side: int = 20, seed: int = 0) -> Dataset:
+    def make(
+        folder: Path, name: str, *, count: int = 6, each: int = 6, side: int = 20, seed: int = 0
+    ) -> Dataset:
         draw = np.random.default_rng(seed)
         for person in range(count):
             pattern = draw.integers(0, 256, (4, 4, 3))
@@ -35,12 +42,18 @@ def people(tmp_path: Path) -> People:
             pattern = (pattern + pattern[:, ::-1]) // 2
             for image in range(each):
                 pixels = np.clip(pattern + draw.normal(0, 12, pattern.shape), 0, 255).astype(np.uint8)
-                path = tmp_path / "data" / name / f"p{person}" / f"{image}.png"
+                path = folder / "data" / name / f"p{person}" / f"{image}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR).save(path)
-        return open_dataset(tmp_path / "data" / name)
+        return open_dataset(folder / "data" / name)
 
     return make
+
+
+@pytest.fixture
+def people(people_in: People, tmp_path: Path) -> People:
+    """Make a data set in the test's own folder."""
+    return partial(people_in, tmp_path)
 
 
 @pytest.fixture
@@ -59,3 +72,38 @@ def pairs() -> Callable[[Dataset], PairList]:
         return PairList(tuple(a), tuple(b), np.array(same))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def processes() -> Callable[..., list[subprocess.CompletedProcess[str]]]:
+    """Run a program in several processes that ``torchrun``'s variables make one group."""
+
+    def run(program: str, *words: str, count: int = 2) -> list[subprocess.CompletedProcess[str]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        environment = {
+            **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count),
+            "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        begun = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, *words],
+                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(count)
+        ]
+        ended = []
+        try:
+            for process in begun:
+                out, err = process.communicate(timeout=120)
+                ended.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
+        finally:
+            for process in begun:
+                process.kill()
+        return ended
+
+    return run

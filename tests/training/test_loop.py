@@ -1,16 +1,16 @@
 """Training learns what was planted, keeps its books, and stops in words."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from embedlab import progress
+from embedlab import learning, progress
 from embedlab.errors import UserError
-from embedlab.networks import checkpoints
+from embedlab.networks import backbones, checkpoints
 from embedlab.store import Lab
-from embedlab.training import loop, recipe
+from embedlab.training import loop, recipe, run
 from embedlab.training.recipe import Recipe
 
 
@@ -75,7 +75,7 @@ def test_a_finished_model_is_not_trained_again(people, lab, monkeypatch):
     dataset = people("lowres")
     folder = loop.train(lab, "m", tiny(), [dataset])
     written = (folder / "model.json").stat().st_mtime_ns
-    monkeypatch.setattr(loop._Run, "take_step", None)
+    monkeypatch.setattr(run.Run, "take_step", None)
     assert loop.train(lab, "m", tiny(), [dataset]) == folder
     assert (folder / "model.json").stat().st_mtime_ns == written
 
@@ -99,67 +99,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_a_remedy(people, lab)
     assert lab.trained() == []
 
 
-def test_clipping_bounds_the_gradient(people, lab, monkeypatch):
-    norms = []
-    clip = torch.nn.utils.clip_grad_norm_
-
-    def watched(parameters, longest):
-        clip(parameters, longest)
-        norms.append(torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in parameters])).item())
-
-    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
-    loop.train(lab, "m", tiny(epochs=1, clip=0.01), [people("lowres")])
-    assert norms
-    assert max(norms) <= 0.0101
-
-
-def test_norm_layers_slopes_and_biases_do_not_decay():
-    learner = loop._learner(tiny(weight_decay=0.5), 3, "cpu")
-    decayed = {id(p) for g in learner.optimiser.param_groups if g["weight_decay"] == 0.5 for p in g["params"]}
-    for name, parameter in learner.network.named_parameters():
-        assert (id(parameter) in decayed) == (parameter.ndim > 1), name
-    assert id(learner.head.weight) in decayed
-    count = sum(len(group["params"]) for group in learner.optimiser.param_groups)
-    assert count == len([*learner.network.parameters(), *learner.head.parameters()])
-
-
-def test_the_rate_rises_then_falls_along_half_a_cosine():
-    made = tiny(epochs=10, learning_rate=0.4, warmup_epochs=2.0)
-    rates = np.array([loop.learning_rate(made, step, 5) for step in range(50)])
-    np.testing.assert_allclose(rates[:10], 0.4 * np.arange(1, 11) / 10)
-    np.testing.assert_allclose(rates[10:], 0.2 * (1 + np.cos(np.pi * np.arange(40) / 40)))
-
-
 def test_a_batch_larger_than_the_data_is_cut_to_it(people, lab):
     loop.train(lab, "m", tiny(batch=500, epochs=1), [people("lowres", count=3, each=3)])
     assert checkpoints.read_record(lab, "m").images == 9
-
-
-def test_each_epoch_shows_each_image_at_most_once_in_a_new_order():
-    made = tiny()
-    orders = [
-        torch.cat([chosen for chosen, _ in loop._batches(made, 37, 8, epoch, 0, 4)]).tolist()
-        for epoch in (0, 1)
-    ]
-    assert all(len(set(order)) == len(order) == 32 for order in orders)
-    assert orders[0] != orders[1]
-    mirrored = torch.cat([m for _, m in loop._batches(made, 4000, 8, 0, 0, 500)]).float().mean()
-    assert mirrored.item() == pytest.approx(0.5, abs=0.05)
-    assert not torch.cat([m for _, m in loop._batches(tiny(flip=False), 100, 8, 0, 0, 12)]).any()
-
-
-def test_a_short_epoch_shows_as_many_images_as_it_is_told(people, lab, monkeypatch):
-    seen = []
-    step = loop._Run.take_step
-
-    def watched(run, chosen, mirrored):
-        seen.append(chosen)
-        return step(run, chosen, mirrored)
-
-    monkeypatch.setattr(loop._Run, "take_step", watched)
-    loop.train(lab, "m", tiny(epoch_images=17), [people("lowres")])
-    assert [len(chosen) for chosen in seen] == [8] * 4
-    assert set(torch.cat(seen[:2]).tolist()) != set(torch.cat(seen[2:]).tolist())
 
 
 def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
@@ -172,11 +114,103 @@ def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
     assert "images/s" in said
 
 
+def test_fine_tuning_begins_from_the_weights_of_a_model(people, lab):
+    dataset, others = people("lowres"), people("highres", seed=3)
+    loop.train(lab, "first", tiny(), [dataset])
+    gentle = tiny(initial="first", data="highres", learning_rate=1e-6, epochs=1, dropout=0.0)
+    loop.train(lab, "second", gentle, [others])
+    loop.train(lab, "drawn", replace(gentle, initial=""), [others])
+    first, second, drawn = (checkpoints.load_network(lab, name) for name in ("first", "second", "drawn"))
+    weights = [network.input_layer[0].weight for network in (first, second, drawn)]
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
+    assert not torch.equal(weights[1], weights[0])
+    assert not torch.allclose(weights[2], weights[0], atol=1e-2)
+    record = checkpoints.read_record(lab, "second")
+    assert record.origin == {"first": checkpoints.read_record(lab, "first").weights_sha256}
+
+
+def test_another_beginning_needs_fresh(people, lab):
+    dataset = people("lowres")
+    loop.train(lab, "first", tiny(epochs=1), [dataset])
+    tuned = tiny(initial="first", epochs=1)
+    loop.train(lab, "second", tuned, [dataset])
+    loop.train(lab, "first", tiny(epochs=1, seed=5), [dataset], fresh=True)
+    with pytest.raises(UserError, match=r"model second .*\(origin first\).*--fresh"):
+        loop.train(lab, "second", tuned, [dataset])
+
+
+def test_a_model_is_not_trained_from_itself(people, lab):
+    dataset = people("lowres")
+    loop.train(lab, "m", tiny(epochs=1), [dataset])
+    with pytest.raises(UserError, match="m cannot be trained from itself: give the new model another name"):
+        loop.train(lab, "m", tiny(initial="m"), [dataset])
+
+
+@pytest.mark.parametrize(
+    ("trained", "moved"), [("none", ()), ("output", ("parts.0.output", "parts.1.output"))]
+)
+def test_frozen_parts_keep_every_number_and_output_layers_learn(people, lab, trained, moved):
+    dataset = people("lowres", side=40)
+    loop.train(lab, "small", tiny(epochs=1), [dataset])
+    loop.train(lab, "large", tiny(epochs=1, input_size=32, seed=1), [dataset])
+    fused = tiny(
+        parts="large+small", shrink="0+8", input_size=32, trained=trained, epochs=3, fusion="concatenate"
+    )
+    loop.train(lab, "fused", fused, [dataset])
+    network = checkpoints.load_network(lab, "fused")
+    before = {
+        f"parts.{k}.{key}": value
+        for k, name in enumerate(("large", "small"))
+        for key, value in checkpoints.load_network(lab, name).state_dict().items()
+    }
+    assert network.dimension == 32
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]) == (not key.startswith(moved or "nothing")), key
+    record = checkpoints.read_record(lab, "fused")
+    assert set(record.origin) == {"large", "small"}
+    assert checkpoints.load(lab, "fused").embed(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 32)
+
+
+def test_the_head_above_frozen_parts_learns(people, lab):
+    dataset = people("lowres")
+    for name, seed in (("a", 0), ("b", 1)):
+        loop.train(lab, name, tiny(epochs=4, seed=seed), [dataset])
+    loop.train(lab, "fused", tiny(parts="a+b", trained="none", epochs=10, learning_rate=0.5), [dataset])
+    losses = [entry["loss"] for entry in checkpoints.read_record(lab, "fused").history]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_plateau_needs_pairs(people, lab):
+    with pytest.raises(UserError, match='schedule = "plateau" lowers .* no pairs to validate on'):
+        loop.train(lab, "m", tiny(schedule="plateau"), [people("lowres")])
+
+
+def vectors(network: torch.nn.Module) -> torch.Tensor:
+    layout, size = backbones.memory_format(network, "cpu"), network.input_size
+    x = torch.linspace(-1, 1, 2 * 3 * size * size).reshape(2, 3, size, size).contiguous(memory_format=layout)
+    with torch.inference_mode():
+        return network.eval().to(memory_format=layout)(x)
+
+
 @pytest.mark.parametrize("name", recipe.names())
-def test_every_recipe_builds_and_takes_a_step(people, lab, name):
-    made = recipe.load(name, "demo", {"epochs": 1, "batch": 4, "width": 2})
-    sides = {"lowres": 36, "highres": 144}
-    data = [people(dataset, count=2, each=2, side=sides[dataset]) for dataset in made.datasets]
-    loop.train(lab, name, made, data)
-    loss = json.loads((lab.checkpoint(name) / "model.json").read_text())["metrics"]["loss"]
-    assert np.isfinite(loss)
+def test_every_recipe_takes_five_steps_and_its_checkpoint_gives_the_same_vectors(
+    people, lab, monkeypatch, name
+):
+    names = [*recipe.load(name).models, name]
+    data = {
+        which: people(which, count=4, each=6, side=side) for which, side in (("lowres", 36), ("highres", 144))
+    }
+    saved, save = {}, checkpoints.save
+
+    def watched(lab, network, record):
+        saved[record.name] = vectors(network)
+        return save(lab, network, record)
+
+    monkeypatch.setattr(checkpoints, "save", watched)
+    for one in names:
+        small = {"epochs": 1, "epoch_images": 20, "batch": 4, "width": 8, "schedule": "cosine"}
+        made = recipe.load(one, "demo", small)
+        loop.train(lab, one, made, [data[which] for which in made.datasets])
+    assert len(learning.read(lab.checkpoint(name)).loss) == 5
+    assert np.isfinite(checkpoints.read_record(lab, name).metrics["loss"])
+    assert torch.equal(vectors(checkpoints.load_network(lab, name)), saved[name])

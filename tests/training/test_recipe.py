@@ -28,15 +28,16 @@ def test_every_recipe_reads_at_every_scale(name, scale):
     read = recipe.load(name, scale)
     assert read.title
     assert set(read.datasets) <= {"lowres", "highres"}
+
+
+@pytest.mark.parametrize("name", ["lowres32", "lowres144", "highres32", "highres144", "highlow144"])
+def test_full_scale_is_the_networks_and_the_heads_of_the_original_study(name):
+    read = recipe.load(name)
     assert str(read.input_size) in name
-
-
-def test_full_scale_is_the_networks_and_the_heads_of_the_original_study():
-    for name in recipe.names():
-        read = recipe.load(name)
-        assert (read.width, read.dimension, read.scale, read.margin) == (64, 128, 64.0, 0.5)
-        assert (read.momentum, read.weight_decay, read.dropout) == (0.9, 5e-4, 0.4)
-        assert not read.easy_margin
+    assert (read.backbone, read.head, read.schedule) == ("ir_se_18", "arcface", "cosine")
+    assert (read.width, read.dimension, read.scale, read.margin) == (64, 128, 64.0, 0.5)
+    assert (read.momentum, read.weight_decay, read.dropout) == (0.9, 5e-4, 0.4)
+    assert not read.easy_margin
 
 
 def test_a_scale_replaces_some_values_and_overrides_replace_both(tmp_path):
@@ -70,7 +71,7 @@ def test_an_unknown_table_lists_the_scales(tmp_path):
     [
         ('data = "a"\nwidht = 3\n', "unknown parameter .*mine.toml: widht"),
         ('data = "a"\n[demo]\nwidth = "wide"\n', r"mine.toml \[demo\]: width must be int"),
-        ('data = "a"\nhead = "softmax"\n', "head must be one of 'arcface'"),
+        ('data = "a"\nlow = "always"\n', "low must be one of 'never'"),
         ("data = ", "cannot read recipe .*mine.toml"),
     ],
 )
@@ -85,24 +86,78 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("values", "said"),
     [
-        ("data", "a++b", "data must name data sets"),
-        ("input_size", 100, "multiple of 16"),
-        ("width", 0, "width and dimension"),
-        ("dropout", 1.0, "dropout must be"),
-        ("scale", 0.0, "scale must be positive"),
-        ("margin", 2.0, "margin must be"),
-        ("epochs", 0, "epochs must be"),
-        ("batch", 1, "batch must be"),
-        ("learning_rate", 0.0, "learning_rate must be"),
-        ("momentum", 1.0, "momentum must be"),
-        ("clip", -1.0, "clip.*must not be negative"),
+        ({"data": "a++b"}, "data must name data sets"),
+        ({"input_size": 100}, "multiple of 16"),
+        ({"jitter": 1.0}, "jitter must be from 0 to below 1"),
+        ({"erasing": 1.5}, "erasing and low_share must be from 0 to 1"),
+        ({"low_share": -0.1}, "erasing and low_share must be from 0 to 1"),
+        ({"low_exponents": "8+3"}, "low_exponents must be two numbers"),
+        ({"low_exponents": "3"}, "low_exponents must be two numbers"),
+        ({"low_exponents": "a+b"}, "low_exponents must be two numbers"),
+        ({"low_exponents": "3+nan"}, "low_exponents must be two numbers"),
+        ({"batch": 1}, "batch must be at least 2"),
+        ({"batch": 9, "per_identity": 2}, "per_identity must be 0, or divide batch"),
+        ({"batch": 4, "per_identity": 4}, "per_identity must be 0, or divide batch into two people"),
+        ({"octuplet": 1.0, "per_identity": 2}, 'octuplet needs low = "cross" and per_identity'),
+        ({"octuplet": 1.0, "low": "cross"}, 'octuplet needs low = "cross" and per_identity'),
+        ({"backbone": "vgg_16"}, "backbone must be one of ir_18, "),
+        ({"head": "triplet"}, "head must be one of softmax, "),
+        ({"width": 0}, "width and dimension"),
+        ({"dropout": 1.0}, "dropout must be"),
+        ({"scale": 0.0}, "scale must be positive"),
+        ({"margin": 2.0}, "margin must be from 0 to 1.5 radians"),
+        ({"head": "softmax", "margin": 0.5}, "margin must be 0, as softmax has none"),
+        ({"head": "cosface", "margin": 1.2}, "margin must be from 0 to 1, a cosine"),
+        ({"head": "sphereface", "margin": 2.5}, "margin must be a whole number from 1 to 8"),
+        ({"head": "magface", "margin": 0.9}, "margin_high must be from margin to 1.5"),
+        ({"sample_rate": 0.0}, "sample_rate must be above 0"),
+        ({"sample_rate": 1.1}, "sample_rate must be above 0, and at most 1"),
+        ({"parts": "a"}, "parts must name two trained models or more"),
+        ({"parts": "a++b"}, "parts must name two trained models or more"),
+        ({"parts": "a+b", "initial": "c"}, "initial and parts exclude each other"),
+        ({"fusion": "concatenate"}, "fusion and shrink need parts"),
+        ({"shrink": "32+0"}, "fusion and shrink need parts"),
+        ({"parts": "a+b", "shrink": "32"}, "shrink must be a whole number of pixels for each part"),
+        ({"parts": "a+b", "shrink": "3.5+0"}, "shrink must be a whole number of pixels for each part"),
+        ({"trained": "output"}, 'trained = "output" and "none" need initial or parts'),
+        ({"epochs": 0}, "epochs must be"),
+        ({"learning_rate": 0.0}, "learning_rate must be"),
+        ({"momentum": 1.0}, "momentum must be"),
+        ({"milestones": "0.8+0.5"}, "milestones must be rising shares"),
+        ({"milestones": "0.5+1.0"}, "milestones must be rising shares"),
+        ({"milestones": ""}, "milestones must be rising shares"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"clip": -1.0}, "clip must not be negative"),
+        ({"octuplet": -1.0, "low": "cross", "per_identity": 2}, "octuplet must not be negative"),
+        ({"validate_every": -1}, "validate_every must not be negative"),
     ],
 )
-def test_a_value_out_of_range_is_named(name, value, said):
+def test_a_value_out_of_range_is_named(values, said):
     with pytest.raises(UserError, match=said):
-        recipe.load("lowres144", "demo", {name: value})
+        recipe.load("lowres144", "demo", values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"parts": "a+b", "shrink": "36+0", "fusion": "concatenate", "trained": "none"},
+        {"initial": "a", "trained": "output"},
+        {"octuplet": 0.5, "low": "cross", "per_identity": 2, "batch": 32},
+        {"head": "sphereface", "margin": 4.0},
+        {"head": "softmax", "margin": 0.0, "schedule": "multistep", "milestones": "0.5"},
+    ],
+)
+def test_values_that_belong_together_are_taken(values):
+    read = recipe.load("lowres144", "demo", values)
+    assert all(getattr(read, name) == value for name, value in values.items())
+
+
+def test_the_models_that_training_begins_from_are_listed():
+    assert Recipe().models == ()
+    assert Recipe(initial="a+b").models == ("a+b",)
+    assert Recipe(parts="a + b").models == ("a", "b")
 
 
 def test_recipes_come_with_the_package_as_files():
@@ -115,3 +170,15 @@ def test_every_value_has_a_docstring_under_it():
     for field, after in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign):
             assert isinstance(after, ast.Expr), field.target.id
+
+
+def test_a_title_is_told_without_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom embedlab.training import recipe\n"
+        "print(recipe.title('globe'), 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == f"{recipe.load('globe').title} False\n"

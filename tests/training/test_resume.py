@@ -12,7 +12,7 @@ import pytest
 from embedlab.errors import UserError
 from embedlab.networks import checkpoints
 from embedlab.store import Lab
-from embedlab.training import loop, state
+from embedlab.training import loop, run, state
 from embedlab.training.recipe import Recipe
 
 TRAIN = """
@@ -126,7 +126,7 @@ def test_a_kill_just_before_the_record_is_written_costs_no_training(people, tmp_
         with pytest.raises(KeyboardInterrupt):
             loop.train(lab, "m", made, [dataset])
     assert lab.trained() == []
-    monkeypatch.setattr(loop._Run, "take_step", None)
+    monkeypatch.setattr(run.Run, "take_step", None)
     folder = loop.train(lab, "m", made, [dataset])
     assert (folder / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
 
@@ -134,17 +134,17 @@ def test_a_kill_just_before_the_record_is_written_costs_no_training(people, tmp_
 def stopped(lab: Lab, dataset, made: Recipe, monkeypatch, after: int, **options) -> None:
     """Train until ``after`` steps are taken, and stop as at Ctrl-C."""
     taken = 0
-    step = loop._Run.take_step
+    step = run.Run.take_step
 
-    def counted(run, *batch):
+    def counted(self, plan):
         nonlocal taken
         if taken == after:
             raise KeyboardInterrupt
         taken += 1
-        return step(run, *batch)
+        return step(self, plan)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "take_step", counted)
+        patch.setattr(run.Run, "take_step", counted)
         with pytest.raises(KeyboardInterrupt):
             loop.train(lab, "m", made, [dataset], **options)
 
@@ -173,7 +173,7 @@ def test_a_state_of_another_recipe_needs_fresh(people, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"recipe width 8, now 16.*--fresh"):
         loop.train(lab, "m", tiny(width=16), [dataset])
     loop.train(lab, "m", tiny(width=16), [dataset], fresh=True)
-    assert checkpoints.load(lab, "m").network.width == 16
+    assert checkpoints.read_record(lab, "m").network["width"] == 16
 
 
 def test_a_model_stays_until_its_fresh_successor_is_done(people, tmp_path, monkeypatch):

@@ -1,0 +1,61 @@
+"""Every recipe that comes with embedlab trains, and its checkpoint reloads to the same outputs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from embedlab.networks import checkpoints
+from embedlab.store import Lab
+from embedlab.training import curves, loop, recipe
+
+STEPS, BATCH = 5, 8
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One lab for all, because some recipes begin from what others trained."""
+    return Lab(tmp_path_factory.mktemp("recipes") / "lab")
+
+
+def trained(lab, name, people, called=""):
+    chosen = recipe.load(name, "demo")
+    chosen = replace(chosen, epochs=1, batch=BATCH, epoch_images=STEPS * BATCH)
+    for one in chosen.models:
+        if one not in lab.trained():
+            trained(lab, one, people)
+    data = [people(source, count=6, each=8, side=36) for source in chosen.datasets]
+    return chosen, loop.train(lab, called or name, chosen, data, people.validation)
+
+
+@pytest.fixture
+def sets(people, pairs):
+    strangers = people("strangers", count=8, seed=9)
+    people.validation = (strangers, pairs(strangers))
+    return people
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_five_steps_give_a_checkpoint_of_the_same_outputs(name, lab, sets, monkeypatch):
+    kept = {}
+    save = checkpoints.save
+
+    def watched(where, network, record):
+        kept[record.name] = network
+        return save(where, network, record)
+
+    monkeypatch.setattr(checkpoints, "save", watched)
+    # Under another name, because it may have been trained already for a recipe that begins from it.
+    called = f"{name}_itself"
+    chosen, folder = trained(lab, name, sets, called)
+    losses = curves.read(folder).loss
+    assert len(losses) == STEPS
+    assert np.isfinite(losses).all()
+    images = torch.randn(2, 3, chosen.input_size, chosen.input_size)
+    with torch.inference_mode():
+        # In one layout: another one sums in another order.
+        expected = kept[called].eval().to(memory_format=torch.contiguous_format)(images)
+        again = checkpoints.load_network(lab, called).eval()(images)
+    assert torch.equal(again, expected)
+    assert checkpoints.load(lab, called).dimension == expected.shape[1]
