@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from embedlab.data import datasets
 from embedlab.data.datasets import open_dataset, read_image
 from embedlab.data.degradations import Probe, prepare
 from embedlab.errors import UserError
-from embedlab.extraction import extract
+from embedlab.extraction import extract, extract_all
 from embedlab.networks.embedder import Preprocessing
 from embedlab.store import Lab
 
@@ -339,12 +340,122 @@ def test_images_are_read_a_bounded_number_ahead(lab, tmp_path, monkeypatch):
     assert most[0] <= 8 + 2 * 8 + (os.cpu_count() or 1) + 1
 
 
+# Several probes at once
+
+PROBES = [Probe("faces"), Probe("faces", 12), Probe("faces", 4)]
+
+
+def counting_reads(monkeypatch):
+    read = []
+
+    def counted(path):
+        read.append(path.name)
+        return read_image(path)
+
+    monkeypatch.setattr(datasets, "read_image", counted)
+    return read
+
+
+def test_several_probes_give_the_files_that_each_gives_alone(lab, faces, monkeypatch, tmp_path):
+    monkeypatch.setattr(extraction, "SHARD", 7)
+    faces.path(3).write_bytes(b"")
+    read = counting_reads(monkeypatch)
+    done = extract_all(lab, Projection(), faces, PROBES, batch=4)
+    assert len(read) == 20
+    assert [one.path.stem for one in done] == ["faces", "faces@12", "faces@4"]
+    for probe, one in zip(PROBES, done, strict=True):
+        alone = extract(Lab(tmp_path / "alone"), Projection(), faces, probe, batch=4)
+        assert same(one.path, alone.path)
+        assert (one.rows, one.skipped, one.cached) == (19, (("p0/3.png", "the file is empty"),), False)
+
+
+def test_of_several_probes_only_those_that_lack_are_computed(lab, faces, said):
+    extract(lab, Projection(), faces, PROBES[1])
+    network = Projection()
+    done = extract_all(lab, network, faces, [*PROBES, PROBES[0]])
+    assert [one.cached for one in done] == [False, True, False, False]
+    assert [one.images_per_second > 0 for one in done] == [True, False, True, True]
+    assert sum(network.calls) == 40
+    assert all(one.cached for one in extract_all(lab, network, faces, PROBES))
+    assert sum(network.calls) == 40
+    assert said == []
+
+
+def test_several_probes_go_on_where_each_was_stopped(lab, faces, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(extraction, "SHARD", 5)
+    with pytest.raises(KeyboardInterrupt):
+        extract(lab, Interrupted(after=3), faces, PROBES[1], batch=5)
+    with pytest.raises(KeyboardInterrupt):
+        extract_all(lab, Interrupted(after=3), faces, PROBES[:2], batch=5)
+    network = Projection()
+    read = counting_reads(monkeypatch)
+    done = extract_all(lab, network, faces, PROBES[:2], batch=5)
+    assert said == [
+        "  going on with 15 of 20 images done for faces@12",
+        "  going on with 15 of 20 images done for faces",
+        "  going on with 15 of 20 images done for faces@12",
+    ]
+    assert len(read) == 5
+    for probe, one in zip(PROBES, done, strict=False):
+        assert same(one.path, extract(Lab(tmp_path / "alone"), Projection(), faces, probe, batch=5).path)
+
+
+def test_no_probes_are_no_work(lab, faces):
+    network = Projection()
+    assert extract_all(lab, network, faces, []) == []
+    assert network.calls == []
+
+
+# Mirror images
+
+
+def test_flipped_vectors_are_the_sum_of_those_of_image_and_mirror_image(lab, faces):
+    network = Projection()
+    done = extract(lab, network, faces, Probe("faces", 12), flip=True)
+    images = [prepare(read_image(faces.path(i)), 12, 8) for i in range(20)]
+    both = [np.stack(images), np.stack(images)[:, :, ::-1]]
+    expected = sum(network.preprocessing.apply(each).reshape(20, -1) @ network.matrix for each in both)
+    found = lab.embeddings("linear", "faces@12")
+    np.testing.assert_allclose(found.vectors, expected, rtol=1e-4, atol=1e-3)
+    assert embeddings.metadata(done.path)["flip"] is True
+    norms = pq.read_table(done.path).column("norm").to_numpy()
+    np.testing.assert_allclose(norms, np.linalg.norm(found.vectors, axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_vectors_with_and_without_mirror_images_are_not_mixed_up(lab, faces, said, flip):
+    path = extract(lab, Projection(), faces, Probe("faces"), flip=flip).path
+    assert extract(lab, Projection(), faces, Probe("faces"), flip=flip).cached
+    assert said == []
+    assert not extract(lab, Projection(), faces, Probe("faces"), flip=not flip).cached
+    assert said == [f"  {path} was made with another choice about mirror images (flip): it is made again"]
+
+
+def test_a_file_from_before_there_was_a_choice_holds_no_mirror_images(lab, faces, said):
+    path = extract(lab, Projection(), faces, Probe("faces")).path
+    head = embeddings.metadata(path)
+    del head["flip"]
+    embeddings.write(path, embeddings.read(path), head)
+    assert extract(lab, Projection(), faces, Probe("faces")).cached
+    assert not extract(lab, Projection(), faces, Probe("faces"), flip=True).cached
+    assert "another choice about mirror images" in said[0]
+
+
+def test_parts_without_mirror_images_are_not_taken_for_parts_with_them(lab, faces, monkeypatch):
+    monkeypatch.setattr(extraction, "SHARD", 5)
+    with pytest.raises(KeyboardInterrupt):
+        extract(lab, Interrupted(after=2), faces, Probe("faces"), batch=5)
+    network = Projection()
+    extract(lab, network, faces, Probe("faces"), batch=5, flip=True)
+    assert sum(network.calls) == 40
+
+
 # Kills
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from embedlab import embeddings, extraction
+from embedlab import extraction, extraction_parts
 from embedlab.data.datasets import open_dataset
 from embedlab.data.degradations import Probe
 from embedlab.store import Lab
@@ -358,12 +469,12 @@ class Slow(Projection):
 
 if sys.argv[4] == "half":
     import os, signal
-    whole = embeddings.write
-    def write(path, *rest):
-        whole(path, *rest)
+    whole = extraction_parts.merge
+    def merge(parts, path, *rest):
+        whole(parts, path, *rest)
         path.write_bytes(path.read_bytes()[:-200])
         os.kill(os.getpid(), signal.SIGKILL)
-    embeddings.write = write
+    extraction_parts.merge = merge
 extraction.SHARD = 6
 dataset = open_dataset(sys.argv[2])
 print("begins", flush=True)
@@ -422,6 +533,102 @@ def test_an_extraction_killed_while_it_writes_leaves_no_half_file(lab, tmp_path,
     assert network.calls == []
     whole = extract(Lab(tmp_path / "unbroken"), Projection(), faces, Probe("faces", 12), batch=4)
     assert same(done.path, whole.path)
+
+
+# Several processes
+
+SHARING = """
+import sys, time
+from embedlab import extraction, progress
+from embedlab.data.datasets import open_dataset
+from embedlab.data.degradations import Probe
+from embedlab.errors import UserError
+from embedlab.store import Lab
+sys.path.insert(0, sys.argv[1])
+from test_extraction import Projection
+
+class Noted(Projection):
+    def embed(self, images):
+        time.sleep(0.02)
+        return super().embed(images)
+
+extraction.SHARD = 3
+network = Noted()
+with progress.shown(sys.stdout):
+    try:
+        done = extraction.extract_all(
+            Lab(sys.argv[3]), network, open_dataset(sys.argv[2]), [Probe("faces"), Probe("faces", 12)],
+            batch=2, strict=sys.argv[4] == "strict", flip=True,
+        )
+    except UserError as error:
+        print("error:", error)
+        sys.exit(2)
+print(sum(network.calls), [(one.path.name, one.rows, one.skipped, one.cached) for one in done])
+"""
+
+
+def together(faces, lab, how="", processes=2):
+    here = Path(__file__).resolve().parent
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    whole = {
+        **os.environ,
+        "PYTHONPATH": str(here.parent),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SHARING, str(here), str(faces.root), str(lab.root), how],
+            env={**whole, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(processes)
+    ]
+    said = [process.communicate(timeout=120)[0].splitlines() for process in started]
+    return said, [process.returncode for process in started]
+
+
+def test_two_processes_share_the_images_and_give_the_file_of_one(lab, faces, tmp_path, monkeypatch):
+    faces.path(4).write_bytes(b"")
+    said, ended = together(faces, lab)
+    assert ended == [0, 0]
+    # Seven parts of three images: four and three, of two probes, each with its mirror image.
+    calls = [int(lines[-1].partition(" ")[0]) for lines in said]
+    assert calls == [4 * (3 + 3 + 3 + 2), 4 * (2 + 3 + 3)]
+    assert len(said[1]) == 1
+    assert said[0][-1].partition(" ")[2] == said[1][-1].partition(" ")[2]
+    monkeypatch.setattr(extraction, "SHARD", 3)
+    alone = Lab(tmp_path / "alone")
+    for one in extract_all(alone, Projection(), faces, PROBES[:2], batch=2, flip=True):
+        assert same(lab.embeddings_file("linear", one.path.stem), one.path)
+    assert sorted(path.name for path in one.path.parent.iterdir()) == ["faces.parquet", "faces@12.parquet"]
+
+
+def test_two_processes_go_on_where_one_was_stopped(lab, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "SHARD", 3)
+    with pytest.raises(KeyboardInterrupt):
+        extract_all(lab, Interrupted(after=17), faces, PROBES[:2], batch=2, flip=True)
+    said, ended = together(faces, lab)
+    assert ended == [0, 0]
+    calls = [int(lines[-1].partition(" ")[0]) for lines in said]
+    assert sum(calls) == 4 * (20 - 6)
+    for one in extract_all(Lab(tmp_path / "alone"), Projection(), faces, PROBES[:2], batch=2, flip=True):
+        assert same(lab.embeddings_file("linear", one.path.stem), one.path)
+
+
+def test_an_error_in_one_process_ends_both_and_is_said_once(lab, faces):
+    # In the second part, which is the second process's.
+    faces.path(4).write_bytes(b"")
+    said, ended = together(faces, lab, "strict")
+    assert ended == [2, 2]
+    assert [line for lines in said for line in lines if "error" in line] == [
+        "error: image p0/4.png cannot be used: the file is empty: mend or remove it, or leave out --strict"
+    ]
+    assert said[1] == []
 
 
 # Real faces

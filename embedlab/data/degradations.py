@@ -67,7 +67,10 @@ def prepare(image: UInt8[np.ndarray, "h w 3"], pixels: int | None, size: int) ->
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(np.ascontiguousarray(image[top : top + side, left : left + side]))
+    cut = image[top : top + side, left : left + side]
+    if side == size and (pixels is None or pixels >= side):
+        return cut.copy()
+    square = Image.fromarray(np.ascontiguousarray(cut))
     if pixels is not None and pixels < side:
         square = square.resize((pixels, pixels), Image.Resampling.BILINEAR)
     if square.width != size:
