@@ -75,8 +75,7 @@ def _recipes(lab: Lab) -> list[tuple[str, ...]]:
 
     trained = lab.trained()
     return [
-        (name, "trained" if name in trained else "not trained", recipe.load(name).title)
-        for name in recipe.names()
+        (name, "trained" if name in trained else "not trained", recipe.title(name)) for name in recipe.names()
     ]
 
 

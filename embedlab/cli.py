@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab import __version__
+from embedlab import __version__, cli_files
 from embedlab.errors import UserError
 
 if TYPE_CHECKING:
-    from embedlab.preparation import Request
+    from embedlab.request import Request
     from embedlab.study import Study
 
 SCALES = ("demo", "small", "paper")
-MAP_METHODS = (
-    *("mean shift", "Procrustes", "scaled Procrustes", "least squares", "ridge", "low-rank ridge"),
-)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -33,8 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands)
     _train(commands)
     _extract(commands)
-    _import(commands)
-    _map(commands)
+    cli_files.add(commands, _command)
     _list(commands)
     _doctor(commands)
     return top
@@ -66,8 +62,8 @@ def _data(command: Any) -> None:
     command.add_argument(
         "--data",
         metavar="PATH",
-        help="your images: a folder of <identity>/<image>, an index file of lines 'image label', or "
-        "InsightFace's .bin, whose pairs are then judged as well "
+        help="your images: a folder of <identity>/<image>, an index file of lines 'image label', a pack, "
+        "InsightFace's .rec, or its .bin, whose pairs are then judged as well "
         "(default: synthetic faces, drawn when needed)",
     )
     command.add_argument(
@@ -82,8 +78,8 @@ def _models(command: Any, *, required: bool) -> None:
         nargs="+",
         metavar="MODEL",
         required=required,
-        help="models to look at: a name in the lab, a recipe, or the path of an .onnx or .pth network or of "
-        "embeddings (.parquet, .csv, .npy, .npz)",
+        help="models to look at: a name in the lab, a recipe, the path of an .onnx or .pth network or of "
+        "embeddings (.parquet, .csv, .npy, .npz), or your own code as module:callable",
     )
     command.add_argument(
         "--probes",
@@ -103,6 +99,9 @@ def _models(command: Any, *, required: bool) -> None:
         "raw01 or raw255 (default: the JSON file beside it, else insightface)",
     )
     command.add_argument("--batch", type=int, metavar="N", help="images a batch in extraction")
+    command.add_argument(
+        "--flip", action="store_true", help="embed each image and its mirror image, and add the two vectors"
+    )
     command.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     command.add_argument("--train", action="store_true", help="train known recipes that have no checkpoint")
 
@@ -166,6 +165,14 @@ def _train(commands: Any) -> None:
     command.add_argument("--name", help="name of the checkpoint (default: the recipe's)")
     _data(command)
     command.add_argument(
+        "--validation", metavar="PATH", help="images of other people, to measure the pair accuracy on"
+    )
+    command.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="the pairs among them (default: drawn; .bin and embedded faces have theirs)",
+    )
+    command.add_argument(
         "--set",
         nargs="+",
         action="extend",
@@ -181,63 +188,6 @@ def _extract(commands: Any) -> None:
     _data(command)
 
 
-def _import(commands: Any) -> None:
-    command = _command(
-        commands, "import", import_, "bring embeddings from elsewhere into the lab", device=False
-    )
-    command.add_argument("file", metavar="FILE", help="a .npy, .npz, .csv or .parquet file of vectors")
-    command.add_argument("--model", help="name of the model they come from (default: the file's name)")
-    command.add_argument(
-        "--probe", default="imported", help="name of the images' condition (default: imported)"
-    )
-    command.add_argument("--items", metavar="CSV", help="for .npy: the CSV of items, a line a vector")
-    command.add_argument("--item-column", default="item", metavar="NAME", help="column of item names")
-    command.add_argument("--identity-column", default="identity", metavar="NAME", help="column of people")
-    command.add_argument("--vector-column", default="embedding", metavar="NAME", help="column of vectors")
-
-
-def _map(commands: Any) -> None:
-    text = "convert an old model's embeddings into a new model's space"
-    parts = commands.add_parser(
-        "map", help=text, description=text[0].upper() + text[1:] + "."
-    ).add_subparsers(dest="part", required=True, metavar="PART")
-    fit = _command(
-        parts,
-        "fit",
-        map_fit,
-        "fit a map on images that both models have seen, and save it",
-        lab=False,
-        device=False,
-    )
-    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz)")
-    fit.add_argument("new", metavar="NEW", help="the new model's embeddings of the same images, by item name")
-    fit.add_argument("--map", required=True, metavar="FILE", help="the map to write, .safetensors")
-    fit.add_argument(
-        "--method",
-        choices=MAP_METHODS,
-        default="ridge",
-        help="how to fit (default: ridge, its penalty chosen on people left out)",
-    )
-    fit.add_argument("--folds", type=int, default=5, metavar="K", help="folds of people (default: 5)")
-    fit.add_argument("--seed", type=int, default=0, help="who is in which fold (default: 0)")
-    apply = _command(
-        parts,
-        "apply",
-        map_apply,
-        "convert a file of the old model's embeddings by a saved map",
-        lab=False,
-        device=False,
-    )
-    apply.add_argument("old", metavar="OLD", help="the old model's embeddings; Parquet of any size")
-    apply.add_argument("--map", required=True, metavar="FILE", help="a map that `embedlab map fit` wrote")
-    apply.add_argument(
-        "--out", metavar="PARQUET", help="the file to write (default: OLD-as-<new model>.parquet beside OLD)"
-    )
-    apply.add_argument(
-        "--force", action="store_true", help="convert although the file says that it is of another model"
-    )
-
-
 def _list(commands: Any) -> None:
     command = _command(
         commands, "list", list_, "show models, probes, analyses and recipes, with their state", device=False
@@ -251,12 +201,30 @@ def _list(commands: Any) -> None:
 
 
 def _doctor(commands: Any) -> None:
-    _command(commands, "doctor", doctor, "show versions, device, threads and the lab")
+    command = _command(
+        commands, "doctor", doctor, "show versions, device, threads and the lab, or examine a model"
+    )
+    command.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="run it on images with swapped channels and other scalings, to see whether it is fed rightly",
+    )
+    command.add_argument(
+        "--images", type=int, default=2_000, metavar="N", help="images of the self-test (default: 2000)"
+    )
+    command.add_argument(
+        "--preprocessing",
+        action="append",
+        default=[],
+        metavar="PRESET",
+        help="how the model wants its images, as in `embedlab report`",
+    )
+    _data(command)
 
 
 def _request(options: argparse.Namespace) -> "Request":
     from embedlab import compute
-    from embedlab.preparation import Request
+    from embedlab.request import Request
     from embedlab.store import Lab
 
     if options.device != "auto":
@@ -272,6 +240,7 @@ def _request(options: argparse.Namespace) -> "Request":
         strict=getattr(options, "strict", False),
         fresh=options.fresh,
         batch=getattr(options, "batch", None),
+        flip=getattr(options, "flip", False),
     )
 
 
@@ -338,75 +307,40 @@ def run(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Handle ``embedlab train``."""
-    from embedlab import preparation, study
+    from embedlab import study, trainings
 
     overrides = study.parse_set(options.set, options.recipe).get(options.recipe, {})
-    folder = preparation.train(_request(options), options.recipe, overrides, name=options.name)
-    print(f"checkpoint: {folder}")
+    folder = trainings.train(
+        _request(options),
+        options.recipe,
+        overrides,
+        name=options.name,
+        validation=options.validation,
+        pairs=options.pairs,
+    )
+    _print(f"checkpoint: {folder}")
     return 0
 
 
 def extract(options: argparse.Namespace) -> int:
     """Handle ``embedlab extract``."""
-    from embedlab import pipeline
+    from embedlab import pipeline, ranks
     from embedlab.study import Study
 
     asked = Study(models=tuple(options.models), probes=tuple(options.probes))
-    for path in pipeline.extract(_request(options), asked):
-        print(f"embeddings: {path}")
+    # A card is chosen on joining, so networks are loaded inside.
+    with ranks.joined():
+        for path in pipeline.extract(_request(options), asked):
+            _print(f"embeddings: {path}")
     return 0
 
 
-def import_(options: argparse.Namespace) -> int:
-    """Handle ``embedlab import``."""
-    from embedlab import interchange
-    from embedlab.store import Lab
+def _print(line: str) -> None:
+    """Print a line once, however many processes share the work."""
+    from embedlab import ranks
 
-    path = Path(options.file)
-    found = interchange.import_embeddings(
-        path,
-        model=options.model or path.stem,
-        probe=options.probe,
-        items=Path(options.items) if options.items else None,
-        item_column=options.item_column,
-        identity_column=options.identity_column,
-        vector_column=options.vector_column,
-    )
-    saved = interchange.save(Lab(options.lab), found, path)
-    n, d = found.vectors.shape
-    print(f"embeddings: {saved} ({n:,} vectors of {d} numbers, {len(found.identities):,} people)")
-    return 0
-
-
-def map_fit(options: argparse.Namespace) -> int:
-    """Handle ``embedlab map fit``."""
-    from embedlab import conversion
-
-    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
-    path = Path(options.map)
-    found = conversion.fit(old, new, method=options.method, folds=options.folds, seed=options.seed)
-    record = conversion.save(found, path)
-    on = found.record["fitted_on"]
-    print(f"map: {path} ({found.source} to {found.target}; its record: {record})")
-    print(f"fitted on {on['images']:,} images of {on['people']:,} people by {options.method}")
-    cosine = conversion.held_out(found, "cosine")
-    print(
-        f"on people left out: R² {conversion.held_out(found, 'R2')}; cosine to the new model's own vector "
-        f"{cosine}, to a stranger's {cosine.null:.3f}"
-    )
-    return 0
-
-
-def map_apply(options: argparse.Namespace) -> int:
-    """Handle ``embedlab map apply``."""
-    from embedlab import conversion
-
-    old, path = Path(options.old), Path(options.map)
-    found = conversion.load(path)
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
-    rows = conversion.apply(found, old, out, map_file=path, force=options.force)
-    print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
-    return 0
+    if ranks.from_environment().leads:
+        print(line)
 
 
 def list_(options: argparse.Namespace) -> int:
@@ -424,7 +358,12 @@ def doctor(options: argparse.Namespace) -> int:
     from embedlab.store import Lab
 
     compute.choose(options.device)
-    print(catalogue.checkup(Lab(options.lab)))
+    if options.model is None:
+        print(catalogue.checkup(Lab(options.lab)))
+        return 0
+    from embedlab import pipeline
+
+    print(pipeline.examine(_request(options), options.model, options.images))
     return 0
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from embedlab import compute
 from embedlab.errors import UserError
-from embedlab.preparation import Prepared, Request, is_bin, prepare
+from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
+from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.study import Study
 
 
@@ -102,9 +103,26 @@ def extract(request: Request, study: Study) -> list[Path]:
     ]
 
 
+def examine(request: Request, model: str, images: int) -> str:
+    """Feed a model images as its contract says and otherwise, and say which it recognises better.
+
+    Raises
+    ------
+    UserError
+        If the model is no network that can be run here, or the data cannot be read.
+    """
+    from embedlab.preparation import network
+    from embedlab.selftest import selftest
+
+    embedder = network(request, model)
+    dataset = given_data(request) or embedded_dataset(request, EMBEDDED_PROBE)
+    return selftest(embedder, dataset, images=images).text()
+
+
 def _checked(request: Request, study: Study) -> Study:
     """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken."""
     from embedlab import attributes, protocols
+    from embedlab.data.sources import is_bin
     from embedlab.study import names, plan
 
     if twice := [model for model in study.models if study.models.count(model) > 1]:

@@ -1,36 +1,29 @@
 """Make what a study needs and is missing, or say which command makes it."""
 
-import os
-import subprocess
-import sys
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
-from contextvars import copy_context
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from embedlab import compute
+from embedlab import compute, trainings
 from embedlab.errors import UserError
+from embedlab.networks.foreign import TORCH_SUFFIXES
 from embedlab.progress import say
-from embedlab.store import Lab, made_name
+from embedlab.request import EMBEDDED_PROBE, Request, embedded_data, embedded_dataset, given_data
+from embedlab.store import made_name
 from embedlab.study import Study, plan, probes_of
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
     from embedlab.networks.embedder import Embedder
-    from embedlab.training.recipe import Recipe
 
-EMBEDDED_PROBE = "highres_eval"
 SHRUNK = 32
-FOREIGN = (".onnx", ".pth", ".pt")
+FOREIGN = (".onnx", *TORCH_SUFFIXES)
+CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 VECTORS = (".parquet", ".csv", ".npy", ".npz")
-# Seconds one core takes to learn from one image at 144 px and full width: arithmetic, and memory
-# traffic, which rules narrow networks.
-ARITHMETIC_S, TRAFFIC_S = 0.5, 0.15
-CUDA_CORES = 40.0
 Untrained = Literal["untrained"]
 UNTRAINED: Untrained = "untrained"
 
@@ -57,181 +50,6 @@ class Stages:
         return f"{', '.join(parts)}; {sum(self.seconds.values()):.1f} s in all"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a command line asked for, beyond the study itself.
-
-    Attributes
-    ----------
-    lab
-        The working folder.
-    data
-        Folder, index file or ``.bin`` file of images; None is the embedded synthetic faces.
-    scale
-        Size of the embedded data and of recipes: demo, small or paper.
-    train
-        Whether to train known recipes that have no checkpoint.
-    preprocessing
-        Preset by model name for models from elsewhere; under "" the one for all.
-    strict, fresh
-        Whether an unreadable image is fatal; whether stored results are passed over.
-    batch
-        Images a batch in extraction; None lets the extractor choose.
-    """
-
-    lab: Lab
-    data: str | None = None
-    scale: str = "demo"
-    train: bool = False
-    preprocessing: Mapping[str, str] = field(default_factory=dict)
-    strict: bool = False
-    fresh: bool = False
-    batch: int | None = None
-
-
-def embedded_data(request: Request) -> Path:
-    """Make the synthetic faces if they are not there, and return their folder."""
-    from embedlab.data import synthetic
-
-    folder = request.lab.data
-    made = synthetic.make(folder, scale=request.scale, device=compute.device())
-    if not made.cached:
-        say(f"  drew synthetic faces ({request.scale} scale) into {folder} in {made.seconds:.1f} s")
-    return folder
-
-
-def given_data(request: Request) -> "Dataset | None":
-    """Open the data set that the command named; None if it named none."""
-    from embedlab.data.binned import open_bin
-    from embedlab.data.datasets import open_dataset
-
-    if request.data is None:
-        return None
-    dataset = open_bin(request.data) if is_bin(request.data) else open_dataset(request.data)
-    if dataset.caution:
-        say(f"  caution: {dataset.caution}")
-    if dataset.ignored:
-        say(f"  {dataset.ignored:,} files of {request.data} are no images of a person and were passed over")
-    return dataset
-
-
-def is_bin(path: str) -> bool:
-    """Say whether a path names an InsightFace file of images and their pairs."""
-    return Path(path).suffix.lower() == ".bin"
-
-
-def embedded_dataset(request: Request, name: str) -> "Dataset":
-    """Open one of the embedded data sets, drawing them if needed.
-
-    Raises
-    ------
-    UserError
-        If there is none of that name.
-    """
-    from embedlab.data.datasets import open_dataset
-
-    folder = embedded_data(request)
-    known = sorted(path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt"))
-    if name not in known:
-        raise UserError(f"unknown probe {name!r}: the data sets in {folder} are {', '.join(known)}")
-    return open_dataset(folder / f"{name}_ids.txt")
-
-
-def train(
-    request: Request, recipe_name: str, overrides: Mapping[str, Any], *, name: str | None = None
-) -> Path:
-    """Train a recipe on the embedded data, or on data sets of the same names in a folder of yours.
-
-    Raises
-    ------
-    UserError
-        If the recipe or a parameter is unknown, or a data set it needs is missing.
-    """
-    from embedlab import protocols
-    from embedlab.data.datasets import open_dataset
-    from embedlab.training import loop, recipe
-
-    chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
-    folder = Path(request.data) if request.data is not None else embedded_data(request)
-    data = []
-    for source in chosen.datasets:
-        index, plain = folder / f"{source}_ids.txt", folder / source
-        if not index.is_file() and not plain.is_dir():
-            raise UserError(
-                f"recipe {recipe_name} needs the data set {source!r}, and {folder} has neither "
-                f"{source}_ids.txt nor a folder {source}: add it, or leave --data out to use the "
-                "embedded faces"
-            )
-        data.append(open_dataset(index if index.is_file() else plain, name=source))
-    pairs_file = folder / f"{EMBEDDED_PROBE}_pairs.csv"
-    validation = None
-    if pairs_file.is_file():
-        validation = (open_dataset(folder / EMBEDDED_PROBE), protocols.read(pairs_file))
-    return loop.train(
-        request.lab,
-        name or Path(recipe_name).stem,
-        chosen,
-        data,
-        validation,
-        fresh=request.fresh,
-        strict=request.strict,
-    )
-
-
-def train_all(request: Request, names: Sequence[str]) -> None:
-    """Train several recipes; on a CPU side by side, each in a process with its share of the cores.
-
-    A narrow network gains little from a second thread and loses much when another program wants
-    the core, so two networks on a core each are done well before one after the other on both.
-
-    Raises
-    ------
-    UserError
-        If a training fails; the others are stopped, and go on from their last state when asked again.
-    """
-    cores = os.cpu_count() or 1
-    if compute.device() != "cpu" or min(cores, len(names)) < 2:
-        for name in names:
-            train(request, name, {})
-        return
-    threads = str(max(1, cores // len(names)))
-    options = ["--lab", str(request.lab.root), "--scale", request.scale, "--device", "cpu"]
-    options += ["--fresh"] if request.fresh else []
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "embedlab", "train", name, *options],
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    }
-    with ExitStack() as stack, ThreadPoolExecutor(len(running)) as pool:
-        for child in running.values():
-            stack.enter_context(child)  # Waits for it and closes its pipe.
-        # A copied context lets each thread speak to whoever listens here.
-        told = {pool.submit(copy_context().run, _relay, child): name for name, child in running.items()}
-        try:
-            for ended in as_completed(told):
-                name, last = told[ended], ended.result()
-                if status := running[name].wait():
-                    if status == 2:
-                        raise UserError(last.removeprefix("embedlab: "))
-                    raise RuntimeError(f"training {name} ended with status {status}: {last}")
-        finally:
-            for child in running.values():
-                child.terminate()
-
-
-def _relay(child: "subprocess.Popen[str]") -> str:
-    """Pass on what a process says, and return the last line of it."""
-    line = ""
-    for line in child.stderr or ():
-        say(line.rstrip())
-    return line.rstrip()
-
-
 def _network(request: Request, word: str) -> "Embedder | Untrained | None":
     """Turn a model's name or path into a network; None for a model that is only its embeddings.
 
@@ -240,10 +58,13 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
     UserError
         If there is no such model, or it is a recipe that is not trained and may not be.
     """
-    from embedlab.networks import checkpoints, foreign
+    from embedlab.networks import callables, checkpoints, foreign
     from embedlab.training import recipe
 
     path = Path(word)
+    if CALLABLE.fullmatch(word):
+        module = word.partition(":")[0].rpartition(".")[2]
+        return callables.open_callable(word, request.preprocessing.get(module, request.preprocessing.get("")))
     if _is_vectors(word):
         if not path.is_file():
             raise UserError(f"{word} does not exist: give the path of a file of embeddings")
@@ -256,7 +77,7 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
     if word in recipe.names():
         if request.train:
             return UNTRAINED
-        minutes = rough_minutes(request, recipe.load(word, scale=request.scale))
+        minutes = trainings.rough_minutes(request, recipe.load(word, scale=request.scale))
         raise UserError(
             f"model {word!r} is a known recipe without a checkpoint in {request.lab.root}: train it with "
             f"`embedlab train {word} --scale {request.scale}` (roughly {minutes:.0f} min here), or add "
@@ -269,6 +90,22 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
         f"unknown model {word!r}: name one of {', '.join(known)}, or give the path of an .onnx, .pth, "
         ".parquet, .csv, .npy or .npz file"
     )
+
+
+def network(request: Request, word: str) -> "Embedder":
+    """Open a model that can be run on images.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, or only its embeddings are known.
+    """
+    found = _network(request, word)
+    if found is None or isinstance(found, str):
+        raise UserError(
+            f"{word} is no network that can be run here: name a trained model or a network's file"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -310,7 +147,7 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
         cannot be read.
     """
     from embedlab.data.degradations import Probe, parse_probe
-    from embedlab.extraction import extract
+    from embedlab.extraction import extract_all
     from embedlab.networks import checkpoints
 
     lab, stages = request.lab, Stages()
@@ -340,7 +177,7 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
         with stages("data"):
             embedded_data(request)
         with stages(f"training {' and '.join(untrained)}"):
-            train_all(replace(request, data=None), untrained)
+            trainings.train_all(replace(request, data=None), untrained)
         networks |= {word: checkpoints.load(lab, word, compute.device()) for word in untrained}
     for word in filter(_is_vectors, networks):
         with stages(f"importing {names[word]}"):
@@ -356,16 +193,18 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
     for word, network in networks.items():
         if network is None or isinstance(network, str):
             continue
-        for probe in probes:
-            if probe.dataset not in opened:
+        for name in dict.fromkeys(probe.dataset for probe in probes):
+            if name not in opened:
                 with stages("data"):
-                    opened[probe.dataset] = embedded_dataset(request, probe.dataset)
+                    opened[name] = embedded_dataset(request, name)
+            asked = [probe for probe in probes if probe.dataset == name]
             with stages(f"extracting {names[word]}"):
-                done = extract(
-                    lab, network, opened[probe.dataset], probe,
-                    batch=request.batch, strict=request.strict, fresh=request.fresh,
+                done = extract_all(
+                    lab, network, opened[name], asked,
+                    batch=request.batch, strict=request.strict, fresh=request.fresh, flip=request.flip,
                 )  # fmt: skip
-            skipped += [(str(probe), item, reason) for item, reason in done.skipped]
+            for probe, one in zip(asked, done, strict=True):
+                skipped += [(str(probe), item, reason) for item, reason in one.skipped]
     return Prepared(settled, stages, tuple(dict.fromkeys(skipped)), opened)
 
 
@@ -398,16 +237,3 @@ def _import(request: Request, word: str, name: str) -> None:
 
     found = interchange.import_embeddings(Path(word), model=name, probe="imported")
     interchange.save(request.lab, found, Path(word))
-
-
-def rough_minutes(request: Request, chosen: "Recipe") -> float:
-    """Guess how many minutes a training takes on this machine."""
-    from embedlab.data import synthetic
-
-    people = synthetic.SCALES[request.scale]
-    images = sum(getattr(people, name, 0) * synthetic.IMAGES.get(name, 0) for name in chosen.datasets)
-    images = min(images, chosen.epoch_images or images)
-    area = (chosen.input_size / 144) ** 2
-    seconds = (chosen.width / 64) ** 2 * area * ARITHMETIC_S + chosen.width / 64 * area * TRAFFIC_S
-    speed_up = CUDA_CORES if compute.device() == "cuda" else float(os.cpu_count() or 1)
-    return max(1.0, float(images * chosen.epochs * seconds / speed_up / 60))

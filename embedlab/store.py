@@ -3,7 +3,8 @@
 ::
 
     lab/data/<dataset>/…            images, and <dataset>_ids.txt, <dataset>_pairs.csv beside them
-    lab/checkpoints/<model>/        model.safetensors, model.json, train_state.safetensors
+    lab/checkpoints/<model>/        model.safetensors, model.json, train_state.safetensors;
+                                    curves.parquet, validation.parquet, roc.parquet, tensorboard/
     lab/embeddings/<model>/<probe>.parquet
     lab/results/<analysis>/<key>/   result.json, arrays.npz, run.json
 """
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -88,9 +90,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+_asking = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    # It can only be read by being set: two threads at once would leave the process with none.
+    with _asking:
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

@@ -181,10 +181,10 @@ def picture(path, size=48):
 def save_network(path):
     import torch
 
-    from embedlab.networks.backbones import IRSE18
+    from embedlab.networks.backbones import build
 
     torch.manual_seed(0)
-    torch.save(IRSE18(input_size=32, width=2, dimension=8).state_dict(), path)
+    torch.save(build("ir_se_18", input_size=32, width=2, dimension=8).state_dict(), path)
 
 
 def test_an_unknown_probe_is_told(tmp_path, faces, capsys):

@@ -90,6 +90,8 @@ def test_options_are_few_and_known():
         "--pairs", "--attributes",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
+        "--flip", "--validation", "--recipe", "--input", "--images",
+        "--size", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from embedlab import analysis, embeddings, pipeline, progress
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.errors import UserError
-from embedlab.preparation import Request
+from embedlab.request import Request
 from embedlab.store import Lab
 from embedlab.study import Study
 from tests.planted import embedding_set
@@ -76,10 +76,10 @@ def test_extract_lists_its_files(asked):
 def network(tmp_path):
     import torch
 
-    from embedlab.networks.backbones import IRSE18
+    from embedlab.networks.backbones import build
 
     torch.manual_seed(0)
-    torch.save(IRSE18(input_size=32, width=2, dimension=8).state_dict(), tmp_path / "net.pth")
+    torch.save(build("ir_se_18", input_size=32, width=2, dimension=8).state_dict(), tmp_path / "net.pth")
     return str(tmp_path / "net.pth")
 
 

@@ -1,0 +1,87 @@
+"""What a command line asked for, and the images it is about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedlab import compute
+from embedlab.errors import UserError
+from embedlab.progress import say
+from embedlab.store import Lab
+
+if TYPE_CHECKING:
+    from embedlab.data.datasets import Dataset
+
+EMBEDDED_PROBE = "highres_eval"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asked for, beyond the study itself.
+
+    Attributes
+    ----------
+    lab
+        The working folder.
+    data
+        Folder, index file, pack, ``.bin`` or ``.rec`` file of images; None is the embedded synthetic
+        faces.
+    scale
+        Size of the embedded data and of recipes: demo, small or paper.
+    train
+        Whether to train known recipes that have no checkpoint.
+    preprocessing
+        Preset by model name for models from elsewhere; under "" the one for all.
+    strict, fresh
+        Whether an unreadable image is fatal; whether stored results are passed over.
+    batch
+        Images a batch in extraction; None lets the extractor choose.
+    flip
+        Whether the vectors of an image and its mirror image are added.
+    """
+
+    lab: Lab
+    data: str | None = None
+    scale: str = "demo"
+    train: bool = False
+    preprocessing: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    fresh: bool = False
+    batch: int | None = None
+    flip: bool = False
+
+
+def embedded_data(request: Request) -> Path:
+    """Make the synthetic faces if they are not there, and return their folder."""
+    from embedlab.data import synthetic
+
+    folder = request.lab.data
+    made = synthetic.make(folder, scale=request.scale, device=compute.device())
+    if not made.cached:
+        say(f"  drew synthetic faces ({request.scale} scale) into {folder} in {made.seconds:.1f} s")
+    return folder
+
+
+def given_data(request: Request) -> "Dataset | None":
+    """Open the data set that the command named; None if it named none."""
+    from embedlab.data.sources import open_source
+
+    return None if request.data is None else open_source(request.data)
+
+
+def embedded_dataset(request: Request, name: str) -> "Dataset":
+    """Open one of the embedded data sets, drawing them if needed.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name.
+    """
+    from embedlab.data.datasets import open_dataset
+
+    folder = embedded_data(request)
+    known = sorted(path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt"))
+    if name not in known:
+        raise UserError(f"unknown probe {name!r}: the data sets in {folder} are {', '.join(known)}")
+    return open_dataset(folder / f"{name}_ids.txt")

@@ -1,0 +1,236 @@
+"""Trainings: on which data, measured on whom, in which order, and several at once."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from contextvars import copy_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedlab import compute
+from embedlab.errors import UserError
+from embedlab.progress import say
+from embedlab.request import EMBEDDED_PROBE, Request, embedded_data
+
+if TYPE_CHECKING:
+    from embedlab.data.datasets import Dataset
+    from embedlab.protocols import PairList
+    from embedlab.training.recipe import Recipe
+
+# Seconds one core takes to learn from one image at 144 px and full width: arithmetic, and memory
+# traffic, which rules narrow networks.
+ARITHMETIC_S, TRAFFIC_S = 0.5, 0.15
+CUDA_CORES = 40.0
+
+
+def train(
+    request: Request,
+    recipe_name: str,
+    overrides: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    validation: str | None = None,
+    pairs: str | None = None,
+) -> Path:
+    """Train a recipe on the embedded data, or on data of yours.
+
+    ``request.data`` is a folder with data sets of the names that the recipe gives, or one data set, which
+    then stands for them.
+
+    Parameters
+    ----------
+    request
+        What is asked.
+    recipe_name
+        A recipe that comes with embedlab, or a TOML file.
+    overrides
+        Values that replace those of the recipe.
+    name
+        The model's name; by default the recipe's.
+    validation
+        A data set of other people; by default ``highres_eval`` where it lies beside the data.
+    pairs
+        The file of pairs among them; by default drawn.
+
+    Raises
+    ------
+    UserError
+        If the recipe or a parameter is unknown, a data set it needs is missing, or somebody of the
+        validation is trained on.
+    """
+    from embedlab.training import loop, recipe
+
+    chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
+    folder = Path(request.data) if request.data is not None else embedded_data(request)
+    data = _sources(chosen, recipe_name, folder)
+    return loop.train(
+        request.lab,
+        name or Path(recipe_name).stem,
+        chosen,
+        data,
+        _validation(folder, data, validation, pairs),
+        fresh=request.fresh,
+        strict=request.strict,
+    )
+
+
+def _sources(chosen: "Recipe", recipe_name: str, folder: Path) -> "list[Dataset]":
+    """Open what a recipe is trained on: data sets in a folder, or the one data set that was given."""
+    from embedlab.data import sources
+
+    found = {name: sources.find(folder, name) if folder.is_dir() else None for name in chosen.datasets}
+    data = [one for one in found.values() if one is not None]
+    if len(data) == len(found):
+        return data
+    if not data and sources.is_dataset(folder):
+        one = sources.open_source(folder)
+        say(f"  trained on {one.name} in place of {' and '.join(found)}")
+        return [one]
+    missing = next(name for name, one in found.items() if one is None)
+    raise UserError(
+        f"recipe {recipe_name} needs the data set {missing!r}, and {folder} has neither {missing}_ids.txt "
+        f"nor {missing}.pack, {missing}.rec or a folder {missing}: add it, give one data set of your own as "
+        "--data, or leave --data out to use the embedded faces"
+    )
+
+
+def _validation(
+    folder: Path, data: "Sequence[Dataset]", named: str | None, pairs: str | None
+) -> "tuple[Dataset, PairList] | None":
+    """Open the people that training is measured on, and their pairs."""
+    from embedlab import protocols
+    from embedlab.data import sources, split
+
+    if named is None:
+        beside = folder / f"{EMBEDDED_PROBE}_pairs.csv"
+        if pairs is not None:
+            raise UserError(f"{pairs} holds pairs of images that were not given: name them with --validation")
+        if not beside.is_file():
+            return None
+        named, pairs = str(folder / EMBEDDED_PROBE), str(beside)
+    others = sources.open_source(named)
+    for one in data:
+        both = set(one.identities) & set(others.identities)
+        # Two data sets may call two people the same; parts of one do not.
+        related = one.name.removesuffix("_train") == others.name.removesuffix("_held")
+        if both and (related or one.fingerprint == others.fingerprint):
+            raise UserError(
+                f"{len(both):,} people of {others.name} are trained on, such as {min(both)!r}: validate on "
+                "others; `embedlab data pack --hold-out 0.2` keeps some apart"
+            )
+    if pairs is None and sources.is_bin(named):
+        pairs = named
+    return others, protocols.read(pairs) if pairs is not None else split.draw_pairs(others)
+
+
+def needed(request: Request, names: Sequence[str]) -> list[list[str]]:
+    """Order recipes so that whatever one starts from or fuses comes before it.
+
+    Returns
+    -------
+    Groups to be trained one after the other, those within a group in any order; models that the lab
+    has already are left out unless they were asked for.
+
+    Raises
+    ------
+    UserError
+        If a recipe needs a model that is neither trained nor a recipe.
+    """
+    from embedlab.training import recipe
+
+    depth: dict[str, int] = {}
+
+    def place(name: str, asked_by: str = "") -> int:
+        if asked_by and name in request.lab.trained() and name not in names:
+            return -1
+        if name not in recipe.names():
+            raise UserError(
+                f"recipe {asked_by} needs the model {name!r}, which is neither in {request.lab.root} nor a "
+                "recipe: train or import it first"
+            )
+        if name not in depth:
+            before = recipe.load(name, scale=request.scale).models
+            depth[name] = 1 + max((place(one, name) for one in before), default=-1)
+        return depth[name]
+
+    for name in names:
+        place(name)
+    return [[name for name in depth if depth[name] == level] for level in range(max(depth.values()) + 1)]
+
+
+def train_all(request: Request, names: Sequence[str]) -> None:
+    """Train several recipes and whatever they start from."""
+    at_once = os.cpu_count() or 1
+    for group in needed(request, names):
+        for start in range(0, len(group), at_once):
+            _train_group(request, group[start : start + at_once])
+
+
+def _train_group(request: Request, names: Sequence[str]) -> None:
+    """Train some recipes; on a CPU side by side, each in a process with its share of the cores.
+
+    A narrow network gains little from a second thread and loses much when another program wants
+    the core, so two networks on a core each are done well before one after the other on both.
+
+    Raises
+    ------
+    UserError
+        If a training fails; the others are stopped, and go on from their last state when asked again.
+    """
+    cores = os.cpu_count() or 1
+    if compute.device() != "cpu" or min(cores, len(names)) < 2:
+        for name in names:
+            train(request, name, {})
+        return
+    threads = str(max(1, cores // len(names)))
+    options = ["--lab", str(request.lab.root), "--scale", request.scale, "--device", "cpu"]
+    options += ["--fresh"] if request.fresh else []
+    running = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "embedlab", "train", name, *options],
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    }
+    with ExitStack() as stack, ThreadPoolExecutor(len(running)) as pool:
+        for child in running.values():
+            stack.enter_context(child)  # Waits for it and closes its pipe.
+        # A copied context lets each thread speak to whoever listens here.
+        told = {pool.submit(copy_context().run, _relay, child): name for name, child in running.items()}
+        try:
+            for ended in as_completed(told):
+                name, last = told[ended], ended.result()
+                if status := running[name].wait():
+                    if status == 2:
+                        raise UserError(last.removeprefix("embedlab: "))
+                    raise RuntimeError(f"training {name} ended with status {status}: {last}")
+        finally:
+            for child in running.values():
+                child.terminate()
+
+
+def _relay(child: "subprocess.Popen[str]") -> str:
+    """Pass on what a process says, and return the last line of it."""
+    line = ""
+    for line in child.stderr or ():
+        say(line.rstrip())
+    return line.rstrip()
+
+
+def rough_minutes(request: Request, chosen: "Recipe") -> float:
+    """Guess how many minutes a training takes on this machine."""
+    from embedlab.data import synthetic
+
+    people = synthetic.SCALES[request.scale]
+    images = sum(getattr(people, name, 0) * synthetic.IMAGES.get(name, 0) for name in chosen.datasets)
+    images = min(images, chosen.epoch_images or images)
+    area = (chosen.input_size / 144) ** 2
+    seconds = (chosen.width / 64) ** 2 * area * ARITHMETIC_S + chosen.width / 64 * area * TRAFFIC_S
+    speed_up = CUDA_CORES if compute.device() == "cuda" else float(os.cpu_count() or 1)
+    return max(1.0, float(images * chosen.epochs * seconds / speed_up / 60))
