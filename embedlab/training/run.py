@@ -128,11 +128,12 @@ class Run:
             if len(held) == LOSSES_HELD or saving or validating or asked or not within:
                 self.settle(held)
                 held.clear()
-            if asked:
-                self.stop(asked)
             if validating and self.held_out:
                 progress.validations.append({"step": progress.step, **self.measure().figures})
                 self.clock = monotonic()
+            # After what is due at this step, so that the run that goes on lacks nothing.
+            if asked:
+                self.stop(asked)
             if saving:
                 self.keep()
         self.close(said)
