@@ -58,7 +58,7 @@ def _command(
     return command
 
 
-def _data(command: Any) -> None:
+def _data(command: Any, *, fresh: bool = True) -> None:
     command.add_argument(
         "--data",
         metavar="PATH",
@@ -69,7 +69,8 @@ def _data(command: Any) -> None:
     command.add_argument(
         "--scale", choices=SCALES, default="demo", help="size of synthetic data and recipes (default: demo)"
     )
-    command.add_argument("--fresh", action="store_true", help="do again what is stored already")
+    if fresh:
+        command.add_argument("--fresh", action="store_true", help="do again what is stored already")
 
 
 def _models(command: Any, *, required: bool) -> None:
@@ -210,7 +211,7 @@ def _doctor(commands: Any) -> None:
         help="run it on images with swapped channels and other scalings, to see whether it is fed rightly",
     )
     command.add_argument(
-        "--images", type=int, default=2_000, metavar="N", help="images of the self-test (default: 2000)"
+        "--images", type=int, default=500, metavar="N", help="images of the self-test (default: 500)"
     )
     command.add_argument(
         "--preprocessing",
@@ -219,7 +220,7 @@ def _doctor(commands: Any) -> None:
         metavar="PRESET",
         help="how the model wants its images, as in `embedlab report`",
     )
-    _data(command)
+    _data(command, fresh=False)
 
 
 def _request(options: argparse.Namespace) -> "Request":
@@ -238,7 +239,7 @@ def _request(options: argparse.Namespace) -> "Request":
         train=getattr(options, "train", False),
         preprocessing=_presets(getattr(options, "preprocessing", [])),
         strict=getattr(options, "strict", False),
-        fresh=options.fresh,
+        fresh=getattr(options, "fresh", False),
         batch=getattr(options, "batch", None),
         flip=getattr(options, "flip", False),
     )

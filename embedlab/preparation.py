@@ -63,15 +63,13 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
 
     path = Path(word)
     if CALLABLE.fullmatch(word):
-        module = word.partition(":")[0].rpartition(".")[2]
-        return callables.open_callable(word, request.preprocessing.get(module, request.preprocessing.get("")))
+        return callables.open_callable(word, _preset(request, made_name(word, "model")))
     if _is_vectors(word):
         if not path.is_file():
             raise UserError(f"{word} does not exist: give the path of a file of embeddings")
         return None
     if path.suffix.lower() in FOREIGN:
-        preset = request.preprocessing.get(path.stem, request.preprocessing.get(""))
-        return foreign.open_model(path, preset)
+        return foreign.open_model(path, _preset(request, path.stem))
     if word in request.lab.trained():
         return checkpoints.load(request.lab, word, compute.device())
     if word in recipe.names():
@@ -90,6 +88,10 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
         f"unknown model {word!r}: name one of {', '.join(known)}, or give the path of an .onnx, .pth, "
         ".parquet, .csv, .npy or .npz file"
     )
+
+
+def _preset(request: Request, name: str) -> str | None:
+    return request.preprocessing.get(name, request.preprocessing.get(""))
 
 
 def network(request: Request, word: str) -> "Embedder":
@@ -153,6 +155,7 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
     lab, stages = request.lab, Stages()
     probes = [parse_probe(probe) for probe in study.probes]
     files = [Path(word).stem for word in study.models if Path(word).suffix.lower() in FOREIGN]
+    files += [made_name(word, "model") for word in study.models if CALLABLE.fullmatch(word)]
     if strangers := [name for name in request.preprocessing if name and name not in files]:
         raise UserError(
             f"--preprocessing names {strangers[0]!r}, and no model file is called that: there are "

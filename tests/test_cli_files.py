@@ -89,3 +89,49 @@ def test_weights_from_elsewhere_become_a_model_of_the_lab(tmp_path, capsys):
     assert cli.main([*words, "--model", "theirs", "--lab", str(tmp_path / "lab")]) == 0
     assert "checkpoint: " in capsys.readouterr().out
     assert Lab(tmp_path / "lab").trained() == ["theirs"]
+
+
+MINE = """
+import numpy as np
+
+def load():
+    draw = np.random.default_rng(0).normal(size=(16 * 16 * 3, 24))
+    return lambda images: ((images / 127.5 - 1).reshape(len(images), -1) @ draw).astype(np.float32)
+
+load.preprocessing = {"size": 16}
+"""
+
+
+def test_a_model_of_ones_own_code_is_examined_and_embedded(faces, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine_for_a_test.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    assert (
+        cli.main(["doctor", "--model", "mine_for_a_test:load", "--data", str(faces), "--images", "12"]) == 0
+    )
+    assert "channels" in capsys.readouterr().out
+    words = [
+        "extract",
+        "--models",
+        "mine_for_a_test:load",
+        "--data",
+        str(faces),
+        "--probes",
+        "faces",
+        "--flip",
+    ]
+    assert cli.main([*words, "--lab", str(tmp_path / "lab")]) == 0
+    from embedlab import embeddings
+
+    path = tmp_path / "lab" / "embeddings" / "mine_for_a_test_load" / "faces.parquet"
+    assert f"embeddings: {path}" in capsys.readouterr().out
+    assert embeddings.metadata(path)["flip"] is True
+
+
+def test_a_model_that_is_only_embeddings_cannot_be_examined(faces, tmp_path, capsys):
+    from embedlab import embeddings
+    from tests.planted import embedding_set
+
+    embeddings.write(tmp_path / "theirs.parquet", embedding_set(), {})
+    words = ["doctor", "--model", str(tmp_path / "theirs.parquet"), "--data", str(faces)]
+    assert cli.main([*words, "--lab", str(tmp_path / "lab")]) == 2
+    assert "is no network that can be run here" in capsys.readouterr().err
