@@ -79,10 +79,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         ) from None
     os.close(handle)
     temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())
     try:
         yield temporary
         try:
+            # After writing, because some libraries make the file anew, for its owner alone.
+            temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}: choose another place") from None

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import cli, conversion, embeddings
+from embedlab import cli, cli_files, conversion, embeddings
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.maths.linear_maps import METHODS
@@ -112,7 +112,7 @@ def test_every_method_can_be_chosen(method):
 
 
 def test_the_command_line_offers_every_method():
-    assert cli.MAP_METHODS == METHODS
+    assert cli_files.MAP_METHODS == METHODS
 
 
 def test_large_files_are_converted_in_batches_and_keep_their_columns(files, tmp_path, monkeypatch):
