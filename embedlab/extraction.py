@@ -184,6 +184,8 @@ def _identity(task: Task, probe: Probe) -> dict[str, Any]:
             "images": len(dataset),
             "people": len(dataset.identities),
             **({"caution": dataset.caution} if dataset.caution else {}),
+            # Of a pack, so that it is known for the images it was packed from.
+            **({"source": source} if (source := getattr(dataset, "source", "")) else {}),
         },
         "preprocessing": json.loads(json.dumps(task.embedder.preprocessing.to_json())),
         "flip": task.flip,

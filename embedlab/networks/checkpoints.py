@@ -73,6 +73,8 @@ class Record:
     networks are all IR-SE-18."""
     origin: dict[str, str] = field(default_factory=dict)
     """Hash of the weights of each model that training began from."""
+    seen: list[str] = field(default_factory=list)
+    """Fingerprints of all that it, or a model it began from, was trained on; of packs their sources' too."""
     schema: int = field(default=SCHEMA)
     """Version of this record's layout."""
 

@@ -198,7 +198,7 @@ def import_backbone(
             say(f"  {made} is there already, from this file")
             return lab.checkpoint(made)
         raise UserError(
-            f"there is another model {made!r} in {lab.root}: import this one under another --name, or with "
+            f"there is another model {made!r} in {lab.root}: import this one under another --model, or with "
             "--fresh in its place"
         )
     return checkpoints.save(lab, found.network, record)

@@ -204,8 +204,8 @@ def _course(one: Trained) -> Finding:
 
 
 def _leaks(one: Trained, embedded: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Name the probes whose very images the model was trained on."""
-    learned = set(one.record.get("data", {}).values())
+    """Name the probes whose very images the model, or one that it began from, was trained on."""
+    learned = {*one.record.get("data", {}).values(), *one.record.get("seen", [])}
     return [
         Finding(
             f"{one.name} was trained on the images of {entry['probe']}: all its figures there are in-sample "
@@ -213,7 +213,8 @@ def _leaks(one: Trained, embedded: Sequence[Mapping[str, Any]]) -> list[Finding]
             "bad",
         )
         for entry in embedded
-        if entry["model"] == one.name and entry.get("dataset", {}).get("fingerprint") in learned
+        if entry["model"] == one.name
+        and learned & {entry.get("dataset", {}).get(key) for key in ("fingerprint", "source")}
     ]
 
 

@@ -1,6 +1,6 @@
 """What learns: a network, a head and their optimiser, made as a recipe says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
 from embedlab.networks import backbones, checkpoints, heads
 from embedlab.networks.blocks import Backbone
@@ -229,6 +230,18 @@ def origin(lab: Lab, recipe: Recipe) -> dict[str, str]:
         If one is not trained.
     """
     return {name: checkpoints.read_record(lab, name).weights_sha256 for name in recipe.models}
+
+
+def seen(lab: Lab, recipe: Recipe, data: Sequence[Dataset]) -> list[str]:
+    """List the fingerprints of what a model was trained on, what it begins from included.
+
+    Of a pack also that of the images it was packed from, which are the same.
+    """
+    found = {one.fingerprint for one in data} | {str(getattr(one, "source", "")) for one in data}
+    for name in recipe.models:
+        record = checkpoints.read_record(lab, name)
+        found |= {*record.data.values(), *record.seen}
+    return sorted(found - {""})
 
 
 def contract(lab: Lab, recipe: Recipe) -> Preprocessing:

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -110,6 +110,7 @@ def train(
         with agreed(ranks), faults.writing(lab.checkpoint(name)):
             if ranks.leads:
                 record = _record(name, recipe, key, images, progress, preprocessing, ranks)
+                record = replace(record, seen=learner.seen(lab, recipe, data))
                 checkpoints.save(lab, learns.network, record)
                 (lab.checkpoint(name) / state.FILE).unlink(missing_ok=True)
     return lab.checkpoint(name)

@@ -181,7 +181,7 @@ def test_importing_again_changes_nothing_unless_it_is_another_network(lab, tmp_p
     assert (folder / "model.json").stat().st_mtime_ns == before
     assert any("a is there already, from this file" in line for line in said)
     saved(path, plain("cavaface", seed=1))
-    with pytest.raises(UserError, match="there is another model 'a' in .*another --name, or with --fresh"):
+    with pytest.raises(UserError, match="there is another model 'a' in .*another --model, or with --fresh"):
         import_backbone(lab, path)
     import_backbone(lab, path, fresh=True)
     assert checkpoints.read_record(lab, "a").recipe["sha256"] == sha256_of(path)

@@ -163,3 +163,14 @@ def test_figures_on_the_images_trained_on_come_first(lab):
     assert found[0].text.startswith(
         "a was trained on the images of lowres@32: all its figures there are in-sample"
     )
+
+
+@pytest.mark.parametrize("form", ["fingerprint", "source"])
+def test_data_that_the_model_began_from_and_packs_of_it_are_in_sample_too(lab, form):
+    pairs = pairs_of()
+    plant(lab, "a", [judged(pairs, 0.2)], pairs, data={"highres": "f2"}, seen=["f1", "f2"])
+    dataset = {"fingerprint": "other", form: "f1"}
+    found = said(lab, "a", embedded=[{"model": "a", "probe": "lowres", "dataset": dataset}])
+    assert found[0].text.startswith("a was trained on the images of lowres: all its figures there are in-")
+    others = [{"model": "a", "probe": "lowres", "dataset": {"fingerprint": "f3"}}]
+    assert not any("in-sample" in one.text for one in said(lab, "a", embedded=others))

@@ -126,6 +126,7 @@ def test_fine_tuning_begins_from_the_weights_of_a_model(people, lab):
     assert not torch.equal(weights[1], weights[0])
     assert not torch.allclose(weights[2], weights[0], atol=1e-2)
     record = checkpoints.read_record(lab, "second")
+    assert record.seen == sorted([dataset.fingerprint, others.fingerprint])
     assert record.origin == {"first": checkpoints.read_record(lab, "first").weights_sha256}
 
 
@@ -214,3 +215,12 @@ def test_every_recipe_takes_five_steps_and_its_checkpoint_gives_the_same_vectors
     assert len(learning.read(lab.checkpoint(name)).loss) == 5
     assert np.isfinite(checkpoints.read_record(lab, name).metrics["loss"])
     assert torch.equal(vectors(checkpoints.load_network(lab, name)), saved[name])
+
+
+def test_a_model_trained_on_a_pack_has_seen_what_was_packed(people, lab, tmp_path):
+    from embedlab.data import packed
+
+    dataset = people("lowres")
+    pack = packed.pack(dataset, tmp_path / "lowres.pack")
+    loop.train(lab, "m", tiny(epochs=1), [pack])
+    assert checkpoints.read_record(lab, "m").seen == sorted([dataset.fingerprint, pack.fingerprint])
