@@ -25,6 +25,7 @@ from typing import Any
 from embedlab import embeddings, weights
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.progress import say
 from embedlab.weights import LayerWeights
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
@@ -129,6 +130,43 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, doing: str) -> Iterator[None]:
+    """Let one process at a time work at a path; a second one says so, and waits.
+
+    The lock is the operating system's, on ``.<name>.lock`` beside the path: it is gone with the process
+    that held it, however that ended.
+
+    Parameters
+    ----------
+    path
+        The file or folder that is worked at; it need not exist.
+    doing
+        What is done with it, as in "training lowres144".
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be made or written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            say(f"  another process is {doing}: waiting for it")
+            lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot write {path.parent}: {error.strerror or error}: make it writable") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(path: Path, value: Any) -> None:

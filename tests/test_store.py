@@ -1,15 +1,21 @@
 import os
+import subprocess
+import sys
+import threading
+import time
+from io import StringIO
 
 import numpy as np
 import pytest
 
-from embedlab import embeddings
+from embedlab import embeddings, progress
 from embedlab.errors import UserError
 from embedlab.store import (
     Lab,
     atomic_file,
     atomic_folder,
     checked_name,
+    locked,
     made_name,
     sha256_of,
     write_json,
@@ -145,3 +151,30 @@ def test_two_seeds_of_one_recipe_are_known_as_such(tmp_path):
     assert lab.recipe("stranger") == ""
     assert lab.embeddings("one", "p").recipe == lab.recipe("one")
     assert lab.embeddings("one", "p").fingerprint != embedding_set(model="one").fingerprint
+
+
+def test_a_second_process_waits_for_the_first_and_says_so(tmp_path):
+    """Held in a child process, so that the lock is one between processes."""
+    script = (
+        "import sys; from pathlib import Path; from embedlab.store import locked\n"
+        "with locked(Path(sys.argv[1]), 'drawing'):\n"
+        "    print('held', flush=True); sys.stdin.readline()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "data")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout.readline() == "held\n"
+    heard = StringIO()
+
+    def release():
+        while "waiting" not in heard.getvalue():
+            time.sleep(0.01)
+        child.communicate("go on\n", timeout=30)
+
+    ending = threading.Thread(target=release, daemon=True)
+    ending.start()
+    with progress.shown(heard), locked(tmp_path / "data", "drawing"):
+        ending.join(30)
+        assert child.returncode == 0
+    assert "another process is drawing: waiting for it" in heard.getvalue()
