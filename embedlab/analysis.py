@@ -1,4 +1,4 @@
-"""The contract of an analysis: Params, Estimate, Result, Finding, Analysis; and where they are found."""
+"""The contract of an analysis: Params, Result, Analysis; and where analyses are found."""
 
 import dataclasses
 import hashlib
@@ -19,12 +19,17 @@ import numpy as np
 
 from embedlab.charts import Chart
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, Finding, Tone
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
 Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
-Tone = Literal["good", "bad", "plain"]
 ENTRY_POINTS = "embedlab.analyses"
+
+__all__ = [
+    "Analysis", "Estimate", "Estimates", "Finding", "Number", "Over", "Params", "Result", "Tone",
+    "code_fingerprint", "get", "names",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,45 +97,6 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     raise UserError(f"{name} must be {hint.__name__}, not {value!r}")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A headline number with its interval and its null.
-
-    Attributes
-    ----------
-    value
-        The number itself.
-    low, high
-        Ends of the 95 % interval; None where none can be given.
-    n
-        How many independent units (identities, unless the analysis says otherwise) it rests on.
-    null
-        The same number where there is nothing to find (shuffled pairing, unrelated identities,
-        random weights); None where the analysis says why there is none.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int = 0
-    null: float | None = None
-
-    def __format__(self, spec: str) -> str:
-        """Format as "0.91 [0.88, 0.93]", each number by ``spec`` (default ``.3f``)."""
-        spec = spec or ".3f"
-        text = format(self.value, spec)
-        if self.low is None or self.high is None:
-            return text
-        return f"{text} [{format(self.low, spec)}, {format(self.high, spec)}]"
-
-    def points(self) -> str:
-        """Write a difference of shares in percentage points, as "+1.2 points [-0.3, +2.7]"."""
-        ends = [end for end in (self.value, self.low, self.high) if end is not None]
-        digits = 1 if max(map(abs, ends)) >= 0.01 else 2
-        value, *span = (f"{100 * end:+.{digits}f}" for end in ends)
-        return f"{value} points [{', '.join(span)}]" if len(span) == 2 else f"{value} points"
-
-
 Number = Estimate | float | int | str
 
 
@@ -138,8 +104,8 @@ Number = Estimate | float | int | str
 class Result:
     """What ``compute`` found: a title, scalars and Estimates, and arrays with declared shapes.
 
-    Fields may be str, int, float, bool, None, Estimate, tuples of these, a dict from label to
-    Estimate, or a numpy array annotated with jaxtyping.
+    Fields may be str, int, float, bool, None, Estimate, tuples of these, Estimates, a dict from label
+    to Estimate, or a numpy array annotated with jaxtyping.
     """
 
     title: str
@@ -155,7 +121,9 @@ class Result:
             label = field.metadata.get("label", field.name.replace("_", " "))
             if field.name == "title" or field.metadata.get("hidden"):
                 continue
-            if isinstance(value, Mapping):
+            if isinstance(value, Estimates):
+                found |= value.labelled()
+            elif isinstance(value, Mapping):
                 found.update({str(k): v for k, v in value.items()})
             elif isinstance(value, Estimate | float | int | str):
                 found[label] = value
@@ -165,57 +133,60 @@ class Result:
         """Write ``result.json`` and ``arrays.npz`` into an existing folder; no pickle, no NaN."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-        write_json(
-            folder / "result.json",
-            {name: _encoded(value) for name, value in values.items() if name not in arrays},
-        )
-        np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **arrays)
+        draws: dict[int, list[np.ndarray]] = {}
+        scalars = {name: _encoded(value, draws) for name, value in values.items() if name not in arrays}
+        write_json(folder / "result.json", scalars)
+        stacked = {_stack(count): np.stack(rows).astype(np.float32) for count, rows in draws.items()}
+        np.savez_compressed(folder / "arrays.npz", allow_pickle=False, **arrays, **stacked)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote; equal to the result that was saved."""
         scalars = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        values = {name: _decoded(value) for name, value in scalars.items()}
-        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
-            values |= {name: arrays[name] for name in arrays.files}
-        return cls(**values)
+        with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        fields = {field.name for field in dataclasses.fields(cls)}
+        values = {name: _decoded(value, arrays) for name, value in scalars.items()}
+        return cls(**values, **{name: array for name, array in arrays.items() if name in fields})
 
 
-def _encoded(value: Any) -> Any:
+def _stack(count: int) -> str:
+    """Name the array of all draws of so many resamples; no field can be called so."""
+    return f"draws of {count}"
+
+
+def _encoded(value: Any, draws: dict[int, list[np.ndarray]]) -> Any:
+    """Turn a field into plain values; replicates of estimates go to ``draws``, by their number."""
     if isinstance(value, Estimate):
-        return {"estimate": dataclasses.asdict(value)}
+        plain = {key: getattr(value, key) for key in ("value", "low", "high", "n", "null")}
+        if len(value.draws):
+            rows = draws.setdefault(len(value.draws), [])
+            rows.append(value.draws)
+            plain |= {"draws": [len(value.draws), len(rows) - 1], "drawn_from": value.drawn_from}
+        return {"estimate": plain}
+    if isinstance(value, Estimates):
+        return {"estimates": [[list(key), _encoded(item, draws)] for key, item in value.items()]}
     if isinstance(value, Mapping):
-        return {"mapping": [[key, _encoded(item)] for key, item in value.items()]}
+        return {"mapping": [[key, _encoded(item, draws)] for key, item in value.items()]}
     if isinstance(value, tuple):
-        return [_encoded(item) for item in value]
+        return [_encoded(item, draws) for item in value]
     return value
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, dict) and "estimate" in value:
-        return Estimate(**value["estimate"])
+        plain = dict(value["estimate"])
+        if "draws" in plain:
+            count, row = plain["draws"]
+            plain["draws"] = arrays[_stack(count)][row]
+        return Estimate(**plain)
+    if isinstance(value, dict) and "estimates" in value:
+        return Estimates({tuple(key): _decoded(item, arrays) for key, item in value["estimates"]})
     if isinstance(value, dict) and "mapping" in value:
-        return {key: _decoded(item) for key, item in value["mapping"]}
+        return {key: _decoded(item, arrays) for key, item in value["mapping"]}
     if isinstance(value, list):
-        return tuple(_decoded(item) for item in value)
+        return tuple(_decoded(item, arrays) for item in value)
     return value
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence made from the numbers beside it, and whether it is good news."""
-
-    text: str
-    tone: Tone = "plain"
-
-    @classmethod
-    def of_difference(cls, text: str, more: Estimate, word: str = "difference") -> Self:
-        """End a sentence with a difference of shares: good or bad beyond chance, else said to be open."""
-        if more.low is None or more.high is None:
-            raise ValueError(f"a {word} without an interval cannot be judged")
-        if more.low <= 0 <= more.high:
-            return cls(f"{text}: the {word} of {more.points()} may be chance.")
-        return cls(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad")
 
 
 P = TypeVar("P", bound=Params)

@@ -1,8 +1,9 @@
 """EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
 
 import hashlib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -190,6 +191,55 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
             f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
         )
     return Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
+
+
+ALL_CROSSED = 3
+"""Up to so many probes each is held against each other one; of more, the first against the others."""
+
+
+class Crossing(NamedTuple):
+    """A probe by itself (``b`` is None), or two of the same images, and how many stood in one only."""
+
+    place: tuple[str, ...]
+    a: EmbeddingSet
+    b: EmbeddingSet | None
+    dropped: int
+
+
+def crossings(sets: Sequence[EmbeddingSet]) -> Iterator[Crossing]:
+    """Give each probe of a model by itself, then two by two, cut to the images they share.
+
+    Raises
+    ------
+    UserError
+        As ``aligned`` does.
+    """
+    for one in sets:
+        yield Crossing((one.probe,), one, None, 0)
+    pairs = itertools.combinations(sets, 2) if len(sets) <= ALL_CROSSED else ((sets[0], b) for b in sets[1:])
+    for first, second in pairs:
+        a, b, dropped_a, dropped_b = aligned(first, second)
+        yield Crossing((a.probe, b.probe), a, b, dropped_a + dropped_b)
+
+
+def check_pairs(embeddings: EmbeddingSet) -> None:
+    """Refuse a set without pairs of two people, or of two images of one.
+
+    Raises
+    ------
+    UserError
+        If it shows one person only, or nobody twice.
+    """
+    if len(embeddings.identities) < 2:
+        raise UserError(
+            f"{embeddings.title} shows one person only ({embeddings.identities[0]!r}), so there are no pairs "
+            "of two people: add images of others"
+        )
+    if np.bincount(embeddings.labels).max() < 2:
+        raise UserError(
+            f"{embeddings.title} has no person with two images, so there are no genuine pairs: add more "
+            "images of the same people"
+        )
 
 
 def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ from embedlab.analysis import Analysis, Params
 from embedlab.errors import UserError
 
 READING_ORDER = (
-    *("verification", "identification", "distances", "resolution", "separability", "projection", "geometry"),
+    *("verification", "identification", "distances", "confusions", "resolution", "separability"),
+    *("projection", "geometry"),
     *("similarity", "mapping", "registration", "neighbours", "kernels", "layers"),
 )
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""

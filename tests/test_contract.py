@@ -97,6 +97,38 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
             assert finding.tone in ("good", "bad", "plain")
 
 
+def blind(result):
+    """The result with replicates that are no numbers, so that no difference has an interval."""
+
+    def unseen(value):
+        if isinstance(value, analysis.Estimate):
+            return dataclasses.replace(value, draws=np.full_like(value.draws, np.nan))
+        if isinstance(value, dict):
+            return type(value)({key: unseen(one) for key, one in value.items()})
+        if isinstance(value, tuple):
+            return tuple(map(unseen, value))
+        return value
+
+    values = {field.name: unseen(getattr(result, field.name)) for field in dataclasses.fields(result)}
+    drawn = [name for name, value in values.items() if "replicates" in name or "draws" in name]
+    for name in drawn:
+        if isinstance(values[name], np.ndarray):
+            values[name] = np.full_like(values[name], np.nan)
+    return type(result)(**values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_no_difference_has_an_interval_nobody_says_that_it_may_be_chance(name, ran):
+    found = analysis.get(name)
+    seen = found.findings(ran(name))
+    unseen = found.findings([blind(result) for result in ran(name)])
+    assert len(seen) == len(unseen)
+    for before, after in zip(seen, unseen, strict=True):
+        if after.text != before.text:
+            assert "may be chance" not in after.text
+            assert "too few people to say how sure the" in after.text
+
+
 @pytest.mark.parametrize("people", [2, 3, 4])
 @pytest.mark.parametrize("name", [n for n in NAMES if analysis.get(n).over != "weight pair"])
 def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from embedlab.charts import Table
+from embedlab.estimates import Estimate
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
 
@@ -85,6 +86,8 @@ def _unused(title: str, taken: Mapping[str, Any]) -> str:
 
 def jsonable(value: Any) -> Any:
     """Turn a value into what JSON can say: an Estimate into an object, NaN into null."""
+    if isinstance(value, Estimate):
+        return jsonable({key: getattr(value, key) for key in ("value", "low", "high", "n", "null")})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return jsonable(dataclasses.asdict(value))
     if isinstance(value, Mapping):

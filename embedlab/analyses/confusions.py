@@ -1,0 +1,274 @@
+"""Confusions: who is nearly somebody else, and which pairs of images are the worst.
+
+For each person the *margin* is the cosine distance of the nearest impostor, to any of the images, less
+the mean distance between the person's own images. Across probes images of the first probe are held
+against impostors seen under the second. The worst false matches are the pairs of two people that are most
+alike; of the worst false non-matches, pairs of one person that are least alike, there is one a person.
+
+Up to three probes are held against each other two by two; of more, only the first against each other one.
+The interval of the share of people with a negative margin is that of a bootstrap over people, which draws
+the people again but leaves the impostors as they are [1]_.
+
+How to read it
+--------------
+The null, where labels mean nothing, is that everybody has a negative margin, since the nearest of all
+others lies nearer than the mean. Look at the worst pairs before blaming the model: they are often wrong
+labels, or one photograph under two names.
+
+Limits
+------
+The more people there are, the nearer is the nearest impostor, and the more images a person has, the
+sooner one of them is near somebody else: margins of sets of unlike size do not compare. The worst of many
+is extreme by being picked, so the lists carry no intervals.
+
+References
+----------
+.. [1] Bolle, R. M., Ratha, N. K. and Pankanti, S. Error analysis of pattern recognition systems: the
+   subsets bootstrap. Computer Vision and Image Understanding 93(1), 2004.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
+from embedlab.embeddings import EmbeddingSet, check_pairs, crossings
+from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, Place, compared, where
+from embedlab.maths.extremes import false_matches, first_of_each, nearest_impostors, within_people
+from embedlab.maths.moments import mean
+
+NEGATIVE = "people with a negative margin"
+DIFFERENT, SAME = "two people", "one person"
+ONE_PHOTOGRAPH = 0.999
+# Of places after the first the report shows this many of the worst.
+BRIEFLY = 3
+PAIRS_OF_FACES = 8
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class ConfusionParams(Params):
+    """Knobs of the analysis of confusions."""
+
+    worst: int = 20
+    """How many of the worst people and of the worst pairs of each kind to list."""
+    resamples: int = 1000
+    """How many bootstrap resamples of people stand behind each interval."""
+    seed: int = 0
+    """Seed of the resamples."""
+
+
+@dataclass(frozen=True)
+class Confusions(Result):
+    """The worst people and pairs of one model, and every person's margin, a row a person and place."""
+
+    places: tuple[Place, ...] = field(metadata={"hidden": True})
+    estimates: Estimates
+    person_place: Int[np.ndarray, " persons"]
+    person: Shaped[np.ndarray, " persons"]
+    person_intra: Float[np.ndarray, " persons"]
+    person_nearest: Float[np.ndarray, " persons"]
+    worst_people: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
+    worst_pairs: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
+
+
+def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions:
+    """Find the worst people and pairs within each probe, and across two probes of the same images.
+
+    Raises
+    ------
+    UserError
+        If a set shows one person only, or nobody twice, or two probes share no item, or ``worst`` is
+        not positive.
+    """
+    if params.worst < 1:
+        raise UserError(f"confusions.worst must be at least 1, not {params.worst}")
+    found, places, judged = Estimates(), [], []
+    for k, (place, a, b, _) in enumerate(crossings(sets)):
+        check_pairs(a)
+        places.append(place)
+        judged.append(_judge(k, a, b, params))
+        found[NEGATIVE, *place] = judged[-1].negative
+    return Confusions(
+        title=sets[0].model,
+        places=tuple(places),
+        estimates=found,
+        person_place=np.repeat(np.arange(len(judged)), [len(one.person) for one in judged]),
+        person=np.concatenate([one.person for one in judged]),
+        person_intra=np.concatenate([one.intra for one in judged]),
+        person_nearest=np.concatenate([one.nearest for one in judged]),
+        worst_people=tuple(row for one in judged for row in one.people),
+        worst_pairs=tuple(row for one in judged for row in one.pairs),
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Every person's distances, and the worst people and pairs of one place."""
+
+    person: np.ndarray
+    intra: np.ndarray
+    nearest: np.ndarray
+    negative: Estimate
+    people: list[tuple[Any, ...]]
+    pairs: list[tuple[Any, ...]]
+
+
+def _judge(k: int, a: EmbeddingSet, b: EmbeddingSet | None, params: ConfusionParams) -> _Judged:
+    other = None if b is None else b.unit
+    impostors, scores = nearest_impostors(a.unit, a.labels, other)
+    inside = within_people(a.unit, a.labels, other)
+    rows = first_of_each(scores, a.labels)
+    intra, nearest = 1.0 - inside.mean, 1.0 - scores[rows]
+    margin = nearest - intra
+    judged = np.flatnonzero(np.isfinite(margin))
+    names, items = np.asarray(a.identities), a.items
+    images = np.bincount(a.labels)
+    people = [
+        (
+            k, str(names[p]), int(images[p]), float(intra[p]), float(nearest[p]), float(margin[p]),
+            str(items[rows[p]]), str(items[impostors[rows[p]]]), str(names[a.labels[impostors[rows[p]]]]),
+        )
+        for p in judged[np.argsort(margin[judged], kind="stable")][: params.worst]
+    ]  # fmt: skip
+    matches = false_matches(a.unit, a.labels, scores, params.worst, other)
+    pairs = [
+        (k, kind, float(score), *(str(items[i]) for i in pair), *(str(names[a.labels[i]]) for i in pair))
+        for kind, found in ((DIFFERENT, matches), (SAME, inside.lowest))
+        for score, pair in zip(found.scores[: params.worst], found.rows, strict=False)
+    ]
+    drawn = People.of(a.identities, params)
+    share = mean(margin[judged] < 0, judged, drawn.counts)
+    return _Judged(names, intra, nearest, drawn.estimate(share, len(judged), 1.0, share=True), people, pairs)
+
+
+def charts(results: Sequence[Confusions]) -> list[Chart]:
+    """Tables of the worst people and pairs, the first place at length, and their faces."""
+    drawn: list[Chart] = []
+    for r in results:
+        others = range(1, len(r.places))
+        where_ = f"on {where(r.places[0])} in {r.title}"
+        drawn += [
+            _people_table(f"Smallest margins {where_}", r, [0], len(r.worst_people)),
+            _pairs_table(f"Worst pairs {where_}", r, [0], len(r.worst_pairs)),
+        ]
+        if others:
+            where_ = f"on other probes and across probes in {r.title}"
+            drawn += [
+                _people_table(f"Smallest margins {where_}", r, others, BRIEFLY),
+                _pairs_table(f"Worst pairs {where_}", r, others, BRIEFLY),
+            ]
+        drawn += [_faces(r)] if faces_at_hand() else []
+    return drawn
+
+
+def _people_table(title: str, r: Confusions, places: Sequence[int], most: int) -> Table:
+    rows = [row for k in places for row in [row for row in r.worst_people if row[0] == k][:most]]
+    return Table(
+        folded=True,
+        title=title,
+        columns=(
+            "condition", "person", "images", "mean intra", "nearest impostor", "margin", "image", "impostor",
+            "who is",
+        ),
+        rows=tuple((where(r.places[k]), *rest) for k, *rest in rows),
+        note="Cosine distances. Margin: the nearest impostor's distance less the mean intra distance.",
+    )  # fmt: skip
+
+
+def _pairs_table(title: str, r: Confusions, places: Sequence[int], most: int) -> Table:
+    rows = [row for k in places for kind in (DIFFERENT, SAME) for row in _listed(r, k, kind)[:most]]
+    return Table(
+        folded=True,
+        title=title,
+        columns=("condition", "pair of", "similarity", "item", "other item", "person", "other person"),
+        rows=tuple((where(r.places[k]), *rest) for k, *rest in rows),
+        note="Two people who are most alike: false matches. One person's images that are least alike: false "
+        "non-matches, one pair a person.",
+    )
+
+
+def _listed(r: Confusions, place: int, kind: str) -> list[tuple[Any, ...]]:
+    return [row for row in r.worst_pairs if row[:2] == (place, kind)]
+
+
+def _faces(r: Confusions) -> Chart:
+    (probe,) = r.places[0]
+    pairs = {
+        f"{kind}, {how}": _listed(r, 0, kind)[:PAIRS_OF_FACES]
+        for kind, how in ((DIFFERENT, "most alike"), (SAME, "least alike"))
+    }
+    rows = {
+        heading: tuple(
+            Face(probe, item, f"{person}, {row[2]:.2f}")
+            for row in found
+            for item, person in zip(row[3:5], row[5:7], strict=True)
+        )
+        for heading, found in pairs.items()
+    }
+    least = [row for row in r.worst_people if row[0] == 0][:PAIRS_OF_FACES]
+    rows["smallest margins"] = tuple(
+        Face(probe, item, who) for row in least for item, who in ((row[6], row[1]), (row[7], row[8]))
+    )
+    return Faces(
+        title=f"Worst pairs and people on {probe} in {r.title}",
+        rows=tuple(rows.items()),
+        note="Side by side in pairs, worst first, with similarities; smallest margins: a person "
+        "and the nearest impostor.",
+    )
+
+
+def findings(results: Sequence[Confusions]) -> list[Finding]:
+    """Say of each model how many people lie nearer to an impostor, held against the best model."""
+    ranked = sorted(results, key=lambda r: r.estimates[NEGATIVE, *r.places[0]].value)
+    return [_margins(r, ranked[0]) for r in ranked] + _one_photograph(results)
+
+
+def _margins(r: Confusions, best: Confusions) -> Finding:
+    place = r.places[0]
+    share, worst = r.estimates[NEGATIVE, *place], r.worst_people[0]
+    text = (
+        f"On {where(place)} in {r.title}, {share:.1%} of {share.n:,} people have somebody else's image "
+        f"nearer than their own lie on average; the smallest margin is that of {worst[1]} "
+        f"({worst[5]:+.3f}, to {worst[8]})"
+    )
+    least = best.estimates.at(NEGATIVE, place)
+    if r is best or least is None:
+        return Finding(f"{text}.")
+    return compared(f"{text}; held against {best.title}", share, least, tones=("plain", "plain"))
+
+
+def _one_photograph(results: Sequence[Confusions]) -> list[Finding]:
+    """Name the pairs of two people that are nearly equal, with the models that say so."""
+    seen: dict[tuple[str, ...], list[str]] = {}
+    for r in results:
+        for row in _listed(r, 0, DIFFERENT):
+            if row[2] > ONE_PHOTOGRAPH:
+                seen.setdefault(tuple(sorted(row[3:5])), []).append(r.title)
+    if not seen:
+        return []
+    named = [f"{a} = {b} (in {' and '.join(models)})" for (a, b), models in list(seen.items())[:NAMED]]
+    more = f" and {len(seen) - NAMED} more of those listed" if len(seen) > NAMED else ""
+    return [
+        Finding(
+            f"Images of two people are more alike than {ONE_PHOTOGRAPH}, so look whether they are one "
+            f"photograph under two names: {', '.join(named)}{more}.",
+            "bad",
+        )
+    ]
+
+
+ANALYSIS = Analysis(
+    question="Who is confused with whom, and which pairs of images are the worst?",
+    over="model",
+    params=ConfusionParams(),
+    result=Confusions,
+    compute=compute,
+    charts=charts,
+    findings=findings,
+)

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from embedlab.analyses import confusions
+from embedlab.analyses.confusions import ConfusionParams
+from embedlab.analysis import Estimate
+from embedlab.charts import Faces, Table, faces_from
+from embedlab.embeddings import EmbeddingSet
+from embedlab.errors import UserError
+from tests.planted import embedding_set
+
+FEW = ConfusionParams(resamples=200)
+NEGATIVE = "people with a negative margin"
+
+
+def changed(**values):
+    return FEW.with_overrides(values)
+
+
+def renamed(a, rows, vectors):
+    """The same set with other vectors in some rows."""
+    moved = a.vectors.copy()
+    moved[rows] = vectors
+    people = np.asarray(a.identities)[a.labels].tolist()
+    return EmbeddingSet.from_rows(a.model, a.probe, moved, a.items.tolist(), people)
+
+
+def columns(table, *names):
+    return [tuple(row[table.columns.index(name)] for name in names) for row in table.rows]
+
+
+def titled(found, start):
+    (chart,) = [c for c in confusions.charts([found]) if c.title.startswith(start)]
+    return chart
+
+
+def test_one_photograph_under_two_names_is_found_and_named():
+    a = embedding_set(people=40)
+    twin = renamed(a, 50, a.vectors[7] * 1.5)
+    found = confusions.compute((twin,), FEW)
+    (pair,) = columns(titled(found, "Worst pairs on p"), "item", "other item", "similarity")[:1]
+    assert pair[:2] == ("item0007", "item0050")
+    assert pair[2] == pytest.approx(1)
+    other = EmbeddingSet.from_rows(
+        "other", "p", twin.vectors, twin.items.tolist(), np.asarray(twin.identities)[twin.labels].tolist()
+    )
+    texts = [f.text for f in confusions.findings([found, confusions.compute((other,), FEW)])]
+    (text,) = [t for t in texts if "one photograph" in t]
+    assert text.endswith("two names: item0007 = item0050 (in m and other).")
+    clean = confusions.findings([confusions.compute((a,), FEW)])
+    assert not any("one photograph" in f.text for f in clean)
+
+
+def test_a_person_with_a_strange_image_is_the_worst_in_every_list():
+    a = embedding_set(people=40, noise=0.2)
+    odd = renamed(a, 31, a.vectors[90] + 0.1)  # An image of person010 that looks like person030.
+    found = confusions.compute((odd,), FEW)
+    ((who, impostor, margin),) = columns(titled(found, "Smallest margins"), "person", "who is", "margin")[:1]
+    assert {who, impostor} == {"person010", "person030"}
+    assert margin < -0.3
+    least = [row for row in found.worst_pairs if row[1] == "one person"]
+    assert "item0031" in least[0][3:5]
+    assert [row[5] for row in least].count("person010") == 1
+    (text,) = [f.text for f in confusions.findings([found]) if "nearer than their own" in f.text]
+    assert f"the smallest margin is that of {who}" in text
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_margins_are_those_of_the_written_out_distances(across):
+    a, b = (embedding_set(people=20, images=3, noise=0.9, probe=p, seed=k) for k, p in enumerate(("p", "q")))
+    a = a.take(range(58))  # The last person has one image.
+    found = confusions.compute((a, b), FEW)
+    other = b.take(range(58)) if across else a
+    apart = cdist(a.vectors.astype(float), other.vectors.astype(float), "cosine")
+    same = a.labels[:, None] == a.labels
+    own = same & ~np.eye(len(apart), dtype=bool)
+    intra = [apart[own & (a.labels == p)].mean() for p in range(19)]
+    nearest = [apart[(a.labels == p)][:, a.labels != p].min() for p in range(20)]
+    mine = found.person_place == (2 if across else 0)
+    np.testing.assert_allclose(found.person_intra[mine], [*intra, np.nan], atol=1e-6)
+    np.testing.assert_allclose(found.person_nearest[mine], nearest, atol=1e-6)
+    share = found.estimates[NEGATIVE, *found.places[2 if across else 0]]
+    assert share.value == pytest.approx(np.mean(np.array(nearest[:19]) < intra))
+    assert 0 < share.low < share.value < share.high < 1
+    assert share.n == 19
+    rows = [row for row in found.worst_people if row[0] == (2 if across else 0)]
+    assert [row[5] for row in rows] == sorted(row[5] for row in rows)
+    assert "person019" not in [row[1] for row in rows]
+
+
+def test_labels_that_mean_nothing_give_nearly_everybody_a_negative_margin():
+    a = embedding_set(people=60, images=4, noise=1.0)
+    names = np.random.default_rng(0).permutation(a.labels).astype(str).tolist()
+    shuffled = EmbeddingSet.from_rows("m", "p", a.vectors, a.items.tolist(), names)
+    share = confusions.compute((shuffled,), FEW).estimates[NEGATIVE, "p"]
+    assert share.value == pytest.approx(share.null, abs=0.05)
+
+
+def test_people_without_confusion_get_the_rule_of_three():
+    share = confusions.compute((embedding_set(people=50, noise=0.1),), FEW).estimates
+    (share,) = share.values()
+    assert (share.value, share.low) == (0, 0)
+    assert share.high == pytest.approx(3 / 50)
+
+
+def test_models_are_held_against_each_other_by_their_margins():
+    good = confusions.compute((embedding_set(people=60, noise=0.9, model="good"),), FEW)
+    worse = confusions.compute((embedding_set(people=60, noise=1.4, model="worse"),), FEW)
+    twin = confusions.compute((embedding_set(people=60, noise=0.9, model="twin"),), FEW)
+    texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer than their own" in f.text]
+    assert [text.split()[3] for text in texts] == ["good,", "twin,", "worse,"]
+    assert "; held against good: the difference of +0.00 points [+0.00, +0.00] may be chance." in texts[1]
+    least, worst = (r.estimates[NEGATIVE, "p"] for r in (good, worse))
+    low, high = np.quantile(worst.draws - least.draws, [0.025, 0.975])
+    more = Estimate(worst.value - least.value, low, high).points()
+    assert f"; held against good: a difference of {more}." in texts[2]
+
+
+def test_faces_of_the_worst_stand_in_pairs_where_pictures_are_at_hand():
+    found = confusions.compute((embedding_set(),), FEW)
+    asked = []
+
+    def lookup(probe, item):
+        asked.append((probe, item))
+        return np.zeros((4, 4, 3), np.uint8)
+
+    with faces_from(lookup):
+        (faces,) = [c for c in confusions.charts([found]) if isinstance(c, Faces)]
+        faces.plotly()
+    (_, alike), (_, unlike), (_, people) = faces.rows
+    assert [face.item for face in alike[:2]] == list(found.worst_pairs[0][3:5])
+    assert unlike[0].caption.startswith(unlike[1].caption.split(",")[0])
+    assert people[0].caption == found.worst_people[0][1]
+    assert ("p", people[1].item) in asked
+
+
+def test_a_list_of_no_worst_is_refused():
+    with pytest.raises(UserError, match="confusions.worst must be at least 1, not 0"):
+        confusions.compute((embedding_set(),), changed(worst=0))
+
+
+def test_the_report_lists_the_first_probe_at_length_and_the_others_in_brief():
+    sets = [embedding_set(probe=p, seed=k, noise=1.0) for k, p in enumerate(("p", "p@32"))]
+    found = confusions.compute(sets, changed(worst=5))
+    drawn = confusions.charts([found])
+    sizes = {c.title: len(c.rows) for c in drawn if isinstance(c, Table)}
+    assert sizes == {
+        "Smallest margins on p in m": 5,
+        "Worst pairs on p in m": 10,
+        "Smallest margins on other probes and across probes in m": 6,
+        "Worst pairs on other probes and across probes in m": 12,
+    }
+    assert not any(isinstance(c, Faces) for c in drawn)
+    assert drawn[3].rows[-1][0] == "p × p@32"
+
+
+@pytest.mark.parametrize(
+    ("people", "images", "message"),
+    [(1, 5, "shows one person only \\('person000'\\)"), (5, 1, "no person with two images")],
+)
+def test_sets_without_both_kinds_of_pairs_are_refused(people, images, message):
+    with pytest.raises(UserError, match=message):
+        confusions.compute((embedding_set(people, images),), FEW)

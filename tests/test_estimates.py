@@ -1,0 +1,157 @@
+"""Estimates are compared on the resamples that they share, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from embedlab.analysis import Result
+from embedlab.estimates import (
+    Estimate,
+    Estimates,
+    People,
+    bars,
+    by_place,
+    compared,
+    judged,
+    label,
+    undrawn,
+    where,
+)
+from embedlab.maths.bootstrap import interval
+from embedlab.maths.moments import Drawn, mean
+from tests.planted import embedding_set
+
+
+class Knobs:
+    resamples = 400
+    seed = 3
+
+
+class Bca(Knobs):
+    interval = "bca"
+
+
+def measured(shift=0.0, people=40, seed=0, knobs=Knobs, who="p"):
+    """The mean over people of a number each has, its replicates drawn."""
+    values = np.random.default_rng(seed).normal(size=people) + shift
+    drawn = People.of([f"{who}{k}" for k in range(people)], knobs)
+    return drawn.estimate(mean(values, np.arange(people), drawn.counts), people, 0.0)
+
+
+def test_the_difference_of_paired_estimates_has_the_interval_of_the_differences():
+    a, b = measured(0.5), measured(0.0, seed=1)
+    gap = a - b
+    assert gap.value == pytest.approx(a.value - b.value)
+    assert (gap.low, gap.high) == interval(a.draws.astype(float) - b.draws)
+    assert (gap.n, gap.null) == (40, 0.0)
+    assert (b - a).high == pytest.approx(-gap.low)
+    # What both share cancels: far narrower than of unpaired ones.
+    twin = measured(0.1) - measured(0.0)
+    assert twin.high - twin.low < 1e-6
+
+
+def test_a_difference_of_differences_is_paired_too():
+    gap = (measured(1.0) - measured(0.0, seed=1)) - (measured(0.4) - measured(0.0, seed=1))
+    assert gap.value == pytest.approx(0.6)
+    assert gap.low == pytest.approx(0.6, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [measured(who="q"), measured(people=39), Estimate(0.2, 0.1, 0.3, 40), undrawn(measured())],
+    ids=["other people", "fewer people", "never drawn", "undrawn"],
+)
+def test_what_was_not_drawn_alike_has_a_difference_without_interval(other):
+    gap = measured() - other
+    assert (gap.low, gap.high, gap.sign) == (None, None, None)
+    assert not measured().is_paired(other)
+    text = compared("A is above B", measured(), other).text
+    assert "A is above B; they were measured on different people or images" in text
+
+
+def test_a_sample_of_other_images_of_the_same_people_is_not_paired():
+    names = ["a", "b", "c"]
+    one, other = (People.of(names, Knobs, items=items) for items in (["1", "2"], ["1", "3"]))
+    assert one.drawn_from != other.drawn_from
+    np.testing.assert_array_equal(one.counts, other.counts)
+
+
+@pytest.mark.parametrize(
+    ("ends", "sign", "said", "tone"),
+    [
+        ((0.1, 0.3), 1, "Text: a change of +20.0 points [+10.0, +30.0].", "good"),
+        ((-0.3, -0.1), -1, "Text: a change of +20.0 points [-30.0, -10.0].", "bad"),
+        ((-0.1, 0.3), 0, "Text: the change of +20.0 points [-10.0, +30.0] may be chance.", "plain"),
+        ((0.0, 0.3), 0, "Text: the change of +20.0 points [+0.0, +30.0] may be chance.", "plain"),
+        ((None, None), None, "Text; too few people to say how sure the change is.", "plain"),
+    ],
+)
+def test_a_difference_ends_a_sentence_in_one_of_its_cases(ends, sign, said, tone):
+    gap = Estimate(0.2, *ends)
+    assert gap.sign == sign
+    found = judged("Text", gap, word="change")
+    assert (found.text, found.tone, found.gap) == (said, tone, gap)
+    assert (-gap).sign == (None if sign is None else -sign)
+
+
+def test_replicates_that_are_no_numbers_leave_it_open_whether_there_is_a_difference():
+    a = measured(5.0)
+    blind = Estimate(a.value, a.low, a.high, a.n, a.null, np.full_like(a.draws, np.nan), a.drawn_from)
+    said = compared("Text", blind, measured()).text
+    assert said == "Text; too few people to say how sure the difference is."
+
+
+def test_a_difference_is_written_as_it_is_asked():
+    said = compared("Text", measured(5.0), measured(0.0, seed=1), spec=".2f", tones=("plain", "plain"))
+    assert said.text.startswith("Text: a difference of 4.94 [")
+    assert said.tone == "plain"
+
+
+def test_bca_and_the_rule_of_three_are_those_of_the_bootstrap():
+    plain, corrected = measured(), measured(knobs=Bca)
+    assert plain.value == corrected.value
+    assert (plain.low, plain.high) != (corrected.low, corrected.high)
+    np.testing.assert_allclose(plain.draws, corrected.draws, rtol=1e-6)
+    drawn = People.of([str(k) for k in range(60)], Knobs)
+    nobody = drawn.estimate(Drawn(0.0, np.zeros(400)), 60, share=True)
+    assert (nobody.low, nobody.high) == (0.0, pytest.approx(3 / 60))
+
+
+def test_estimates_are_found_by_what_and_where():
+    found = Estimates()
+    found["d′", "p"], found["d′", "p", "q"], found["rank", "p"], found["ratio",] = map(Estimate, range(4))
+    assert found.places("d′") == (("p",), ("p", "q"))
+    assert found.at("d′", ("p", "q")) == Estimate(1)
+    assert found.at("rank", ("p", "q")) is None
+    value, low, _ = found.row("rank", [("p",), ("q",)])
+    np.testing.assert_array_equal(value, [2, np.nan])
+    assert np.isnan(low).all()
+    found["d′", "z"] = Estimate(9)
+    assert list(found.labelled()) == ["d′, p", "d′, p × q", "d′, z", "rank, p", "ratio"]
+    assert label(("d′", "p", "q")) == "d′, p × q"
+    assert where(("p",)) == "p"
+
+
+def test_results_are_grouped_by_place_and_drawn_as_bars():
+    one, two = Estimates(), Estimates()
+    one["d′", "p"], two["d′", "p"], two["d′", "q"] = Estimate(1.0, 0.5, 1.5), Estimate(2.0), Estimate(3.0)
+    both = {"one": one, "two": two}
+    assert by_place(both, "d′", lambda name: both[name]) == {("p",): ["two", "one"], ("q",): ["two"]}
+    first, second = bars(both, "d′", [("p",), ("q",)])
+    np.testing.assert_array_equal(first.values, [1, np.nan])
+    np.testing.assert_array_equal(first.low, [0.5, np.nan])
+    assert (second.name, second.model) == ("two", "two")
+
+
+def test_draws_are_stored_and_come_back(tmp_path):
+    from embedlab.analyses import distances
+
+    sets = [embedding_set(people=12, probe=p, seed=k) for k, p in enumerate(("p", "p@32"))]
+    found = distances.compute(sets, distances.DistanceParams(resamples=50))
+    found.save(tmp_path)
+    back = distances.Distances.load(tmp_path)
+    assert isinstance(back, Result)
+    assert back.estimates == found.estimates
+    for key, estimate in found.estimates.items():
+        np.testing.assert_array_equal(back.estimates[key].draws, estimate.draws.astype(np.float32))
+        assert back.estimates[key].drawn_from == estimate.drawn_from
+    assert all(not len(estimate.draws) for estimate in back.further.values())
