@@ -57,7 +57,7 @@ References
 .. [6] Owen, A. B. The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 2007.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -65,19 +65,13 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Table
-from embedlab.embeddings import EmbeddingSet
+from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, Place, compared
 from embedlab.maths import listed, roc
-from embedlab.maths.bootstrap import (
-    bca_interval,
-    interval,
-    left_out,
-    population,
-    resamples,
-    share_interval,
-)
+from embedlab.maths.moments import Drawn
 from embedlab.maths.pairs import Pairs, all_pairs, template_pairs
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -87,6 +81,8 @@ DET_REACH = 0.5
 FOLDS = 10
 DRAWN_A_FOLD = 300
 NAMED = 3
+ALL, LISTED = "all", "listed"
+EER, AUC = "EER", "AUC"
 AGAINST = ", images against templates"
 DASHES: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
 
@@ -129,33 +125,24 @@ class Verification(Result):
     images: int
     genuine_pairs: int = field(metadata={"label": "genuine pairs"})
     impostor_pairs: int = field(metadata={"label": "impostor pairs"})
-    tar: Mapping[str, Estimate]
-    transferred: Mapping[str, Estimate]
-    eer: Estimate = field(metadata={"label": "EER"})
-    auc: Estimate = field(metadata={"label": "AUC"})
+    estimates: Estimates
     eer_bin_error: float = field(metadata={"label": "EER: bins make it wrong by at most"})
     auc_bin_error: float = field(metadata={"label": "AUC: bins make it wrong by at most"})
     far: float = field(metadata={"hidden": True})
-    population: str = field(metadata={"hidden": True})
     levels: Float[np.ndarray, " levels"]
     thresholds: Float[np.ndarray, " levels"]
     false_accepts: Int[np.ndarray, " levels"]
-    tar_replicates: Float[np.ndarray, "resamples levels"]
-    eer_replicates: Float[np.ndarray, " resamples"]
-    auc_replicates: Float[np.ndarray, " resamples"]
     curve_far: Float[np.ndarray, " points"]
     curve_tar: Float[np.ndarray, " points"]
     curve_low: Float[np.ndarray, " points"]
     curve_high: Float[np.ndarray, " points"]
-    accuracy: Mapping[str, Estimate] = field(default_factory=dict)
+    accuracy_name: str = field(default="", metadata={"hidden": True})
+    accuracy_source: str = field(default="", metadata={"hidden": True})
     accuracy_spread: float | None = field(
         default=None, metadata={"label": "accuracy: standard deviation of its folds"}
     )
-    accuracy_population: str = field(default="", metadata={"hidden": True})
-    accuracy_replicates: Float[np.ndarray, " drawn"] = field(default_factory=_none)
     fold_accuracy: Float[np.ndarray, " folds"] = field(default_factory=_none)
     fold_thresholds: Float[np.ndarray, " folds"] = field(default_factory=_none)
-    listed: Mapping[str, Estimate] = field(default_factory=dict)
     list_name: str = field(default="", metadata={"hidden": True})
     list_pairs: int | None = field(default=None, metadata={"label": "listed pairs"})
     list_impostors: int = field(default=0, metadata={"hidden": True})
@@ -178,6 +165,23 @@ class Verification(Result):
         close = np.flatnonzero(np.isclose(self.levels, far, rtol=1e-6))
         return int(close[0]) if len(close) else None
 
+    def numbers(self) -> dict[str, Number]:
+        """List the numbers by label, operating points that rest on few false accepts marked."""
+        few = {
+            tar_at(far) for far, false in zip(self.levels, self.false_accepts, strict=True) if false < STABLE
+        }
+        return {f"{k}, unstable" if k in few else k: v for k, v in super().numbers().items()}
+
+    @property
+    def eer(self) -> Estimate:
+        """The equal error rate of all pairs."""
+        return self.estimates[EER,]
+
+    @property
+    def auc(self) -> Estimate:
+        """The area under the ROC curve of all pairs."""
+        return self.estimates[AUC,]
+
     @property
     def condition(self) -> str:
         """What models are compared on: the probe, and whether its images meet templates."""
@@ -195,50 +199,33 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     """
     if not 0 < params.far < 1:
         raise UserError(f"verification.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
-    people = len(embeddings.identities)
-    if people < 2:
-        raise UserError(
-            f"{embeddings.title} shows one person only ({embeddings.identities[0]!r}), so there are no "
-            "impostor pairs: add images of other people"
-        )
-    pairs = _scored(embeddings, params)
-    if not len(pairs.genuine_scores):
-        raise UserError(
-            f"{embeddings.title} has no person with two images, so there are no genuine pairs: add more "
-            "images of the same people"
-        )
+    check_pairs(embeddings)
+    pairs, people = _scored(embeddings, params), People.of(embeddings.identities, params)
     asked = _asked(embeddings, params.pairs) if params.pairs else None
-    counts = resamples(people, params.resamples, params.seed)
-    if params.interval == "bca":
-        counts = np.concatenate([counts, left_out(people, params.seed)])
     impostors = int(pairs.impostor.sum())
     levels, curve = _fars(params.far, impostors)
-    rates = roc.rates(pairs, np.concatenate([levels, curve]), counts)
+    rates = roc.rates(pairs, np.concatenate([levels, curve]), people.counts)
     paired = len(np.unique(pairs.genuine_people))
+    found = Estimates()
+    _points(rates, levels, paired, people, (), found)
+    _transferred(embeddings, people, params, found)
     auc_error, eer_error = roc.bin_errors(pairs)
     return Verification(
         title=embeddings.title + (AGAINST if params.templates else ""),
         model=embeddings.model,
         probe=embeddings.probe,
         templates=params.templates,
-        people=people,
+        people=len(embeddings.identities),
         images=len(embeddings.items),
         genuine_pairs=len(pairs.genuine_scores),
         impostor_pairs=impostors,
-        tar=_tars(rates, levels, paired, params),
-        transferred=_transferred(embeddings, counts, params),
-        eer=_estimate(rates.eer, rates.eer_replicates, paired, 0.5, params),
-        auc=_estimate(rates.auc, rates.auc_replicates, paired, 0.5, params),
         eer_bin_error=eer_error,
         auc_bin_error=auc_error,
         far=params.far,
-        population=population(embeddings.identities, params.resamples, params.seed),
-        tar_replicates=rates.tar_replicates[: params.resamples, : len(levels)],
-        eer_replicates=rates.eer_replicates[: params.resamples],
-        auc_replicates=rates.auc_replicates[: params.resamples],
-        **_points_and_curve("", rates, levels, curve, paired, params),
-        **_accuracy(embeddings, asked, counts, params),
-        **(_of_list(asked, counts, params) if asked else {}),
+        estimates=found,
+        **_curve("", rates, levels, curve, paired, people),
+        **_accuracy(embeddings, asked, people, params, found),
+        **(_of_list(asked, people, params, found) if asked else {}),
     )
 
 
@@ -254,44 +241,30 @@ def _fars(reference: float, impostors: int) -> tuple[np.ndarray, np.ndarray]:
     return levels, np.geomspace(lowest, 1.0, CURVE_POINTS)[:-1]
 
 
-def _ends(
-    value: float, draws: np.ndarray, people: int, params: VerificationParams
-) -> tuple[float | None, float | None]:
-    """Give the interval that was asked for; after the resamples comes the jackknife that BCa needs."""
-    drawn, left = np.split(draws, [params.resamples])
-    if len(left) and 0 < value < 1:
-        return bca_interval(value, drawn, left)
-    return share_interval(value, drawn, people)
+def tar_at(far: float) -> str:
+    """Name the TAR at an operating point."""
+    return f"TAR@FAR={far:.3g}"
 
 
-def _estimate(
-    value: float, draws: np.ndarray, people: int, null: float | None, params: VerificationParams
-) -> Estimate:
-    return Estimate(value, *_ends(value, draws, people, params), people, null)
+def _points(
+    rates: roc.Rates, levels: np.ndarray, n: int, people: People, place: Place, found: Estimates
+) -> None:
+    """Add TAR at each level, EER and AUC."""
+    for k, far in enumerate(levels):
+        tar = Drawn(float(rates.tar[k]), rates.tar_replicates[:, k])
+        found[tar_at(far), *place] = people.estimate(tar, n, float(far), share=True)
+    found[EER, *place] = people.estimate(Drawn(rates.eer, rates.eer_replicates), n, 0.5, share=True)
+    found[AUC, *place] = people.estimate(Drawn(rates.auc, rates.auc_replicates), n, 0.5, share=True)
 
 
-def _tars(
-    rates: roc.Rates, levels: np.ndarray, people: int, params: VerificationParams, prefix: str = ""
-) -> dict[str, Estimate]:
-    return {
-        f"{prefix}TAR@FAR={far:.3g}" + ("" if rates.false_accepts[k] >= STABLE else ", unstable"): _estimate(
-            float(rates.tar[k]), rates.tar_replicates[:, k], people, float(far), params
-        )
-        for k, far in enumerate(levels)
-    }
-
-
-def _points_and_curve(
-    prefix: str,
-    rates: roc.Rates,
-    levels: np.ndarray,
-    curve: np.ndarray,
-    people: int,
-    params: VerificationParams,
+def _curve(
+    prefix: str, rates: roc.Rates, levels: np.ndarray, curve: np.ndarray, n: int, people: People
 ) -> dict[str, Any]:
+    """Give the operating points, and the curve with its band, by their fields' names."""
     k = len(levels)
     drawn = zip(rates.tar[k:], rates.tar_replicates[:, k:].T, strict=True)
-    ends = np.array([_ends(float(value), draws, people, params) for value, draws in drawn], dtype=np.float64)
+    band = [people.estimate(Drawn(float(tar), draws), n, share=True) for tar, draws in drawn]
+    ends = np.array([(one.low, one.high) for one in band], dtype=np.float64)
     return {
         f"{prefix}levels": levels,
         f"{prefix}thresholds": rates.thresholds[:k],
@@ -304,29 +277,32 @@ def _points_and_curve(
 
 
 def _transferred(
-    embeddings: EmbeddingSet, counts: np.ndarray, params: VerificationParams
-) -> dict[str, Estimate]:
+    embeddings: EmbeddingSet, people: People, params: VerificationParams, found: Estimates
+) -> None:
     """Choose the threshold on one half of the people and judge it on the other, both ways round."""
     everybody = len(embeddings.identities)
     order = np.random.default_rng([params.seed, 1]).permutation(everybody)
     halves = [np.sort(half) for half in np.array_split(order, 2)]
-    found = [
+    both = [
         _scored(embeddings.take(np.flatnonzero(np.isin(embeddings.labels, half))), params) for half in halves
     ]
-    if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in found):
-        return {}
-    drawn = [counts[:, half] for half in halves]
-    ways = [roc.transferred(found[k], found[1 - k], params.far, drawn[k], drawn[1 - k]) for k in range(2)]
-    tar, tar_draws, far, far_draws = (np.mean(both, axis=0) for both in zip(*ways, strict=True))
-    paired = sum(len(np.unique(pairs.genuine_people)) for pairs in found)
-    return {
-        f"TAR, threshold for FAR={params.far:g} from other people": _estimate(
-            float(tar), tar_draws, paired, float(far), params
-        ),
-        f"FAR that this threshold gets (asked: {params.far:g})": _estimate(
-            float(far), far_draws, everybody, None, params
-        ),
-    }
+    if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in both):
+        return
+    drawn = [people.counts[:, half] for half in halves]
+    ways = [roc.transferred(both[k], both[1 - k], params.far, drawn[k], drawn[1 - k]) for k in range(2)]
+    tar, tar_draws, far, far_draws = (np.mean(way, axis=0) for way in zip(*ways, strict=True))
+    paired = sum(len(np.unique(pairs.genuine_people)) for pairs in both)
+    tar_of, far_of = elsewhere(params.far)
+    found[tar_of,] = people.estimate(Drawn(float(tar), tar_draws), paired, float(far), share=True)
+    found[far_of,] = people.estimate(Drawn(float(far), far_draws), everybody, share=True)
+
+
+def elsewhere(far: float) -> tuple[str, str]:
+    """Name the TAR and the FAR that a threshold from other people gets."""
+    return (
+        f"TAR, threshold for FAR={far:g} from other people",
+        f"FAR that this threshold gets (asked: {far:g})",
+    )
 
 
 @dataclass(frozen=True)
@@ -377,22 +353,23 @@ def _asked(embeddings: EmbeddingSet, file: str) -> _Asked:
     return _Asked(listed.Listed(scores, same, people), folds, a, b, told)
 
 
-def _of_list(asked: _Asked, counts: np.ndarray, params: VerificationParams) -> dict[str, Any]:
-    """Give ROC, EER and AUC of the listed pairs."""
+def _of_list(asked: _Asked, people: People, params: VerificationParams, found: Estimates) -> dict[str, Any]:
+    """Measure the listed pairs."""
     levels, curve = _fars(params.far, asked.told["list_impostors"])
-    rates = listed.rates(asked.pairs, np.concatenate([levels, curve]), counts)
-    people = len(np.unique(asked.pairs.people[asked.pairs.same]))
-    found = _tars(rates, levels, people, params, "listed pairs: ")
-    found["listed pairs: EER"] = _estimate(rates.eer, rates.eer_replicates, people, 0.5, params)
-    found["listed pairs: AUC"] = _estimate(rates.auc, rates.auc_replicates, people, 0.5, params)
-    arrays = _points_and_curve("list_", rates, levels, curve, people, params)
-    return {"listed": found, **arrays, **asked.told}
+    rates = listed.rates(asked.pairs, np.concatenate([levels, curve]), people.counts)
+    paired = len(np.unique(asked.pairs.people[asked.pairs.same]))
+    _points(rates, levels, paired, people, (LISTED,), found)
+    return {**_curve("list_", rates, levels, curve, paired, people), **asked.told}
 
 
 def _accuracy(
-    embeddings: EmbeddingSet, asked: _Asked | None, counts: np.ndarray, params: VerificationParams
+    embeddings: EmbeddingSet,
+    asked: _Asked | None,
+    people: People,
+    params: VerificationParams,
+    found: Estimates,
 ) -> dict[str, Any]:
-    """Give the accuracy over the list's folds, or over folds of people with drawn pairs."""
+    """Measure the accuracy over the list's folds, or over folds of people with drawn pairs."""
     if asked and asked.folds is not None and len(np.unique(asked.folds)) > 1:
         a, b, pairs, folds = asked.a, asked.b, asked.pairs, asked.folds
         source = f"pairs of {asked.told['list_name']}"
@@ -401,41 +378,35 @@ def _accuracy(
         order = np.lexsort((embeddings.items, embeddings.labels))
         a, b, same, folds = listed.drawn_pairs(embeddings.labels[order], FOLDS, DRAWN_A_FOLD, params.seed)
         a, b, source = order[a], order[b], "drawn pairs"
-        people = np.stack([embeddings.labels[a], embeddings.labels[b]], axis=1)
+        whose = np.stack([embeddings.labels[a], embeddings.labels[b]], axis=1)
         if len(np.unique(folds)) < 2:
             return {}
-        pairs = listed.Listed(listed.scored(embeddings.unit, a, b), same, people)
-    found = listed.fold_accuracy(pairs, folds, counts)
+        pairs = listed.Listed(listed.scored(embeddings.unit, a, b), same, whose)
+    folded = listed.fold_accuracy(pairs, folds, people.counts)
     chance = float(max(pairs.same.mean(), 1 - pairs.same.mean()))
-    people_there = len(np.unique(pairs.people))
-    what = [
-        *embeddings.identities,
-        *embeddings.items[a],
-        *embeddings.items[b],
-        *map(str, [*pairs.same, *folds]),
-    ]
+    judged = [*embeddings.items[a], *embeddings.items[b], *map(str, [*pairs.same, *folds])]
+    alike = People.of(embeddings.identities, params, items=judged)
+    name = f"{len(folded.accuracy)}-fold accuracy on {source}"
+    found[name,] = alike.estimate(
+        Drawn(folded.mean, folded.replicates), len(np.unique(pairs.people)), chance, share=True
+    )
     return {
-        "accuracy": {
-            f"{len(found.accuracy)}-fold accuracy on {source}": _estimate(
-                found.mean, found.replicates, people_there, chance, params
-            )
-        },
-        "accuracy_spread": float(np.std(found.accuracy, ddof=1)),
-        "accuracy_population": population(what, params.resamples, params.seed),
-        "accuracy_replicates": found.replicates[: params.resamples],
-        "fold_accuracy": found.accuracy,
-        "fold_thresholds": found.thresholds,
+        "accuracy_name": name,
+        "accuracy_source": source,
+        "accuracy_spread": float(np.std(folded.accuracy, ddof=1)),
+        "fold_accuracy": folded.accuracy,
+        "fold_thresholds": folded.thresholds,
     }
 
 
 def charts(results: Sequence[Verification]) -> list[Chart]:
     """ROC and DET of all sets, those of a list of pairs, the operating points, and accuracies."""
     drawn: list[Chart] = _curves(results, "", "all pairs")
-    with_list = [r for r in results if r.listed]
+    with_list = [r for r in results if r.list_name]
     if with_list:
         drawn += _curves(with_list, "list_", "listed pairs")
-    rows = [row for r in results for row in _rows(r, "all", "", r.tar, r.impostor_pairs)]
-    rows += [row for r in with_list for row in _rows(r, "listed", "list_", r.listed, r.list_impostors)]
+    rows = [row for r in results for row in _rows(r, ALL, "", (), r.impostor_pairs)]
+    rows += [row for r in with_list for row in _rows(r, LISTED, "list_", (LISTED,), r.list_impostors)]
     drawn.append(
         Table(
             title="Operating points",
@@ -448,14 +419,14 @@ def charts(results: Sequence[Verification]) -> list[Chart]:
     judged = tuple(
         (
             r.title,
-            label.partition(" accuracy on ")[2],
+            r.accuracy_source,
             len(r.fold_accuracy),
-            f"{one:.4f}",
+            f"{r.estimates[r.accuracy_name,]:.4f}",
             f"{r.accuracy_spread:.4f}",
             f"{r.fold_thresholds.min():.4f} to {r.fold_thresholds.max():.4f}",
         )
         for r in results
-        for label, one in r.accuracy.items()
+        if r.accuracy_name
     )
     if judged:
         drawn.append(
@@ -514,22 +485,19 @@ def _curves(results: Sequence[Verification], prefix: str, what: str) -> list[Cha
     ]
 
 
-def _rows(
-    r: Verification, pairs: str, prefix: str, estimates: Mapping[str, Estimate], impostors: int
-) -> list[tuple[object, ...]]:
+def _rows(r: Verification, pairs: str, prefix: str, place: Place, impostors: int) -> list[tuple[object, ...]]:
     columns = (getattr(r, f"{prefix}{name}") for name in ("levels", "thresholds", "false_accepts"))
     return [
         (
             r.title,
             pairs,
             f"{level:g}",
-            estimate,
+            r.estimates[tar_at(level), *place],
             f"{threshold:.4f}",
             f"{false / impostors:.2e}",
             f"{false:,}" + ("" if false >= STABLE else " (unstable)"),
         )
-        # A list's estimates go on with EER and AUC, which are no operating points.
-        for level, threshold, false, estimate in zip(*columns, estimates.values(), strict=False)
+        for level, threshold, false in zip(*columns, strict=True)
     ]
 
 
@@ -556,7 +524,7 @@ def _tar(r: Verification, far: float) -> Estimate:
     index = r.at(far)
     if index is None:
         raise ValueError(f"{r.title} does not resolve FAR {far}")
-    return list(r.tar.values())[index]
+    return r.estimates[tar_at(r.levels[index]),]
 
 
 def _point(group: Sequence[Verification]) -> tuple[float, str]:
@@ -575,30 +543,30 @@ def _ranking(condition: str, group: Sequence[Verification]) -> list[Finding]:
     best, *rest = sorted(group, key=lambda r: -_tar(r, far).value)
     text = f"On {condition}, {best.model} accepts {_tar(best, far):.1%} of genuine pairs at {point}"
     if not rest:
-        return [Finding(f"{text}; its EER is {best.eer:.2%}.")]
+        return [Finding(f"{text}; its EER is {best.estimates[EER,]:.2%}.")]
     return [
-        _judged(f"{text}, {other.model} {_tar(other, far):.1%}", _difference(best, other, far), best, other)
+        compared(f"{text}, {other.model} {_tar(other, far):.1%}", _tar(best, far), _tar(other, far))
         for other in rest
     ]
 
 
 def _accuracies(condition: str, group: Sequence[Verification]) -> list[Finding]:
     said = []
-    for label in dict.fromkeys(label for r in group for label in r.accuracy):
+    for name in dict.fromkeys(r.accuracy_name for r in group if r.accuracy_name):
         best, *rest = sorted(
-            (r for r in group if label in r.accuracy), key=lambda r: -r.accuracy[label].value
+            (r for r in group if r.accuracy_name == name), key=lambda r: -r.estimates[name,].value
         )
-        text = f"On {condition}, the {label} is {best.accuracy[label]:.2%} in {best.model}"
+        one = best.estimates[name,]
+        text = f"On {condition}, the {name} is {one:.2%} in {best.model}"
         if not rest:
             said.append(
                 Finding(f"{text}; its folds have a standard deviation of {best.accuracy_spread:.2%}.")
             )
-        for other in rest:
-            value = best.accuracy[label].value - other.accuracy[label].value
-            paired = best.accuracy_population == other.accuracy_population
-            more = _paired(value, best.accuracy_replicates, other.accuracy_replicates, best.people, paired)
-            sentence = f"{text} and {other.accuracy[label]:.2%} in {other.model}"
-            said.append(_judged(sentence, more, best, other, paired=paired))
+        said += [
+            compared(f"{text} and {other:.2%} in {r.model}", one, other)
+            for r in rest
+            for other in [r.estimates[name,]]
+        ]
     return said
 
 
@@ -610,47 +578,15 @@ def _drop(whole: Verification, other: Verification) -> Finding:
         f"In {whole.model}, TAR at {point} goes from {_tar(whole, far).value:.1%} on {whole.condition} to "
         f"{_tar(other, far).value:.1%} on {other.condition}"
     )
-    return _judged(text, _difference(other, whole, far), whole, other, word="change")
-
-
-def _judged(
-    text: str,
-    more: Estimate,
-    a: Verification,
-    b: Verification,
-    *,
-    paired: bool | None = None,
-    word: str = "difference",
-) -> Finding:
-    """Say whether a difference is more than chance."""
-    if more.low is None or more.high is None:
-        if a.population == b.population and paired is not False:
-            return Finding(f"{text}; too few people have two images to say how sure the {word} is.")
-        others = "people" if a.population != b.population else "pairs"
-        return Finding(
-            f"{text}; they were measured on different {others}, so no interval of the {word} is given."
-        )
-    return Finding.of_difference(text, more, word)
-
-
-def _difference(a: Verification, b: Verification, far: float) -> Estimate:
-    """Give TAR of a minus TAR of b with the interval of the paired resamples."""
-    value = _tar(a, far).value - _tar(b, far).value
-    i, j = a.at(far), b.at(far)
-    return _paired(
-        value, a.tar_replicates[:, i], b.tar_replicates[:, j], a.people, a.population == b.population
-    )
-
-
-def _paired(value: float, a: np.ndarray, b: np.ndarray, people: int, paired: bool) -> Estimate:
-    return Estimate(value, *interval(a - b), people, 0.0) if paired else Estimate(value)
+    return compared(text, _tar(other, far), _tar(whole, far), word="change")
 
 
 def _drift(r: Verification) -> list[Finding]:
     """Speak up where a threshold from other people does not keep the FAR it was chosen for."""
-    if not r.transferred:
+    tar_of, far_of = elsewhere(r.far)
+    if (far_of,) not in r.estimates:
         return []
-    tar, got = r.transferred.values()
+    tar, got = r.estimates[tar_of,], r.estimates[far_of,]
     if got.low is None or got.high is None or got.low <= r.far <= got.high:
         return []
     return [

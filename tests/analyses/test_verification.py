@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from embedlab import protocols
 from embedlab.analyses import verification
 from embedlab.analyses.verification import VerificationParams
-from embedlab.analysis import Estimate
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from tests.planted import embedding_set
@@ -20,6 +19,22 @@ FEW = VerificationParams(resamples=200)
 def scores_of(a):
     upper = np.triu_indices(len(a.items), 1)
     return (a.unit @ a.unit.T)[upper], (a.labels[:, None] == a.labels)[upper]
+
+
+def tars(found, *place):
+    return [one for (what, *where), one in found.estimates.items() if "TAR@" in what and where == [*place]]
+
+
+def elsewhere(found):
+    """TAR and FAR of a threshold from other people, where there is one."""
+    return [found.estimates[key,] for key in verification.elsewhere(found.far) if (key,) in found.estimates]
+
+
+def redrawn(found, key, **values):
+    """The result with another draw behind one estimate."""
+    estimates = type(found.estimates)(found.estimates)
+    estimates[key] = dataclasses.replace(estimates[key], **values)
+    return dataclasses.replace(found, estimates=estimates)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +51,7 @@ def test_auc_and_tar_are_those_of_scikit_learn(noisy, found):
     scores, same = scores_of(noisy)
     assert found.auc.value == pytest.approx(roc_auc_score(same, scores), abs=1e-4)
     fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
-    for far, estimate in zip(found.levels, found.tar.values(), strict=True):
+    for far, estimate in zip(found.levels, tars(found), strict=True):
         assert estimate.value == pytest.approx(tpr[fpr <= far].max(), abs=1e-9)
 
 
@@ -59,7 +74,7 @@ def test_a_short_tail_agrees_with_the_whole_one(noisy, found, monkeypatch):
     short = verification.all_pairs
     monkeypatch.setattr(verification, "all_pairs", lambda x, y: short(x, y, tail=100))
     cut = verification.compute(noisy, FEW)
-    for whole, estimate in zip(found.tar.values(), cut.tar.values(), strict=True):
+    for whole, estimate in zip(tars(found), tars(cut), strict=True):
         assert estimate.value == pytest.approx(whole.value, abs=0.02)
         assert estimate.low == pytest.approx(whole.low, abs=0.06)
         assert estimate.high == pytest.approx(whole.high, abs=0.06)
@@ -71,13 +86,14 @@ def test_operating_points_that_cannot_be_resolved_are_left_out(found):
 
 
 def test_fewer_than_ten_false_accepts_are_marked(found):
-    for count, label in zip(found.false_accepts, found.tar, strict=True):
+    labels = [label for label in found.numbers() if label.startswith("TAR@")]
+    for count, label in zip(found.false_accepts, labels, strict=True):
         assert (label.endswith(", unstable")) == (count < 10)
 
 
 def test_perfect_separation_gets_the_rule_of_three():
     found = verification.compute(embedding_set(people=50, dimension=64, noise=0.01), FEW)
-    best = found.tar["TAR@FAR=0.001"] if "TAR@FAR=0.001" in found.tar else list(found.tar.values())[-1]
+    best = tars(found)[-1]
     assert best.value == best.high == 1.0
     assert best.low == pytest.approx(1 - 3 / 50)
     assert found.eer.value == pytest.approx(0, abs=1e-6)
@@ -91,7 +107,7 @@ def test_shuffled_labels_give_the_nulls(noisy):
     assert found.auc.low < 0.5 + 0.03
     assert found.auc.value == pytest.approx(found.auc.null, abs=0.05)
     assert found.eer.value == pytest.approx(found.eer.null, abs=0.05)
-    first = found.tar["TAR@FAR=0.1"]
+    first = found.estimates["TAR@FAR=0.1",]
     assert first.value == pytest.approx(first.null, abs=0.06)
 
 
@@ -100,14 +116,13 @@ def test_intervals_cover_the_true_tar():
     """The truth is TAR over very many people; a set of forty must cover it nearly 95 % of the time."""
     truth = (
         verification.compute(gaussian(2000, seed=0), VerificationParams(resamples=2))
-        .tar["TAR@FAR=0.01"]
+        .estimates["TAR@FAR=0.01",]
         .value
     )
     hits = 0
     for seed in range(1, 121):
-        estimate = verification.compute(gaussian(40, seed), VerificationParams(resamples=300, seed=seed)).tar[
-            "TAR@FAR=0.01"
-        ]
+        params = VerificationParams(resamples=300, seed=seed)
+        estimate = verification.compute(gaussian(40, seed), params).estimates["TAR@FAR=0.01",]
         hits += estimate.low <= truth <= estimate.high
     assert 0.88 <= hits / 120 <= 0.995
 
@@ -170,18 +185,18 @@ def test_a_far_that_is_no_share_is_refused(far):
 
 def test_a_threshold_from_other_people_keeps_its_far_on_people_of_one_kind():
     found = verification.compute(gaussian(200, seed=1), VerificationParams(far=0.01, resamples=200))
-    tar, far = found.transferred.values()
+    tar, far = elsewhere(found)
     assert far.low < 0.01 < far.high
     assert far.value == pytest.approx(0.01, rel=0.3)
-    assert tar.value == pytest.approx(found.tar["TAR@FAR=0.01"].value, abs=0.05)
+    assert tar.value == pytest.approx(found.estimates["TAR@FAR=0.01",].value, abs=0.05)
     assert not [f for f in verification.findings([found]) if "a threshold chosen for" in f.text]
 
 
 def test_a_threshold_that_does_not_carry_over_is_told(monkeypatch):
     found = verification.compute(gaussian(100, seed=1), VerificationParams(far=0.01, resamples=100))
-    tar, _ = found.transferred.values()
-    drifted = {"TAR": tar, "FAR": Estimate(0.05, 0.03, 0.07, 100)}
-    text = [f.text for f in verification.findings([dataclasses.replace(found, transferred=drifted)])]
+    _, got = verification.elsewhere(found.far)
+    drifted = redrawn(found, (got,), value=0.05, low=0.03, high=0.07)
+    text = [f.text for f in verification.findings([drifted])]
     assert any("gets FAR 0.05 [0.03, 0.07] on the others" in t for t in text)
 
 
@@ -189,14 +204,14 @@ def test_halves_of_an_odd_number_of_people_keep_their_own_resamples():
     found = verification.compute(
         embedding_set(people=31, noise=1.0), VerificationParams(far=0.1, resamples=100)
     )
-    tar, far = found.transferred.values()
+    tar, far = elsewhere(found)
     assert tar.low < tar.value < tar.high
     assert far.low < far.value < far.high
 
 
 def test_halves_too_small_for_the_far_give_no_transferred_threshold():
     found = verification.compute(embedding_set(people=4), VerificationParams(far=1e-3, resamples=50))
-    assert found.transferred == {}
+    assert elsewhere(found) == []
 
 
 def test_an_unstable_operating_point_is_called_so_in_words():
@@ -222,11 +237,12 @@ def test_a_set_too_small_for_any_far_does_not_silence_the_others():
 
 def test_the_reason_for_a_missing_interval_is_the_true_one():
     one, other = (verification.compute(embedding_set(model=m), FEW) for m in "ab")
-    blank = np.full_like(one.tar_replicates, np.nan)
-    unsure = verification.findings([dataclasses.replace(one, tar_replicates=blank), other])[0].text
-    assert "too few people have two images" in unsure
-    strange = verification.findings([dataclasses.replace(one, population="others"), other])[0].text
-    assert "measured on different people" in strange
+    key = ("TAR@FAR=0.001",)
+    blank = np.full_like(one.estimates[key].draws, np.nan)
+    unsure = verification.findings([redrawn(one, key, draws=blank), other])[0].text
+    assert unsure.endswith("; too few people to say how sure the difference is.")
+    strange = verification.findings([redrawn(one, key, drawn_from="others"), other])[0].text
+    assert "measured on different people or images" in strange
 
 
 def test_a_transferred_threshold_is_judged_on_the_half_that_did_not_choose_it(noisy):
@@ -240,7 +256,7 @@ def test_a_transferred_threshold_is_judged_on_the_half_that_did_not_choose_it(no
         scores, same = scores_of(noisy.take(np.flatnonzero(np.isin(noisy.labels, judged))))
         tar.append((scores[same] > limit).mean())
         far.append((scores[~same] > limit).mean())
-    share, got = found.transferred.values()
+    share, got = elsewhere(found)
     assert share.value == pytest.approx(np.mean(tar), abs=2e-3)
     assert got.value == pytest.approx(np.mean(far), rel=1e-2)
     assert abs(far[0] - 0.01) > 5e-4  # The halves differ, so judging the choosing half would show.
@@ -251,7 +267,7 @@ def test_eer_and_thresholds_are_those_of_pyeer(noisy, found):
     thresholds, fmr, fnmr = eer_stats.calculate_roc(scores[same], scores[~same])
     *_, eer = eer_stats.get_eer_values(fmr, fnmr)
     assert found.eer.value == pytest.approx(eer, abs=1 / same.sum() + found.eer_bin_error)
-    for far, threshold, estimate in zip(found.levels, found.thresholds, found.tar.values(), strict=True):
+    for far, threshold, estimate in zip(found.levels, found.thresholds, tars(found), strict=True):
         allowed = np.flatnonzero(fmr <= far)[0]
         assert estimate.value == pytest.approx(1 - fnmr[allowed])
         assert thresholds[allowed - 1] <= threshold <= thresholds[allowed] + 1e-6
@@ -286,16 +302,16 @@ def test_the_other_dialect_is_said_once(found):
 def test_both_intervals_hold_the_figure_and_are_not_the_same(noisy, found):
     bca = verification.compute(noisy, dataclasses.replace(FEW, interval="bca"))
     pairs = [(found.eer, bca.eer), (found.auc, bca.auc)]
-    pairs += list(zip(found.tar.values(), bca.tar.values(), strict=True))
-    pairs += list(zip(found.transferred.values(), bca.transferred.values(), strict=True))
-    pairs += list(zip(found.accuracy.values(), bca.accuracy.values(), strict=True))
+    pairs += list(zip(tars(found), tars(bca), strict=True))
+    pairs += list(zip(elsewhere(found), elsewhere(bca), strict=True))
+    pairs += [tuple(r.estimates[r.accuracy_name,] for r in (found, bca))]
     for plain, corrected in pairs:
         assert plain.value == corrected.value
         assert corrected.low < corrected.high
         width = plain.high - plain.low
         assert abs(corrected.low - plain.low) < width
     assert any(plain.low != corrected.low for plain, corrected in pairs)
-    assert (bca.tar_replicates == found.tar_replicates).all()
+    assert (bca.auc.draws == found.auc.draws).all()
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +331,7 @@ def test_templates_are_means_of_the_other_vectors(noisy, templates):
     assert templates.impostor_pairs == 240 * 59
     assert templates.auc.value == pytest.approx(roc_auc_score(same, scores), abs=1e-5)
     fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
-    for far, estimate in zip(templates.levels, templates.tar.values(), strict=True):
+    for far, estimate in zip(templates.levels, tars(templates), strict=True):
         assert estimate.value == pytest.approx(tpr[fpr <= far].max(), abs=1e-9)
 
 
@@ -353,13 +369,13 @@ def test_figures_of_a_list_are_those_of_scikit_learn(noisy, tmp_path):
     found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
     scores = (noisy.unit[one] * noisy.unit[other]).sum(axis=1)
     fpr, tpr, thresholds = roc_curve(same, scores, drop_intermediate=False)
-    assert found.listed["listed pairs: AUC"].value == pytest.approx(roc_auc_score(same, scores))
+    assert found.estimates["AUC", "listed"].value == pytest.approx(roc_auc_score(same, scores))
     assert list(found.list_levels) == [0.1, 0.01]
     assert found.list_false_accepts.tolist() == [int(far * (~same).sum()) for far in (0.1, 0.01)]
-    for far, estimate in zip(found.list_levels, found.listed.values(), strict=False):
+    for far, estimate in zip(found.list_levels, tars(found, "listed"), strict=True):
         assert estimate.value == pytest.approx(tpr[fpr <= far].max())
         assert estimate.low <= estimate.value <= estimate.high
-    eer = found.listed["listed pairs: EER"]
+    eer = found.estimates["EER", "listed"]
     k = np.argmax(fpr >= 1 - tpr)
     assert min(fpr[k - 1], 1 - tpr[k]) <= eer.value <= max(fpr[k], 1 - tpr[k - 1])
     accuracy = []
@@ -368,7 +384,8 @@ def test_figures_of_a_list_are_those_of_scikit_learn(noisy, tmp_path):
         tried = [((scores >= t) == same)[own].mean() for t in np.r_[thresholds[1:]]]
         best = thresholds[1:][int(np.argmax(np.round(tried, 9)))]
         accuracy.append(((scores >= best) == same)[~own].mean())
-    label, estimate = next(iter(found.accuracy.items()))
+    label = found.accuracy_name
+    estimate = found.estimates[label,]
     assert label == "7-fold accuracy on pairs of list.csv"
     # The threshold lies in the middle of a gap here, and at its upper end in scikit-learn.
     assert estimate.value == pytest.approx(np.mean(accuracy), abs=0.01)
@@ -401,13 +418,13 @@ def test_a_known_roc_is_found_in_listed_pairs(tmp_path):
     file = listed_file(tmp_path, items[: 2 * n], items[2 * n :], same, np.arange(2 * n) % 10)
     found = verification.compute(a, VerificationParams(pairs=file, far=0.01, resamples=100))
     for far in (0.1, 0.01):
-        estimate = found.listed[f"listed pairs: TAR@FAR={far}"]
+        estimate = found.estimates[f"TAR@FAR={far}", "listed"]
         assert estimate.low <= norm.cdf(mean / spread - norm.isf(far)) <= estimate.high
         assert estimate.high - estimate.low < 0.3
-    auc, eer = (found.listed[f"listed pairs: {name}"] for name in ("AUC", "EER"))
+    auc, eer = (found.estimates[name, "listed"] for name in ("AUC", "EER"))
     assert auc.low <= norm.cdf(mean / spread / np.sqrt(2)) <= auc.high
     assert eer.low <= norm.cdf(-mean / spread / 2) <= eer.high
-    accuracy = found.accuracy["10-fold accuracy on pairs of list.csv"]
+    accuracy = found.estimates["10-fold accuracy on pairs of list.csv",]
     assert accuracy.value == pytest.approx(norm.cdf(mean / spread / 2), abs=0.015)
     assert found.fold_thresholds == pytest.approx(np.full(10, mean / 2), abs=0.08)
 
@@ -459,8 +476,8 @@ def test_a_list_without_folds_leaves_accuracy_to_drawn_pairs(noisy, found, tmp_p
     one, other, same = drawn_list(noisy)
     file = listed_file(tmp_path, noisy.items[one], noisy.items[other], same)
     other_found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
-    assert other_found.accuracy == found.accuracy
-    assert list(found.accuracy) == ["10-fold accuracy on drawn pairs"]
+    assert other_found.estimates[found.accuracy_name,] == found.estimates[found.accuracy_name,]
+    assert found.accuracy_name == "10-fold accuracy on drawn pairs"
 
 
 def test_lfws_own_file_is_read(noisy, tmp_path):
@@ -482,14 +499,14 @@ def test_lfws_own_file_is_read(noisy, tmp_path):
     (tmp_path / "pairs.txt").write_text("\n".join(lines))
     found = verification.compute(a, dataclasses.replace(FEW, pairs=str(tmp_path / "pairs.txt")))
     assert (found.list_pairs, found.list_missing, len(found.fold_accuracy)) == (120, 0, 2)
-    assert list(found.accuracy) == ["2-fold accuracy on pairs of pairs.txt"]
-    assert found.accuracy["2-fold accuracy on pairs of pairs.txt"].null == 0.5
+    assert found.accuracy_name == "2-fold accuracy on pairs of pairs.txt"
+    assert found.estimates["2-fold accuracy on pairs of pairs.txt",].null == 0.5
 
 
 def test_accuracy_by_drawn_pairs_is_near_the_best_one_threshold_can_do():
     a = gaussian(150, seed=3)
     found = verification.compute(a, VerificationParams(resamples=100))
-    estimate = found.accuracy["10-fold accuracy on drawn pairs"]
+    estimate = found.estimates["10-fold accuracy on drawn pairs",]
     scores, same = scores_of(gaussian(150, seed=4))
     fpr, tpr, _ = roc_curve(same, scores)
     best = ((tpr + 1 - fpr) / 2).max()
@@ -497,7 +514,7 @@ def test_accuracy_by_drawn_pairs_is_near_the_best_one_threshold_can_do():
     assert estimate.low < best < estimate.high
     assert estimate.null == 0.5
     shuffled = dataclasses.replace(a, labels=np.random.default_rng(0).permutation(a.labels))
-    chance = verification.compute(shuffled, FEW).accuracy["10-fold accuracy on drawn pairs"]
+    chance = verification.compute(shuffled, FEW).estimates["10-fold accuracy on drawn pairs",]
     assert chance.value == pytest.approx(0.5, abs=0.04)
 
 
@@ -516,19 +533,19 @@ def test_models_are_compared_on_the_same_drawn_pairs_however_their_rows_lie():
 
 def test_accuracies_on_different_pairs_have_no_interval_of_their_difference():
     one, other = (verification.compute(embedding_set(model=m, people=40), FEW) for m in "ab")
-    other = dataclasses.replace(other, accuracy_population="others")
+    other = redrawn(other, (other.accuracy_name,), drawn_from="others")
     text = next(f.text for f in verification.findings([one, other]) if "accuracy" in f.text)
-    assert text.endswith("they were measured on different pairs, so no interval of the difference is given.")
+    assert "they were measured on different people or images, so no interval of the difference" in text
 
 
 def test_perfect_accuracy_gets_the_rule_of_three():
     found = verification.compute(embedding_set(people=50, dimension=64, noise=0.01), FEW)
-    estimate = found.accuracy["10-fold accuracy on drawn pairs"]
+    estimate = found.estimates["10-fold accuracy on drawn pairs",]
     assert (estimate.value, estimate.low, estimate.high) == (1.0, pytest.approx(1 - 3 / 50), 1.0)
 
 
 def test_three_people_are_too_few_for_folds():
     found = verification.compute(embedding_set(people=3), FEW)
-    assert found.accuracy == {}
+    assert found.accuracy_name == ""
     assert found.accuracy_spread is None
     assert "Accuracy over folds" not in [chart.title for chart in verification.charts([found])]
