@@ -42,20 +42,24 @@ References
    and Jain, A. K. (eds), Handbook of Face Recognition, 2nd edition. Springer, 2011.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Table
-from embedlab.embeddings import EmbeddingSet
+from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import clopper_pearson, interval, population, resamples
+from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.maths.bootstrap import clopper_pearson
+from embedlab.maths.moments import Drawn
 
 RANKS = 20
+RANK_1, RANK_5 = "rank-1", "rank-5"
 FPIRS = (1e-1, 1e-2, 1e-3)
 STABLE = 10
 CURVE_POINTS = 41
@@ -97,23 +101,19 @@ class Identification(Result):
     probes: int = field(metadata={"label": "probes a draw"})
     probes_a_person: int = field(metadata={"label": "probes a person, at most"})
     galleries: int = field(metadata={"label": "galleries drawn"})
-    rank: Mapping[str, Estimate]
+    estimates: Estimates
     enrolled: int = field(metadata={"label": "people enrolled in the open set"})
     known_probes: int = field(metadata={"label": "probes of enrolled people, fewest of a draw"})
     unknown_probes: int = field(metadata={"label": "probes of unknown people, fewest of a draw"})
-    tpir: Mapping[str, Estimate]
     fpir: float = field(metadata={"hidden": True})
-    population: str = field(metadata={"hidden": True})
     cmc: Float[np.ndarray, "draws ranks"]
     cmc_low: Float[np.ndarray, " ranks"]
     cmc_high: Float[np.ndarray, " ranks"]
-    cmc_replicates: Float[np.ndarray, "resamples ranks"]
     levels: Float[np.ndarray, " levels"]
     thresholds: Float[np.ndarray, "draws levels"]
     false_alarms: Int[np.ndarray, "draws levels"]
     achieved: Float[np.ndarray, "draws levels"]
     tpirs: Float[np.ndarray, "draws levels"]
-    tpir_replicates: Float[np.ndarray, "resamples levels"]
     curve_fpir: Float[np.ndarray, " points"]
     curve_tpir: Float[np.ndarray, " points"]
     curve_low: Float[np.ndarray, " points"]
@@ -123,6 +123,13 @@ class Identification(Result):
         """Find the index of a level, or None where the unknown probes cannot resolve it."""
         close = np.flatnonzero(np.isclose(self.levels, fpir, rtol=1e-6))
         return int(close[0]) if len(close) else None
+
+    def numbers(self) -> dict[str, Number]:
+        """List the numbers by label, rates that rest on few false alarms marked."""
+        few = {
+            tpir_at(level) for k, level in enumerate(self.levels) if self.false_alarms[:, k].min() < STABLE
+        }
+        return {f"{k}, unstable" if k in few else k: v for k, v in super().numbers().items()}
 
     @property
     def condition(self) -> str:
@@ -162,36 +169,31 @@ def compute(embeddings: EmbeddingSet, params: IdentificationParams) -> Identific
         If a parameter is out of its range, there is only one person, or no person has two images.
     """
     _check(params)
+    check_pairs(embeddings)
     people = len(embeddings.identities)
     images = np.bincount(embeddings.labels, minlength=people)
-    if people < 2:
-        raise UserError(
-            f"{embeddings.title} shows one person only ({embeddings.identities[0]!r}), who cannot be taken "
-            "for another: add images of other people"
-        )
-    if images.max() < 2:
-        raise UserError(
-            f"{embeddings.title} has no person with two images, so nobody can be enrolled and searched for: "
-            "add more images of the same people"
-        )
     # In the order of names, so that models draw the same galleries however their rows lie.
     order = np.lexsort((embeddings.items, embeddings.labels))
     unit = embeddings.unit[order]
     drawn = [_draw(unit, images, params, k) for k in range(params.draws)]
-    counts = resamples(people, params.resamples, params.seed)
+    everybody = People.of(embeddings.identities, params, items=embeddings.items[order])
     several = int((images > 1).sum())
-    cmc, cmc_draws = _ranks(drawn, min(RANKS, people), counts)
-    cmc_ends = _ends(cmc.mean(axis=0), cmc_draws, several)
+    cmc, cmc_draws = _ranks(drawn, min(RANKS, people), everybody.counts)
+    chance = np.arange(1, cmc.shape[1] + 1) / people
+    within = _estimates(cmc.mean(axis=0), cmc_draws, several, chance, everybody)
     known, unknown = (
         min(len(scores) for scores in kind)
         for kind in zip(*((d.known_scores, d.unknown_scores) for d in drawn), strict=True)
     )
     enrolled = people - _unknown(images, params)[0].sum()
     levels, curve = _fpirs(params.fpir, unknown if known else 0)
-    thresholds, alarms, tpirs, tpir_draws = _open_set(drawn, np.concatenate([levels, curve]), counts)
+    rates = np.concatenate([levels, curve])
+    thresholds, alarms, tpirs, tpir_draws = _open_set(drawn, rates, everybody.counts)
     k, means = len(levels), tpirs.mean(axis=0)
     found_people = min(len(np.unique(d.known_people)) for d in drawn)
-    ends = _ends(means, tpir_draws, max(found_people, 1))
+    named = _estimates(means, tpir_draws, found_people, rates / max(enrolled, 1), everybody)
+    found = Estimates({(name,): within[r - 1] for name, r in ((RANK_1, 1), (RANK_5, 5)) if r <= len(within)})
+    found |= {(tpir_at(level),): named[j] for j, level in enumerate(levels)}
     sizes = np.array([len(d.unknown_scores) for d in drawn])
     return Identification(
         title=embeddings.title + (TEMPLATES if params.gallery == "template" else ""),
@@ -204,38 +206,21 @@ def compute(embeddings: EmbeddingSet, params: IdentificationParams) -> Identific
         probes=len(drawn[0].ranks),
         probes_a_person=params.probes,
         galleries=params.draws,
-        rank={
-            f"rank-{r}": Estimate(float(cmc[:, r - 1].mean()), *cmc_ends[r - 1], several, r / people)
-            for r in (1, 5)
-            if r <= cmc.shape[1]
-        },
+        estimates=found,
         enrolled=int(enrolled),
         known_probes=known,
         unknown_probes=unknown,
-        tpir={
-            f"TPIR@FPIR={level:.3g}" + ("" if alarms[:, j].min() >= STABLE else ", unstable"): Estimate(
-                float(means[j]), *ends[j], found_people, float(level / enrolled)
-            )
-            for j, level in enumerate(levels)
-        },
         fpir=params.fpir,
-        population=population(
-            [*embeddings.identities, *embeddings.items[order]], params.resamples, params.seed
-        ),
         cmc=cmc,
-        cmc_low=_side(cmc_ends, 0),
-        cmc_high=_side(cmc_ends, 1),
-        cmc_replicates=cmc_draws,
+        **_band("cmc", within),
         levels=levels,
         thresholds=thresholds[:, :k],
         false_alarms=alarms[:, :k],
         achieved=alarms[:, :k] / np.maximum(sizes, 1)[:, None],
         tpirs=tpirs[:, :k],
-        tpir_replicates=tpir_draws[:, :k],
         curve_fpir=curve,
         curve_tpir=means[k:],
-        curve_low=_side(ends[k:], 0),
-        curve_high=_side(ends[k:], 1),
+        **_band("curve", named[k:]),
     )
 
 
@@ -377,16 +362,29 @@ def _at_rates(one: _Draw, fpirs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarr
     return limits, np.where(np.isnan(limits), np.nan, tpir)
 
 
-def _ends(values: np.ndarray, replicates: np.ndarray, people: int) -> list[tuple[float | None, float | None]]:
-    """Give each share's interval: of the bootstrap, or the exact one where all are right or none."""
-    return [
-        clopper_pearson(round(value) * people, people) if value in (0.0, 1.0) else interval(draws)
-        for value, draws in zip(values.tolist(), replicates.T, strict=True)
-    ]
+def tpir_at(fpir: float) -> str:
+    """Name the TPIR at a false positive identification rate."""
+    return f"TPIR@FPIR={fpir:.3g}"
 
 
-def _side(ends: Sequence[tuple[float | None, float | None]], side: int) -> np.ndarray:
-    return np.array([np.nan if end[side] is None else end[side] for end in ends], dtype=np.float64)
+def _estimates(
+    values: np.ndarray, replicates: np.ndarray, n: int, nulls: np.ndarray, people: People
+) -> list[Estimate]:
+    """Give each share with the interval of the bootstrap, or the exact one where all are right or none."""
+    found = []
+    for value, draws, null in zip(values.tolist(), replicates.T, nulls.tolist(), strict=True):
+        one = people.estimate(Drawn(value, draws), n, null)
+        if value in (0.0, 1.0):
+            low, high = clopper_pearson(round(value) * max(n, 1), max(n, 1))
+            one = dataclasses.replace(one, low=low, high=high)
+        found.append(one)
+    return found
+
+
+def _band(curve: str, estimates: Sequence[Estimate]) -> dict[str, np.ndarray]:
+    """Give the ends of the intervals, by their fields' names."""
+    ends = np.array([(one.low, one.high) for one in estimates], dtype=np.float64).reshape(-1, 2)
+    return {f"{curve}_low": ends[:, 0], f"{curve}_high": ends[:, 1]}
 
 
 def charts(results: Sequence[Identification]) -> list[Chart]:
@@ -445,16 +443,17 @@ def charts(results: Sequence[Identification]) -> list[Chart]:
 def _table(results: Sequence[Identification]) -> Table:
     rows: list[tuple[object, ...]] = []
     for r in results:
-        for name, one in r.rank.items():
-            column = r.cmc[:, int(name.rpartition("-")[2]) - 1]
-            rows.append((r.title, name, one, _between(column), "–", "–", "–"))
-        for k, (level, one) in enumerate(zip(r.levels, r.tpir.values(), strict=True)):
+        for name, rank in ((RANK_1, 1), (RANK_5, 5)):
+            if (name,) in r.estimates:
+                column = r.cmc[:, rank - 1]
+                rows.append((r.title, name, r.estimates[name,], _between(column), "–", "–", "–"))
+        for k, level in enumerate(r.levels):
             alarms = r.false_alarms[:, k]
             rows.append(
                 (
                     r.title,
                     f"TPIR@FPIR={level:g}",
-                    one,
+                    r.estimates[tpir_at(level),],
                     _between(r.tpirs[:, k]),
                     f"{r.thresholds[:, k].mean():.4f}",
                     f"{r.achieved[:, k].mean():.2e}",
@@ -496,12 +495,12 @@ def findings(results: Sequence[Identification]) -> list[Finding]:
                 f"In {model}, rank-1 goes from {_first(first):.1%} on {first.condition} to "
                 f"{_first(other):.1%} on {other.condition}"
             )
-            said.append(_judged(text, _difference(other, first, None), first, other, "change"))
+            said.append(compared(text, other.estimates[RANK_1,], first.estimates[RANK_1,], word="change"))
     return said
 
 
 def _first(r: Identification) -> float:
-    return r.rank["rank-1"].value
+    return r.estimates[RANK_1,].value
 
 
 def _closed(condition: str, group: Sequence[Identification]) -> list[Finding]:
@@ -510,15 +509,14 @@ def _closed(condition: str, group: Sequence[Identification]) -> list[Finding]:
     if not rest:
         spread = _between(100 * best.cmc[:, 0], ".1f")
         over = f" ({spread} % over {best.galleries} galleries)" if best.galleries > 1 else ""
-        return [Finding(f"{text} {best.rank['rank-1']:.1%} of probes{over}.")]
+        return [Finding(f"{text} {best.estimates[RANK_1,]:.1%} of probes{over}.")]
     return [
-        _judged(
+        compared(
             f"{text} {_first(best):.1%} of probes, {other.model} "
             + (f"one of {other.gallery:,} " if other.gallery != best.gallery else "")
             + f"for {_first(other):.1%}",
-            _difference(best, other, None),
-            best,
-            other,
+            best.estimates[RANK_1,],
+            other.estimates[RANK_1,],
         )
         for other in rest
     ]
@@ -547,11 +545,10 @@ def _open(condition: str, group: Sequence[Identification]) -> list[Finding]:
         if not rest:
             said.append(Finding(f"{text} {_tpir(best, fpir):.1%} {point}."))
         said += [
-            _judged(
+            compared(
                 f"{text} {_tpir(best, fpir).value:.1%} {point}, {other.model} {_tpir(other, fpir).value:.1%}",
-                _difference(best, other, fpir),
-                best,
-                other,
+                _tpir(best, fpir),
+                _tpir(other, fpir),
             )
             for other in rest
         ]
@@ -562,28 +559,7 @@ def _tpir(r: Identification, fpir: float) -> Estimate:
     index = r.at(fpir)
     if index is None:
         raise ValueError(f"{r.title} does not resolve FPIR {fpir}")
-    return list(r.tpir.values())[index]
-
-
-def _difference(a: Identification, b: Identification, fpir: float | None) -> Estimate:
-    """Give TPIR (rank-1 without a rate) of a minus that of b, with the interval of the paired resamples."""
-    if fpir is None:
-        value, drawn = _first(a) - _first(b), a.cmc_replicates[:, 0] - b.cmc_replicates[:, 0]
-    else:
-        value = _tpir(a, fpir).value - _tpir(b, fpir).value
-        drawn = a.tpir_replicates[:, a.at(fpir)] - b.tpir_replicates[:, b.at(fpir)]
-    return Estimate(value, *interval(drawn), a.people, 0.0)
-
-
-def _judged(
-    text: str, more: Estimate, a: Identification, b: Identification, word: str = "difference"
-) -> Finding:
-    """Say whether a difference is more than chance."""
-    if a.population != b.population:
-        return Finding(f"{text}; they searched other images, so no interval of the {word} is given.")
-    if more.low is None or more.high is None:
-        return Finding(f"{text}; too few people bring probes to say how sure the {word} is.")
-    return Finding.of_difference(text, more, word)
+    return r.estimates[tpir_at(r.levels[index]),]
 
 
 ANALYSIS = Analysis(
