@@ -51,7 +51,7 @@ References
    CVPR 2021.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -59,17 +59,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Table
 from embedlab.charts.base import short
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, compared, label
 from embedlab.maths import evenness, sphere
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval, weighted_mean
+from embedlab.maths.bootstrap import resamples, weighted_mean
 from embedlab.maths.evenness import MEASURES, Uniform
+from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.recognition import leave_one_out, resampled_auc
 
-RANK = "effective rank"
+RANK, ALIGNMENT = "effective rank", "alignment"
+NORM, OVER, LESS = "mean norm", "norm, second over first", "norm, second less first"
+RECOGNISED, FORETOLD = "images recognised", "AUC of norm for recognised"
 FEWEST = {"images": 10, "neighbours": 1, "draws": 39, "drawn": 1, "resamples": 2}
 TENTHS = 10
 # With fewer people behind one of two outcomes an AUC is not spoken of.
@@ -107,16 +111,13 @@ class Geometry(Result):
     neighbours: int = field(metadata={"label": "k of hubness"})
     draws: int = field(metadata={"hidden": True})
     seed: int = field(metadata={"hidden": True})
-    images: Mapping[str, int]
-    spread: Mapping[str, Estimate]
-    norms: Mapping[str, Estimate]
-    recognition: Mapping[str, Estimate]
+    images: tuple[int, ...]
+    sampled: tuple[int, ...]
+    estimates: Estimates
     one_length: tuple[bool, ...]
-    population: tuple[str, ...]
     hubs: tuple[tuple[str, str, int], ...]
     null_low: Float[np.ndarray, "probes measures"]
     null_high: Float[np.ndarray, "probes measures"]
-    rank_replicates: Float[np.ndarray, "probes resamples"]
     found: Int[np.ndarray, "probes times"]
     found_null: Int[np.ndarray, "probes times"]
     by_norm: Float[np.ndarray, "probes 3 tenths"]
@@ -129,7 +130,17 @@ class Geometry(Result):
 
     def get(self, measure: str, probe: str) -> Estimate | None:
         """Find an Estimate by what it measures and where; None where there is none."""
-        return {**self.spread, **self.norms, **self.recognition}.get(f"{measure}, {probe}")
+        return self.estimates.at(measure, (probe,))
+
+    def numbers(self) -> dict[str, Number]:
+        """List the numbers by label, how many images there are and were looked at among them."""
+        counts = {"images": self.images, "images in the sample": self.sampled}
+        found: dict[str, Number] = {
+            label((what, probe)): count
+            for what, row in counts.items()
+            for probe, count in zip(self.probes, row, strict=True)
+        }
+        return found | super().numbers()
 
     def span(self, measure: str, probe: str) -> tuple[float, float]:
         """Give the range that 95 % of uniform samples keep to."""
@@ -149,9 +160,12 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
     measured = [_spread(one, null, params) for one in sets]
-    recognised = [_recognition(one, params) for one in sets]
+    found = Estimates()
+    for one in measured:
+        found |= one.spread
+    _norms(sets, params, found)
+    by_norm = [_recognition(one, params, found) for one in sets]
     times = max(len(h) for m in measured for h in (m.found, m.found_null))
-    names = (*MEASURES, "alignment")
     return Geometry(
         title=sets[0].model,
         probes=tuple(s.probe for s in sets),
@@ -159,20 +173,16 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
         neighbours=min(evenness.k_for(m.sampled, params.neighbours) for m in measured),
         draws=params.draws,
         seed=params.seed,
-        images={f"images, {s.probe}": len(s.items) for s in sets}
-        | {f"images in the sample, {m.probe}": m.sampled for m in measured},
-        spread={f"{k}, {m.probe}": m.spread[k] for k in names for m in measured if k in m.spread},
-        norms=_norms(sets, params),
-        recognition={label: value for found, _ in recognised for label, value in found.items()},
+        images=tuple(len(s.items) for s in sets),
+        sampled=tuple(m.sampled for m in measured),
+        estimates=found,
         one_length=tuple(_one_length(s) for s in sets),
-        population=tuple(m.population for m in measured),
         hubs=tuple(m.hub for m in measured),
         null_low=np.stack([m.span[0] for m in measured]),
         null_high=np.stack([m.span[1] for m in measured]),
-        rank_replicates=np.stack([m.rank_replicates for m in measured]),
         found=np.stack([np.pad(m.found, (0, times - len(m.found))) for m in measured]),
         found_null=np.stack([np.pad(m.found_null, (0, times - len(m.found_null))) for m in measured]),
-        by_norm=np.stack([curve for _, curve in recognised]),
+        by_norm=np.stack(by_norm),
         **_globe(sets, params),
         people=len({name for s in sets for name in s.identities}),
     )
@@ -196,12 +206,9 @@ def _check(sets: Sequence[EmbeddingSet], params: GeometryParams) -> None:
 class _Spread:
     """How one probe's vectors lie on the sphere."""
 
-    probe: str
-    population: str
     sampled: int
-    spread: dict[str, Estimate]
+    spread: Estimates
     span: tuple[np.ndarray, np.ndarray]
-    rank_replicates: np.ndarray
     found: np.ndarray
     found_null: np.ndarray
     hub: tuple[str, str, int]
@@ -210,39 +217,35 @@ class _Spread:
 def _spread(embeddings: EmbeddingSet, null: Callable[..., Uniform], params: GeometryParams) -> _Spread:
     n, d = embeddings.vectors.shape
     people = len(embeddings.identities)
-    counts = resamples(people, params.resamples, params.seed)
     sample = embeddings.take(_sample(embeddings.items, params))
+    everybody = People.of(embeddings.identities, params, items=sample.items)
     drawn = resamples(len(sample.identities), params.resamples, params.seed)
     chosen = np.arange(len(sample.items)) if params.every_image else _one_each(sample.labels, params)
     even = evenness.measure(
         embeddings.unit,
         embeddings.labels,
-        counts,
+        everybody.counts,
         (sample.unit, sample.labels, drawn),
         chosen,
         params.neighbours,
     )
     uniform = null(n, people, len(sample.items), len(chosen), d)
     expected = uniform.values.mean(axis=0)
-    spread = {
-        name: Estimate(
-            float(even.values[i]), *interval(even.replicates[i]), even.units[i], float(expected[i])
-        )
-        for i, name in enumerate(MEASURES)
-        if np.isfinite(even.values[i]) and np.isfinite(expected[i])
-    }
+    spread, probe = Estimates(), embeddings.probe
+    for i, name in enumerate(MEASURES):
+        if np.isfinite(even.values[i]) and np.isfinite(expected[i]):
+            one = Drawn(float(even.values[i]), even.replicates[i])
+            spread[name, probe] = everybody.estimate(one, even.units[i], float(expected[i]))
     sums, sizes = sphere.person_sums(embeddings.unit, embeddings.labels), np.bincount(embeddings.labels)
-    near, near_drawn, far = sphere.alignment(sums, sizes, counts)
+    near, near_drawn, far = sphere.alignment(sums, sizes, everybody.counts)
     if np.isfinite(near):
-        spread["alignment"] = Estimate(near, *interval(near_drawn), int((sizes > 1).sum()), far)
+        one = Drawn(near, near_drawn)
+        spread[ALIGNMENT, probe] = everybody.estimate(one, int((sizes > 1).sum()), far)
     hub = int(np.argmax(even.found))
     return _Spread(
-        probe=embeddings.probe,
-        population=population([*sample.identities, *sample.items], params.resamples, params.seed),
         sampled=len(sample.items),
         spread=spread,
         span=uniform.span(),
-        rank_replicates=even.replicates[MEASURES.index(RANK)],
         found=np.bincount(even.found),
         found_null=uniform.found,
         hub=(str(sample.items[hub]), sample.identities[sample.labels[hub]], int(even.found[hub])),
@@ -268,68 +271,52 @@ def _one_length(embeddings: EmbeddingSet) -> bool:
     return bool(np.ptp(embeddings.norms) < ONE_LENGTH * embeddings.norms.mean())
 
 
-def _norms(sets: Sequence[EmbeddingSet], params: GeometryParams) -> dict[str, Estimate]:
-    """Give each probe's mean norm, and its ratio to and difference from the first's on the same images."""
-    found = {}
+def _norms(sets: Sequence[EmbeddingSet], params: GeometryParams, found: Estimates) -> None:
+    """Add each probe's mean norm, and its ratio to and difference from the first's on the same images."""
     for one in sets:
-        counts = resamples(len(one.identities), params.resamples, params.seed)
-        drawn = weighted_mean(one.norms, one.labels, counts)
-        found[f"mean norm, {one.probe}"] = Estimate(
-            float(one.norms.mean()), *interval(drawn), len(one.identities)
-        )
+        people = People.of(one.identities, params)
+        drawn = mean(one.norms, one.labels, people.counts)
+        found[NORM, one.probe] = people.estimate(drawn, len(one.identities))
     for other in sets[1:]:
         if (_one_length(sets[0]) and _one_length(other)) or not np.isin(other.items, sets[0].items).any():
             continue
         both = aligned(sets[0], other)
-        people = len(both.a.identities)
-        counts = resamples(people, params.resamples, params.seed)
-        before, after = (weighted_mean(s.norms, s.labels, counts) for s in (both.a, both.b))
-        gap = float((both.b.norms - both.a.norms).mean())
-        ratio = float(both.b.norms.mean() / both.a.norms.mean())
-        found[f"norm less that on {sets[0].probe}, {other.probe}"] = Estimate(
-            gap, *interval(after - before), people, 0.0
-        )
-        found[f"norm over that on {sets[0].probe}, {other.probe}"] = Estimate(
-            ratio, *interval(after / before), people, 1.0
-        )
-    return found
+        people, n = People.of(both.a.identities, params), len(both.a.identities)
+        before, after = (mean(s.norms, s.labels, people.counts) for s in (both.a, both.b))
+        ratio = Drawn(after.value / before.value, after.replicates / before.replicates)
+        found[LESS, sets[0].probe, other.probe] = people.estimate(after - before, n, 0.0)
+        found[OVER, sets[0].probe, other.probe] = people.estimate(ratio, n, 1.0)
 
 
 def _recognition(
-    embeddings: EmbeddingSet, params: GeometryParams
-) -> tuple[dict[str, Estimate], Float[np.ndarray, "3 tenths"]]:
-    """Give how many images are recognised, whether the norm foretells it, and the share by norm."""
+    embeddings: EmbeddingSet, params: GeometryParams, found: Estimates
+) -> Float[np.ndarray, "3 tenths"]:
+    """Add how many images are recognised and whether the norm foretells it; give the share by norm."""
     rows, hits = leave_one_out(embeddings.unit, embeddings.labels)
     curve = np.full((3, TENTHS), np.nan)
     if not len(rows):
-        return {}, curve
+        return curve
     owners, norms = embeddings.labels[rows], embeddings.norms[rows]
     sizes = np.bincount(embeddings.labels)
-    people = len(np.unique(owners))
-    counts = resamples(len(sizes), params.resamples, params.seed)
+    people = People.of(embeddings.identities, params)
     chance = float(((sizes[owners] - 1) / (len(embeddings.items) - 1)).mean())
-    found = {f"images recognised, {embeddings.probe}": _share(hits, owners, counts, people, chance)}
+    found[RECOGNISED, embeddings.probe] = _share(hits, owners, people, chance)
     if _one_length(embeddings):
-        return found, curve
-    auc = resampled_auc(norms, hits, owners, np.r_[np.ones((1, len(sizes)), np.float32), counts])
+        return curve
+    auc = resampled_auc(norms, hits, owners, np.r_[np.ones((1, len(sizes)), np.float32), people.counts])
     if np.isfinite(auc[0]):
-        found[f"AUC of norm for recognised, {embeddings.probe}"] = Estimate(
-            float(auc[0]),
-            *interval(auc[1:]),
-            min(len(np.unique(owners[hits == way])) for way in (True, False)),
-            0.5,
-        )
+        rarer = min(len(np.unique(owners[hits == way])) for way in (True, False))
+        found[FORETOLD, embeddings.probe] = people.estimate(Drawn(float(auc[0]), auc[1:]), rarer, 0.5)
     if len(rows) >= TENTHS**2:
         for k, tenth in enumerate(np.array_split(np.argsort(norms, kind="stable"), TENTHS)):
-            share = _share(hits[tenth], owners[tenth], counts, len(np.unique(owners[tenth])), chance)
+            share = _share(hits[tenth], owners[tenth], people, chance)
             curve[:, k] = (share.value, *(np.nan if end is None else end for end in (share.low, share.high)))
-    return found, curve
+    return curve
 
 
-def _share(hits: np.ndarray, owners: np.ndarray, counts: np.ndarray, people: int, null: float) -> Estimate:
-    value = float(hits.mean())
-    ends = share_interval(value, weighted_mean(hits.astype(np.float64), owners, counts), people)
-    return Estimate(value, *ends, people, null)
+def _share(hits: np.ndarray, owners: np.ndarray, people: People, null: float) -> Estimate:
+    drawn = Drawn(float(hits.mean()), weighted_mean(hits.astype(np.float64), owners, people.counts))
+    return people.estimate(drawn, len(np.unique(owners)), null, share=True)
 
 
 def _globe(sets: Sequence[EmbeddingSet], params: GeometryParams) -> dict[str, Any]:
@@ -356,7 +343,7 @@ def charts(results: Sequence[Geometry]) -> list[Chart]:
     drawn: list[Chart] = [_overview(results), _plane(results), _hubness(results)]
     if any(np.isfinite(r.by_norm).any() for r in results):
         drawn.append(_by_norm(results))
-    if any(" over " in label for r in results for label in r.norms):
+    if any(r.estimates.places(OVER) for r in results):
         drawn.append(_norm_bars(results))
     return [*drawn, *(_globe_chart(r) for r in results if len(r.globe)), _against_uniform(results)]
 
@@ -402,7 +389,7 @@ def _null_of(found: Estimate | None) -> float:
 
 
 def _looked_at(results: Sequence[Geometry]) -> str:
-    counts = [(r.images[f"images in the sample, {p}"], r.images[f"images, {p}"]) for r, p in _each(results)]
+    counts = [pair for r in results for pair in zip(r.sampled, r.images, strict=True)]
     cut = list(dict.fromkeys(f"{few:,} of {all_:,}" for few, all_ in counts if few < all_))
     if not cut:
         return "All images were looked at."
@@ -412,7 +399,7 @@ def _looked_at(results: Sequence[Geometry]) -> str:
 def _plane(results: Sequence[Geometry]) -> Curves:
     curves = []
     for r in results:
-        pairs = [(r.get("uniformity", p), r.get("alignment", p)) for p in r.probes]
+        pairs = [(r.get("uniformity", p), r.get(ALIGNMENT, p)) for p in r.probes]
         for name, model, pick in (
             (r.title, r.title, lambda e: _ends(e)[0]),
             (f"null of {r.title}", "", _null_of),
@@ -482,20 +469,16 @@ def _by_norm(results: Sequence[Geometry]) -> Curves:
 
 
 def _norm_bars(results: Sequence[Geometry]) -> Bars:
-    probes = tuple(dict.fromkeys(p for r in results for p in r.probes[1:]))
+    places = tuple(dict.fromkeys(place for r in results for place in r.estimates.places(OVER)))
     return Bars(
         title="Length of the vectors, by probe",
         ylabel="% by which the same images' mean norm changes",
-        categories=probes,
+        categories=tuple(second for _, second in places),
         series=tuple(
-            _bars(
-                r.title,
-                r.title,
-                [100 * (_ends(r.get(f"norm over that on {r.probes[0]}", probe)) - 1) for probe in probes],
-            )
+            _bars(r.title, r.title, [100 * (_ends(r.estimates.at(OVER, place)) - 1) for place in places])
             for r in results
         ),
-        nulls=np.zeros(len(probes)),
+        nulls=np.zeros(len(places)),
         note=f"Against {results[0].probes[0]}; 0 is no change.",
     )
 
@@ -549,37 +532,24 @@ def findings(results: Sequence[Geometry]) -> list[Finding]:
 def _ranks(probe: str, group: Sequence[Geometry]) -> list[Finding]:
     if not group:
         return []
-    best, *rest = sorted(group, key=lambda r: -r.spread[f"{RANK}, {probe}"].value)
+    best, *rest = sorted(group, key=lambda r: -r.estimates[RANK, probe].value)
     if not rest:
         return [Finding(f"On {probe}, {_rank(best, probe)}{_two_nn(best, probe)}.")]
-    said = []
-    for other in rest:
-        text = f"On {probe}, {_rank(best, probe)}, {_rank(other, probe)}"
-        if best.population[0] != other.population[0]:
-            said.append(
-                Finding(
-                    f"{text}; they were measured on different images, so no interval of the "
-                    "difference is given."
-                )
-            )
-            continue
-        low, high = interval(best.rank_replicates[0] - other.rank_replicates[0])
-        more = Estimate(
-            best.spread[f"{RANK}, {probe}"].value - other.spread[f"{RANK}, {probe}"].value, low, high
+    return [
+        compared(
+            f"On {probe}, {_rank(best, probe)}, {_rank(other, probe)}",
+            best.estimates[RANK, probe],
+            other.estimates[RANK, probe],
+            spec=".1f",
+            tones=("plain", "plain"),
         )
-        sure = low is not None and low > 0
-        said.append(
-            Finding(
-                f"{text}: {'a' if sure else 'the'} difference of {more:.1f}"
-                f"{'' if sure else ' may be chance'}."
-            )
-        )
-    return said
+        for other in rest
+    ]
 
 
 def _rank(r: Geometry, probe: str) -> str:
-    found = r.spread[f"{RANK}, {probe}"]
-    few, whole = r.images[f"images in the sample, {probe}"], r.images[f"images, {probe}"]
+    found, at = r.estimates[RANK, probe], r.probes.index(probe)
+    few, whole = r.sampled[at], r.images[at]
     sample = f"{few:,} of {whole:,} images" if few < whole else f"{whole:,} images"
     return (
         f"{r.title} has an effective rank of {found:.1f} in {r.dimension} dimensions ({sample}; as many "
@@ -593,7 +563,7 @@ def _two_nn(r: Geometry, probe: str) -> str:
 
 
 def _side(r: Geometry, name: str, probe: str) -> str:
-    found = r.spread[f"{name}, {probe}"].value
+    found = r.estimates[name, probe].value
     low, high = r.span(name, probe)
     return "above" if found > high else "below" if found < low else "within"
 
@@ -629,11 +599,10 @@ def _lengths(r: Geometry) -> Finding | None:
             f"The vectors of {r.title} all come at one length, so their norm says nothing of resolution or "
             "quality."
         )
-    first = r.probes[0]
     told = []
-    for probe in r.probes[1:]:
-        ratio = r.get(f"norm over that on {first}", probe)
-        if ratio is not None and ratio.low is not None and ratio.high is not None:
+    for first, probe in r.estimates.places(OVER):
+        ratio = r.estimates[OVER, first, probe]
+        if ratio.low is not None and ratio.high is not None:
             change = Estimate(ratio.value - 1, ratio.low - 1, ratio.high - 1)
             unsure = " (may be chance)" if ratio.low <= 1 <= ratio.high else ""
             told.append(f"by {change:+.1%}{unsure} on {probe}")
@@ -646,7 +615,7 @@ def _lengths(r: Geometry) -> Finding | None:
 
 
 def _quality(r: Geometry) -> Finding | None:
-    found = [(p, e) for p in r.probes if (e := r.get("AUC of norm for recognised", p)) is not None]
+    found = [(p, e) for p in r.probes if (e := r.get(FORETOLD, p)) is not None]
     told = [
         (p, e, e.low, e.high) for p, e in found if e.n >= STABLE and e.low is not None and e.high is not None
     ]
@@ -671,7 +640,7 @@ def _quality(r: Geometry) -> Finding | None:
 
 
 def _nothing_to_foretell(r: Geometry) -> Finding | None:
-    if not r.recognition:
+    if not r.estimates.places(RECOGNISED):
         return Finding(
             f"In {r.title} nobody has two images of one probe, so alignment and recognition are not measured."
         )

@@ -204,10 +204,10 @@ def test_a_shorter_vector_of_the_same_image_is_found_and_the_order_of_rows_is_no
     found = geometry.compute((a, b), FEW)
     kept = np.isin(a.items, b.items)
     ratio = (a.norms * less[:, 0])[kept].mean() / a.norms[kept].mean()
-    change = found.get("norm over that on p", "p@32")
+    change = found.estimates["norm, second over first", "p", "p@32"]
     assert change.value == pytest.approx(ratio, abs=1e-6)
     assert change.low < ratio < change.high < 1
-    gap = found.get("norm less that on p", "p@32")
+    gap = found.estimates["norm, second less first", "p", "p@32"]
     assert gap.value == pytest.approx((ratio - 1) * a.norms[kept].mean(), abs=1e-5)
     assert (gap.null, change.null) == (0.0, 1.0)
     assert any(
@@ -227,7 +227,7 @@ def test_a_norm_that_only_wavers_may_have_changed_by_chance():
 def test_probes_without_a_common_image_have_no_change_of_norm():
     a = faces()
     b = dataclasses.replace(faces(seed=1, probe="q"), items=np.char.add("other", a.items))
-    assert not any(" over " in label for label in geometry.compute((a, b), FEW).norms)
+    assert not geometry.compute((a, b), FEW).estimates.places("norm, second over first")
 
 
 def test_a_large_set_is_sampled_by_name_and_says_so():
@@ -235,8 +235,8 @@ def test_a_large_set_is_sampled_by_name_and_says_so():
     a = faces()
     shuffled = a.take(np.random.default_rng(0).permutation(len(a.items)))
     found, again = (geometry.compute((one,), params) for one in (a, shuffled))
-    assert found.images == {"images, p": 480, "images in the sample, p": 150}
-    assert found.population == again.population
+    assert (found.images, found.sampled) == ((480,), (150,))
+    assert found.estimates["effective rank", "p"].is_paired(again.estimates["effective rank", "p"])
     for name in ("uniformity", "two-NN dimension", "effective rank", "hubness"):
         assert found.get(name, "p").value == pytest.approx(again.get(name, "p").value, rel=1e-4)
     assert "(150 of 480 images;" in texts(found)[0]
@@ -257,7 +257,7 @@ def test_two_models_of_the_same_images_get_the_interval_of_the_difference():
     )
     assert texts(first, geometry.compute((same,), FEW))[0].endswith("may be chance.")
     other = geometry.compute((b.take(np.arange(300)),), FEW)
-    assert "they were measured on different images" in texts(first, other)[0]
+    assert "they were measured on different people or images" in texts(first, other)[0]
 
 
 def test_the_table_stands_beside_the_range_of_uniform_samples():
@@ -354,4 +354,5 @@ def test_other_images_of_the_same_people_are_another_population():
     a = faces()
     halves = [geometry.compute((a.take(np.arange(k, 480, 2)),), FEW) for k in (0, 1)]
     assert halves[0].people == halves[1].people == 120
-    assert halves[0].population != halves[1].population
+    one, other = (half.estimates["effective rank", "p"] for half in halves)
+    assert not one.is_paired(other)
