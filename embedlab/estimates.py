@@ -153,7 +153,7 @@ class People:
     drawn_from: str
 
     @classmethod
-    def of(cls, identities: Sequence[str], params: Any, *, items: Iterable[str] = ()) -> Self:
+    def of(cls, identities: Sequence[Any], params: Any, *, items: Iterable[str] = ()) -> Self:
         """Draw as ``params.resamples``, ``params.seed`` and, if there is one, ``params.interval`` say.
 
         Parameters
@@ -169,7 +169,8 @@ class People:
         counts = resamples(len(identities), params.resamples, params.seed)
         if getattr(params, "interval", "percentile") == "bca":
             counts = np.concatenate([counts, left_out(len(identities), params.seed)])
-        return cls(counts, params.resamples, population([*identities, *items], params.resamples, params.seed))
+        who = [*map(str, identities), *items]
+        return cls(counts, params.resamples, population(who, params.resamples, params.seed))
 
     def estimate(self, found: Drawn, n: int, null: float | None = None, *, share: bool = False) -> Estimate:
         """Give a statistic with its interval.

@@ -69,14 +69,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Bars, BarSeries, Chart, Heatmap, Histogram
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval, weighted_mean
+from embedlab.estimates import Estimate, Estimates, People, bars, compared
+from embedlab.maths.bootstrap import interval, resamples, weighted_mean
 from embedlab.maths.displacement import chance_map, chance_shift, residuals
 from embedlab.maths.energy import between_people
 from embedlab.maths.folds import identity_folds
+from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.permutation import p_value
 from embedlab.maths.readout import held_out
 from embedlab.maths.variance import Shuffle, Units, dealt_out, versions_changed
@@ -126,7 +128,7 @@ class Separability(Result):
     seed: int = field(metadata={"hidden": True})
     reference: str = field(metadata={"hidden": True})
     probes: tuple[str, ...]
-    estimates: Mapping[str, Estimate]
+    estimates: Estimates
     p_values: Mapping[str, float]
     left_out: str = field(metadata={"label": "attributes left out"})
     judged_people: int = field(metadata={"label": "people that η² is judged on"})
@@ -138,13 +140,10 @@ class Separability(Result):
     eta_p: Float[np.ndarray, "attributes components"]
     log_odds_edges: Float[np.ndarray, "probes bins+1"]
     log_odds: Int[np.ndarray, "probes 2 bins"]
-    accuracy_replicates: Float[np.ndarray, "resamples probes"]
-    share_replicates: Float[np.ndarray, "resamples probes parts"]
-    population: str = field(metadata={"hidden": True})
 
     def of(self, what: str, name: str) -> Estimate:
         """Give the estimate of a probe or an attribute."""
-        return self.estimates[f"{what}, {name}"]
+        return self.estimates[what, name]
 
     def p(self, what: str, name: str) -> float:
         """Give its p value."""
@@ -163,14 +162,14 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
     _check(sets, params)
     sample = _drawn(sets, params)
     draws = _Draws.of(sample, params)
-    compared = {
+    held = {
         s.probe: _compare(sample.vectors[0], vectors, draws)
         for s, vectors in track(tuple(zip(sets[1:], sample.vectors[1:], strict=True)), "comparing probes")
     }
     explained, left_out, component_shares = _explained(sample, params)
-    found = [(name, c.estimates, c.p_values) for name, c in compared.items()]
+    found = [(name, c.estimates, c.p_values) for name, c in held.items()]
     found += [(a.name, {ETA: a.estimate}, {ETA: float(np.nanmin(a.p))}) for a in explained]
-    histograms = [_histograms(c.log_odds) for c in compared.values()]
+    histograms = [_histograms(c.log_odds) for c in held.values()]
     return Separability(
         title=sets[0].model,
         people=draws.people,
@@ -179,8 +178,8 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
         dropped=sample.dropped,
         seed=params.seed,
         reference=sets[0].probe,
-        probes=tuple(compared),
-        estimates={f"{what}, {name}": value for name, numbers, _ in found for what, value in numbers.items()},
+        probes=tuple(held),
+        estimates=Estimates({(k, name): one for name, numbers, _ in found for k, one in numbers.items()}),
         p_values={f"p of {what}, {name}": value for name, _, ps in found for what, value in ps.items()},
         left_out="; ".join(left_out) or "none",
         judged_people=explained[0].estimate.n,
@@ -192,9 +191,6 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
         eta_p=np.stack([a.p for a in explained]),
         log_odds_edges=np.stack([edges for edges, _ in histograms]),
         log_odds=np.stack([counts for _, counts in histograms]),
-        accuracy_replicates=np.stack([c.drawn_accuracy for c in compared.values()], axis=1),
-        share_replicates=np.stack([c.drawn_shares for c in compared.values()], axis=1),
-        population=population(sample.items.tolist(), params.resamples, params.seed),
     )
 
 
@@ -267,7 +263,7 @@ class _Draws:
     """What all comparisons share: resamples, folds, and who changes places in each permutation."""
 
     owners: np.ndarray
-    counts: np.ndarray
+    drawn: People
     fold: np.ndarray
     signs: np.ndarray
     refits: np.ndarray
@@ -285,7 +281,7 @@ class _Draws:
         )
         return cls(
             owners=sample.owners,
-            counts=resamples(people, params.resamples, params.seed),
+            drawn=People.of(range(people), params, items=sample.items),
             fold=identity_folds(people, min(params.folds, people), params.seed),
             signs=signs,
             refits=refits,
@@ -299,8 +295,6 @@ class _Comparison:
     estimates: dict[str, Estimate]
     p_values: dict[str, float]
     log_odds: np.ndarray
-    drawn_accuracy: np.ndarray
-    drawn_shares: np.ndarray
 
 
 def _compare(a: np.ndarray, b: np.ndarray, draws: _Draws) -> _Comparison:
@@ -316,14 +310,11 @@ def _read(a: np.ndarray, b: np.ndarray, draws: _Draws) -> _Comparison:
     signs = np.concatenate([np.ones((1, draws.people)), draws.refits])
     log_odds, right = held_out(np.stack([a, b]), owners, draws.fold, signs)
     value, nulls = float(right[0].mean()), right[1:].mean(axis=1)
-    drawn = weighted_mean(right[0], owners, draws.counts)
-    ends = share_interval(value, drawn, draws.people)
+    drawn = Drawn(value, weighted_mean(right[0], owners, draws.drawn.counts))
     return _Comparison(
-        estimates={ACCURACY: Estimate(value, *ends, draws.people, float(nulls.mean()))},
+        estimates={ACCURACY: draws.drawn.estimate(drawn, draws.people, float(nulls.mean()), share=True)},
         p_values={ACCURACY: p_value(value, nulls)},
         log_odds=log_odds,
-        drawn_accuracy=drawn,
-        drawn_shares=np.full((len(draws.counts), len(PARTS)), np.nan),
     )
 
 
@@ -342,10 +333,10 @@ def _measure_energy(found: _Comparison, a: np.ndarray, b: np.ndarray, draws: _Dr
     null = float(nulls.mean())
     per_unit = share / distance if distance else 0.0
     for what, value, drawn, chance in (
-        (ENERGY, distance, energy.distance(draws.counts), null),
-        (ENERGY_SHARE, share, energy.share(draws.counts), null * per_unit),
+        (ENERGY, distance, energy.distance(draws.drawn.counts), null),
+        (ENERGY_SHARE, share, energy.share(draws.drawn.counts), null * per_unit),
     ):
-        found.estimates[what] = Estimate(float(value), *interval(drawn), draws.people, float(chance))
+        found.estimates[what] = draws.drawn.estimate(Drawn(float(value), drawn), draws.people, float(chance))
     found.p_values[ENERGY] = p_value(float(energy.swapped(every)[0]), nulls)
 
 
@@ -353,24 +344,23 @@ def _split_displacement(found: _Comparison, a: np.ndarray, b: np.ndarray, draws:
     """Split the squared displacement of held-out images; nothing to split where none moves."""
     owners, people = draws.owners, draws.people
     moved = ((b - a) ** 2).sum(axis=1)
-    ends = interval(weighted_mean(np.sqrt(moved), owners, draws.counts))
-    found.estimates[DISPLACEMENT] = Estimate(float(np.sqrt(moved).mean()), *ends, people, 0.0)
+    lengths = mean(np.sqrt(moved), owners, draws.drawn.counts)
+    found.estimates[DISPLACEMENT] = draws.drawn.estimate(lengths, people, 0.0)
     if not moved.any():
         return
     shifted, mapped, scale = residuals(a, b, draws.fold[owners])
-    whole, total = weighted_mean(moved, owners, draws.counts), moved.sum()
+    whole, total = weighted_mean(moved, owners, draws.drawn.counts), moved.sum()
     nulls = (
         chance_shift(b - a, owners, draws.fold, draws.signs) / total,
         chance_map(a, b, owners, draws.fold, draws.refits) / total,
         np.ones(1),
     )
     steps = (moved - shifted, shifted - mapped, mapped)
-    for k, (part, step, null) in enumerate(zip(PARTS, steps, nulls, strict=True)):
-        drawn = weighted_mean(step, owners, draws.counts)
-        found.drawn_shares[:, k] = np.divide(drawn, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    for part, step, null in zip(PARTS, steps, nulls, strict=True):
+        drawn = weighted_mean(step, owners, draws.drawn.counts)
+        shares = np.divide(drawn, whole, out=np.full(len(whole), np.nan), where=whole > 0)
         value = float(step.sum() / total)
-        ends = interval(found.drawn_shares[:, k])
-        found.estimates[part] = Estimate(value, *ends, people, float(null.mean()))
+        found.estimates[part] = draws.drawn.estimate(Drawn(value, shares), people, float(null.mean()))
         if part in PARTS[:2]:
             found.p_values[part] = p_value(value, null)
     found.estimates[SCALE] = Estimate(scale, n=people, null=1.0)
@@ -481,7 +471,7 @@ def charts(results: Sequence[Separability]) -> list[Chart]:
             title=f"Telling a probe from {' or '.join(dict.fromkeys(r.reference for r in results))} linearly",
             ylabel="held-out accuracy",
             categories=names,
-            series=tuple(_bars(r.title, r, ACCURACY, names, r.title) for r in results),
+            series=bars({r.title: r.estimates for r in results}, ACCURACY, [(name,) for name in names]),
             nulls={
                 n: float(np.mean([r.of(ACCURACY, n).null or 0.0 for r in results if n in r.probes]))
                 for n in names
@@ -502,7 +492,7 @@ def charts(results: Sequence[Separability]) -> list[Chart]:
                     title=f"What displacement from {r.reference} is made of in {r.title}",
                     ylabel="share of the mean squared displacement",
                     categories=moved,
-                    series=(*(_bars(part, r, part, moved) for part in PARTS), _chance(r, moved)),
+                    series=(*(_bars(part, r, moved) for part in PARTS), _chance(r, moved)),
                     note="On people not fitted on; below zero a step does harm. By chance: where versions "
                     f"change places at random. There a shift takes {_shift_by_chance(r)}.",
                 )
@@ -511,17 +501,13 @@ def charts(results: Sequence[Separability]) -> list[Chart]:
     return drawn
 
 
-def _bars(title: str, r: Separability, what: str, names: Sequence[str], model: str = "") -> BarSeries:
-    found = [r.estimates.get(f"{what}, {name}") for name in names]
-    value, low, high = (
-        np.array([getattr(e, k, None) for e in found], float) for k in ("value", "low", "high")
-    )
-    return BarSeries(title, value, low, high, model)
+def _bars(part: str, r: Separability, names: Sequence[str]) -> BarSeries:
+    return BarSeries(part, *r.estimates.row(part, [(name,) for name in names]))
 
 
 def _movers(r: Separability) -> tuple[str, ...]:
     """Give the probes under which anything moves."""
-    return tuple(name for name in r.probes if f"{PARTS[0]}, {name}" in r.estimates)
+    return tuple(name for (name,) in r.estimates.places(PARTS[0]))
 
 
 def _chance(r: Separability, names: Sequence[str]) -> BarSeries:
@@ -654,36 +640,21 @@ def _differences(a: Separability, b: Separability) -> list[Finding]:
     """Compare two models: how readable the probe hardest to tell is, and what moves the furthest one."""
     shared = [name for name in a.probes if name in b.probes]
     hardest = min(shared, key=lambda name: a.of(ACCURACY, name).value + b.of(ACCURACY, name).value)
-    column = a.probes.index(hardest), b.probes.index(hardest)
-    drawn = a.accuracy_replicates[:, column[0]] - b.accuracy_replicates[:, column[1]]
     lead = f"A linear classifier tells {hardest} from {a.reference} in"
-    said = [_compared(lead, "images", a, b, ACCURACY, hardest, drawn)]
+    said = [_compared(lead, "images", a, b, ACCURACY, hardest)]
     moved = [name for name in _movers(a) if name in _movers(b)]
     if moved:
         far = max(moved, key=lambda name: a.of(DISPLACEMENT, name).value + b.of(DISPLACEMENT, name).value)
-        column = a.probes.index(far), b.probes.index(far)
-        drawn = a.share_replicates[:, column[0], 0] - b.share_replicates[:, column[1], 0]
         whole = f"the displacement from {a.reference} to {far}"
-        said.append(_compared("A shift common to all is", whole, a, b, PARTS[0], far, drawn))
+        said.append(_compared("A shift common to all is", whole, a, b, PARTS[0], far))
     return said
 
 
-def _compared(
-    lead: str, whole: str, a: Separability, b: Separability, what: str, name: str, drawn: np.ndarray
-) -> Finding:
-    if a.of(what, name).value < b.of(what, name).value:
-        a, b, drawn = b, a, -drawn
-    more, less = a.of(what, name).value, b.of(what, name).value
-    text = f"{lead} {more:.1%} of {whole} in {a.title} and {less:.1%} in {b.title}"
-    if a.population != b.population:
-        return Finding(
-            f"{text}; they were measured on other images, so no interval of the difference is given."
-        )
-    low, high = interval(drawn)
-    apart = Estimate(more - less, low, high)
-    if low is not None and low > 0:
-        return Finding(f"{text}: a difference of {apart.points()}.")
-    return Finding(f"{text}: the difference of {apart.points()} may be chance.")
+def _compared(lead: str, whole: str, a: Separability, b: Separability, what: str, name: str) -> Finding:
+    more, less = sorted((a, b), key=lambda r: -r.of(what, name).value)
+    one, other = more.of(what, name), less.of(what, name)
+    text = f"{lead} {one.value:.1%} of {whole} in {more.title} and {other.value:.1%} in {less.title}"
+    return compared(text, one, other, tones=("plain", "plain"))
 
 
 ANALYSIS = Analysis(
