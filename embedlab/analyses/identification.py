@@ -51,7 +51,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Number, Params, Result
-from embedlab.charts import Chart, Curve, Curves, Table
+from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
@@ -455,8 +455,8 @@ def _table(results: Sequence[Identification]) -> Table:
                     f"TPIR@FPIR={level:g}",
                     r.estimates[tpir_at(level),],
                     _between(r.tpirs[:, k]),
-                    f"{r.thresholds[:, k].mean():.4f}",
-                    f"{r.achieved[:, k].mean():.2e}",
+                    Cell(threshold := r.thresholds[:, k].mean(), f"{threshold:.4f}"),
+                    Cell(achieved := r.achieved[:, k].mean(), f"{achieved:.2e}"),
                     f"{_between(alarms, 'd')}" + ("" if alarms.min() >= STABLE else " (unstable)"),
                 )
             )

@@ -66,7 +66,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Number, Params, Result
-from embedlab.charts import Chart, Curve, Curves, Table
+from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared
@@ -421,8 +421,8 @@ def charts(results: Sequence[Verification]) -> list[Chart]:
             r.title,
             r.accuracy_source,
             len(r.fold_accuracy),
-            f"{r.estimates[r.accuracy_name,]:.4f}",
-            f"{r.accuracy_spread:.4f}",
+            Cell(one := r.estimates[r.accuracy_name,], f"{one:.4f}"),
+            Cell(r.accuracy_spread, f"{r.accuracy_spread:.4f}"),
             f"{r.fold_thresholds.min():.4f} to {r.fold_thresholds.max():.4f}",
         )
         for r in results
@@ -491,11 +491,11 @@ def _rows(r: Verification, pairs: str, prefix: str, place: Place, impostors: int
         (
             r.title,
             pairs,
-            f"{level:g}",
+            Cell(level, f"{level:g}"),
             r.estimates[tar_at(level), *place],
-            f"{threshold:.4f}",
-            f"{false / impostors:.2e}",
-            f"{false:,}" + ("" if false >= STABLE else " (unstable)"),
+            Cell(threshold, f"{threshold:.4f}"),
+            Cell(false / impostors, f"{false / impostors:.2e}"),
+            Cell(false, f"{false:,}" + ("" if false >= STABLE else " (unstable)")),
         )
         for level, threshold, false in zip(*columns, strict=True)
     ]

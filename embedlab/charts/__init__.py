@@ -9,13 +9,14 @@ from embedlab.charts.globe import Globe
 from embedlab.charts.heatmap import Heatmap
 from embedlab.charts.histogram import Histogram
 from embedlab.charts.scatter import Scatter
-from embedlab.charts.table import Table
+from embedlab.charts.table import Cell, Table
 from embedlab.charts.tiles import Tile, Tiles
 
 __all__ = [
     "PALETTE",
     "BarSeries",
     "Bars",
+    "Cell",
     "Chart",
     "Curve",
     "Curves",

@@ -6,6 +6,25 @@ from typing import Any
 from embedlab.charts.base import cell, figure, mpl_plain, plain
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A value, and how it is written where a person reads it; programs get the value.
+
+    Attributes
+    ----------
+    value
+        A number, an Estimate, or None.
+    text
+        What stands in the table.
+    """
+
+    value: Any
+    text: str
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Table:
     """Rows under named columns.
@@ -17,7 +36,8 @@ class Table:
     columns
         Names of the columns.
     rows
-        A value a column: text, a number, or an Estimate, which writes its own interval.
+        A value a column: text, a number, a Cell where a number is written in some way of its own, or an
+        Estimate, which writes its own interval.
     note
         The sentence under the table.
     folded

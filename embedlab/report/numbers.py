@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from embedlab.charts import Table
-from embedlab.estimates import Estimate
+from embedlab.analysis import Result
+from embedlab.charts import Cell, Table
+from embedlab.estimates import Estimate, Estimates
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
+
+SCHEMA = 2
+"""What stands where in ``report.json``; a change that breaks readers raises it."""
+
+ALL_COMPARED = 6
 
 
 def document(
@@ -34,6 +40,7 @@ def document(
         The outcomes that the first of the sections were made of, in the same order.
     """
     whole = {
+        "schema": SCHEMA,
         "title": title,
         "models": list(models),
         "probes": list(probes),
@@ -67,12 +74,60 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         "tables": tables,
     }
     if outcome is not None:
+        whole["estimates"] = estimates_of(outcome.results)
+        whole["differences"] = differences_of(outcome.results)
         whole["params"] = dataclasses.asdict(outcome.params)
         whole["runs"] = [
             {"title": run.title, "reason": run.reason, "error": run.error, "record": run.record}
             for run in outcome.runs
         ]
     return whole
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    return {key: getattr(estimate, key) for key in ("value", "low", "high", "n", "null")}
+
+
+def _kept(result: Result) -> Estimates:
+    """Gather the estimates of a result, those that its table does not show among them."""
+    values = (getattr(result, field.name) for field in dataclasses.fields(result))
+    return Estimates(
+        {key: one for value in values if isinstance(value, Estimates) for key, one in value.items()}
+    )
+
+
+def estimates_of(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """List every estimate by result, what was measured, and the parts of the place."""
+    return [
+        {"result": result.title, "what": what, "where": where, **_plain(estimate)}
+        for result in results
+        for (what, *where), estimate in _kept(result).items()
+    ]
+
+
+def differences_of(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """List the differences that have an interval of their own, because both sides were drawn alike.
+
+    Of several results of one place each is held against each other one, of more than ``ALL_COMPARED``
+    against the first; of one result each place against the first of the same measure.
+    """
+    kept = [(result.title, _kept(result)) for result in results]
+    pairs = []
+    for i, (title, mine) in enumerate(kept):
+        for other, theirs in kept[i + 1 :] if len(kept) <= ALL_COMPARED or i == 0 else []:
+            pairs += [((title, key), (other, key)) for key in mine if key in theirs]
+        firsts: dict[str, tuple[str, ...]] = {}
+        for key in mine:
+            first = firsts.setdefault(key[0], key)
+            pairs += [((title, key), (title, first))] if key != first else []
+    by_title = dict(kept)
+    found = []
+    for (a, key), (b, other_key) in pairs:
+        one, other = by_title[a][key], by_title[b][other_key]
+        if one.is_paired(other):
+            sides = {"a": {"result": a, "where": key[1:]}, "b": {"result": b, "where": other_key[1:]}}
+            found.append({"what": key[0], **sides, **_plain(one - other)})
+    return found
 
 
 def _unused(title: str, taken: Mapping[str, Any]) -> str:
@@ -87,7 +142,9 @@ def _unused(title: str, taken: Mapping[str, Any]) -> str:
 def jsonable(value: Any) -> Any:
     """Turn a value into what JSON can say: an Estimate into an object, NaN into null."""
     if isinstance(value, Estimate):
-        return jsonable({key: getattr(value, key) for key in ("value", "low", "high", "n", "null")})
+        return jsonable(_plain(value))
+    if isinstance(value, Cell):
+        return jsonable(value.value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return jsonable(dataclasses.asdict(value))
     if isinstance(value, Mapping):

@@ -1,12 +1,17 @@
 """report.json holds every number, finding, parameter and run record."""
 
+import dataclasses
 import json
 
 import numpy as np
+import pytest
 
+from embedlab.analyses import distances
 from embedlab.analysis import Estimate
+from embedlab.charts import Cell, Table
 from embedlab.report import numbers
 from embedlab.report.sections import Numbers, Section, of_outcome
+from tests.planted import embedding_set
 
 
 def whole(outcome, extra=()):
@@ -49,3 +54,51 @@ def test_tables_keep_their_values(outcome):
     assert table["title"] == "Rows"
     assert table["rows"][1] == ["as is in brie", 2500]
     assert table["rows"][0][1]["value"] == outcome.results[0].share.value
+
+
+def test_a_cell_is_read_as_its_value_and_shown_as_its_text():
+    table = Table(title="t", columns=("x", "y"), rows=((Cell(0.123456, "0.1235"), Cell(None, "–")),))
+    assert table.cells() == [["0.1235", "–"]]
+    section = Section("s", "?", charts=(table,))
+    document = numbers.document("t", [], [], [section], [], {})
+    assert document["schema"] == numbers.SCHEMA
+    assert document["sections"][0]["tables"][0]["rows"] == [[0.123456, None]]
+
+
+@pytest.fixture(scope="module")
+def measured():
+    sets = [[embedding_set(20, model=m, probe=p, seed=k) for p in ("p", "p@8")] for k, m in enumerate("ab")]
+    return [distances.compute(both, distances.DistanceParams(resamples=60)) for both in sets]
+
+
+def test_every_estimate_stands_there_by_result_what_and_where(measured):
+    rows = {(r["result"], r["what"], *r["where"]): r for r in numbers.estimates_of(measured)}
+    one = measured[1].estimates["d′", "p", "p@8"]
+    found = rows["b", "d′", "p", "p@8"]
+    assert [found[k] for k in ("value", "low", "high", "n", "null")] == [
+        one.value, one.low, one.high, one.n, one.null,
+    ]  # fmt: skip
+    assert ("a", "intra 5%", "p") in rows
+    json.dumps(list(rows.values()), allow_nan=False)
+
+
+def test_differences_have_the_paired_interval(measured):
+    rows = numbers.differences_of(measured)
+    (models,) = [r for r in rows if r["what"] == "d′" and r["a"]["where"] == r["b"]["where"] == ("p",)]
+    gap = measured[0].estimates["d′", "p"] - measured[1].estimates["d′", "p"]
+    assert (models["value"], models["low"], models["high"]) == (gap.value, gap.low, gap.high)
+    assert (models["a"]["result"], models["b"]["result"]) == ("a", "b")
+    probes = [r for r in rows if r["what"] == "d′" and r["a"]["result"] == r["b"]["result"] == "a"]
+    assert [(r["a"]["where"], r["b"]["where"]) for r in probes] == [
+        (("p@8",), ("p",)),
+        (("p", "p@8"), ("p",)),
+    ]
+    # What was never drawn has no difference.
+    assert not any(r["what"] == "intra 5%" for r in rows)
+
+
+def test_of_many_results_each_is_held_against_the_first(measured):
+    many = [dataclasses.replace(measured[0], title=str(k)) for k in range(numbers.ALL_COMPARED + 2)]
+    rows = [r for r in numbers.differences_of(many) if r["a"]["result"] != r["b"]["result"]]
+    assert {r["a"]["result"] for r in rows} == {"0"}
+    assert {r["b"]["result"] for r in rows} == {str(k) for k in range(1, len(many))}
