@@ -54,16 +54,16 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Face, Faces, Heatmap, Histogram, Table, faces_at_hand
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval
+from embedlab.estimates import Estimate, People, compared, judged, undrawn
+from embedlab.maths.moments import Drawn
 from embedlab.maths.neighbourhoods import Agreement, Twins, agreement, kept, means, nearest_people, p_values
 from embedlab.progress import track
 
@@ -139,8 +139,6 @@ class Neighbours(Result):
     within_b: Estimate = field(metadata={"label": "kept within the second space"})
     same_images: Estimate = field(metadata={"label": "kept with the same images"})
     changed: int = field(metadata={"label": "people found changed"})
-    population: str = field(metadata={"hidden": True})
-    replicates: Float[np.ndarray, " resamples"]
     names: Shaped[np.ndarray, " people"]
     faces: Shaped[np.ndarray, " people"]
     kept: Float[np.ndarray, " people"]
@@ -220,8 +218,8 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
     alike = [twins.agreement(k, longest, params.splits, rng) for _ in track(range(pairs), "drawing twins")]
     at_k = [_AtK.of(one, k) for one in (real, *alike)]
     null_k = float(real.strangers[k - 1])
-    counts = resamples(people, params.resamples, params.seed)
-    means_of, draws = _means(at_k, counts)
+    everybody = People.of(drawn.names, params, items=drawn.items)
+    means_of, draws = _means(at_k, everybody.counts)
     level, level_draws = float(_noise_alone(means_of, null_k)), _noise_alone(draws, null_k)
     expected, differences, null = _beyond_noise(at_k, level)
     p = p_values(differences, null, images)
@@ -230,10 +228,10 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
     found = (q <= params.fdr) & (differences <= -1 / k + 1e-9)
 
     def estimate(mean: float, draws: np.ndarray) -> Estimate:
-        value = float(mean)
-        ends = share_interval(value, np.clip(draws, 0.0, 1.0), people)
-        return Estimate(value, *ends, people, null_k)
+        one = Drawn(float(mean), np.clip(draws, 0.0, 1.0))
+        return everybody.estimate(one, people, null_k, share=True)
 
+    gap = Drawn(float(means_of[0, 2]) - level, draws[0, 2] - level_draws)
     most = np.lexsort((differences, ~found))[: params.shown]
     ranks = [_ranks(x, most) for x in whole]
     near_a, near_b = (np.argsort(x, axis=1, kind="stable")[:, : max(k, min(NEAR, people - 1))] for x in ranks)
@@ -255,13 +253,11 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
         seed=params.seed,
         across=estimate(means_of[0, 2], draws[0, 2]),
         expected=estimate(level, level_draws),
-        lost=Estimate(float(means_of[0, 2]) - level, *interval(draws[0, 2] - level_draws), people, 0.0),
+        lost=everybody.estimate(gap, people, 0.0),
         within_a=estimate(means_of[0, 0], draws[0, 0]),
         within_b=estimate(means_of[0, 1], draws[0, 1]),
-        same_images=estimate(same.mean(), counts @ same / people),
+        same_images=estimate(same.mean(), everybody.counts @ same / people),
         changed=int(found.sum()),
-        population=population([*drawn.names, *drawn.items], params.resamples, params.seed),
-        replicates=draws[0, 2],
         names=drawn.names,
         faces=_typical(drawn, whole[0]),
         kept=at_k[0].rows[2],
@@ -604,14 +600,9 @@ def _kept(r: Neighbours, of: int = 1) -> Finding:
             "chance, so no change of neighbourhood can be told from noise there."
         )
     text = f"{text}, where noise alone would leave {r.expected.value:.1%} ({null})"
-    if r.lost.low is None or r.lost.high is None:
-        return Finding(f"{text}; too few people to say how sure the difference is.")
-    if r.lost.low <= 0 <= r.lost.high:
-        return Finding(f"{text}: the difference of {r.lost.points()} may be chance.")
-    if abs(r.lost.value) < INEXACT:
+    if r.lost.sign and abs(r.lost.value) < INEXACT:
         return Finding(f"{text}: the difference of {r.lost.points()} is too small to tell from noise.")
-    tone: Literal["plain", "bad"] = "bad" if r.kind == "degraded" and r.lost.high < 0 else "plain"
-    return Finding(f"{text}: a difference of {r.lost.points()}.", tone)
+    return judged(text, r.lost, tones=("bad" if r.kind == "degraded" else "plain", "plain"))
 
 
 def _who(r: Neighbours) -> list[Finding]:
@@ -678,14 +669,9 @@ def _compared(results: Sequence[Neighbours]) -> list[Finding]:
                 f"From {pair[0]} to {pair[1]}, people keep {best.across.value:.1%} of their nearest people "
                 f"in {best.model_a} and {other.across.value:.1%} in {other.model_a}"
             )
-            if (best.population, best.k) != (other.population, other.k):
-                said.append(Finding(f"{text}; other images were compared, so no interval is given."))
-                continue
-            more = best.across.value - other.across.value
-            draws = interval(best.replicates - other.replicates)
-            estimate = Estimate(more, *draws, best.people, 0.0)
-            if estimate.low is not None:
-                said.append(Finding.of_difference(text, estimate))
+            # Neighbourhoods of another size are other things to keep.
+            other_across = other.across if other.k == best.k else undrawn(other.across)
+            said.append(compared(text, best.across, other_across))
     return said
 
 

@@ -90,10 +90,14 @@ def _plain(estimate: Estimate) -> dict[str, Any]:
 
 def _kept(result: Result) -> Estimates:
     """Gather the estimates of a result, those that its table does not show among them."""
-    values = (getattr(result, field.name) for field in dataclasses.fields(result))
-    return Estimates(
-        {key: one for value in values if isinstance(value, Estimates) for key, one in value.items()}
-    )
+    found = Estimates()
+    for field in dataclasses.fields(result):
+        value = getattr(result, field.name)
+        if isinstance(value, Estimates):
+            found |= value
+        elif isinstance(value, Estimate):
+            found[field.metadata.get("label", field.name.replace("_", " ")),] = value
+    return found
 
 
 def estimates_of(results: Sequence[Result]) -> list[dict[str, Any]]:

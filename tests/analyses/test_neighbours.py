@@ -288,7 +288,9 @@ def test_models_on_other_people_are_compared_without_an_interval():
         )
         for k, (m, name) in enumerate((("a", "person"), ("b", "other")))
     ]
-    assert told(*results)[-1].text.endswith("other images were compared, so no interval is given.")
+    assert told(*results)[-1].text.endswith(
+        "they were measured on different people or images, so no interval of the difference is given."
+    )
 
 
 def test_a_difference_is_judged_by_its_interval(moved):
