@@ -66,14 +66,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, compared
 from embedlab.maths import correspondence, linear_maps, procrustes
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval, weighted_mean
+from embedlab.maths.bootstrap import weighted_mean
 from embedlab.maths.correspondence import Correspondence
 from embedlab.maths.energy import between_people
+from embedlab.maths.moments import Drawn
 from embedlab.maths.paired_clouds import FITTED, JUDGED, PairedClouds
 from embedlab.progress import track
 
@@ -158,7 +160,7 @@ class Registration(Result):
     all_people: int = field(metadata={"label": "people in all"})
     dropped: int = field(metadata={"label": "images in one set only, left out"})
     verdict: str = field(metadata={"label": "registration finds"})
-    estimates: Mapping[str, Estimate]
+    estimates: Estimates
     ceiling: str = field(metadata={"hidden": True})
     chance_image: float = field(metadata={"label": "same image, by chance"})
     chance_person: float = field(metadata={"label": "same person, by chance"})
@@ -172,13 +174,11 @@ class Registration(Result):
     known_turned: float = field(metadata={"label": "largest angle turned by Procrustes, degrees"})
     apart: float = field(metadata={"label": "largest angle between the two turns, degrees"})
     trace_held_out: bool = field(metadata={"hidden": True})
-    population: str = field(metadata={"hidden": True})
     angles: Float[np.ndarray, "3 axes"]
     null_matches: Float[np.ndarray, " nulls"]
     trace_iterations: Int[np.ndarray, " steps"]
     trace_sigma2: Float[np.ndarray, " steps"]
     trace_match: Float[np.ndarray, " steps"]
-    after_replicates: Float[np.ndarray, " resamples"]
     edges: Float[np.ndarray, " bins+1"]
     histograms: Int[np.ndarray, "4 bins"]
     items: Shaped[np.ndarray, " drawn"]
@@ -188,14 +188,12 @@ class Registration(Result):
 
     def of(self, what: str, how: str) -> Estimate:
         """Give an estimate of a method."""
-        return self.estimates[f"{what}, {how}"]
+        return self.estimates[what, how]
 
     @property
     def methods(self) -> tuple[str, ...]:
         """What stands beside each other, known pairs before the null."""
-        return tuple(
-            m for m in (BEFORE, AFTER, PROCRUSTES, AFFINE, NULL) if f"{IMAGE}, {m}" in self.estimates
-        )
+        return tuple(m for m in (BEFORE, AFTER, PROCRUSTES, AFFINE, NULL) if (IMAGE, m) in self.estimates)
 
 
 def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Registration:
@@ -228,12 +226,13 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     for k in track(range(params.nulls), "registering unrelated people"):
         stranger = _register(*clouds.unrelated(params.seed + k), params, search=search)
         nulls.append(correspondence.judge(stranger.apply(moving), fixed, owners))
-    measured = _Measured.of(judged, nulls, moved, fixed, params)
+    items = clouds.names[clouds.group == JUDGED]
+    people = People.of(range(int(owners[-1]) + 1), params, items=items)
+    measured = _Measured.of(judged, nulls, moved, fixed, people)
     turn, known_turn = (procrustes.fit(y, to(y)) for to in (found.apply, known[PROCRUSTES]))
     turns = (turn.rotation, known_turn.rotation, turn.rotation.T @ known_turn.rotation)
     angles = np.stack([correspondence.angles(rotation) for rotation in turns])
     edges, histograms = _histograms(fixed, moved[BEFORE], moved[AFTER], owners)
-    items = clouds.names[clouds.group == JUDGED]
     shown = np.random.default_rng([params.seed, 22]).permutation(len(fixed))[:DRAWN]
     return Registration(
         title=f"{b.probe} onto {a.probe} in {a.model}"
@@ -251,7 +250,7 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         explained=clouds.explained,
         fitted_people=len(np.unique(clouds.person[clouds.group == FITTED])),
         fitted_images=len(x),
-        judged_people=measured.people,
+        judged_people=people.counts.shape[1],
         judged_images=len(fixed),
         all_people=clouds.all_people,
         dropped=clouds.dropped,
@@ -270,13 +269,11 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         known_turned=float(angles[1].max()),
         apart=float(angles[2].max()),
         trace_held_out=trace.held_out,
-        population=population(items.tolist(), params.resamples, params.seed),
         angles=angles,
         null_matches=measured.null_matches,
         trace_iterations=np.array(trace.iterations, dtype=np.int64),
         trace_sigma2=np.array(trace.sigma2),
         trace_match=np.array(trace.match),
-        after_replicates=measured.after,
         edges=edges,
         histograms=histograms,
         items=items[shown],
@@ -381,12 +378,10 @@ def _known(x: np.ndarray, y: np.ndarray, kind: str) -> dict[str, Map]:
 class _Measured:
     """Every figure of every map, and what they come to."""
 
-    people: int
-    estimates: dict[str, Estimate]
+    estimates: Estimates
     ceiling: str
     chances: tuple[float, float]
     null_matches: np.ndarray
-    after: np.ndarray
     verdict: str
 
     @classmethod
@@ -396,29 +391,29 @@ class _Measured:
         nulls: Sequence[Correspondence],
         moved: Mapping[str, np.ndarray],
         fixed: np.ndarray,
-        params: RegistrationParams,
+        people: People,
     ) -> "_Measured":
         owners = judged[AFTER].owners
-        people, chances = int(owners[-1]) + 1, correspondence.chance(owners)
-        drawn = resamples(people, params.resamples, params.seed)
+        n, chances = people.counts.shape[1], correspondence.chance(owners)
         # The first row is the people as they are.
-        counts = np.concatenate([np.ones((1, people), np.float32), drawn])
+        counts = np.concatenate([np.ones((1, n), np.float32), people.counts])
         rates = _rates({**judged, NULL: correspondence.pooled(nulls)}, counts)
         for how in (BEFORE, AFTER):
             rates[INTRA, how], rates[INTER, how] = judged[how].intra(counts), judged[how].inter(counts)
             rates[ENERGY, how] = between_people(moved[how], fixed, owners).share(counts)
-        estimates = {}
+        found = Estimates()
         for (what, how), values in rates.items():
-            null = rates[what, NULL][0] if (what, NULL) in rates and how == AFTER else None
-            if what in (IMAGE, PERSON) and null is None:
+            null = float(rates[what, NULL][0]) if (what, NULL) in rates and how == AFTER else None
+            share = what in (IMAGE, PERSON)
+            if share and null is None:
                 null = chances[what == PERSON]
-            estimates[f"{what}, {how}"] = _estimate(values, people, null, share=what in (IMAGE, PERSON))
+            found[what, how] = people.estimate(Drawn(float(values[0]), values[1:]), n, null, share=share)
         for name, what, other in ((GAIN, IMAGE, BEFORE), (BEYOND, IMAGE, NULL), (NEARER, RATIO, BEFORE)):
-            estimates[name] = _estimate(rates[what, AFTER] - rates[what, other], people, 0.0)
+            found[name,] = found[what, AFTER] - found[what, other]
         ceiling = max((PROCRUSTES, AFFINE), key=lambda how: rates[IMAGE, how][0] if how in judged else -1.0)
         null_matches = np.array([one.items.mean() for one in nulls])
-        verdict = _verdict(estimates, ceiling, chances[0], null_matches)
-        return cls(people, estimates, ceiling, chances, null_matches, rates[IMAGE, AFTER][1:], verdict)
+        verdict = _verdict(found, ceiling, chances[0], null_matches)
+        return cls(found, ceiling, chances, null_matches, verdict)
 
 
 def _rates(
@@ -432,16 +427,10 @@ def _rates(
     return found
 
 
-def _estimate(values: np.ndarray, people: int, null: float | None, *, share: bool = False) -> Estimate:
-    value, drawn = float(values[0]), values[1:]
-    ends = share_interval(value, drawn, people) if share else interval(drawn)
-    return Estimate(value, *ends, people, None if null is None else float(null))
-
-
-def _verdict(estimates: Mapping[str, Estimate], ceiling: str, chance: float, null_matches: np.ndarray) -> str:
+def _verdict(estimates: Estimates, ceiling: str, chance: float, null_matches: np.ndarray) -> str:
     """Say in a few words what registration has found, counting only what is surely so."""
-    before, after, known = (estimates[f"{IMAGE}, {how}"] for how in (BEFORE, AFTER, ceiling))
-    gain, beyond = estimates[GAIN], estimates[BEYOND]
+    before, after, known = (estimates[IMAGE, how] for how in (BEFORE, AFTER, ceiling))
+    gain, beyond = estimates[GAIN,], estimates[BEYOND,]
     if not (_above(before, chance) or _above(known, chance)):
         return NOTHING
     if gain.high is not None and gain.high < 0:
@@ -507,12 +496,8 @@ def _bars(results: Sequence[Registration]) -> Bars:
     some = results[:LISTED]
     series = []
     for how in (BEFORE, AFTER, PROCRUSTES, AFFINE, NULL):
-        found = [r.estimates.get(f"{IMAGE}, {how}") for r in some]
-        if any(found):
-            values, low, high = (
-                np.array([np.nan if e is None else getattr(e, end) for e in found], dtype=np.float64)
-                for end in ("value", "low", "high")
-            )
+        values, low, high = np.concatenate([r.estimates.row(IMAGE, [(how,)]) for r in some], axis=1)
+        if np.isfinite(values).any():
             name = f"registered to {NULL}" if how == NULL else how
             series.append(BarSeries(name, values, low, high))
     sizes = [r.judged_images for r in some]
@@ -640,10 +625,11 @@ _TONES: dict[str, Literal["good", "bad", "plain"]] = {
 
 def _outcome(r: Registration) -> Finding:
     before, after, known, null = (r.of(IMAGE, how).value for how in (BEFORE, AFTER, r.ceiling, NULL))
+    gain = r.estimates[GAIN,]
     return Finding(
         f"Over {r.axes} axes, CPD ({_MAPS[r.kind]}) of {r.title} {_words(r)}. The same image is nearest for "
         f"{after:.1%} of {r.judged_images:,} held-out images after it and for {before:.1%} before "
-        f"({r.estimates[GAIN].points()}), for {known:.1%} by {_by(r)} with known pairs, for {null:.1%} where "
+        f"({gain.points()}), for {known:.1%} by {_by(r)} with known pairs, for {null:.1%} where "
         f"registered to {NULL}, and for {r.chance_image:.2%} by chance.",
         _TONES[r.verdict],
     )
@@ -676,7 +662,7 @@ def _words(r: Registration) -> str:
             f"lays the clouds over one another (energy distance {before.value:.1%} before, {after.value:.1%} "
             f"after) but {words}"
         )
-    if (end := r.estimates[NEARER].high) is None or end > -FAINT:
+    if (end := r.estimates[NEARER,].high) is None or end > -FAINT:
         return words
     ratio = {how: r.of(RATIO, how).value for how in (BEFORE, AFTER, r.ceiling, NULL)}
     return (
@@ -706,16 +692,12 @@ def _compared(results: Sequence[Registration]) -> list[Finding]:
         group = [r for r in results if (r.pair, r.probe) == (pair, probe)]
         best, *rest = sorted(group, key=lambda r: -r.of(IMAGE, AFTER).value)
         for other in rest:
-            high, low = (r.of(IMAGE, AFTER).value for r in (best, other))
+            high, low = (r.of(IMAGE, AFTER) for r in (best, other))
             text = (
-                f"After registration the same image is nearest for {high:.1%} in {best.title} and for "
-                f"{low:.1%} in {other.title}"
+                f"After registration the same image is nearest for {high.value:.1%} in {best.title} and for "
+                f"{low.value:.1%} in {other.title}"
             )
-            if best.population != other.population:
-                said.append(Finding(f"{text}; they were judged on other images, so no interval is given."))
-                continue
-            ends = interval(best.after_replicates - other.after_replicates)
-            said.append(Finding.of_difference(text, Estimate(high - low, *ends, best.judged_people, 0.0)))
+            said.append(compared(text, high, low))
     return said
 
 
@@ -727,7 +709,7 @@ def _summary(results: Sequence[Registration]) -> list[Finding]:
         if titles:
             more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
             parts.append(f"{verdict} in {len(titles)} ({'; '.join(titles[:NAMED])}{more})")
-    best = max(results, key=lambda r: r.estimates[BEYOND].value)
+    best = max(results, key=lambda r: r.estimates[BEYOND,].value)
     after, known, null = (best.of(IMAGE, how) for how in (AFTER, best.ceiling, NULL))
     return [
         Finding(f"Of {len(results)} registrations, judged on held-out people, CPD finds {', '.join(parts)}."),

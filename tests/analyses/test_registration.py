@@ -29,10 +29,10 @@ from embedlab.analyses.registration import (
     compute,
     findings,
 )
-from embedlab.analysis import Estimate
 from embedlab.charts import Histogram, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates
 from tests.planted import embedding_set
 
 QUICK = RegistrationParams(resamples=200, nulls=4)
@@ -109,11 +109,11 @@ def test_its_finding_says_so_with_its_numbers(found):
 
 
 def test_differences_are_of_the_same_resamples(found):
-    gain, beyond = found.estimates[GAIN], found.estimates[BEYOND]
+    gain, beyond = found.estimates[GAIN,], found.estimates[BEYOND,]
     assert gain.value == pytest.approx(found.of(IMAGE, AFTER).value - found.of(IMAGE, BEFORE).value)
     assert beyond.value == pytest.approx(found.of(IMAGE, AFTER).value - found.null_matches.mean())
     assert 0 < gain.low < gain.value < gain.high
-    low, high = np.quantile(found.after_replicates, [0.025, 0.975])
+    low, high = np.quantile(found.of(IMAGE, AFTER).draws, [0.025, 0.975])
     assert found.of(IMAGE, AFTER).low == pytest.approx(low)
     assert found.of(IMAGE, AFTER).high == pytest.approx(high)
 
@@ -272,11 +272,10 @@ def test_the_verdict_counts_what_is_sure(before, after, known, gain, beyond, sai
     def sure(value):
         return Estimate(value, value - 0.05, value + 0.05)
 
-    estimates = {
-        **{f"{IMAGE}, {how}": sure(v) for how, v in ((BEFORE, before), (AFTER, after), (PROCRUSTES, known))},
-        GAIN: sure(gain),
-        BEYOND: sure(beyond),
-    }
+    estimates = Estimates(
+        {(IMAGE, how): sure(v) for how, v in ((BEFORE, before), (AFTER, after), (PROCRUSTES, known))}
+    )
+    estimates[GAIN,], estimates[BEYOND,] = sure(gain), sure(beyond)
     assert registration._verdict(estimates, PROCRUSTES, 0.01, np.array([after - beyond])) == said
     if said == FOUND:
         # One draw of the null that does as well is doubt enough.
@@ -296,7 +295,7 @@ def test_coming_nearer_without_a_match_is_told_if_it_is_sure_and_not_tiny(found)
         (Estimate(-0.3, -0.6, 0.01), False),
         (Estimate(-0.001, -0.002, -0.0005), False),
     ):
-        estimates = {**found.estimates, registration.NEARER: nearer}
+        estimates = type(found.estimates)({**found.estimates, (registration.NEARER,): nearer})
         text = findings([dataclasses.replace(found, verdict=KEPT, estimates=estimates)])[0].text
         assert ("come nearer" in text) == said
     assert "come nearer" not in findings([found])[0].text
@@ -342,13 +341,13 @@ def test_two_models_on_the_same_people_are_compared_by_the_same_resamples(turned
     a, _ = turned_pair
     noisy = turned(cloud(), 25, noise=0.8)
     other = compute(as_set(a.vectors, "n"), as_set(noisy, "n", "p@32"), QUICK)
-    assert other.population == found.population
+    assert other.of(IMAGE, AFTER).is_paired(found.of(IMAGE, AFTER))
     said = findings([found, other])
     assert len(said) == 3
-    low, _ = np.quantile(found.after_replicates - other.after_replicates, [0.025, 0.975])
+    low, _ = np.quantile(found.of(IMAGE, AFTER).draws - other.of(IMAGE, AFTER).draws, [0.025, 0.975])
     assert f"[{100 * low:+.1f}," in said[2].text
     apart = compute(*turned_pair, dataclasses.replace(QUICK, seed=1))
-    assert "no interval is given" in findings([found, apart])[2].text
+    assert "no interval of the difference is given" in findings([found, apart])[2].text
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,9 @@ def test_models_of_other_images_get_no_interval_of_the_difference():
         )
         for people, m in ((20, "a"), (30, "b"))
     ]
-    assert sum("measured on different people or images" in f.text for f in separability.findings(results)) == 2
+    assert (
+        sum("measured on different people or images" in f.text for f in separability.findings(results)) == 2
+    )
 
 
 def test_of_several_probes_the_hardest_and_the_furthest_are_named():
