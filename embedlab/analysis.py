@@ -3,20 +3,19 @@
 import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
+from embedlab import closure
 from embedlab.charts import Chart
 from embedlab.errors import UserError
 from embedlab.shapes import check_shapes
@@ -25,6 +24,8 @@ from embedlab.store import sha256_of, write_json
 Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 Tone = Literal["good", "bad", "plain"]
 ENTRY_POINTS = "embedlab.analyses"
+INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
+"""On these every result depends, however its analysis came by them."""
 
 
 @dataclass(frozen=True)
@@ -295,22 +296,14 @@ class Analysis(Generic[P, R]):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-@cache
 def code_fingerprint(module: str) -> str:
-    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set, pair lists.
+    """Hash the code that a result depends on: all that the analysis imports, and what hands it its inputs.
 
     Hashing source rather than a version by hand means that no edit can leave a stale result, at
-    the price of one recomputation after a comment has changed.
+    the price of one recomputation after a comment has changed. Charts do not count: ``compute`` may not
+    use them, so no number of a result can come from there.
     """
-    root = Path(__file__).parent
-    spec = importlib.util.find_spec(module)
-    files = [Path(spec.origin)] if spec and spec.origin else []
-    files += [root / name for name in ("embeddings.py", "weights.py", "protocols.py", "bins.py")]
-    files += [Path(__file__), *sorted(root.glob("maths/*.py"))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return closure.fingerprint(module, INPUTS)
 
 
 def names() -> dict[str, str]:

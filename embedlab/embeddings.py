@@ -1,6 +1,5 @@
 """EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
 from embedlab.shapes import check_shapes
 
@@ -109,15 +109,15 @@ class EmbeddingSet:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of names, vectors and attributes; equal sets have equal fingerprints."""
-        digest = hashlib.sha256()
-        head = [self.model, self.probe, list(self.vectors.shape), self.identities, sorted(self.attributes)]
-        digest.update(json.dumps(head).encode())
-        digest.update("\0".join(map(str, self.items)).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").tobytes())
+        digest = Digest()
+        for name in (self.model, self.probe, self.recipe):
+            digest.text(name)
+        digest.array(self.vectors.astype("<f4", copy=False))
+        for column in (self.items, self.labels, self.identities):
+            digest.column(column)
         for name in sorted(self.attributes):
-            digest.update("\0".join(map(str, self.attributes[name])).encode())
-        digest.update(self.recipe.encode())
+            digest.text(name)
+            digest.column(self.attributes[name])
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":
@@ -213,7 +213,7 @@ def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> 
         columns[name] = pa.array(np.asarray(values).tolist())
     head = {"model": embeddings.model, "probe": embeddings.probe, **metadata}
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()})
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -229,11 +229,8 @@ def metadata(path: Path) -> dict[str, Any]:
 
     try:
         found = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-    try:
         head = json.loads(found.get(METADATA_KEY, b"{}"))
-    except ValueError as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
 
@@ -287,11 +284,12 @@ def read_table(path: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, page_checksum_verification=True)
         # Text that is no UTF-8 would only fail where it is looked at.
         table.validate(full=True)
+        # A damaged footer may name columns by what is no text.
         return table
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
 
 
@@ -329,6 +327,6 @@ def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, cut short or of another "
-        "kind; make it again"
+        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
+        "another kind; make it again"
     )

@@ -162,7 +162,7 @@ def merge(parts: Parts, path: Path, dataset: "Dataset", dimension: int, metadata
     head = {embeddings.METADATA_KEY: json.dumps(metadata).encode()}
     schema = pa.schema(list(fields), head)
     written = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for vectors, rows in _groups(parts):
             columns = [
                 pa.array([dataset.items[row] for row in rows], pa.string()),

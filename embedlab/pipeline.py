@@ -190,6 +190,14 @@ def _provenance(
         ]
         if record.get("assumed_preprocessing"):
             rows.append(("caution", "the preprocessing was assumed, not known: set it with --preprocessing"))
+        if record.get("stale"):
+            rows.append(
+                (
+                    "caution",
+                    f"the network {record['model']} that the lab holds now did not make these vectors",
+                )
+            )
+        rows.append(("caution", str(record.get("unreadable", ""))))
         found[heading] = [(k, v) for k, v in rows if v]
     if prepared.skipped:
         found["Images left out"] = [(f"{probe}: {item}", reason) for probe, item, reason in prepared.skipped]

@@ -172,10 +172,12 @@ def import_backbone(
     Raises
     ------
     UserError
-        As ``read`` does, if there is another model of that name already, or if the preset is not known.
+        As ``read`` does, if there is another model of that name already or vectors from elsewhere are
+        called so, or if the preset is not known.
     """
     path = Path(path)
     made = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
+    lab.refuse_strangers(made)
     found = read(path, backbone=backbone, input_size=input_size)
     contract, assumed = foreign.contract(path, preprocessing, found.network.input_size, found.match.preset)
     recipe = {
