@@ -16,6 +16,7 @@ from embedlab.shapes import check_shapes
 
 METADATA_KEY = b"embedlab"
 COLUMNS = ("item", "identity", "embedding", "norm")
+CHECKED_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,25 @@ def metadata(path: Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
+
+
+def check(path: Path) -> None:
+    """Read through a Parquet file, some thousand rows at a time, to find out whether it is damaged.
+
+    Raises
+    ------
+    UserError
+        If it is.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(CHECKED_ROWS):
+                pass
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
 
 
 def read(path: Path, model: str | None = None, probe: str | None = None) -> EmbeddingSet:

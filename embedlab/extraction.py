@@ -206,8 +206,9 @@ def _stored(job: _Job, *, strict: bool) -> Extraction | None:
         return None
     try:
         head = embeddings.metadata(path)
+        embeddings.check(path)
     except UserError:
-        say(f"  {path} cannot be read: it is made again")
+        say(f"  {path} cannot be read or is damaged: it is made again")
         return None
     # Files from before there was a choice hold the vectors of the images alone.
     known = {"flip": False, **head}

@@ -7,6 +7,7 @@
         144.npy
         items.parquet   item, identity, file, row: an image a row, in the data set's order
         pack.json       name, fingerprints, counts, images left out, …
+        .checked.json   files whose contents were compared with the fingerprint, and when
 
 Each image is its central square as ``degradations.prepare`` cuts it, at its own size or shrunk to the
 pack's. numpy opens the files as they are.
@@ -17,10 +18,12 @@ import json
 import math
 import os
 import re
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +41,7 @@ from embedlab.store import atomic_folder, checked_name, write_json
 MAX_SIZES = 8
 """Sizes that a pack keeps: the largest, and the most frequent others."""
 
-TABLE, ABOUT = "items.parquet", "pack.json"
+TABLE, ABOUT, CHECKED = "items.parquet", "pack.json", ".checked.json"
 COLUMNS = ("item", "identity", "file", "row")
 SCHEMA = 1
 
@@ -47,6 +50,8 @@ TOGETHER = 32
 """Images a task, so that handing tasks to threads costs little beside reading the images."""
 MOST_JSON = 256 << 20
 MOST_TABLE = 8 << 30
+SETTLED_NS = 2_000_000_000
+"""A file that was changed since no longer than this could be changed again without a later date."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -69,7 +74,9 @@ class PackedDataset(Dataset):
     size
         Side that larger images were shrunk to; 0 if none were.
     contents
-        The pack's own fingerprint.
+        The fingerprint that the pack says it has.
+    stamps
+        Size, dates and number of each file when it was opened.
     """
 
     blocks: tuple[UInt8[np.ndarray, "k s s 3"], ...] = field(default=(), repr=False)
@@ -79,6 +86,7 @@ class PackedDataset(Dataset):
     source: str = ""
     size: int = 0
     contents: str = ""
+    stamps: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def image(self, i: int) -> UInt8[np.ndarray, "s s 3"]:
         """Copy item ``i`` out of the memory map."""
@@ -86,12 +94,25 @@ class PackedDataset(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of item names, identities and pixels, taken when they were packed.
+        """A sha256 of item names, identities and pixels, taken when they were packed and compared with them.
 
-        It does not depend on how the images are laid out in files, nor on the encoded files they came
-        from: two packs of one fingerprint train and extract alike. It is not that of the source, which
+        All pixels are read where size or dates of a file are not those of the last comparison. The
+        fingerprint does not depend on how the images are laid out in files, nor on the encoded files they
+        came from: two packs of one fingerprint train and extract alike. It is not that of the source, which
         hashes encoded files.
+
+        Raises
+        ------
+        UserError
+            If the pack was changed since.
         """
+        if not _is_checked(self):
+            if _fingerprint(_entries(self)) != self.contents:
+                raise UserError(
+                    f"{self.root} was changed after it was packed, for its images, their names or their "
+                    "people are not those of its fingerprint: remove it and pack the images anew"
+                )
+            _note_checked(self)
         return self.contents
 
 
@@ -132,6 +153,7 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         if is_pack(out):
             there = open_pack(out)
             if (there.name, there.source, there.size) == (dataset.name, dataset.fingerprint, size or 0):
+                assert there.fingerprint  # Not if they were changed since.
                 say(f"  {out} holds these images already")
                 return there
         raise UserError(
@@ -215,7 +237,10 @@ def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> Non
         {
             "schema": SCHEMA,
             "name": dataset.name,
-            "fingerprint": _fingerprint(dataset, done),
+            "fingerprint": _fingerprint(
+                (dataset.items[i], dataset.identities[dataset.labels[i]], side, done.digest(k))
+                for k, (i, side) in enumerate(zip(done.items, done.sides, strict=True))
+            ),
             "source": source,
             "size": size or 0,
             "images": len(done.items),
@@ -329,12 +354,57 @@ def _merge(done: _Packing, files: _Files) -> None:
     )
 
 
-def _fingerprint(dataset: Dataset, done: _Packing) -> str:
+def _fingerprint(entries: Iterable[tuple[str, str, int, bytes]]) -> str:
+    """Hash item, person, side and hash of the pixels of each image."""
     digest = hashlib.sha256()
-    for k, (i, side) in enumerate(zip(done.items, done.sides, strict=True)):
-        person = dataset.identities[dataset.labels[i]]
-        digest.update(f"{dataset.items[i]}\0{person}\0{side}\0".encode() + done.digest(k))
+    for item, person, side, pixels in entries:
+        digest.update(f"{item}\0{person}\0{side}\0".encode() + pixels)
     return digest.hexdigest()
+
+
+def _entries(there: PackedDataset) -> Iterator[tuple[str, str, int, bytes]]:
+    """Read every image of a pack, and give what its fingerprint is made of."""
+
+    def hashed(numbers: range) -> list[bytes]:
+        return [hashlib.sha256(there.blocks[there.block[i]][there.row[i]].data).digest() for i in numbers]
+
+    n = len(there)
+    tasks = [range(k, min(k + TOGETHER, n)) for k in range(0, n, TOGETHER)]
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        digests = (one for task in _ahead(pool, hashed, tasks, 2 * threads) for one in task)
+        for i, pixels in enumerate(track(digests, f"comparing {there.name} with its fingerprint", n)):
+            side = len(there.blocks[there.block[i]][0])
+            yield there.items[i], there.identities[there.labels[i]], side, pixels
+
+
+def _stamps(folder: Path, names: Iterable[str]) -> dict[str, list[int]]:
+    """Give what changes with a file; its date of change too, which cannot be set back."""
+    found = {}
+    for name in names:
+        try:
+            status = (folder / name).stat()
+        except OSError:
+            continue  # Opening it will fail, and tell.
+        found[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return found
+
+
+def _is_checked(there: PackedDataset) -> bool:
+    try:
+        noted = json.loads((there.root / CHECKED).read_text(encoding="utf-8"))
+        return bool(noted == {"fingerprint": there.contents, "files": there.stamps})
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _note_checked(there: PackedDataset) -> None:
+    last = max(max(stamp[1:3]) for stamp in there.stamps.values())
+    if time.time_ns() - last < SETTLED_NS:
+        return
+    # A folder that cannot be written to is compared each time.
+    with suppress(UserError, OSError):
+        write_json(there.root / CHECKED, {"fingerprint": there.contents, "files": there.stamps})
 
 
 def _write_table(dataset: Dataset, done: _Packing, folder: Path) -> None:
@@ -369,6 +439,8 @@ def open_pack(folder: Path | str) -> PackedDataset:
     """
     folder = Path(folder)
     about = _about(folder)
+    # Before they are opened, so that a change in between is noticed at the next opening.
+    stamps = _stamps(folder, [TABLE, *about["files"]])
     files = dict(sorted(about["files"].items(), key=lambda one: int(Path(one[0]).stem)))
     blocks = [_block(folder / name, count) for name, count in files.items()]
     items, people, labels, block, row = _table(folder / TABLE, list(files), list(files.values()))
@@ -387,6 +459,7 @@ def open_pack(folder: Path | str) -> PackedDataset:
         source=about["source"],
         size=about["size"],
         contents=about["fingerprint"],
+        stamps=stamps,
     )
 
 

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +102,86 @@ def test_the_fingerprint_is_of_names_people_and_pixels(tmp_path):
     ]
     assert len({first, *(one.fingerprint for one in other)}) == 5
     assert pack(again, tmp_path / "b.pack").source == again.fingerprint
+
+
+def one_pixel(folder):
+    images = np.lib.format.open_memmap(folder / "36.npy", mode="r+")
+    images[3, 2, 1, 0] ^= 1
+    images.flush()
+
+
+def other_person(folder):
+    table = pq.read_table(folder / "items.parquet")
+    people = table["identity"].to_pylist()
+    people[0], people[-1] = people[-1], people[0]
+    pq.write_table(table.set_column(1, "identity", pa.array(people)), folder / "items.parquet")
+
+
+def swapped_rows(folder):
+    table = pq.read_table(folder / "items.parquet")
+    rows = table["row"].to_pylist()
+    rows[0], rows[3] = rows[3], rows[0]
+    pq.write_table(table.set_column(3, "row", pa.array(rows)), folder / "items.parquet")
+
+
+def another_fingerprint(folder):
+    changed(folder, fingerprint="0" * 64)
+
+
+CHANGES = [one_pixel, other_person, swapped_rows, another_fingerprint]
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_pack_that_was_changed_is_told_and_gives_no_old_numbers(tmp_path, monkeypatch, change, settled):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0 if settled else 10**18)
+    faces = made(tmp_path / "faces", [(36, 36)] * 7)
+    folder = pack(faces, tmp_path / "faces.pack").root
+    assert open_pack(folder).fingerprint
+    assert (folder / packed.CHECKED).exists() == settled
+    dates = {path: path.stat() for path in folder.iterdir()}
+    time.sleep(0.02)
+    change(folder)
+    for path, status in dates.items():
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # As rsync and unzip do.
+    with pytest.raises(
+        UserError, match=r"faces.pack was changed after it was packed.*pack the images anew"
+    ) as told:
+        assert open_pack(folder).fingerprint
+    assert "\n" not in str(told.value)
+    with pytest.raises(UserError, match="was changed after it was packed"):
+        pack(faces, folder)
+
+
+def test_a_pack_is_read_through_only_where_its_files_may_have_changed(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0)
+    first = open_pack(folder).fingerprint
+    read = []
+    real = packed._entries
+    monkeypatch.setattr(packed, "_entries", lambda there: read.append(there.root) or real(there))
+    assert open_pack(folder).fingerprint == first
+    assert read == []
+    for spoil in ("", "{", "[" * 100_000, "{}", "\ud800"):
+        (folder / packed.CHECKED).write_bytes(spoil.encode("utf-8", "surrogatepass"))
+        assert open_pack(folder).fingerprint == first
+        assert read.pop() == folder
+    copy = shutil.copytree(folder, tmp_path / "copy.pack")
+    assert open_pack(copy).fingerprint == first
+    assert read.pop() == copy
+    (folder / "36.npy").touch()
+    assert open_pack(folder).fingerprint == first
+    assert read == [folder]
+
+
+def test_a_pack_in_a_place_that_cannot_be_written_is_compared_each_time(folder, monkeypatch):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0)
+
+    def full(*_):
+        raise UserError("cannot write")
+
+    monkeypatch.setattr(packed, "write_json", full)
+    assert open_pack(folder).fingerprint == open_pack(folder).fingerprint
+    assert not (folder / packed.CHECKED).exists()
 
 
 def test_unreadable_images_are_left_out_counted_and_named(faces, tmp_path):
