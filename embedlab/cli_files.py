@@ -206,10 +206,13 @@ def map_fit(options: argparse.Namespace) -> int:
 def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
+    from embedlab.store import made_name
 
     old, path = Path(options.old), Path(options.map)
     found = conversion.load(path)
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
+    # A model may be called by a path.
+    new = made_name(found.target, "another")
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{new}.parquet")
     rows = conversion.apply(found, old, out, map_file=path, force=options.force)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
