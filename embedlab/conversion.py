@@ -290,7 +290,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     if not parquet:
         found = read_vectors(path)
         _check_dimension(conversion, found.vectors.shape[1], path)
-        mapped = _mapped(conversion, found.unit, found.items, path, 0)
+        mapped = _mapped(conversion, found.unit, found.items.tolist(), path, 0)
         whole = replace(found, model=str(written["model"]), vectors=mapped)
         with atomic_file(out) as temporary:
             embeddings.write(temporary, whole, written | {"probe": found.probe})
@@ -371,7 +371,7 @@ def _mapped(
         item = f" (item {str(items[row])!r})" if items is not None else ""
         raise UserError(
             f"{path}, row {done + row}{item}: the map makes of the vector one that is zero or not finite: "
-            f"remove that row, or fit another map than the one from {conversion.source} to {conversion.target}"
+            f"remove that row, or fit another map from {conversion.source} to {conversion.target}"
         )
     return mapped
 
