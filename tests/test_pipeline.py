@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab import analysis, embeddings, pipeline, progress
+from embedlab import analysis, embeddings, pipeline, progress, runner
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.errors import UserError
+from embedlab.preparation import Prepared, Stages
 from embedlab.request import Request
-from embedlab.store import Lab
+from embedlab.store import Lab, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 
@@ -238,3 +239,41 @@ def test_attributes_stand_in_the_provenance(asked, tmp_path):
     page, _ = pipeline.report(request, study, tmp_path / "r.html")
     rows = json.loads(page.with_suffix(".json").read_text())["provenance"]["This report"]
     assert ["attributes", f"a.csv, sha256 {sha256(tmp_path / 'a.csv')}"] in rows
+
+
+@pytest.mark.parametrize("spoil", ["page", "end"])
+def test_one_damaged_file_costs_a_report_only_what_needs_it(asked, tmp_path, spoil):
+    request, _ = asked
+    for name in ("a", "b"):
+        path = request.lab.embeddings_file(name, "faces")
+        path.parent.mkdir(parents=True)
+        embeddings.write(path, embedding_set(model=name), {})
+    path = request.lab.embeddings_file("a", "faces")
+    data = bytearray(path.read_bytes())
+    if spoil == "page":
+        data[data.index(b"\x28\xb5\x2f\xfd") + 20] ^= 1
+    path.write_bytes(data if spoil == "page" else data[:-9])
+    page, sound = pipeline.report(request, Study(("a", "b"), ("faces",), ("distances",)), tmp_path / "r.html")
+    assert sound
+    told = json.loads(page.with_suffix(".json").read_text())
+    (section,) = told["sections"]
+    assert "faces in b" in json.dumps(section["runs"])
+    assert f"cannot read {path}" in page.read_text()
+    if spoil == "end":
+        ((kind, why),) = told["provenance"]["faces in a"]
+        assert kind == "caution"
+        assert why.startswith(f"cannot read {path}")
+
+
+def test_a_report_says_where_a_network_did_not_make_the_vectors_of_its_name(asked):
+    request, _ = asked
+    record = {"recipe": {}, "identities_sha256": "x", "weights_sha256": "new"}
+    write_json(request.lab.checkpoint("a") / "model.json", record)
+    path = request.lab.embeddings_file("a", "faces")
+    path.parent.mkdir(parents=True)
+    embeddings.write(path, embedding_set(), {"model_sha256": "old"})
+    records = runner.embedding_records(request.lab, Study(("a",), ("faces",), ("distances",)))
+    told = pipeline._provenance(request, Prepared(Study(("a",)), Stages()), records)
+    assert ("caution", "the network a that the lab holds now did not make these vectors") in told[
+        "faces in a"
+    ]
