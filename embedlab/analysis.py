@@ -283,6 +283,12 @@ class Analysis(Generic[P, R]):
             return self.compute(tuple(inputs), params)
         return self.compute(*inputs, params)
 
+    @property
+    def code(self) -> str:
+        """Hash the code that a result depends on, wherever its parts are declared."""
+        declared = (self.result.__module__, type(self.params).__module__)
+        return code_fingerprint(self.compute.__module__, declared)
+
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
         """Name a result by its code, its parameters, the files they name, and its inputs.
 
@@ -291,19 +297,19 @@ class Analysis(Generic[P, R]):
         UserError
             If a parameter names a file that is not there.
         """
-        parts: list[Any] = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params)]
+        parts: list[Any] = [self.code, dataclasses.asdict(params)]
         parts += [list(fingerprints), *([files] if (files := params.files()) else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def code_fingerprint(module: str) -> str:
+def code_fingerprint(module: str, further: Sequence[str] = ()) -> str:
     """Hash the code that a result depends on: all that the analysis imports, and what hands it its inputs.
 
     Hashing source rather than a version by hand means that no edit can leave a stale result, at
     the price of one recomputation after a comment has changed. Charts do not count: ``compute`` may not
     use them, so no number of a result can come from there.
     """
-    return closure.fingerprint(module, INPUTS)
+    return closure.fingerprint(module, (*INPUTS, *further))
 
 
 def names() -> dict[str, str]:

@@ -20,6 +20,7 @@ from embedlab.store import atomic_file, write_json
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
 
+PART = ("vectors", "rows", "skipped", "reasons", "seconds")
 GROUP = 16
 """Parts a row group of the file: what merging holds in memory at once."""
 
@@ -89,8 +90,13 @@ class Parts:
             write_json(manifest, self.identity)
 
     def has(self, start: int) -> bool:
-        """Tell whether the part that starts at a row is there."""
-        return self._file(start).is_file()
+        """Tell whether the part that starts at a row is there, and whole: zip has a checksum for each array."""
+        try:
+            with np.load(self._file(start), allow_pickle=False) as stored:
+                return all(stored[name] is not None for name in PART)
+        except Exception:
+            # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
+            return False
 
     def write(self, start: int, part: Part) -> None:
         """Store a part."""

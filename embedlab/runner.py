@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab import attributes, embeddings
-from embedlab.analysis import Analysis, Params, Result, code_fingerprint
+from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError, first_line
 from embedlab.progress import say, track
@@ -268,7 +268,7 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
                 {"input": one.title, "fingerprint": print_}
                 for one, print_ in zip(chosen, fingerprints, strict=True)
             ],
-            "code": code_fingerprint(analysis.compute.__module__),
+            "code": analysis.code,
             "versions": versions(),
             "machine": platform.machine(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

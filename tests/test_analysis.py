@@ -1,4 +1,6 @@
 import hashlib
+import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -103,6 +105,39 @@ def test_keys_change_with_code_params_and_inputs():
     assert same != one.key(one.params.with_overrides({"bins": 8}), ["a"])
     assert same != one.key(one.params, ["b"])
     assert same != analysis.get("projection").key(one.params, ["a"])
+
+
+def test_the_code_is_that_of_all_that_an_analysis_declares(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "tiltpack/__init__.py": "",
+        "tiltpack/knobs.py": (
+            "from dataclasses import dataclass\nfrom embedlab.analysis import Params, Result\n"
+            "@dataclass(frozen=True)\nclass Knobs(Params):\n    bins: int = 3\n"
+        ),
+        "tiltpack/found.py": (
+            "from dataclasses import dataclass\nfrom embedlab.analysis import Result\n"
+            "@dataclass(frozen=True)\nclass Found(Result):\n    n: int = 0\n"
+        ),
+        "tiltpack/work.py": "def compute(a, params):\n    ...\n",
+        "tiltpack/other.py": "",
+    }
+    (tmp_path / "tiltpack").mkdir()
+
+    def key(changed=""):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text + ("# changed\n" if name == changed else ""))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tiltpack"]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        knobs, found, work = (importlib.import_module(f"tiltpack.{n}") for n in ("knobs", "found", "work"))
+        return analysis.Analysis("?", "set", knobs.Knobs(), found.Found, work.compute, list, list).key(
+            knobs.Knobs(), ["x"]
+        )
+
+    whole = key()
+    assert {name for name in files if key(name) != whole} == set(files) - {"tiltpack/other.py"}
+    assert key() == whole
 
 
 @dataclass(frozen=True)

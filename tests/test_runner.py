@@ -248,7 +248,7 @@ def test_a_result_in_the_folder_of_another_is_not_taken_for_it(lab, told):
 
 def test_an_edited_helper_of_an_analysis_is_not_answered_by_the_old_result(lab, monkeypatch):
     run_study(lab, ASKED)
-    monkeypatch.setattr(analysis, "code_fingerprint", lambda module: "another")
+    monkeypatch.setattr(analysis, "code_fingerprint", lambda *modules: "another")
     assert not any(run.cached for run in run_study(lab, ASKED)[0].runs)
 
 
