@@ -90,9 +90,10 @@ class Parts:
             write_json(manifest, self.identity)
 
     def has(self, start: int) -> bool:
-        """Tell whether the part that starts at a row is there, and whole: zip has a checksum for each array."""
+        """Tell whether the part that starts at a row is there, and whole: each array has a checksum."""
         try:
-            with np.load(self._file(start), allow_pickle=False) as stored:
+            # Opened here because numpy leaves a damaged archive open.
+            with self._file(start).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 return all(stored[name] is not None for name in PART)
         except Exception:
             # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
