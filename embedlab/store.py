@@ -287,7 +287,11 @@ class Lab:
         """
         for probe in self.probes(model):
             path = self.embeddings_file(model, probe)
-            if not embeddings.metadata(path).get("model_sha256"):
+            try:
+                made_by = embeddings.metadata(path).get("model_sha256")
+            except UserError:
+                continue  # Whoever wants these vectors is told.
+            if not made_by:
                 raise UserError(
                     f"{path} holds vectors from elsewhere, and a network called {model} would be taken for "
                     f"theirs: rename the folder {path.parent}, or give the network another name"

@@ -197,6 +197,8 @@ def test_weights_are_not_those_of_vectors_from_elsewhere(tmp_path):
     lab = Lab(tmp_path)
     stored(lab, "a", "p", {"model_sha256": checkpoint(lab, "a")})
     assert list(lab.weights("a").layers) == ["conv"]
+    (lab.embeddings_file("a", "damaged")).write_bytes(b"PAR1")
+    assert list(lab.weights("a").layers) == ["conv"]
     stored(lab, "a", "imported", {"imported_from": {"name": "a.parquet"}})
     with pytest.raises(
         UserError, match=r"imported.parquet holds vectors from elsewhere, and a network called a"
