@@ -239,7 +239,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert "4 of 7 images were left out: 2 it has no landmarks (first bob/new.png); " in told
     assert {one["item"]: one["reason"] for one in made.left_out} == {
         "bob/away.png": "its face lies outside the picture",
-        "bob/broken.png": "no image that PIL knows",
+        "bob/broken.png": "no image that is read",
         "bob/new.png": "it has no landmarks",
         "cyd/3.png": "it has no landmarks",
     }

@@ -106,7 +106,7 @@ def test_unreadable_images_are_left_out_counted_and_named(faces, tmp_path):
     faces.path(3).write_bytes(b"broken")
     faces.path(5).write_bytes(b"")
     text = said(lambda: pack(faces, tmp_path / "faces.pack"))
-    assert f"left out 2 unreadable images ({faces.items[3]}: no image that PIL knows)" in text
+    assert f"left out 2 unreadable images ({faces.items[3]}: no image that is read)" in text
     there = open_pack(tmp_path / "faces.pack")
     assert [one["item"] for one in there.skipped] == [faces.items[3], faces.items[5]]
     assert there.skipped[1]["reason"] == "the file is empty"
