@@ -10,7 +10,7 @@ from typing import Any
 
 from embedlab import compute, embeddings, extraction_parts, ranks
 from embedlab.data.datasets import Dataset
-from embedlab.data.degradations import Probe
+from embedlab.data.degradations import MIDDLE, Probe
 from embedlab.errors import UserError
 from embedlab.extraction_batches import Task, embedded_parts, read_ahead
 from embedlab.extraction_parts import Parts
@@ -278,6 +278,7 @@ def _fill(task: Task, jobs: list[_Job], here: Ranks, stopped: Callable[[], bool]
         # The loop has taken every image, but only the end of the iterator closes its progress bar.
         for _ in images:
             pass
+        task.cropped.told(task.dataset.name, MIDDLE)
     return counts
 
 

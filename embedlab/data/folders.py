@@ -73,12 +73,12 @@ class _Walked:
             )
         if self.odd:
             found.append(
-                f"{listed(self.odd)} ({len(self.odd):,} in all): no file or folder, but a pipe, a socket, a "
-                "device, or a link to nothing or to itself; passed over"
+                f"{listed(sorted(self.odd))} ({len(self.odd):,} in all): no file or folder, but a pipe, a "
+                "socket, a device, or a link to nothing or to itself; passed over"
             )
         if self.again:
             found.append(
-                f"links to folders that were listed already were passed over: {listed(self.again)} "
+                f"links to folders that were listed already were passed over: {listed(sorted(self.again))} "
                 f"({len(self.again):,} in all)"
             )
         return tuple(found)
