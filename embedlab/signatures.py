@@ -34,7 +34,9 @@ PAGE = Kind("a web page, not a file", "download the file itself again")
 SAFETENSORS = Kind("a safetensors file", "call it .safetensors")
 HDF5 = Kind("an HDF5 file, as Keras writes", "export the network to ONNX")
 ZIP = Kind("a zip archive", "unpack it")
-TORCH = Kind("a PyTorch file")
+CUT_ZIP = Kind("a zip archive that is cut short", "fetch it again")
+TORCH = Kind("a PyTorch file", "give it as .pth")
+SCRIPT = Kind("a TorchScript program", "export the network to ONNX")
 ONNX = Kind("an ONNX network", "call it .onnx")
 
 _KINDS: tuple[tuple[str, Kind], ...] = (
@@ -51,6 +53,8 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"Rar!\x1a\x07", Kind("a RAR archive", "unpack it")),
     (r".{257}ustar", Kind("a tar archive", "unpack it")),
     (r"PK(\x03\x04|\x05\x06)", ZIP),
+    # The number that torch.save began with before it wrote archives.
+    (r"\x80[\x02-\x05]\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", TORCH),
     (r"%!PS|\xc5\xd0\xd3\xc6", Kind("a PostScript file")),
     (r"%PDF", Kind("a PDF file")),
     (r"8BPS", Kind("a Photoshop file")),
@@ -87,21 +91,24 @@ def of_bytes(head: bytes) -> Kind | None:
 def of_file(path: Path) -> Kind | None:
     """Tell what a file is; None if that is not known, or it cannot be read.
 
-    A zip archive is called a PyTorch file if it holds what ``torch.save`` writes.
+    A zip archive is told by what it holds: what ``torch.save`` writes, a TorchScript program, or others.
     """
     try:
         with path.open("rb") as file:
             kind = of_bytes(file.read(HEAD))
     except OSError:
         return None
-    return TORCH if kind is ZIP and _of_torch(path) else kind
+    return _archive(path) if kind is ZIP else kind
 
 
-def _of_torch(path: Path) -> bool:
+def _archive(path: Path) -> Kind:
     from zipfile import BadZipFile, ZipFile
 
     try:
         with ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") or name == "data.pkl" for name in archive.namelist())
+            names = archive.namelist()
     except (OSError, BadZipFile, ValueError, NotImplementedError):
-        return False
+        return CUT_ZIP
+    if any("/code/" in name for name in names) and any(name.endswith("constants.pkl") for name in names):
+        return SCRIPT
+    return TORCH if any(name.endswith("data.pkl") for name in names) else ZIP

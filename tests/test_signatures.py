@@ -46,9 +46,20 @@ def test_what_is_not_known_is_not_guessed(head):
     assert of_bytes(head) is None
 
 
+def scripted():
+    """Lay an archive out as torch.jit.save does, which is deprecated and says so."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("x/data.pkl", "x/constants.pkl", "x/code/__torch__.py", "x/version"):
+            archive.writestr(name, "x")
+    return file.getvalue()
+
+
 def test_files_that_libraries_write_are_told(tmp_path):
     tensors = {"a.weight": torch.zeros(3)}
     torch.save(tensors, tmp_path / "torch")
+    torch.save(tensors, tmp_path / "old", _use_new_zipfile_serialization=False)
+    (tmp_path / "script").write_bytes(scripted())
     save_file(tensors, tmp_path / "safetensors")
     (tmp_path / "pickle").write_bytes(pickle.dumps({"a": 1}))
     np.save(tmp_path / "array.npy", np.zeros(3))
@@ -59,6 +70,8 @@ def test_files_that_libraries_write_are_told(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "picture", "PNG")
     told = {path.name: of_file(path) for path in tmp_path.iterdir()}
     assert told["torch"] is signatures.TORCH
+    assert told["old"] is signatures.TORCH
+    assert told["script"] is signatures.SCRIPT
     assert told["safetensors"] is signatures.SAFETENSORS
     assert told["pickle"] is None
     assert told["zip"] is signatures.ZIP
@@ -84,4 +97,4 @@ def test_an_onnx_network_is_told(tmp_path):
 def test_what_cannot_be_read_is_not_known(tmp_path):
     assert of_file(tmp_path / "gone") is None
     (tmp_path / "cut").write_bytes(b"PK\x03\x04 and no more")
-    assert of_file(tmp_path / "cut") is signatures.ZIP
+    assert of_file(tmp_path / "cut") is signatures.CUT_ZIP
