@@ -298,15 +298,19 @@ def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
         numbers is not known, as of fractions, and of 16 bits of which less than a quarter is used; the
         message is a short reason.
     """
+    from PIL import Image
+
     try:
         with _opened(path) as image:
             depth = _depth(image)
             # All of a file is decoded here, and TIFFs are turned by PIL as they are.
             image.load()
-            turn = None if image.format == "TIFF" else _TURNS.get(_orientation(image))
+            orientation = 1 if image.format == "TIFF" else _orientation(image)
             pixels = _rgb(image, depth)
+            if orientation in _TURNS:
+                pixels = pixels.transpose(Image.Transpose[_TURNS[orientation]])
             # A copy, because what PIL shares is read-only.
-            array: np.ndarray = np.array(pixels if turn is None else pixels.transpose(turn))
+            array: np.ndarray = np.array(pixels)
             return array
     except UnreadableImage:
         raise
@@ -322,8 +326,15 @@ def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """What is opened, whatever the file is called. PIL knows others for which it starts further programs."""
 
-# PIL's Transpose: what undoes each orientation.
-_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 # Warning filters belong to the process, and images are read by many threads.
 _filters = threading.Lock()
@@ -413,7 +424,8 @@ def _depth(image: "Image.Image") -> _Depth:
         deep = image.mode.startswith("I")
         return _Depth(int(bits.max()), bool((sample != 1).any()), deep and tags.get(262) == 0)
     if image.format == "PNG":
-        return _Depth(16 if image.mode.startswith("I") or ";16" in str(image.tile[0].args) else 8)
+        tile = image.tile  # type: ignore[attr-defined]
+        return _Depth(16 if image.mode.startswith("I") or ";16" in str(tile) else 8)
     # PIL brings those of PPM files to 16 bits.
     return _Depth(16 if image.format == "PPM" and image.mode == "I" else 8)
 
