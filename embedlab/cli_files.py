@@ -156,6 +156,8 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab.store import Lab
 
     path = Path(options.file)
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
         return _import_network(options, path)
     found = interchange.import_embeddings(

@@ -20,7 +20,8 @@ from embedlab.ranks import Ranks
 from embedlab.runner import versions
 from embedlab.store import Lab, atomic_file
 
-SCHEMA = 1
+SCHEMA = 2
+"""Raised where the same images give other pixels: since 2 TIFFs are turned once."""
 
 SHARD = 512
 """Images a stored part: what a killed extraction loses at most."""

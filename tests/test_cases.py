@@ -1,4 +1,4 @@
-"""Small inputs that once went wrong, as files; others of their kinds are built in the tests of each reader."""
+"""Small inputs that once went wrong, as files; more of each kind are built in the tests of the readers."""
 
 import io
 import shutil

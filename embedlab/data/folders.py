@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from embedlab.errors import UserError
 
@@ -24,6 +24,9 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts that data sets are split into."""
+
+UNREAD = (".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".nef", ".arw")
+"""Suffixes of pictures that are passed over, which whoever has them may not expect."""
 
 NAMED = 3
 
@@ -121,6 +124,10 @@ def listing(root: Path, suffixes: tuple[str, ...]) -> Listing:
         )
     items.sort()
     people, note, caution = _people(items, root)
+    pictures = Counter(PurePosixPath(name).suffix.lower() for name in walked.files)
+    unread = [f"{suffix} ({pictures[suffix]:,})" for suffix in UNREAD if pictures[suffix]]
+    if unread:
+        note = (*note, f"pictures of kinds that are not read were passed over: {', '.join(unread)}")
     return Listing(tuple(items), people, ignored, (*walked.notes(), *note), caution)
 
 
@@ -180,33 +187,40 @@ def _utf8(item: str, where: Path) -> str:
 
 def _people(items: Sequence[str], root: Path) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Give the person of each item, notes and a caution."""
-    parts = [item.split("/") for item in items]
-    outer = sorted({one[0] for one in parts})
-    deep = [item for item, one in zip(items, parts, strict=True) if len(one) > 2]
+    people = _folders(items, 0)
+    outer = sorted(set(people))
+    deep = sum(item.count("/") > 1 for item in items)
     if all(_PART.fullmatch(name) for name in outer):
-        shallow = next((item for item, one in zip(items, parts, strict=True) if len(one) == 2), None)
+        shallow = next((item for item in items if item.count("/") == 1), None)
         if shallow is not None:
             raise UserError(
                 f"{root} holds the folders {listed(outer)}, which are names of parts of a data set, and "
                 f"images lie in them directly, such as {shallow}: lay them out as "
                 f"{outer[0]}/<person>/<image>, or rename the folders if these are people"
             )
-        return tuple(one[1] for one in parts), (), _of_parts(outer, parts)
-    people = tuple(one[0] for one in parts)
-    if len(deep) == len(items):
-        return people, (), _of_depth(items, parts, outer)
+        within = _folders(items, 1)
+        return within, (), _of_parts(outer, set(zip(people, within, strict=True)))
+    if deep == len(items):
+        return people, (), _of_depth(items[0], outer, set(zip(people, _folders(items, 1), strict=True)))
     if not deep:
         return people, (), ""
+    first = next(item for item in items if item.count("/") > 1)
     note = (
-        f"{len(deep):,} of {len(items):,} images lie deeper than <person>/<image>, such as {deep[0]}: taken "
-        "for images of their outermost folder's person"
+        f"{deep:,} of {len(items):,} images lie deeper than <person>/<image>, such as {first}: taken for "
+        "images of their outermost folder's person"
     )
     return people, (note,), ""
 
 
-def _of_parts(outer: Sequence[str], parts: Sequence[Sequence[str]]) -> str:
-    within = {one: {each[1] for each in parts if each[0] == one} for one in outer}
-    people = Counter(name for names in within.values() for name in names)
+def _folders(items: Sequence[str], level: int) -> tuple[str, ...]:
+    # One string a folder, where there may be millions of images.
+    once: dict[str, str] = {}
+    names = (item.split("/", level + 1)[level] for item in items)
+    return tuple(once.setdefault(name, name) for name in names)
+
+
+def _of_parts(outer: Sequence[str], within: set[tuple[str, str]]) -> str:
+    people = Counter(name for _, name in within)
     both = sum(count > 1 for count in people.values())
     shared = f"; {both:,} of them stand in several, as one person" if both else ""
     return (
@@ -215,13 +229,12 @@ def _of_parts(outer: Sequence[str], parts: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _of_depth(items: Sequence[str], parts: Sequence[Sequence[str]], outer: Sequence[str]) -> str:
-    inner = {(one[0], one[1]) for one in parts}
-    common = sorted(name for name, count in Counter(name for _, name in inner).items() if count > 1)
+def _of_depth(first: str, outer: Sequence[str], within: set[tuple[str, str]]) -> str:
+    common = sorted(name for name, count in Counter(name for _, name in within).items() if count > 1)
     shared = f"; {listed(common)} stand in several of them" if common else ""
     return (
-        f"all images lie deeper than <person>/<image>, such as {items[0]}: the {len(outer):,} outermost "
-        f"folders ({listed(outer)}) were taken for people, and not the {len(inner):,} within them{shared}; "
+        f"all images lie deeper than <person>/<image>, such as {first}: the {len(outer):,} outermost "
+        f"folders ({listed(outer)}) were taken for people, and not the {len(within):,} within them{shared}; "
         "if the people are those, give an index file of images and people"
     )
 

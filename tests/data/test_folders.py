@@ -22,7 +22,7 @@ def put(root, *items):
     for item in items:
         path = root / item
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (12, 12), (len(item), 9, 99)).save(path)
+        Image.new("RGB", (12, 12), (len(item), 9, 99)).save(path, "PNG")
     return root
 
 
@@ -64,6 +64,16 @@ def test_files_of_programs_are_counted(root):
     for name in ("ann/Thumbs.db", "ann/.DS_Store", "bob/desktop.ini", "bob/._1.png"):
         (root / name).write_bytes(b"x")
     assert (found(root).items, found(root).ignored) == (PEOPLE, 4)
+
+
+def test_pictures_of_kinds_that_are_not_read_are_named(root):
+    put(root, *PEOPLE, "cyd/1.jfif", "cyd/2.JPE")
+    for name in ("ann/3.HEIC", "ann/4.heic", "bob/3.gif", "bob/notes.txt"):
+        (root / name).write_bytes(b"x")
+    there = found(root)
+    assert there.items == (*PEOPLE, "cyd/1.jfif", "cyd/2.JPE")
+    assert there.notes == ("pictures of kinds that are not read were passed over: .heic (2), .gif (1)",)
+    assert there.ignored == 4
 
 
 # What must not be opened
