@@ -1,11 +1,12 @@
 """Whatever holds images of people, opened by what it is."""
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 
 from embedlab.data.datasets import Dataset, open_dataset
 from embedlab.data.folders import NoImages, listed
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.progress import say
 
 
@@ -41,13 +42,10 @@ def open_source(where: Path | str, name: str | None = None) -> Dataset:
 def _opened(path: Path) -> Dataset:
     from embedlab.data import packed
 
+    _look(path)
     if packed.is_pack(path):
         return packed.open_pack(path)
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise UserError(
-            f"{path} is neither a file nor a folder: name a folder of people, or a file of images"
-        )
-    if path.suffix.lower() in (".rec", ".idx") and path.is_file():
+    if path.suffix.lower() in (".rec", ".idx") and path.with_suffix(".rec").is_file():
         from embedlab.data.recorded import open_rec
 
         return open_rec(path)
@@ -69,6 +67,21 @@ def _opened(path: Path) -> Dataset:
         found = _opened(within[0])
         pairs = "; name that file itself to have its pairs too" if is_bin(within[0]) else ""
         return replace(found, notes=(*found.notes, f"opened as its {within[0].name}{pairs}"))
+
+
+def _look(path: Path) -> None:
+    """Refuse what cannot be looked at, and what is no file and no folder; what is missing is told later."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"cannot open {path}: {why}: name a folder of people, or a file of images") from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(
+            f"{path} is neither a file nor a folder: name a folder of people, or a file of images"
+        )
 
 
 def _held(folder: Path) -> list[Path]:

@@ -184,7 +184,7 @@ def open_model(path: Path | str, preprocessing: str | None = None, name: str | N
     if suffix in TORCH_SUFFIXES:
         from embedlab.networks import imports
 
-        return imports.open_file(_file(path), preprocessing, name)
+        return imports.open_file(model_file(path), preprocessing, name)
     raise UserError(
         f"{path} is no model file that can be read: give a file .onnx, {', '.join(TORCH_SUFFIXES)}"
     )
@@ -217,7 +217,7 @@ def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | No
         If the file is missing, broken, or its input or outputs have other shapes; if the preset is not
         known or the JSON file is wrong.
     """
-    path = _file(Path(path))
+    path = model_file(Path(path))
     name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     session, threads, device = _session(path)
     batch, size, layout = _input_shape(session, path)
@@ -250,10 +250,21 @@ def _say_assumed(path: Path) -> None:
     )
 
 
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"there is no model file {path}: correct the path")
-    return path
+def model_file(path: Path) -> Path:
+    """Give the path back if there is a file that can be read.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it cannot be read.
+    """
+    try:
+        if path.is_file():
+            with path.open("rb"):
+                return path
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}: make it readable") from None
+    raise UserError(f"there is no model file {path}: correct the path")
 
 
 def _session(path: Path) -> tuple[Any, int, str]:

@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 from embedlab import signatures
 from embedlab.errors import UserError, first_line
 from embedlab.networks import key_tables
-from embedlab.networks.foreign import TORCH_SUFFIXES
+from embedlab.networks.foreign import TORCH_SUFFIXES, model_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,14 +77,13 @@ def read(path: Path) -> Tensors:
         If the file is none of these, cannot be read, holds code, is of a quantised network, or of no known
         layout; or holds several networks of which none is more than an average of another.
     """
-    if not path.is_file():
-        raise UserError(f"there is no model file {path}: correct the path")
+    model_file(path)
     if path.suffix.lower() not in TORCH_SUFFIXES:
         raise UserError(
             f"{path} holds no state dict that can be read: give a file {', '.join(TORCH_SUFFIXES)}"
         )
     content = _content(path)
-    found = list(_networks(content, ""))
+    found = list(_networks(content))
     if not found:
         raise _no_network(path, content)
     place, prefix, state = _chosen(found, path)
@@ -95,17 +94,41 @@ def read(path: Path) -> Tensors:
     return Tensors(state, prefix, note)
 
 
-def _networks(content: Any, place: str, depth: int = DEPTH) -> "Iterator[tuple[str, str, dict[str, Tensor]]]":
+def _networks(content: Any) -> "Iterator[tuple[str, str, dict[str, Tensor]]]":
     """Find the networks of known layouts: the keys down to each, what stands before its keys, and tensors."""
+    for place, tensors in _mappings(content):
+        state = {key: value for key, value in tensors.items() if _is_tensor(value)}
+        for prefix in key_tables.prefixes(list(state)):
+            yield place, prefix, state
+
+
+def _mappings(content: Any) -> "list[tuple[str, dict[str, Any]]]":
+    """List the mappings of a file and the keys down to each, outermost first, and each once."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    seen: set[int] = set()
+    level = [("", content)]
+    for _ in range(DEPTH + 1):
+        below = []
+        for place, one in level:
+            # A pickle may hold a mapping that holds itself.
+            if not isinstance(one, Mapping) or id(one) in seen:
+                continue
+            seen.add(id(one))
+            found.append((place, {str(key): value for key, value in one.items()}))
+            below += [
+                (f"{place}/{key}" if place else str(key), value)
+                for key, value in one.items()
+                # Its moments have the names and shapes of the weights.
+                if not str(key).lower().startswith("optim")
+            ]
+        level = below
+    return found
+
+
+def _is_tensor(value: Any) -> bool:
     import torch
 
-    if not isinstance(content, Mapping):
-        return
-    state = {str(key): value for key, value in content.items() if torch.is_tensor(value)}
-    for prefix in key_tables.prefixes(list(state)):
-        yield place, prefix, state
-    for key, value in content.items() if depth else ():
-        yield from _networks(value, f"{place}/{key}" if place else str(key), depth - 1)
+    return torch.is_tensor(value)
 
 
 def _chosen(
@@ -130,37 +153,24 @@ def _words(place: str, prefix: str) -> str:
 
 
 def _no_network(path: Path, content: Any) -> UserError:
-    import torch
-
-    inner = _densest(content)
-    if any(
-        _QUANTISED.search(key) or bool(getattr(value, "is_quantized", False)) for key, value in inner.items()
-    ):
+    """Say what a file holds in place of a network: of its mappings the one with the most tensors."""
+    mappings = _mappings(content) or [("", {})]
+    place, inner = max(mappings, key=lambda one: sum(map(_is_tensor, one[1].values())))
+    if any(_QUANTISED.search(key) or getattr(value, "is_quantized", False) for key, value in inner.items()):
         return quantised(path)
-    tensors = [key for key, value in inner.items() if torch.is_tensor(value)]
-    keys = [str(key) for key in content] if isinstance(content, Mapping) else []
-    outer = f" under its keys {listed(keys)}" if keys and inner is not content else ""
+    keys = list(mappings[0][1])
+    tensors = [key for key, value in inner.items() if _is_tensor(value)]
     if not tensors:
         what = f"keys {listed(keys)}" if keys else f"a {type(content).__name__}"
         return UserError(
             f"{path} holds no state dict of tensors, but {what}: save the network's state_dict() with "
             "torch.save"
         )
+    outer = f" under its keys {listed(keys)}" if place else ""
     return UserError(
         f"{path} is no network of a known layout (IR, IR-SE, iresnet, MobileFaceNet, SphereFace-20 or "
         f"SE-ResNet-50){outer}: it begins with {listed(tensors)}; export the network to ONNX instead"
     )
-
-
-def _densest(content: Any, depth: int = DEPTH) -> Mapping[str, Any]:
-    """Give the mapping with the most tensors, to say what was found in place of a network."""
-    import torch
-
-    if not isinstance(content, Mapping):
-        return {}
-    here = {str(key): value for key, value in content.items()}
-    within = [_densest(value, depth - 1) for value in content.values()] if depth else []
-    return max([here, *within], key=lambda one: sum(map(torch.is_tensor, one.values())))
 
 
 def quantised(path: Path) -> UserError:

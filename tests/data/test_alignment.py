@@ -389,3 +389,14 @@ def test_real_faces_on_the_template_stay_as_they_are(shared_data, tmp_path):
     assert len(found) == len(faces) > 10
     for i in range(len(found)):
         assert np.abs(found.image(i).astype(int) - faces.image(i)).max() < 1
+
+
+def test_people_in_parts_of_a_data_set_are_aligned_into_their_own_folders(tmp_path):
+    for part in ("train", "test"):
+        for person in ("ann", "bob"):
+            path = tmp_path / "faces" / part / person / "1.png"
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (40, 50), (len(part) * 9, len(person) * 9, 9)).save(path)
+    made = open_dataset(align(open_dataset(tmp_path / "faces"), tmp_path / "out", size=32, crop=True).path)
+    assert made.items == ("ann/test_1.png", "ann/train_1.png", "bob/test_1.png", "bob/train_1.png")
+    assert (made.identities, made.caution) == (("ann", "bob"), "")

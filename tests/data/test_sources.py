@@ -157,6 +157,29 @@ def test_a_pipe_is_no_source_whatever_it_is_called(tmp_path):
             sources.open_source(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "loop", "file/within"])
+def test_paths_that_lead_nowhere_are_one_line(tmp_path, name):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot open|does not exist") as caught:
+        sources.open_source(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(tmp_path, monkeypatch):
+    def refused(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(tmp_path), "stat", refused)
+    with pytest.raises(UserError, match="cannot open .*: Permission denied: name a folder of people"):
+        sources.open_source(tmp_path)
+
+
+def test_a_list_of_images_may_be_called_idx(every):
+    path = every["index"].rename(every["index"].with_name("some.idx"))
+    assert len(sources.open_source(path)) == 4
+
+
 def test_what_a_reader_left_out_is_said_once(folder):
     (folder / "@eaDir" / "a").mkdir(parents=True)
     (folder / "a" / "loop").symlink_to(folder / "a" / "loop")

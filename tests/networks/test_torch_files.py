@@ -1,6 +1,7 @@
 """The state dict is found whatever it is saved under, and what is none says what it is."""
 
 import io
+import os
 import pickle
 import re
 import tarfile
@@ -64,6 +65,8 @@ CHOICES = [
     ({"model": {"lr": 0.1}, "network": PLAIN}, ""),
     ({"generator": {"module": under("net.", PLAIN)}}, "taken from 'generator/module'"),
     ({**under("module.", PLAIN), "epoch": 3}, ""),
+    ({"net": PLAIN, "optimizer": {"exp_avg": OTHER}}, ""),
+    ({"weights": PLAIN, "optim_state": {"exp_avg": OTHER}}, "taken from 'weights'"),
     ({**under("module.", PLAIN), "n_averaged": torch.tensor(3)}, ""),
 ]
 
@@ -116,6 +119,32 @@ def test_what_was_taken_is_in_the_words_of_an_import(tmp_path):
 def test_what_holds_no_known_network_says_what_it_holds(tmp_path, content, said):
     with pytest.raises(UserError, match=said):
         read(saved(tmp_path / "a.pth", content))
+
+
+def test_a_file_that_holds_itself_is_read_in_no_time(tmp_path):
+    content = {"weights": PLAIN}
+    content |= {str(k): content for k in range(2000)}
+    assert taken(read(saved(tmp_path / "a.pth", content))) == "plain"
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".pth", "loop.pth", "pipe.pth", "folder.pth", "gone.pth"])
+def test_what_is_no_file_is_one_line(tmp_path, name):
+    (tmp_path / "loop.pth").symlink_to(tmp_path / "loop.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "folder.pth").mkdir()
+    with pytest.raises(UserError, match="there is no model file|cannot read .*: File name too long"):
+        read(tmp_path / name)
+
+
+def test_a_file_that_may_not_be_read_gives_the_systems_reason(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.pth", PLAIN)
+
+    def refused(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(path), "open", refused)
+    with pytest.raises(UserError, match=r"cannot read .*a\.pth: Permission denied"):
+        read(path)
 
 
 # Other kinds of numbers
