@@ -280,7 +280,13 @@ def _session(path: Path) -> tuple[Any, int, str]:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            # Its second try prints, and tries something else only where there is a GPU.
+            str(path), options, providers=providers, enable_fallback=int(len(providers) > 1)
+        )  # fmt: skip
+        for each in (*session.get_inputs(), *session.get_outputs()):
+            # A damaged file may hold names that are no text, which shows only here.
+            _ = each.name, each.shape, each.type
     except Exception as error:
         # onnxruntime's errors have no common class.
         raise _unreadable(path, error) from None

@@ -447,3 +447,12 @@ def test_inputs_of_odd_shapes_are_refused_in_a_line(tmp_path, shape):
     with pytest.raises(UserError, match="has an input of shape") as caught:
         open_onnx(write_onnx(tmp_path / "a.onnx", shape, nodes=nodes), "imagenet")
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_prints_nothing_of_its_own(tmp_path, capfd):
+    whole = write_onnx(tmp_path / "a.onnx").read_bytes()
+    assert whole.count(b"\x01x") > 1
+    (tmp_path / "a.onnx").write_bytes(whole.replace(b"\x01x", b"\x01\xff"))
+    with pytest.raises(UserError, match=r"cannot read .*a\.onnx as an ONNX network"):
+        open_onnx(tmp_path / "a.onnx", "imagenet")
+    assert capfd.readouterr() == ("", "")
