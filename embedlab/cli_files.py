@@ -118,6 +118,12 @@ def _data(commands: Any, make: Command) -> None:
     pack.add_argument("--out", metavar="DIR", default=".", help="where the pack goes (default: here)")
     pack.add_argument("--size", type=int, metavar="PX", help="shrink larger images to this side")
     pack.add_argument(
+        "--fit",
+        choices=("crop", "pad", "stretch"),
+        default="crop",
+        help="how images that are not square are made so (default: crop, to their central square)",
+    )
+    pack.add_argument(
         "--hold-out",
         type=float,
         default=0.0,
@@ -150,6 +156,8 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab.store import Lab
 
     path = Path(options.file)
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
         return _import_network(options, path)
     found = interchange.import_embeddings(
@@ -229,7 +237,7 @@ def data_pack(options: argparse.Namespace) -> int:
     if options.hold_out:
         parts = list(split.split(whole, options.hold_out, options.seed))
     for one in parts:
-        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size)
+        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size, fit=options.fit)
         print(f"pack: {made.root} ({len(made):,} images of {len(made.identities):,} people)")
     if options.hold_out:
         pairs = folder / f"{whole.name}_held_pairs.csv"

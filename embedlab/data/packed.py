@@ -9,8 +9,8 @@
         pack.json       name, fingerprints, counts, images left out, …
         .checked.json   files whose contents were compared with the fingerprint, and when
 
-Each image is its central square as ``degradations.prepare`` cuts it, at its own size or shrunk to the
-pack's. numpy opens the files as they are.
+Each image is square, by one of the ways of ``degradations.squared``, at its own size or shrunk to the pack's.
+numpy opens the files as they are.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from embedlab.data.datasets import MAX_PIXELS, MIN_SIDE, Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import FITS, Cropped, prepare, squared
 from embedlab.errors import UserError, first_line
 from embedlab.progress import say, track
 from embedlab.store import atomic_folder, checked_name, write_json
@@ -73,6 +73,8 @@ class PackedDataset(Dataset):
         Fingerprint of the data set that was packed.
     size
         Side that larger images were shrunk to; 0 if none were.
+    fit
+        How images were made square, one of ``degradations.FITS``.
     contents
         The fingerprint that the pack says it has.
     stamps
@@ -85,6 +87,7 @@ class PackedDataset(Dataset):
     skipped: tuple[dict[str, str], ...] = ()
     source: str = ""
     size: int = 0
+    fit: str = "crop"
     contents: str = ""
     stamps: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
@@ -121,7 +124,7 @@ def is_pack(path: Path | str) -> bool:
     return (Path(path) / ABOUT).is_file()
 
 
-def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> PackedDataset:
+def pack(dataset: Dataset, out: Path | str, *, size: int | None = None, fit: str = "crop") -> PackedDataset:
     """Read every image of a data set once, and write them as a pack.
 
     Memory stays bounded, whatever the number of images. Images that cannot be read are left out, counted
@@ -137,6 +140,8 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         The folder to make, by custom ``<name>.pack``.
     size
         Side in pixels that larger images are shrunk to; None leaves all at their own size.
+    fit
+        How images that are not square are made so, see ``degradations.squared``. How many there are is said.
 
     Raises
     ------
@@ -149,10 +154,13 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         raise UserError(
             f"size {size} cannot be the side of a face: choose from {MIN_SIDE} to {math.isqrt(MAX_PIXELS)} px"
         )
+    if fit not in FITS:
+        raise UserError(f"images cannot be made square by {fit!r}: choose {', '.join(FITS)}")
     if out.exists():
         if is_pack(out):
             there = open_pack(out)
-            if (there.name, there.source, there.size) == (dataset.name, dataset.fingerprint, size or 0):
+            wanted = (dataset.name, dataset.fingerprint, size or 0, fit)
+            if (there.name, there.source, there.size, there.fit) == wanted:
                 assert there.fingerprint  # Not if they were changed since.
                 say(f"  {out} holds these images already")
                 return there
@@ -162,7 +170,7 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
     source = dataset.fingerprint
     try:
         with atomic_folder(out) as folder:
-            _write(dataset, folder, size, source)
+            _write(dataset, folder, size, fit, source)
     except OSError as error:
         raise UserError(
             f"cannot pack {dataset.name} into {out}: {error.strerror or error}: free some space, or choose "
@@ -197,19 +205,31 @@ class _Packing:
         return bytes(self.digests[k * DIGEST : (k + 1) * DIGEST])
 
 
-def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> None:
-    done, files = _Packing(), _Files(folder)
+def _fitted(image: UInt8[np.ndarray, "h w 3"], fit: str) -> UInt8[np.ndarray, "s s 3"]:
+    height, width = image.shape[:2]
+    if fit != "crop" and max(height, width) ** 2 > MAX_PIXELS:
+        raise UnreadableImage(f"{width} x {height} pixels would be too large once they are square")
+    return squared(image, fit)
+
+
+CROPPED = "only their central square is packed; --fit pad keeps all of it, with bars, --fit stretch without"
+MADE = {"crop": CROPPED, "pad": "bars of grey were put beside them", "stretch": "they were stretched"}
+
+
+def _write(dataset: Dataset, folder: Path, size: int | None, fit: str, source: str) -> None:
+    done, files, cropped = _Packing(), _Files(folder), Cropped()
 
     def read(numbers: range) -> "list[tuple[np.ndarray, bytes] | UnreadableImage]":
         found: list[tuple[np.ndarray, bytes] | UnreadableImage] = []
         for i in numbers:
             try:
                 image = dataset.image(i)
+                whole = _fitted(image, fit)
             except UnreadableImage as error:
                 found.append(error)
                 continue
-            side = min(image.shape[:2])
-            square = prepare(image, None, side if size is None else min(side, size))
+            cropped.see(image)
+            square = prepare(whole, None, len(whole) if size is None else min(len(whole), size))
             found.append((square, hashlib.sha256(square.data).digest()))
         return found
 
@@ -229,6 +249,7 @@ def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> Non
         if done.skipped:
             first = f"{done.skipped[0]['item']}: {done.skipped[0]['reason']}"
             say(f"  left out {len(done.skipped):,} unreadable images ({first})")
+        cropped.told(dataset.name, MADE[fit])
         _merge(done, files)
     _write_table(dataset, done, folder)
     people = dataset.labels[done.items]
@@ -243,6 +264,7 @@ def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> Non
             ),
             "source": source,
             "size": size or 0,
+            "fit": fit,
             "images": len(done.items),
             "identities": len(np.unique(people)),
             "files": {f"{side}.npy": count for side, count in sorted(files.counts.items())},
@@ -458,6 +480,8 @@ def open_pack(folder: Path | str) -> PackedDataset:
         skipped=tuple({"item": one["item"], "reason": one["reason"]} for one in about["skipped"]),
         source=about["source"],
         size=about["size"],
+        # Packs from before there was a choice are cropped.
+        fit=about.get("fit", "crop"),
         contents=about["fingerprint"],
         stamps=stamps,
     )
@@ -488,6 +512,8 @@ def _about(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(about.get(key), kind) or isinstance(about[key], bool):
             raise _broken(path, f"{key!r} is missing or is no {kind.__name__}")
+    if about.get("fit", "crop") not in FITS:
+        raise _broken(path, f"'fit' is none of {', '.join(FITS)}")
     if not about["files"] or "@" in about["name"]:
         raise _broken(path, "it names no files, or a data set that cannot be called so")
     for name, count in about["files"].items():

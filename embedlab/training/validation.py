@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import nn
 
 from embedlab.data.datasets import Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.errors import UserError
 from embedlab.learning import Measured, Roc, ValidationPairs
 from embedlab.networks.backbones import memory_format
@@ -196,14 +196,17 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
             )
     position: dict[str, int] = {}
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
+    cropped = Cropped()
     for item in dict.fromkeys((*pairs.a, *pairs.b)):
         try:
             image = dataset.image(row_of[item])
         except UnreadableImage:
             continue
         position[item] = len(position)
+        cropped.see(image)
         images[""].append(prepare(image, None, preprocessing.size))
         images[f"@{SHRUNK}"].append(prepare(image, SHRUNK, preprocessing.size))
+    cropped.told(dataset.name, MIDDLE)
     kept = [i for i in range(len(pairs)) if pairs.a[i] in position and pairs.b[i] in position]
     same = pairs.same[kept]
     if min(same.sum(), (~same).sum()) < FOLDS:
