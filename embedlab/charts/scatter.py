@@ -16,6 +16,7 @@ from embedlab.charts.base import (
     mpl_plain,
     plain,
     series_colours,
+    visible,
 )
 from embedlab.shapes import check_shapes
 
@@ -190,7 +191,7 @@ class Scatter:
             fig.add_annotation(x=place[0], y=place[1], text=plain(name), **_LABEL)
         if solid:
             # The 3-D axes draw text on a canvas that does not know HTML entities.
-            titles = [axis.replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
+            titles = [visible(axis).replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
             scene: dict[str, Any] = {
                 f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)
             }
