@@ -205,7 +205,7 @@ class _Inputs:
         return self.read[wanted]
 
     def alone(self, chosen: Sequence[Input]) -> int:
-        """Count the items that not all of some sets have; sets of the same items in one order cost nothing."""
+        """Count the items that not all of some sets have; equal columns of items are told at once."""
         sets = [self.get(one) for one in chosen if one.kind == "set"]
         first, *others = [one.items for one in sets] or [np.empty(0, dtype=str)]
         if all(np.array_equal(first, items) for items in others):

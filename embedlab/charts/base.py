@@ -269,6 +269,11 @@ def look(*, dark: bool = False) -> Any:
     )
 
 
+def mpl_legend(ax: Any) -> Any:
+    """Add a legend where anything has a name; None where nothing has."""
+    return ax.legend(frameon=False) if ax.get_legend_handles_labels()[0] else None
+
+
 def mpl_look(ax: Any, title: str) -> None:
     """Give matplotlib axes the same look: heading at left, thin grid, no box."""
     ax.set_title(mpl_plain(title), loc="left", fontsize=11)

@@ -12,6 +12,7 @@ from embedlab.charts.base import (
     faded,
     figure,
     many_colours,
+    mpl_legend,
     mpl_look,
     mpl_plain,
     plain,
@@ -256,8 +257,8 @@ class Scatter:
             )
         if self.values is not None:
             ax.figure.colorbar(amounts, ax=ax, label=mpl_plain(self.value_label))
-        legend = ax.legend(frameon=False)
-        for handle in legend.legend_handles:
+        legend = mpl_legend(ax)
+        for handle in legend.legend_handles if legend else ():
             handle.set_color(MARKER)
 
 

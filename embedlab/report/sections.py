@@ -153,9 +153,7 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
         analysis.name,
         analysis.question,
         findings=tried(lambda them: _checked(analysis.findings(them)), "findings", ()),
-        charts=tried(
-            lambda them: tuple(filter(_is_worth_showing, analysis.charts(them))), "charts", ()
-        ),
+        charts=tried(lambda them: tuple(filter(_is_worth_showing, analysis.charts(them))), "charts", ()),
         numbers=tried(numbers_of, "numbers", None),
         notes=tuple(notes),
         about=parts(analysis.doc),
@@ -169,8 +167,8 @@ def bug(what: str) -> Note:
 
 def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for one in findings:
-        if not isinstance(one, Finding) or one.tone not in get_args(Tone):
-            raise TypeError(f"{one!r} is no Finding of a tone that there is")
+        if one.tone not in get_args(Tone):
+            raise ValueError(f"{one!r} has a tone that there is not")
     return tuple(findings)
 
 

@@ -28,13 +28,11 @@ from embedlab.charts import (
 from embedlab.report import Section
 from embedlab.report.build import fragment, part_of
 
-AMOUNTS = ("none", "one", "nan", "equal")
+AMOUNTS = ("none", "one", "nan")
 PLAIN = "a"
 NASTY = (
-    '<script>alert(1)</script>"><img src=x onerror=alert(2)>',
-    "it's {{ 7 * 7 }} {% raw %} %{x} & $\\frac$ _b",
-    "two\nlines\x1b[31m\u202egnisrever\u2069 \u200f\x00 \udcff",
-    "n" * 200,
+    "<script>alert(1)</script>\"><img src=x onerror=alert(2)> it's {{ 7 * 7 }} {% raw %} %{x} & $\\frac$ "
+    "two\nlines\x1b[31m\u202egnisrever\u2069 \u200f\x00 \udcff" + 200 * "n",
     "",
 )
 
@@ -67,7 +65,14 @@ def scatter(amount, name, dimensions=2, kind=Scatter, **more):
 
 def amounts(amount, name):
     values = np.nan_to_num(numbers(amount, 5))
-    return scatter(amount, name, values=values, value_label=name, named=True, hover=np.array([name] * len(values)))
+    return scatter(
+        amount,
+        name,
+        values=values,
+        value_label=name,
+        named=True,
+        hover=np.array([name] * len(values)),
+    )
 
 
 def globe(amount, name):
@@ -250,7 +255,7 @@ def test_a_name_is_shown_and_neither_obeyed_nor_in_the_way(kind, name, drawn):
     text = part.body + part.found
     assert "<script>alert" not in text
     assert "<img" not in text
-    assert "49" not in text
+    assert not name or "{{ 7 * 7 }}" in text
     assert not set("\x1b\u202e\u2069\x00\udcff") & set(text)
     for script in text.split('type="application/json"')[1:]:
         json.loads(script.partition(">")[2].partition("</script>")[0])
