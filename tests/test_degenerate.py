@@ -59,7 +59,9 @@ def weights(model="a", layers=2, channels=4, value=None, size=3):
     rng = np.random.default_rng(len(model))
     shape = (channels, channels, size, size)
     some = {f"conv{k}": rng.normal(size=shape).astype(np.float32) for k in range(layers)}
-    return LayerWeights(model, {k: w if value is None else np.full_like(w, value) for k, w in some.items()}, {})
+    return LayerWeights(
+        model, {k: w if value is None else np.full_like(w, value) for k, w in some.items()}, {}
+    )
 
 
 WEIGHTS = {
@@ -109,7 +111,9 @@ def usual():
 
     def get(name, over):
         if (name, over) not in kept:
-            plain = (weights("a"), weights("bb")) if over == "weight pair" else inputs(over, {"people": [3] * 18})
+            plain = (
+                (weights("a"), weights("bb")) if over == "weight pair" else inputs(over, {"people": [3] * 18})
+            )
             kept[name, over] = run(name, plain)
         return kept[name, over]
 
