@@ -10,6 +10,7 @@ import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -82,10 +83,8 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and hint in (int, float):
-        try:
+        with suppress(ValueError):
             value = hint(value)
-        except ValueError:
-            pass
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name} must be a finite number, not {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -100,7 +100,6 @@ def run(name, given):
     try:
         return Run("it", found.run(given, params))
     except UserError as error:
-        assert str(error).count("\n") == 0
         return Run("it", reason=str(error))
 
 
@@ -127,6 +126,7 @@ def test_little_data_are_a_result_that_can_be_shown_or_a_reason(name, over, case
     else:
         done = run(name, inputs(over, SETS[case]))
     if done.result is None:
+        assert "\n" not in done.reason
         return
     found = analysis.get(name)
     done.result.save(tmp_path)

@@ -312,8 +312,8 @@ def _pairs(a: EmbeddingSet, b: EmbeddingSet | None, params: DistanceParams) -> P
         )
     if pairs.unresolved:
         raise UserError(
-            f"{a.title} has all pairs of images within {2 / len(pairs.impostor):.0e} of one another, too close "
-            "for the resolution of the scores: subtract the mean of all vectors from each, or check them"
+            f"{a.title} has all scores within {2 / len(pairs.impostor):.0e} of one another, too close for "
+            "their resolution: subtract the mean of all vectors from each, or check them"
         )
     return pairs
 

@@ -209,9 +209,10 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
             "images of the same people"
         )
     if pairs.unresolved:
+        width = 2 / len(pairs.impostor)
         raise UserError(
-            f"{embeddings.title} has all scores within {2 / len(pairs.impostor):.0e} of one another, too close "
-            "for their resolution: subtract the mean of all vectors from each, or check them"
+            f"{embeddings.title} has all scores within {width:.0e} of one another, too close for their "
+            "resolution: subtract the mean of all vectors from each, or check them"
         )
     asked = _asked(embeddings, params.pairs) if params.pairs else None
     counts = resamples(people, params.resamples, params.seed)

@@ -1,6 +1,7 @@
 """A report is written as its sections come, and a run that is stopped leaves what it had."""
 
 import dataclasses
+import itertools
 import json
 import threading
 import time
@@ -26,6 +27,11 @@ def page(tmp_path):
     return (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
+def grown(tmp_path, work):
+    with growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+        work(report)
+
+
 def numbers(tmp_path):
     return json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
@@ -48,11 +54,14 @@ def test_the_first_section_is_in_the_page_at_once_and_what_is_to_come_stands_on_
 
 @pytest.mark.parametrize("how", [KeyboardInterrupt, SystemExit, MemoryError, RuntimeError])
 def test_whatever_stops_the_run_the_page_has_every_section_that_was_done(tmp_path, done, how):
-    with pytest.raises(how), growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+    def stop(report):
         report.add(done)
         report.add(done)
         assert len(numbers(tmp_path)["sections"]) == 1, "the second waits its 20 s"
         raise how
+
+    with pytest.raises(how):
+        grown(tmp_path, stop)
     assert len(numbers(tmp_path)["sections"]) == 2
     assert "unfinished: 2 of 3 analyses done" in page(tmp_path)
     assert threading.active_count() == 1
@@ -71,15 +80,19 @@ def test_what_was_added_comes_into_the_page_amid_the_next_analysis(tmp_path, don
             time.sleep(0.02)
         assert "unfinished: 3 of 3 analyses done" in page(tmp_path)
     assert len(written) <= 3, "a section is not a reason of its own to write"
-    assert all(later - earlier >= 0.19 for earlier, later in zip(written, written[1:], strict=False))
+    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(written))
 
 
 def test_until_the_first_section_the_page_of_an_earlier_run_stays(tmp_path, done):
     build(tmp_path / "index.html", title="Old", outcomes=[done], models=[], provenance={})
     before = page(tmp_path), numbers(tmp_path)
-    with pytest.raises(KeyboardInterrupt), growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+
+    def stop(report):
         report.append(Section("training", "How did it go?"))
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grown(tmp_path, stop)
     assert (page(tmp_path), numbers(tmp_path)) == before
 
 
