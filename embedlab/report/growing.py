@@ -22,7 +22,8 @@ EVERY_S = 20.0
 class Report:
     """A page that grows by a section an analysis.
 
-    Nothing is written before the first section is there: until then the page of an earlier run stays.
+    Nothing is written before a section is there that says more than that its question does not apply: until
+    then the page of an earlier run stays, for a page without an answer is worse than none.
     Then the page is written at once, and again whenever something was added, at most every 20 s, with a
     line on top that says how much is still to come. A section is drawn once; writing only puts the drawn
     ones together. Where the page cannot be written meanwhile, the analyses go on, and the end tells.
@@ -108,7 +109,7 @@ class Report:
 
     def _write(self) -> None:
         with self._lock:
-            if not (self._pending and self._parts):
+            if not (self._pending and any(part.state != "inapplicable" for part in self._parts)):
                 return
             self._written = time.monotonic()
             try:

@@ -96,6 +96,15 @@ def test_until_the_first_section_the_page_of_an_earlier_run_stays(tmp_path, done
     assert (page(tmp_path), numbers(tmp_path)) == before
 
 
+def test_sections_that_do_not_apply_are_no_reason_to_replace_a_page(tmp_path, done):
+    (grey,) = done.runs[2:3]
+    with growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+        report.add(dataclasses.replace(done, runs=(grey,)))
+        assert not (tmp_path / "index.html").exists()
+        report.add(done)
+        assert len(numbers(tmp_path)["sections"]) == 2
+
+
 def test_a_page_that_cannot_be_written_meanwhile_does_not_end_the_work(tmp_path, done, monkeypatch):
     said = []
     monkeypatch.setattr(growing, "say", said.append)
