@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from embedlab import analysis
+from embedlab.charts import faces_from
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.report import sections
@@ -143,3 +144,46 @@ def test_little_data_are_a_result_that_can_be_shown_or_a_reason(name, over, case
     part = part_of(section, 0, outcome)
     assert part.sound, part.body
     json.dumps(part.numbers, allow_nan=False)
+
+
+EVIL = (
+    "<script>alert(1)</script>\"><img src=x> it's {{ 7 * 7 }} %{x} & $\\frac$\nnext \x1b[31m\u202egnisrever _"
+    + 200 * "n"
+)
+
+
+def hostile(one):
+    """Give every name of an input, and a name more of each kind, the power to do harm."""
+    if isinstance(one, LayerWeights):
+        return LayerWeights(f"{one.model}{EVIL}", {f"{name}{EVIL}": w for name, w in one.layers.items()}, {})
+    return dataclasses.replace(
+        one,
+        model=f"{one.model}{EVIL}",
+        probe="@".join([f"p{EVIL}", *one.probe.split("@")[1:]]),
+        items=np.array([f"{name}{EVIL}" for name in one.items]),
+        identities=tuple(f"{name}{EVIL}" for name in one.identities),
+        attributes={f"gender{EVIL}": np.array([f"{k % 2}{EVIL}" for k in range(len(one.items))])},
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "over"), [(name, over) for name in NAMES for over in analysis.get(name).overs]
+)
+def test_names_from_data_are_shown_and_not_obeyed_in_every_section(name, over):
+    plain = tuple(map(weights, ("a", "bb"))) if over == "weight pair" else inputs(over, {"people": [3] * 12})
+    done = run(name, tuple(map(hostile, plain)))
+    assert done.result is not None, done.reason
+    found = analysis.get(name)
+    run_of = dataclasses.replace(
+        done, title=EVIL, caution=EVIL, record={"inputs": [{"input": EVIL, "fingerprint": EVIL}]}
+    )
+    outcome = Outcome(found, found.params, (run_of, Run(EVIL, reason=EVIL), Run(EVIL, error=EVIL)))
+    with faces_from(lambda probe, item: np.zeros((4, 4, 3), np.uint8)):
+        section = sections.of_outcome(outcome)
+        part = part_of(section, 0, outcome)
+    assert [note.detail for note in section.notes if note.kind == "error"] == [EVIL]
+    text = part.found + part.body
+    assert [word for word in ("<script>alert", "<img", "\x1b", "\u202e") if word in text] == []
+    assert "{{ 7 * 7 }}" in text
+    printed, _ = told(section)
+    assert not set("\x1b\u202e") & set(printed)
