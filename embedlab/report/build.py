@@ -364,7 +364,8 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
+        # What is safe already has had its own turn.
+        finalize=lambda value: value if hasattr(value, "__html__") else visible(str(value)),
     )
     made.filters |= {
         "prose": prose_html,
