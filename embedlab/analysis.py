@@ -1,5 +1,6 @@
 """The contract of an analysis: Params, Estimate, Result, Finding, Analysis; and where they are found."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -10,7 +11,6 @@ import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -83,7 +83,7 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and hint in (int, float):
-        with suppress(ValueError):
+        with contextlib.suppress(ValueError):
             value = hint(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name} must be a finite number, not {value!r}")

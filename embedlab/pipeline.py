@@ -206,7 +206,6 @@ def _provenance(
             ("caution on people", str(data.get("caution", ""))),
             ("data hash", str(data.get("fingerprint", ""))),
             ("made", str(record.get("created", ""))),
-            ("unreadable", str(record.get("unreadable", ""))),
         ]
         if record.get("assumed_preprocessing"):
             rows.append(("caution", "the preprocessing was assumed, not known: set it with --preprocessing"))

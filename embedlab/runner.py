@@ -204,6 +204,14 @@ class _Inputs:
                 self.read[wanted] = self.lab.weights(wanted.model)
         return self.read[wanted]
 
+    def _with_attributes(self, found: EmbeddingSet) -> EmbeddingSet:
+        if self.attributes is None:
+            return found
+        joined, without = self.attributes.joined(found)
+        if without:
+            self.without.setdefault(without, []).append(found.title)
+        return joined
+
     def alone(self, chosen: Sequence[Input]) -> int:
         """Count the items that not all of some sets have; equal columns of items are told at once."""
         sets = [self.get(one) for one in chosen if one.kind == "set"]
@@ -215,14 +223,6 @@ class _Inputs:
             _, standing = np.unique(np.concatenate([first, *others]), return_counts=True)
             self.counted[key] = int((standing < len(sets)).sum())
         return self.counted[key]
-
-    def _with_attributes(self, found: EmbeddingSet) -> EmbeddingSet:
-        if self.attributes is None:
-            return found
-        joined, without = self.attributes.joined(found)
-        if without:
-            self.without.setdefault(without, []).append(found.title)
-        return joined
 
     def join(self, wanted: Iterable[Input]) -> None:
         """Join the attributes onto all sets at once, so that a mistake in them is told before the work.
@@ -316,12 +316,5 @@ def embedding_records(lab: Lab, study: Study) -> list[dict[str, Any]]:
         for probe in probes_used(lab, study):
             path = lab.embeddings_file(model, probe)
             if path.is_file():
-                found.append({"model": model, "probe": probe, **_metadata(path)})
+                found.append({"model": model, "probe": probe, **embeddings.metadata(path)})
     return found
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    try:
-        return embeddings.metadata(path)
-    except UserError as error:
-        return {"unreadable": str(error)}  # It is told as the reason of each run that wanted it.
