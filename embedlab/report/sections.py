@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,7 +163,8 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
 
 def bug(what: str) -> Note:
     """Give the remark on an exception, inside ``except``: what could not be made, and the traceback."""
-    return Note(f"{what}; this is a bug.", "error", traceback.format_exc())
+    why = "there is not enough memory" if isinstance(sys.exception(), MemoryError) else "this is a bug"
+    return Note(f"{what}; {why}.", "error", traceback.format_exc())
 
 
 def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -74,6 +74,14 @@ def test_whatever_an_analysis_gives_wrongly_is_a_note_and_the_rest_stays(cheese,
     assert section.notes[-1].text.endswith("this is a bug.")
 
 
+def test_memory_that_does_not_suffice_is_no_bug(cheese, outcome):
+    def charts(results):
+        raise MemoryError
+
+    (note,) = of_results(dataclasses.replace(cheese, charts=charts), outcome.results).notes
+    assert note.text == "The charts could not be made; there is not enough memory."
+
+
 def test_an_outcome_that_cannot_be_a_section_is_a_broken_one(outcome):
     section = of_outcome(dataclasses.replace(outcome, params=None))
     assert (section.state, section.sound, section.heading) == ("broken", False, outcome.analysis.question)
