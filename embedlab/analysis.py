@@ -1,10 +1,12 @@
 """The contract of an analysis: Params, Estimate, Result, Finding, Analysis; and where they are found."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import inspect
 import json
+import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -82,10 +84,10 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and hint in (int, float):
-        try:
-            return hint(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value = hint(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, not {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
@@ -163,7 +165,11 @@ class Result:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write ``result.json`` and ``arrays.npz`` into an existing folder; no pickle, no NaN."""
+        """Write ``result.json`` and ``arrays.npz`` into an existing folder, without pickle.
+
+        A number that is not finite is written as its name, since JSON has none; programs that read the
+        report's numbers get null.
+        """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         write_json(
@@ -184,7 +190,9 @@ class Result:
 
 def _encoded(value: Any) -> Any:
     if isinstance(value, Estimate):
-        return {"estimate": dataclasses.asdict(value)}
+        return {"estimate": {name: _encoded(part) for name, part in dataclasses.asdict(value).items()}}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"not finite": str(float(value))}
     if isinstance(value, Mapping):
         return {"mapping": [[key, _encoded(item)] for key, item in value.items()]}
     if isinstance(value, tuple):
@@ -194,7 +202,9 @@ def _encoded(value: Any) -> Any:
 
 def _decoded(value: Any) -> Any:
     if isinstance(value, dict) and "estimate" in value:
-        return Estimate(**value["estimate"])
+        return Estimate(**{name: _decoded(part) for name, part in value["estimate"].items()})
+    if isinstance(value, dict) and "not finite" in value:
+        return float(value["not finite"])
     if isinstance(value, dict) and "mapping" in value:
         return {key: _decoded(item) for key, item in value["mapping"]}
     if isinstance(value, list):

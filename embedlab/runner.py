@@ -6,13 +6,15 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
@@ -50,6 +52,8 @@ class Run:
         Provenance as it stands in ``run.json``.
     cached
         Whether the result was fetched, not computed.
+    caution
+        What the result leaves out, in a sentence; empty if nothing.
     """
 
     title: str
@@ -58,6 +62,7 @@ class Run:
     error: str = ""
     record: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,12 @@ def versions() -> dict[str, str]:
 
 
 def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
-    """Run every analysis of a study, or fetch what is stored.
+    """Run every analysis of a study, or fetch what is stored: all that ``outcomes`` gives."""
+    return list(outcomes(lab, study, fresh=fresh))
+
+
+def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome]:
+    """Run the analyses of a study one after the other, or fetch what is stored.
 
     Parameters
     ----------
@@ -98,10 +108,10 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
     fresh
         Compute again even where a result is stored.
 
-    Returns
-    -------
-    An outcome an analysis. A UserError of a run becomes its ``reason``; any other exception its
-    ``error``, so that one failure does not cost the others.
+    Yields
+    ------
+    An outcome an analysis, as soon as it is done. A UserError of a run becomes its ``reason``; any other
+    exception its ``error``, so that one failure does not cost the others.
 
     Raises
     ------
@@ -109,14 +119,13 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
         If the study's attributes cannot be read or joined, as ``attributes.read`` and ``joined`` say, or
         name nobody in any set.
     """
-    outcomes = []
     every = [_possible(lab, planned, study) for planned in plan(study)]
     inputs = _Inputs(lab, study)
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
     for planned in every:
         what = f"analysing: {planned.analysis.name}"
         runs = [
-            _run(lab, planned, chosen, inputs, fresh=fresh)
+            _with_caution(_run(lab, planned, chosen, inputs, fresh=fresh), chosen, inputs)
             for chosen in track(planned.runs, what, len(planned.runs))
         ]
         if not runs:
@@ -126,8 +135,18 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
                 say(f"  {planned.analysis.name} does not apply to {run.title}: {run.reason}")
             if run.error:
                 say(f"  {planned.analysis.name} failed on {run.title}:\n{run.error}")
-        outcomes.append(Outcome(planned.analysis, planned.params, tuple(runs)))
-    return outcomes
+        yield Outcome(planned.analysis, planned.params, tuple(runs))
+
+
+def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
+    """Say how many images stand in some of a run's sets only, whatever its analysis says of them."""
+    alone = inputs.alone(chosen) if run.result is not None else 0
+    if not alone:
+        return run
+    images = f"{alone:,} image{'s' if alone > 1 else ''} stood in"
+    where = "one set only" if len(chosen) == 2 else "some of the sets only"
+    text = f"{images} {where} and {'were' if alone > 1 else 'was'} left out where the sets are compared"
+    return dataclasses.replace(run, caution=". ".join(filter(None, [run.caution, text])))
 
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
@@ -179,6 +198,7 @@ class _Inputs:
         self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
         self.without: dict[int, list[str]] = {}
+        self.counted: dict[frozenset[Input], int] = {}
 
     def get(self, wanted: Input) -> Any:
         if wanted not in self.read:
@@ -204,6 +224,18 @@ class _Inputs:
         if without:
             self.without.setdefault(without, []).append(found.title)
         return joined
+
+    def alone(self, chosen: Sequence[Input]) -> int:
+        """Count the items that not all of some sets have; equal columns of items are told at once."""
+        sets = [self.get(one) for one in chosen if one.kind == "set"]
+        first, *others = [one.items for one in sets] or [np.empty(0, dtype=str)]
+        if all(np.array_equal(first, items) for items in others):
+            return 0
+        key = frozenset(chosen)
+        if key not in self.counted:
+            _, standing = np.unique(np.concatenate([first, *others]), return_counts=True)
+            self.counted[key] = int((standing < len(sets)).sum())
+        return self.counted[key]
 
     def join(self, wanted: Iterable[Input]) -> None:
         """Join the attributes onto all sets at once, so that a mistake in them is told before the work.

@@ -173,7 +173,8 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically; a number that is not finite is a bug and raises ValueError."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A name of bytes that are no UTF-8 becomes JSON's own escape.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 class Lab:

@@ -1,5 +1,7 @@
+import dataclasses
 import hashlib
 import importlib
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,6 +62,8 @@ def test_overrides_read_text_as_the_fields_type():
     [
         ({"bin": 3}, "unknown parameter knobs.bin: there are bins, rate, kind, open, name"),
         ({"bins": "many"}, "knobs.bins must be int, not 'many'"),
+        ({"rate": "nan"}, "knobs.rate must be a finite number, not nan"),
+        ({"rate": float("inf")}, "knobs.rate must be a finite number, not inf"),
         ({"bins": 2.5}, "knobs.bins must be int, not 2.5"),
         ({"bins": True}, "knobs.bins must be int, not True"),
         ({"kind": "c"}, "knobs.kind must be one of 'a', 'b', not 'c'"),
@@ -189,3 +193,21 @@ def test_a_difference_is_judged_by_its_interval(ends, said, tone):
 def test_a_difference_without_an_interval_is_not_judged():
     with pytest.raises(ValueError, match="cannot be judged"):
         Finding.of_difference("It rose", Estimate(0.1))
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), np.float64("nan")])
+def test_a_number_that_is_not_finite_is_stored_in_json_and_comes_back(tmp_path, odd):
+    shares = {"a": Estimate(odd, odd, odd, 3, odd), "b": Estimate(0.5)}
+    found = Found("t", 3, Estimate(odd), shares, ("a",), np.array([odd]), np.array(["x"]))
+    found.save(tmp_path)
+    json.loads((tmp_path / "result.json").read_text(), parse_constant=lambda name: 1 / 0)
+    back = Found.load(tmp_path)
+    assert str(dataclasses.replace(back, values=FOUND.values, words=FOUND.words)) == str(
+        dataclasses.replace(
+            found,
+            share=Estimate(float(odd)),
+            each={"a": Estimate(*[float(odd)] * 3, 3, float(odd)), "b": Estimate(0.5)},
+            values=FOUND.values,
+            words=FOUND.words,
+        )
+    )

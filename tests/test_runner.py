@@ -104,6 +104,71 @@ def test_versions_name_what_numbers_depend_on():
     assert set(runner.versions()) >= {"python", "numpy", "torch", "embedlab"}
 
 
+# Sets of unlike items
+
+
+@pytest.fixture
+def unlike(lab):
+    """Of model b, p lacks five of its ninety images and p@32 has one more than all others."""
+    whole = embedding_set(model="b", seed=1)
+    embeddings.write(lab.embeddings_file("b", "p"), whole.take(range(85)), {})
+    more = dataclasses.replace(
+        embedding_set(31, model="b", probe="p@32", seed=4).take(range(91)), model="b", probe="p@32"
+    )
+    embeddings.write(lab.embeddings_file("b", "p@32"), more, {})
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("name", "cautions"),
+    [
+        ("verification", ["", ""]),
+        ("distances", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("resolution", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("geometry", ["6 images stood in one set only and were left out where the sets are compared"]),
+    ],
+)
+def test_images_in_some_sets_only_are_counted_for_every_run_over_several(unlike, name, cautions):
+    asked = Study(("b",), ("p", "p@32"), (name,), {name: {"resamples": 50}})
+    (first,), (fetched,) = run_study(unlike, asked), run_study(unlike, asked)
+    assert [run.caution for run in first.runs] == cautions
+    assert [run.caution for run in fetched.runs] == cautions
+
+
+@pytest.mark.parametrize("name", ["mapping", "neighbours", "registration", "similarity"])
+def test_two_models_of_unlike_images_say_how_many_were_left_out(unlike, name):
+    more = {"nulls": 1} if name == "registration" else {}
+    outcome = run_study(unlike, Study(("a", "b"), ("p@32",), (name,), {name: {"resamples": 50, **more}}))[0]
+    found = [run for run in outcome.runs if run.result is not None]
+    assert [run.title for run in found] == ["p@32 in a and p@32 in b"]
+    assert found[0].caution == "1 image stood in one set only and was left out where the sets are compared"
+
+
+def test_sets_of_the_same_images_in_another_order_are_said_nothing_of(lab):
+    turned = embedding_set(model="b", probe="p", seed=1).take(range(89, -1, -1))
+    embeddings.write(lab.embeddings_file("b", "p"), turned, {})
+    (outcome,) = run_study(lab, Study(("b",), ("p", "p@32"), ("distances",)))
+    assert outcome.runs[0].caution == ""
+
+
+def test_three_sets_are_told_of_as_such(unlike):
+    with atomic_file(unlike.embeddings_file("b", "p@16")) as path:
+        embeddings.write(path, embedding_set(model="b", probe="p@16"), {})
+    (outcome,) = run_study(unlike, Study(("b",), ("p", "p@32", "p@16"), ("distances",)))
+    assert outcome.runs[0].caution.startswith("6 images stood in some of the sets only and were left out")
+
+
+# One after the other
+
+
+def test_outcomes_come_one_by_one(lab):
+    asked = Study(("a",), ("p",), ("verification", "distances"))
+    coming = runner.outcomes(lab, asked)
+    assert next(coming).analysis.name == "verification"
+    assert not list(lab.root.glob("results/distances/*"))
+    assert [outcome.analysis.name for outcome in coming] == ["distances"]
+
+
 @pytest.fixture
 def wanting(monkeypatch):
     """Distances wants two probes more, and keeps the names of those it got."""
