@@ -216,7 +216,7 @@ def load(path: Path) -> Conversion:
         raise UserError(
             f"cannot read {path} as a map ({first_line(error)}): make one with `embedlab map fit`"
         ) from None
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path} is a safetensors file but no map of embedlab: make one with `embedlab map fit`"
         ) from None

@@ -233,7 +233,7 @@ def metadata(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from None
     try:
         head = json.loads(found.get(METADATA_KEY, b"{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
 

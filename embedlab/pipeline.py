@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
 from embedlab.errors import UserError
@@ -17,6 +17,12 @@ from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.study import Study
+
+if TYPE_CHECKING:
+    from embedlab.runner import Outcome
+
+NAMED = 3
+"""Reasons that a message gives at most."""
 
 
 def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
@@ -29,7 +35,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     Raises
     ------
     UserError
-        As ``prepare`` does, or if the report cannot be written.
+        As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
     from embedlab.report import build
     from embedlab.report.training import training_section
@@ -45,6 +51,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     settled, stages = prepared.study, prepared.stages
     with stages("analysing"):
         outcomes = run_study(request.lab, settled, fresh=request.fresh)
+    _check_answered(outcomes, settled)
     with stages("writing the report"), _faces(prepared):
         records = embedding_records(request.lab, settled)
         curves = training_section(request.lab, settled.models, records)
@@ -68,6 +75,11 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     Returns
     -------
     The text, and whether every analysis ran without a bug.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if none of the analyses applies.
     """
     from embedlab.report import numbers, sections
     from embedlab.runner import embedding_records, probes_used, run_study
@@ -76,6 +88,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     study = _checked(request, study)
     prepared = prepare(request, study)
     outcomes = run_study(request.lab, prepared.study, fresh=request.fresh)
+    _check_answered(outcomes, prepared.study)
     sound = not any(run.error for outcome in outcomes for run in outcome.runs)
     found = [sections.of_outcome(outcome) for outcome in outcomes]
     if not as_json:
@@ -93,7 +106,14 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
 
 
 def extract(request: Request, study: Study) -> list[Path]:
-    """Make the embeddings of a study's models and probes; return their files."""
+    """Make the embeddings of a study's models and probes; return their files.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if a model is named twice.
+    """
+    _check_models(study)
     prepared = prepare(request, study, analysing=False).study
     return [
         path
@@ -119,14 +139,20 @@ def examine(request: Request, model: str, images: int) -> str:
     return selftest(embedder, dataset, images=images).text()
 
 
+def _check_models(study: Study) -> None:
+    if twice := [model for model in study.models if study.models.count(model) > 1]:
+        raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+
+
 def _checked(request: Request, study: Study) -> Study:
     """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken."""
-    from embedlab import attributes, protocols
+    from embedlab import analysis, attributes, protocols
     from embedlab.data.sources import is_bin
     from embedlab.study import names, plan
 
-    if twice := [model for model in study.models if study.models.count(model) > 1]:
-        raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+    for reason in analysis.unusable().values():
+        say(f"  caution: {reason}")
+    _check_models(study)
     if request.data is not None and is_bin(request.data) and "verification" in names(study):
         study = replace(study, pairs=study.pairs or request.data)
     for planned in plan(study):
@@ -137,9 +163,31 @@ def _checked(request: Request, study: Study) -> Study:
     return study
 
 
+def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
+    """Refuse to call it an answer where no analysis gave one.
+
+    Raises
+    ------
+    UserError
+        If no run has a result and none failed with a bug; the message gives the reasons.
+    """
+    if any(run.error or run.result is not None for outcome in outcomes for run in outcome.runs):
+        return
+    reasons = list(dict.fromkeys(run.reason for outcome in outcomes for run in outcome.runs))
+    more = f"; and {len(reasons) - NAMED} more reasons" if len(reasons) > NAMED else ""
+    raise UserError(
+        f"none of the analyses asked for ({', '.join(outcome.analysis.name for outcome in outcomes)}) "
+        f"applies to {', '.join(study.models)} (probes: {', '.join(study.probes) or 'none'}): "
+        f"{'; '.join(reasons[:NAMED])}{more}"
+    )
+
+
 def _cautions(prepared: Prepared) -> list[str]:
+    from embedlab import analysis
+
     every = prepared.datasets.values()
-    return [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    found = [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
 
 
 def _faces(prepared: Prepared) -> AbstractContextManager[None]:

@@ -130,7 +130,7 @@ def read_record(lab: Lab, name: str) -> Record:
             )
         values["preprocessing"] = Preprocessing.from_json(values["preprocessing"], str(path))
         return Record(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"cannot read {path} ({error}): train the model again with `embedlab train {name} --fresh`"
         ) from None
