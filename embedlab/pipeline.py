@@ -1,6 +1,7 @@
 """From a command's words to its work: prepare, analyse, report."""
 
 import dataclasses
+import hashlib
 import json
 import shlex
 import sys
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
 from embedlab.errors import UserError
-from embedlab.preparation import Prepared, prepare
+from embedlab.preparation import FOREIGN, VECTORS, Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
+from embedlab.store import LONGEST_NAME, made_name
 from embedlab.study import Study
 
 if TYPE_CHECKING:
@@ -137,6 +139,16 @@ def examine(request: Request, model: str, images: int) -> str:
     embedder = network(request, model)
     dataset = given_data(request) or embedded_dataset(request, EMBEDDED_PROBE)
     return selftest(embedder, dataset, images=images).text()
+
+
+def named(models: Sequence[str]) -> str:
+    """Name a folder for the report of some models; a long name ends in a hash of all of it."""
+    endings = (*VECTORS, *FOREIGN)
+    names = [Path(word).stem if Path(word).suffix.lower() in endings else word for word in models]
+    whole = "-".join(made_name(name, "model") for name in names)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def _check_models(study: Study) -> None:

@@ -173,7 +173,7 @@ def _loaded(lab: Lab, name: str) -> tuple["Backbone", Record]:
     path = lab.checkpoint(name) / WEIGHTS
     imported = record.recipe.get("imported")
     again = (
-        f"import {imported} again with --fresh"
+        f"import it again with `embedlab import {imported} --model {name} --fresh`"
         if imported
         else f"train the model again with `embedlab train {name} --fresh`"
     )
