@@ -81,11 +81,16 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
         words = [value] if isinstance(value, str) else value if isinstance(value, list) else []
         for word in words:
             checked_word(word, option if name != "set" else f"{option} {word[:40]}")
-        least, most = BOUNDS.get(name, (None, None))
-        if isinstance(value, int | float) and least is not None and not least <= value <= most:
-            sayable = value if abs(value) < 10**20 else "what was given"
-            raise UserError(f"{option} must be at least {least} and at most {most:,}, not {sayable}")
+        if name in BOUNDS and isinstance(value, int | float) and not _within(value, *BOUNDS[name]):
+            given = value if abs(value) < 2**63 else "a number that large"
+            raise UserError(
+                f"{option} must be at least {BOUNDS[name][0]} and at most {BOUNDS[name][1]}, not {given}"
+            )
     return options
+
+
+def _within(value: float, least: float, most: float) -> bool:
+    return least <= value <= most
 
 
 def _data(command: Any, *, fresh: bool = True) -> None:

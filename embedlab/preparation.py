@@ -169,6 +169,12 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
     names = _names(networks)
     files = {names[word]: Path(word) for word in networks if _is_vectors(word)}
     reading = {name: _reading(request, files, name) for name in files}
+    if request.reading and not files:
+        option = f"--{next(iter(request.reading)).replace('_', '-')}"
+        raise UserError(
+            f"{option} is about files of vectors, and no model is one: leave it out, or name a file "
+            f"{', '.join(VECTORS)}"
+        )
     if analysing:
         _check_weights(study, networks, names)
     embedding = not analysing or takes_sets(plan(study))

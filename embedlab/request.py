@@ -76,19 +76,28 @@ def reading_of(reading: Mapping[str, Sequence[str]], files: Mapping[str, Path], 
     Raises
     ------
     UserError
-        If a word names another model than these.
+        If a word names another model than these, or a list of items is of use to none of them.
     """
     found = {}
     for option, words in reading.items():
         split = [_of_model(option, word, files) for word in words]
         for_all = [value for model, value in split if not model]
         # A list of items for all is one for those that do not name them themselves.
-        if option == "items" and files[name].suffix.lower() not in (".npy", ".npz"):
+        if option == "items" and for_all and not _takes_items(files[name]):
+            if not any(map(_takes_items, files.values())):
+                raise UserError(
+                    f"--items {for_all[0]} is for .npy and .npz files, and {files[name]} names its items "
+                    "itself: leave it out"
+                )
             for_all = []
         chosen = [*for_all, *(value for model, value in split if model == name)]
         if chosen:
             found[option] = chosen[-1]
     return found
+
+
+def _takes_items(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz")
 
 
 def _of_model(option: str, word: str, files: Mapping[str, Path]) -> tuple[str, str]:

@@ -202,7 +202,9 @@ def test_a_pooled_network_must_be_told_its_input(tmp_path):
 
     network = backbones.build("se_resnet_50", input_size=32, width=4, dimension=8)
     path = saved(tmp_path / "a.pth", network)
-    with pytest.raises(UserError, match="leave the input open: say how large with `embedlab import .* --input PX`"):
+    with pytest.raises(
+        UserError, match="leave the input open: say how large with `embedlab import .* --input PX`"
+    ):
         read(path)
     assert read(path, input_size=48).network.input_size == 48
 
