@@ -173,7 +173,7 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab import interchange
     from embedlab.store import Lab
 
-    path = Path(options.file)
+    path, lab = Path(options.file), Lab(options.lab)
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
         return _import_network(options, path)
     found = interchange.import_embeddings(
@@ -185,7 +185,7 @@ def import_(options: argparse.Namespace) -> int:
         identity_column=options.identity_column,
         vector_column=options.vector_column,
     )
-    saved = interchange.save(Lab(options.lab), found, path)
+    saved = interchange.save(lab, found, path)
     n, d = found.vectors.shape
     print(f"embeddings: {saved} ({n:,} vectors of {d} numbers, {len(found.identities):,} people)")
     return 0

@@ -169,3 +169,12 @@ def test_text_that_is_no_utf8_is_told(tmp_path):
     pq.write_table(pa.table({"item": names, "identity": ["x"], "embedding": [[1.0]]}), tmp_path / "e.parquet")
     with pytest.raises(UserError, match=r"cannot read .*e.parquet as Parquet .*UTF8"):
         embeddings.read(tmp_path / "e.parquet")
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"\xff", b"1" * 5000])
+def test_a_head_that_json_cannot_hold_is_told(tmp_path, head):
+    table = pa.table({"item": ["a"], "identity": ["b"], "embedding": [[1.0, 2.0]]})
+    pq.write_table(table.replace_schema_metadata({b"embedlab": head}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"cannot read .*x.parquet as Parquet") as told:
+        embeddings.read(tmp_path / "x.parquet")
+    assert "\n" not in str(told.value)
