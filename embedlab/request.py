@@ -140,9 +140,14 @@ def embedded_dataset(request: Request, name: str) -> "Dataset":
         If there is none of that name.
     """
     from embedlab.data.datasets import open_dataset
+    from embedlab.data.synthetic import IMAGES
 
-    folder = embedded_data(request)
-    known = sorted(path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt"))
-    if name not in known:
-        raise UserError(f"unknown probe {name!r}: the data sets in {folder} are {', '.join(known)}")
-    return open_dataset(folder / f"{name}_ids.txt")
+    folder = request.lab.data
+    there = [path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt")]
+    # Before the faces are drawn, which takes minutes.
+    if name not in (*there, *IMAGES):
+        raise UserError(
+            f"unknown probe {name!r}: the data sets in {folder} are {', '.join(sorted(there or IMAGES))}; "
+            "images of your own are named with --data"
+        )
+    return open_dataset(embedded_data(request) / f"{name}_ids.txt")

@@ -14,11 +14,13 @@ def test_no_data_named_is_none(tmp_path):
     assert request.given_data(Request(Lab(tmp_path))) is None
 
 
-def test_a_data_set_that_is_not_drawn_is_named_with_those_that_are(tmp_path, monkeypatch):
+def test_a_data_set_that_is_not_drawn_is_named_with_those_that_are_before_any_is_drawn(tmp_path):
     lab = Lab(tmp_path / "lab")
+    with pytest.raises(UserError, match=r"unknown probe 'lfw': .* are highres, highres_eval, lowres; images"):
+        request.embedded_dataset(Request(lab), "lfw")
+    assert not lab.root.exists()
     lab.data.mkdir(parents=True)
     (lab.data / "highres_ids.txt").write_text("")
-    monkeypatch.setattr(request, "embedded_data", lambda asked: asked.lab.data)
     with pytest.raises(UserError, match=r"unknown probe 'lfw': the data sets in .* are highres"):
         request.embedded_dataset(Request(lab), "lfw")
 
