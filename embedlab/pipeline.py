@@ -117,12 +117,15 @@ def extract(request: Request, study: Study) -> list[Path]:
     """
     _check_models(study)
     prepared = prepare(request, study, analysing=False).study
-    return [
-        path
-        for model in prepared.models
-        for probe in prepared.probes
-        if (path := request.lab.embeddings_file(model, probe)).is_file()
-    ]
+    found = []
+    for model in prepared.models:
+        for probe in prepared.probes:
+            path = request.lab.embeddings_file(model, probe)
+            if path.is_file():
+                found.append(path)
+            else:
+                say(f"  there is no {probe} in {model}, which is only its embeddings")
+    return found
 
 
 def examine(request: Request, model: str, images: int) -> str:

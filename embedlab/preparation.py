@@ -184,6 +184,9 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
         dataset = next(iter(opened), EMBEDDED_PROBE) if extracting else ""
         study = _with_probes(request, study, names, files, dataset)
     settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(study.probes)))
+    if embedding:
+        fixed = [names[word] for word, found in networks.items() if found is None]
+        _tell_lacking({name: _stored(request.lab, files, name) for name in fixed}, settled)
     if analysing:
         _check_runs(settled)
     _trained(request, networks, stages)
@@ -314,8 +317,7 @@ def _with_probes(
     UserError
         If no model has embeddings of a probe, and none is made now.
     """
-    lab = request.lab
-    stored = {name: [IMPORTED] if name in files else lab.probes(name) for name in names.values()}
+    stored = {name: _stored(request.lab, files, name) for name in names.values()}
     having = list(dict.fromkeys(probe for probes in stored.values() for probe in probes))
     if study.probes:
         if not dataset and (unknown := [probe for probe in study.probes if probe not in having]):
@@ -328,6 +330,21 @@ def _with_probes(
     if left := [probe for probe in having if probe not in taken]:
         say(f"  probes: {', '.join(taken)} (stored as well: {', '.join(left)}; name them with --probes)")
     return replace(study, probes=tuple(taken))
+
+
+def _stored(lab: Lab, files: Mapping[str, Path], name: str) -> list[str]:
+    """List the probes that a model has or, if it is a file of vectors, will have."""
+    return [IMPORTED] if name in files else lab.probes(name)
+
+
+def _tell_lacking(stored: Mapping[str, Sequence[str]], settled: Study) -> None:
+    """Say which models that are only embeddings have none of the probes in question."""
+    for name, probes in stored.items():
+        if settled.probes and not set(probes) & set(settled.probes):
+            say(
+                f"  {name} is only its embeddings, and has none of {', '.join(settled.probes)}: it has "
+                f"{', '.join(probes) or 'none'}, so it stands in no comparison"
+            )
 
 
 def _usual(stored: Sequence[str]) -> list[str]:

@@ -146,6 +146,7 @@ RAISED_BY = {
     "conversion.py": ("map apply",),
     "preparation.py": RUNNING,
     "request.py": (*RUNNING, "map fit", "map apply"),
+    "request.py --data": (*RUNNING, "doctor"),
     "pipeline.py": ("report", "run"),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),
@@ -192,7 +193,7 @@ def advised():
                 yield from ((module, option, (command,)) for option in re.findall(r"--[a-z][a-z-]+", rest))
             for option in re.findall(r"--[a-z][a-z-]+", re.sub(named, "", text)):
                 if (module, option) not in NOT_SAID and "report, run and extract" not in text:
-                    yield module, option, RAISED_BY.get(module, ())
+                    yield module, option, RAISED_BY.get(f"{module} {option}", RAISED_BY.get(module, ()))
 
 
 @pytest.mark.parametrize(("module", "option", "commands"), sorted(set(advised())))

@@ -192,7 +192,11 @@ def test_a_probe_that_nobody_has_is_told_with_those_there_are(request_, probes, 
 def test_a_probe_that_one_of_two_models_has_is_taken(request_):
     stored(request_.lab, "m", "lfw")
     stored(request_.lab, "n", "sharp")
-    assert settled(request_, "m", "n", probes=["lfw"]) == (("lfw",), "")
+    probes, said = settled(request_, "m", "n", probes=["lfw"])
+    assert probes == ("lfw",)
+    assert said == (
+        "  n is only its embeddings, and has none of lfw: it has sharp, so it stands in no comparison\n"
+    )
 
 
 @pytest.mark.parametrize(
