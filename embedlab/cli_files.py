@@ -246,11 +246,14 @@ def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
     from embedlab.request import reading_of
+    from embedlab.store import made_name
 
     old, path = Path(options.old), Path(options.map)
     how = reading_of(reading(options), _by_model(options.old), _model(old))
     found = conversion.load(path)
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
+    # A map may come from anywhere, and what it calls its model is no place to write to.
+    target = made_name(str(found.target), "model")
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{target}.parquet")
     rows = conversion.apply(found, old, out, map_file=path, force=options.force, reading=how)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0

@@ -441,6 +441,24 @@ def test_a_map_reads_a_column_of_vectors_of_any_name(tmp_path):
     assert pq.read_schema(tmp_path / "c.parquet").names == ["item", "identity", "v", "norm"]
 
 
+def test_a_map_of_a_model_that_is_called_like_a_path_writes_beside_the_old_vectors(tmp_path):
+    import dataclasses
+
+    from embedlab import conversion
+
+    a, b = (embedding_set(people=20, model=name, seed=k) for k, name in enumerate(("old", "../../new/x")))
+    found = dataclasses.replace(conversion.fit(a, b), source="old")
+    conversion.save(found, tmp_path / "m.safetensors")
+    (tmp_path / "here").mkdir()
+    embeddings.write(tmp_path / "here" / "a.parquet", a, {})
+    assert run("map", "apply", tmp_path / "here" / "a.parquet", "--map", tmp_path / "m.safetensors") == 0
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "a-as-_.._new_x.parquet",
+        "a.parquet",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "m.json", "m.safetensors"]
+
+
 @pytest.mark.parametrize(
     ("models", "name"),
     [
