@@ -11,7 +11,7 @@ import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from embedlab import closure
 from embedlab.charts import Chart
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
@@ -88,6 +88,8 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
             value = hint(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name} must be a finite number, not {value!r}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UserError(f"{name} must be a whole number of at most 64 bits: give a smaller one")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
@@ -256,6 +258,8 @@ class Analysis(Generic[P, R]):
     probes
         For an analysis that needs more than the study's probes: params and those probes → the probes
         of its own runs. Those that are missing are made.
+    called
+        The name of another package's analysis; empty where the file's name is the name.
     """
 
     question: str
@@ -266,11 +270,12 @@ class Analysis(Generic[P, R]):
     charts: Callable[[Sequence[R]], list[Chart]]
     findings: Callable[[Sequence[R]], list[Finding]]
     probes: Callable[[P, Sequence[str]], tuple[str, ...]] | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The file's name is the analysis's name."""
-        return self.compute.__module__.rpartition(".")[2]
+        """The file's name is the analysis's name, unless an entry point gives another."""
+        return self.called or self.compute.__module__.rpartition(".")[2]
 
     @property
     def overs(self) -> tuple[Over, ...]:
@@ -322,12 +327,45 @@ def code_fingerprint(module: str, further: Sequence[str] = ()) -> str:
     return closure.fingerprint(module, (*INPUTS, *further))
 
 
-def names() -> dict[str, str]:
-    """List every analysis and the module that declares it, without importing any of them."""
+def builtin() -> dict[str, str]:
+    """List the analyses that come with embedlab and the module that declares each."""
     folder = str(Path(__file__).parent / "analyses")
-    builtin = {m.name: f"embedlab.analyses.{m.name}" for m in pkgutil.iter_modules([folder])}
-    plugins = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    return dict(sorted((plugins | builtin).items()))
+    return {m.name: f"embedlab.analyses.{m.name}" for m in sorted(pkgutil.iter_modules([folder]))}
+
+
+def names() -> dict[str, str]:
+    """List every analysis and where it is declared, without importing any of them.
+
+    Returns
+    -------
+    Name → module, or ``module:attribute`` as an entry point may have it.
+    """
+    plugins = {point.name: point.value for point in reversed(_plugins())}
+    return dict(sorted((plugins | builtin()).items()))
+
+
+def unusable() -> dict[str, str]:
+    """Import the analyses of other packages, and say of each that cannot be used why, in a sentence.
+
+    Returns
+    -------
+    Name of the entry point → what is wrong; where it has the name of another analysis, that name and its
+    value, ``name = module``.
+    """
+    found, taken = {}, dict(builtin())
+    for point in _plugins():
+        if point.name in taken:
+            found[f"{point.name} = {point.value}"] = (
+                f"the analysis {point.name!r} of {point.value} has the name of that of {taken[point.name]}, "
+                "and is left out: rename its entry point"
+            )
+            continue
+        taken[point.name] = point.value
+        try:
+            _declared(point.name, point.value)
+        except UserError as error:
+            found[point.name] = str(error)
+    return found
 
 
 def get(name: str) -> Analysis[Any, Any]:
@@ -336,9 +374,39 @@ def get(name: str) -> Analysis[Any, Any]:
     Raises
     ------
     UserError
-        If there is none of that name; the message lists what there is.
+        If there is none of that name, and the message lists what there is; or if it is another package's
+        and cannot be imported.
     """
     known = names()
     if name not in known:
         raise UserError(f"unknown analysis {name!r}: there are {', '.join(known)}")
+    if name not in builtin():
+        return _declared(name, known[name])
     return cast("Analysis[Any, Any]", importlib.import_module(known[name]).ANALYSIS)
+
+
+def _plugins() -> list[EntryPoint]:
+    """List other packages' analyses; of two that bear one name the first counts."""
+    found = list(dict.fromkeys(entry_points(group=ENTRY_POINTS)))
+    return sorted(found, key=lambda point: (point.name, point.value))
+
+
+def _declared(name: str, value: str) -> Analysis[Any, Any]:
+    """Import what an entry point names: a module that declares ``ANALYSIS``, or ``module:attribute``."""
+    where = f"the analysis {name!r}, which another package declares as {value},"
+    module, _, attribute = value.partition("[")[0].strip().partition(":")
+    try:
+        found: Any = importlib.import_module(module.strip())
+        for part in (attribute.strip() or "ANALYSIS").split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): mend or uninstall "
+            "that package"
+        ) from error
+    if not isinstance(found, Analysis):
+        kind = type(found).__name__
+        raise UserError(
+            f"{where} is {kind}, not an embedlab.analysis.Analysis: mend or uninstall that package"
+        )
+    return dataclasses.replace(found, called=name)

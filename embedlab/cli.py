@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlab import __version__, cli_files
-from embedlab.errors import UserError
+from embedlab.errors import UserError, checked_word
 
 if TYPE_CHECKING:
     from embedlab.request import Request
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 SCALES = ("demo", "small", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BOUNDS = {
+    "batch": (1, 1 << 16),
+    "images": (1, 10_000_000),
+    "input": (1, 4096),
+    "size": (2, 4096),
+    "folds": (2, 1000),
+    "seed": (0, 2**32 - 1),
+    "hold_out": (0.0, 0.99),
+}
+"""The least and the most that an option's number may be."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +56,7 @@ def _command(
     device: bool = True,
 ) -> Any:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(handler=handler)
+    command.set_defaults(handler=lambda options: handler(_checked(options)))
     if lab:
         command.add_argument(
             "--lab", metavar="DIR", help="working folder (default: $EMBEDLAB_LAB, else ./lab)"
@@ -56,6 +66,31 @@ def _command(
             "--device", choices=DEVICES, default="auto", help="where to compute (default: auto)"
         )
     return command
+
+
+def _checked(options: argparse.Namespace) -> argparse.Namespace:
+    """Tell words and numbers that no command can use before any of them meets a file or an array.
+
+    Raises
+    ------
+    UserError
+        If a word is empty or too long, or a number is beyond its bounds.
+    """
+    for name, value in vars(options).items():
+        option = f"--{name.replace('_', '-')}"
+        words = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        for word in words:
+            checked_word(word, option if name != "set" else f"{option} {word[:40]}")
+        if name in BOUNDS and isinstance(value, int | float) and not _within(value, *BOUNDS[name]):
+            given = value if abs(value) < 2**63 else "a number that large"
+            raise UserError(
+                f"{option} must be at least {BOUNDS[name][0]} and at most {BOUNDS[name][1]}, not {given}"
+            )
+    return options
+
+
+def _within(value: float, least: float, most: float) -> bool:
+    return least <= value <= most
 
 
 def _data(command: Any, *, fresh: bool = True) -> None:
@@ -88,7 +123,8 @@ def _models(command: Any, *, required: bool) -> None:
         metavar="PROBE",
         default=[],
         help="conditions of the images: NAME as they are, NAME@PIXELS shrunk to PIXELS "
-        "(default: the data as they are, and @32)",
+        "(default: the data as they are, and @32; of stored embeddings the same two, or all if one is "
+        "missing)",
     )
     command.add_argument(
         "--preprocessing",
@@ -105,6 +141,7 @@ def _models(command: Any, *, required: bool) -> None:
     )
     command.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     command.add_argument("--train", action="store_true", help="train known recipes that have no checkpoint")
+    cli_files.add_reading(command, nargs="+", action="extend")
 
 
 def _settings(command: Any) -> None:
@@ -230,8 +267,6 @@ def _request(options: argparse.Namespace) -> "Request":
 
     if options.device != "auto":
         compute.choose(options.device)
-    if getattr(options, "batch", None) is not None and options.batch < 1:
-        raise UserError(f"--batch must be at least 1, not {options.batch}")
     return Request(
         lab=Lab(options.lab),
         data=options.data,
@@ -242,6 +277,7 @@ def _request(options: argparse.Namespace) -> "Request":
         fresh=getattr(options, "fresh", False),
         batch=getattr(options, "batch", None),
         flip=getattr(options, "flip", False),
+        reading=cli_files.reading(options),
     )
 
 
@@ -281,7 +317,7 @@ def report(options: argparse.Namespace) -> int:
     from embedlab import pipeline
 
     asked = _study(options)
-    name = Path(options.study).stem if options.study else "-".join(Path(m).stem for m in asked.models)
+    name = Path(options.study).stem if options.study else pipeline.named(asked.models)
     out = Path(options.out) if options.out else Path("reports") / name
     page, sound = pipeline.report(_request(options), asked, out)
     print(f"report: {page}")

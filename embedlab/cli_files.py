@@ -12,6 +12,13 @@ MAP_METHODS = (
 )
 
 
+READING = (
+    ("--items", "CSV", "of .npy and .npz files, the CSV of items and people, a line a vector"),
+    ("--item-column", "NAME", "column of item names (default: item)"),
+    ("--identity-column", "NAME", "column of people (default: identity)"),
+    ("--vector-column", "NAME", "column of vectors (default: embedding)"),
+)
+"""The options about how vectors in files are read: option, value, meaning."""
 NETWORKS = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 Command = Callable[..., Any]
 
@@ -37,10 +44,9 @@ def _import(commands: Any, make: Command) -> None:
     command.add_argument(
         "--probe", default="imported", help="name of the images' condition (default: imported)"
     )
-    command.add_argument("--items", metavar="CSV", help="for .npy: the CSV of items, a line a vector")
-    command.add_argument("--item-column", default="item", metavar="NAME", help="column of item names")
-    command.add_argument("--identity-column", default="identity", metavar="NAME", help="column of people")
-    command.add_argument("--vector-column", default="embedding", metavar="NAME", help="column of vectors")
+    for option, kind, meaning in READING:
+        usual = {"--item-column": "item", "--identity-column": "identity", "--vector-column": "embedding"}
+        command.add_argument(option, default=usual.get(option), metavar=kind, help=meaning)
     network = command.add_argument_group("networks")
     network.add_argument(
         "--recipe",
@@ -57,6 +63,22 @@ def _import(commands: Any, make: Command) -> None:
     network.add_argument("--fresh", action="store_true", help="replace a model of that name")
 
 
+def add_reading(command: Any, **how: Any) -> None:
+    """Add the options about how vectors in files are read; ``how`` goes to argparse."""
+    group = command.add_argument_group("vectors given as files")
+    for option, kind, meaning in READING:
+        text = f"{meaning}; MODEL is a file's name without its ending, and without it all are meant"
+        group.add_argument(option, default=[], metavar=f"[MODEL=]{kind}", help=text, **how)
+
+
+def reading(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Gather what a command says of how vectors in files are read."""
+    names = [option.removeprefix("--").replace("-", "_") for option, _, _ in READING]
+    return {
+        name: words for name in names if isinstance(words := getattr(options, name, None), list) and words
+    }
+
+
 def _map(commands: Any, make: Command) -> None:
     text = "convert an old model's embeddings into a new model's space"
     parts = commands.add_parser(
@@ -70,7 +92,7 @@ def _map(commands: Any, make: Command) -> None:
         lab=False,
         device=False,
     )
-    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz)")
+    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz, .npy)")
     fit.add_argument("new", metavar="NEW", help="the new model's embeddings of the same images, by item name")
     fit.add_argument("--map", required=True, metavar="FILE", help="the map to write, .safetensors")
     fit.add_argument(
@@ -81,6 +103,7 @@ def _map(commands: Any, make: Command) -> None:
     )
     fit.add_argument("--folds", type=int, default=5, metavar="K", help="folds of people (default: 5)")
     fit.add_argument("--seed", type=int, default=0, help="who is in which fold (default: 0)")
+    add_reading(fit, action="append")
     apply = make(
         parts,
         "apply",
@@ -97,6 +120,7 @@ def _map(commands: Any, make: Command) -> None:
     apply.add_argument(
         "--force", action="store_true", help="convert although the file says that it is of another model"
     )
+    add_reading(apply, action="append")
 
 
 def _data(commands: Any, make: Command) -> None:
@@ -155,7 +179,7 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab import interchange
     from embedlab.store import Lab
 
-    path = Path(options.file)
+    path, lab = Path(options.file), Lab(options.lab)
     if path.suffix.lower() == ".onnx":
         raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
@@ -169,7 +193,7 @@ def import_(options: argparse.Namespace) -> int:
         identity_column=options.identity_column,
         vector_column=options.vector_column,
     )
-    saved = interchange.save(Lab(options.lab), found, path)
+    saved = interchange.save(lab, found, path)
     n, d = found.vectors.shape
     print(f"embeddings: {saved} ({n:,} vectors of {d} numbers, {len(found.identities):,} people)")
     return 0
@@ -192,11 +216,26 @@ def _import_network(options: argparse.Namespace, path: Path) -> int:
     return 0
 
 
+def _model(file: Path) -> str:
+    from embedlab.store import made_name
+
+    return made_name(file.stem, "model")
+
+
+def _by_model(*files: str) -> dict[str, Path]:
+    return {_model(Path(file)): Path(file) for file in files}
+
+
 def map_fit(options: argparse.Namespace) -> int:
     """Handle ``embedlab map fit``."""
     from embedlab import conversion
+    from embedlab.request import reading_of
 
-    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
+    files = _by_model(options.old, options.new)
+    old, new = (
+        conversion.read_vectors(file, **reading_of(reading(options), files, _model(file)))
+        for file in map(Path, (options.old, options.new))
+    )
     path = Path(options.map)
     found = conversion.fit(old, new, method=options.method, folds=options.folds, seed=options.seed)
     record = conversion.save(found, path)
@@ -214,14 +253,16 @@ def map_fit(options: argparse.Namespace) -> int:
 def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
+    from embedlab.request import reading_of
     from embedlab.store import made_name
 
     old, path = Path(options.old), Path(options.map)
+    how = reading_of(reading(options), _by_model(options.old), _model(old))
     found = conversion.load(path)
-    # A model may be called by a path.
-    new = made_name(found.target, "another")
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{new}.parquet")
-    rows = conversion.apply(found, old, out, map_file=path, force=options.force)
+    # A map may come from anywhere, and what it calls its model is no place to write to.
+    target = made_name(str(found.target), "model")
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{target}.parquet")
+    rows = conversion.apply(found, old, out, map_file=path, force=options.force, reading=how)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
 

@@ -59,8 +59,15 @@ class Conversion:
     record: Mapping[str, Any]
 
 
-def read_vectors(path: Path) -> EmbeddingSet:
-    """Read a file of embeddings, embedlab's own or any that ``embedlab import`` reads as it is.
+def read_vectors(path: Path, **reading: str) -> EmbeddingSet:
+    """Read a file of embeddings, embedlab's own or any that ``embedlab import`` reads.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reading
+        ``items`` and names of columns, as ``interchange.import_embeddings`` takes them.
 
     Raises
     ------
@@ -69,10 +76,12 @@ def read_vectors(path: Path) -> EmbeddingSet:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: give a file of embeddings (.parquet, .csv, .npz)")
-    if path.suffix.lower() == ".parquet" and embeddings.metadata(path):
+    if path.suffix.lower() == ".parquet" and embeddings.metadata(path) and not reading:
         return embeddings.read(path)
     # A plain file does not name its model; its own name serves.
-    return interchange.import_embeddings(path, model=made_name(path.stem, "model"), probe="imported")
+    return interchange.import_embeddings(
+        path, model=made_name(path.stem, "model"), probe="imported", **reading
+    )
 
 
 def fit(
@@ -240,7 +249,15 @@ def load(path: Path) -> Conversion:
     return Conversion(found, source, target, record)
 
 
-def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, force: bool = False) -> int:
+def apply(
+    conversion: Conversion,
+    path: Path,
+    out: Path,
+    *,
+    map_file: Path,
+    force: bool = False,
+    reading: Mapping[str, str] | None = None,
+) -> int:
     """Write a file of the old model's embeddings again, as the new model's.
 
     Parquet is converted in batches and keeps all its other columns; other files become Parquet.
@@ -257,6 +274,8 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         Where the map came from: its name and hash go into the file.
     force
         Convert although the file says that it is of another model.
+    reading
+        What ``read_vectors`` takes; of Parquet only the name of the vectors' column matters.
 
     Returns
     -------
@@ -288,7 +307,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     kept = {key: value for key, value in head.items() if key != "model_sha256"}
     written = {**kept, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
     if not parquet:
-        found = read_vectors(path)
+        found = read_vectors(path, **(reading or {}))
         _check_dimension(conversion, found.vectors.shape[1], path)
         mapped = _mapped(conversion, found.unit, found.items.tolist(), path, 0)
         whole = replace(found, model=str(written["model"]), vectors=mapped)
@@ -299,7 +318,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     with atomic_file(out) as temporary:
         writer = None
         try:
-            for table in _converted(conversion, path):
+            for table in _converted(conversion, path, (reading or {}).get("vector_column", "embedding")):
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
                 writer = writer or pq.ParquetWriter(
                     temporary, schema, compression="zstd", write_page_checksum=True
@@ -314,7 +333,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     return rows
 
 
-def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
+def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]:
     """Yield the file's rows in batches, their vectors mapped."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -325,22 +344,22 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
         file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path} as Parquet ({first_line(error)}): make it again") from None
-    if "embedding" not in file.schema_arrow.names:
+    if column not in file.schema_arrow.names:
         raise UserError(
-            f"{path} has no column 'embedding' (it has {', '.join(file.schema_arrow.names)}): bring it in "
-            "with `embedlab import`, which takes the column's name"
+            f"{path} has no column {column!r} (it has {', '.join(file.schema_arrow.names)}): name the right "
+            "one with --vector-column"
         )
     done = 0
     batches = -(-file.metadata.num_rows // BATCH)
     for batch in track(_batches(file, path), "converting", batches):
         table = pa.Table.from_batches([batch])
-        vectors = embeddings.matrix(table.column("embedding"), path)
+        vectors = embeddings.matrix(table.column(column), path)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
         items = table.column("item").to_pylist() if "item" in table.column_names else None
         mapped = _mapped(conversion, unit, items, path, done)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(mapped.reshape(-1)), mapped.shape[1])
-        table = table.set_column(table.schema.get_field_index("embedding"), "embedding", flat)
+        table = table.set_column(table.schema.get_field_index(column), column, flat)
         if "norm" in table.column_names:
             norms = pa.array(np.linalg.norm(mapped, axis=1).astype(np.float32))
             table = table.set_column(table.schema.get_field_index("norm"), "norm", norms)

@@ -135,6 +135,53 @@ class EmbeddingSet:
         )
 
     @classmethod
+    def of(
+        cls,
+        vectors: Any,
+        labels: Any,
+        items: Any = None,
+        *,
+        model: str = "model",
+        probe: str = "memory",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> "EmbeddingSet":
+        """Make a set of what lies in memory: numpy, lists, torch, pandas, pyarrow.
+
+        Parameters
+        ----------
+        vectors
+            Numbers of shape (n, d), of any type and on any device; of a DataFrame the columns are the d
+            numbers, or its one column holds lists.
+        labels
+            The person of each row: names or whole numbers.
+        items
+            The name of each row's image; by default the number of the row. Sets are joined by these names.
+        model, probe
+            What the set is of.
+        attributes
+            Extra columns, by name; or a DataFrame.
+
+        Raises
+        ------
+        UserError
+            If the vectors are not numbers of that shape, columns are not of one length, a person is missing
+            or a number with decimals, or as the class itself does.
+        """
+        from embedlab import memory
+
+        numbers = memory.matrix(vectors)
+        n = len(numbers)
+        people = memory.names(labels, "labels", n)
+        rows = [f"{k:0{len(str(max(n - 1, 0)))}d}" for k in range(n)]
+        called = rows if items is None else memory.names(items, "items", n)
+        columns = memory.columns(attributes, n)
+        if clash := sorted(set(columns) & set(COLUMNS)):
+            raise UserError(
+                f"an attribute cannot be called {clash[0]!r}, which has a meaning here: rename it"
+            )
+        return cls.from_rows(model, probe, numbers, called, people, columns)
+
+    @classmethod
     def from_rows(
         cls,
         model: str,

@@ -338,7 +338,7 @@ def read_pairs(folder: Path) -> ValidationPairs | None:
     found = read_table(path)
     try:
         fingerprint = str(json.loads(found.schema.metadata[b"embedlab"])["fingerprint"])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         raise UserError(f"{path} does not say which pairs it holds: {DELETE}") from None
     first, second, same = (found[name].to_numpy() for name in ("first", "second", "same"))
     return ValidationPairs(fingerprint, first.astype(np.int64), second.astype(np.int64), same)

@@ -22,7 +22,7 @@ from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError, first_line
 from embedlab.progress import say, track
 from embedlab.store import Lab, atomic_folder, sha256_of, write_json
-from embedlab.study import Input, Planned, Study, plan, probes_of
+from embedlab.study import Input, Planned, Study, needs, plan, probes_of
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
@@ -150,17 +150,8 @@ def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
 
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
-    needs = {
-        "probe pair": "two probes of one model",
-        "degraded pair": "two probes of one model",
-        "model pair": "two models",
-        "weight pair": "two models",
-    }
-    need = " or ".join(
-        dict.fromkeys(needs.get(over, "a model and a probe") for over in planned.analysis.overs)
-    )
     have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
-    return Run("this study", reason=f"it compares {need}, and the study names {have}")
+    return Run("this study", reason=f"it compares {needs(planned)}, and the study names {have}")
 
 
 def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:

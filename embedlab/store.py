@@ -29,6 +29,13 @@ from embedlab.progress import say
 from embedlab.weights import LayerWeights
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*")
+LONGEST_NAME = 120
+"""Letters of a name at most: file systems take 255 bytes or, encrypted, 143, and file names add to it."""
+
+WEIGHTS_FROM = (
+    "name models that were trained or imported there, state dicts (.pth, .safetensors), or networks as "
+    "module:callable; ONNX files and embeddings give none"
+)
 
 
 def checked_name(name: str, what: str) -> str:
@@ -37,8 +44,14 @@ def checked_name(name: str, what: str) -> str:
     Raises
     ------
     UserError
-        If it is empty, begins with a dot or holds anything but letters, digits and ``_ . @ + -``.
+        If it is empty or too long, begins with a dot or holds anything but letters, digits and
+        ``_ . @ + -``.
     """
+    if len(name) > LONGEST_NAME:
+        raise UserError(
+            f"{name[:40]!r}… cannot be the name of a {what}: it has {len(name):,} letters, and "
+            f"{LONGEST_NAME} are the most"
+        )
     if not _NAME.fullmatch(name):
         raise UserError(
             f"{name!r} cannot be the name of a {what}: use letters, digits and _ . @ + - only, "
@@ -49,7 +62,7 @@ def checked_name(name: str, what: str) -> str:
 
 def made_name(stem: str, otherwise: str) -> str:
     """Make a name that ``checked_name`` takes of whatever a file is called."""
-    return re.sub(r"[^A-Za-z0-9_.@+-]+", "_", stem).lstrip(".@+-") or otherwise
+    return re.sub(r"[^A-Za-z0-9_.@+-]+", "_", stem).lstrip(".@+-")[:LONGEST_NAME] or otherwise
 
 
 def sha256_of(path: Path) -> str:
@@ -184,10 +197,23 @@ class Lab:
     ----------
     root
         The folder; by default ``$EMBEDLAB_LAB``, else ``./lab``.
+
+    Attributes
+    ----------
+    lent
+        The weights of networks that lie elsewhere, by the name of the model; gone with this object.
+
+    Raises
+    ------
+    UserError
+        If there is something of that name that is no folder.
     """
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or os.environ.get("EMBEDLAB_LAB") or "lab")
+        self.lent: dict[str, LayerWeights] = {}
+        if os.path.lexists(self.root) and not self.root.is_dir():
+            raise UserError(f"the lab {self.root} is no folder: name another with --lab or $EMBEDLAB_LAB")
 
     def __repr__(self) -> str:
         return f"Lab({str(self.root)!r})"
@@ -245,19 +271,20 @@ class Lab:
         return replace(found, recipe=self.recipe(model)) if self.is_made_here(model, probe) else found
 
     def weights(self, model: str) -> LayerWeights:
-        """Read the kernels of a model's checkpoint by layer.
+        """Give the kernels of a model by layer: as lent, or from its checkpoint.
 
         Raises
         ------
         UserError
-            If the model has no checkpoint in this lab, its weights are not those that ``model.json`` tells
-            of, or vectors that no network made here have its name.
+            If the model was not lent and has no checkpoint in this lab, its weights are not those that
+            ``model.json`` tells of, or vectors that no network made here have its name.
         """
+        if model in self.lent:
+            return self.lent[model]
         path = self.checkpoint(model) / "model.safetensors"
         if not path.is_file():
             raise UserError(
-                f"{model} has no checkpoint in {self.root}, so there are no weights to read: weights are "
-                "compared between models that were trained there"
+                f"{model} has no checkpoint in {self.root}, so there are no weights to read: {WEIGHTS_FROM}"
             )
         if self._record(model).get("weights_sha256", "") not in ("", sha256_of(path)):
             raise UserError(

@@ -72,9 +72,6 @@ def read(path: Path, model: str) -> LayerWeights:
     """
     from safetensors import SafetensorError, safe_open
 
-    layers: dict[str, Any] = {}
-    norms: dict[str, dict[str, Any]] = {}
-    slopes: dict[str, Any] = {}
     try:
         with safe_open(path, framework="numpy") as file:
             keys = list(file.keys())
@@ -86,7 +83,15 @@ def read(path: Path, model: str) -> LayerWeights:
         ) from None
     # safetensors sorts by name; the writer keeps the network's own order in the header.
     names = [k for k in order.split("\n") if k in tensors] if order else keys
-    for key in names:
+    return of_tensors({name: tensors[name] for name in names}, model)
+
+
+def of_tensors(tensors: Mapping[str, np.ndarray], model: str) -> LayerWeights:
+    """Sort a state dict's tensors, in network order, into kernels, norm statistics and slopes."""
+    layers: dict[str, Any] = {}
+    norms: dict[str, dict[str, Any]] = {}
+    slopes: dict[str, Any] = {}
+    for key in tensors:
         layer, _, kind = key.rpartition(".")
         if kind == "weight" and tensors[key].ndim == 4:
             layers[layer] = tensors[key]

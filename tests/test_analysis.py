@@ -68,6 +68,9 @@ def test_overrides_read_text_as_the_fields_type():
         ({"bins": True}, "knobs.bins must be int, not True"),
         ({"kind": "c"}, "knobs.kind must be one of 'a', 'b', not 'c'"),
         ({"open": "maybe"}, "knobs.open must be bool"),
+        ({"bins": 10**4400}, "knobs.bins must be a whole number of at most 64 bits"),
+        ({"bins": "1" * 300}, "knobs.bins must be a whole number of at most 64 bits"),
+        ({"rate": 2**2000}, "knobs.rate must be a whole number of at most 64 bits"),
     ],
 )
 def test_a_wrong_override_lists_what_there_is(override, message):

@@ -321,3 +321,154 @@ def test_pairs_and_attributes_are_read_from_files(tmp_path, vectors, capsys):
     assert "has no column 'image_a'" in said(capsys)[1]
     assert run("run", "distances", *words, "--pairs", pairs) == 2
     assert "are for verification, which is not run" in said(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "distances", "--probes", "typo"], "unknown probe 'typo': .* stored are imported of theirs"),
+        (["run", "distances", "--probes", "imported", "typo"], "unknown probe 'typo'"),
+        (["report", "--only", "distances", "--probes", "typo"], "unknown probe 'typo'"),
+        (["extract", "--probes", "typo"], "unknown probe 'typo'"),
+        (["run", "kernels"], "kernels compares the weights of two networks, and of theirs there are none"),
+        (["run", "mapping"], "mapping compares two probes of one model or two models, and there are 1 model"),
+        (["run", "similarity"], r"asked for \(similarity\) applies to theirs .*the only model"),
+        (["report", "--only", "similarity", "mapping"], "similarity, mapping.*applies .*only model.*; it"),
+        (["run", "distances", "--set", "bin=3"], "unknown parameter distances.bin: there are"),
+    ],
+)  # fmt: skip
+def test_what_was_asked_and_gives_nothing_is_exit_2_and_names_what_there_is(
+    words, message, tmp_path, vectors, capsys
+):
+    out = ["--out", tmp_path / "out"] if words[0] == "report" else []
+    assert run(*words, "--models", vectors, "--lab", tmp_path / "lab", *out) == 2
+    text, last = said(capsys)
+    assert re.search(f"^embedlab: .*{message}", last)
+    assert text == ""
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_one_answer_among_several_is_an_answer(tmp_path, vectors):
+    words = ["--models", vectors, "--lab", tmp_path / "lab", "--out", tmp_path / "r.html"]
+    assert run("report", *words, "--only", "mapping", "distances") == 0
+    sections = json.loads((tmp_path / "r.json").read_text())["sections"]
+    assert [one["state"] for one in sections] == ["inapplicable", "ok"]
+
+
+LONG = "x" * 300
+ABSURD = [
+    (["report", "--models", LONG], "--models 'x+'… has a name of 300 bytes"),
+    (["report", "--models", f"{LONG}.parquet"], "--models 'x+'… has a name of 308 bytes"),
+    (["report", "--models", "ü" * 200], "has a name of 400 bytes"),
+    (["run", "distances", "--models", "a", "--probes", "x" * 200], "the name of a data set: it has 200"),
+    (["run", "distances", "--models", "a", ""], "--models is given an empty word"),
+    (["run", "distances", "--models", "a", "--probes", " "], "--probes is given an empty word"),
+    (["run", "", "--models", "a"], "--analysis is given an empty word"),
+    (["report", f"{LONG}.toml"], "has a name of 305 bytes"),
+    (["report", "--models", "a", "--data", LONG], "--data 'x+'… has a name"),
+    (["report", "--models", "a", "--lab", LONG], "--lab 'x+'… has a name"),
+    (["report", "--models", "a", "--out", f"here/{LONG}/r.html"], "--out 'here/x+'… has a name"),
+    (["report", "--models", "a", "--lab", "file"], "the lab file is no folder"),
+    (["list", "--lab", "file"], "the lab file is no folder"),
+    (["doctor", "--lab", "file"], "the lab file is no folder"),
+    (["import", "file.npy", "--lab", "file"], "the lab file is no folder"),
+    (["import", "v.npy", "--model", "x" * 121], "cannot be the name of a model: it has 121 letters"),
+    (["extract", "--models", "a", "--batch", "-1"], "--batch must be at least 1 and at most 65536, not -1"),
+    (["extract", "--models", "a", "--batch", "9" * 30], "--batch must be .*, not a number that large"),
+    (["doctor", "--model", "a", "--images", "0"], "--images must be at least 1"),
+    (["doctor", "--model", "a", "--images", "9" * 12], "--images must be at least 1 and at most 10000000"),
+    (["import", "a.pth", "--input", "0"], "--input must be at least 1"),
+    (["data", "pack", "a", "--size", "-3"], "--size must be at least 2"),
+    (["data", "pack", "a", "--size", "1000000"], "--size must be at least 2 and at most 4096"),
+    (["data", "pack", "a", "--hold-out", "nan"], "--hold-out must be at least 0.0"),
+    (["data", "pack", "a", "--hold-out", "1"], "--hold-out must be at least 0.0 and at most 0.99, not 1.0"),
+    (["data", "pack", "a", "--seed", "-1"], "--seed must be at least 0"),
+    (["map", "fit", "a", "b", "--map", "m.safetensors", "--folds", "1"], "--folds must be at least 2"),
+    (["map", "fit", "a", "b", "--map", "m.safetensors", "--seed", "-1"], "--seed must be at least 0"),
+    (["map", "apply", "", "--map", "m.safetensors"], "--old is given an empty word"),
+    (["train", "lowres144", "--set", "seed=1e400"], "seed must be int"),
+    (["train", "lowres144", "--set", f"width={'9' * 40}"], "width must be a whole number of at most 64 bits"),
+    (["train", "lowres144", "--name", LONG], "--name 'x+'… has a name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "message"), ABSURD)
+def test_words_and_numbers_that_no_command_can_use_are_one_line(
+    words, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert run(*words) == 2
+    text, last = said(capsys)
+    assert re.search(f"^embedlab: .*{message}", last)
+    assert (text, len(last) < 500) == ("", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_vectors_whose_items_lie_elsewhere_are_read_by_every_command(tmp_path, capsys):
+    for name, seed in (("ours", 0), ("theirs", 1)):
+        s = embedding_set(people=20, model=name, seed=seed)
+        np.save(tmp_path / f"{name}.npy", s.vectors)
+        rows = [f"{item},{s.identities[k]}" for item, k in zip(s.items, s.labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["name,who", *rows]))
+    ours, theirs = tmp_path / "ours.npy", tmp_path / "theirs.npy"
+    lists = [f"{name}={tmp_path / name}.csv" for name in ("ours", "theirs")]
+    columns = ["--item-column", "name", "--identity-column", "who"]
+    words = ["--models", ours, theirs, "--lab", tmp_path / "lab", "--items", *lists, *columns]
+    assert run("run", "distances", *words, "--json") == 0
+    captured = capsys.readouterr().out
+    assert list(json.loads(captured)["sections"][0]["numbers"]) == ["ours", "theirs"]
+    assert run("report", *words, "--only", "verification", "--out", tmp_path / "r.html") == 0
+    assert run("extract", *words) == 0
+    several = ["--items", lists[0], "--items", lists[1], *columns]
+    assert run("map", "fit", ours, theirs, "--map", tmp_path / "m.safetensors", *several) == 0
+    assert run("map", "apply", ours, "--map", tmp_path / "m.safetensors", *several[:2], *columns) == 0
+    assert len(embeddings.read(tmp_path / "ours-as-theirs.parquet").items) == 60
+    assert run("map", "apply", theirs, "--map", tmp_path / "m.safetensors") == 2
+    assert "with --items" in said(capsys)[1]
+
+
+def test_a_map_reads_a_column_of_vectors_of_any_name(tmp_path):
+    import pyarrow.parquet as pq
+
+    embeddings.write(tmp_path / "a.parquet", embedding_set(people=20), {})
+    table = pq.read_table(tmp_path / "a.parquet").replace_schema_metadata({})
+    pq.write_table(table.rename_columns(["item", "identity", "v", "norm"]), tmp_path / "b.parquet")
+    a, b, m = (tmp_path / name for name in ("a.parquet", "b.parquet", "m.safetensors"))
+    assert run("map", "fit", b, a, "--map", m, "--vector-column", "b=v") == 0
+    assert run("map", "apply", b, "--map", m, "--out", tmp_path / "c.parquet") == 2
+    assert run("map", "apply", b, "--map", m, "--out", tmp_path / "c.parquet", "--vector-column", "v") == 0
+    assert pq.read_schema(tmp_path / "c.parquet").names == ["item", "identity", "v", "norm"]
+
+
+def test_a_map_of_a_model_that_is_called_like_a_path_writes_beside_the_old_vectors(tmp_path):
+    import dataclasses
+
+    from embedlab import conversion
+
+    a, b = (embedding_set(people=20, model=name, seed=k) for k, name in enumerate(("old", "../../new/x")))
+    found = dataclasses.replace(conversion.fit(a, b), source="old")
+    conversion.save(found, tmp_path / "m.safetensors")
+    (tmp_path / "here").mkdir()
+    embeddings.write(tmp_path / "here" / "a.parquet", a, {})
+    assert run("map", "apply", tmp_path / "here" / "a.parquet", "--map", tmp_path / "m.safetensors") == 0
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "a-as-_.._new_x.parquet",
+        "a.parquet",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "m.json", "m.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [
+        (["lowres144", "v1.2"], "lowres144-v1.2"),
+        (["some/where/arc.onnx", "my.net:load"], "arc-my.net_load"),
+        (["a" * 100, "b" * 100], "a" * 100 + "-" + "b" * 10 + "-d525b058"),
+    ],
+)
+def test_a_report_without_a_place_gets_a_name_of_its_models(models, name):
+    from embedlab import pipeline
+
+    assert pipeline.named(models) == name
+    assert len(name) <= 120

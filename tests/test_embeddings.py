@@ -241,3 +241,12 @@ def test_the_fingerprint_of_many_takes_bounded_memory():
     finally:
         tracemalloc.stop()
     assert most < 30e6  # All names joined and encoded, twice, were 60 MB.
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"\xff", b"1" * 5000])
+def test_a_head_that_json_cannot_hold_is_told(tmp_path, head):
+    table = pa.table({"item": ["a"], "identity": ["b"], "embedding": [[1.0, 2.0]]})
+    pq.write_table(table.replace_schema_metadata({b"embedlab": head}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"cannot read .*x.parquet as Parquet") as told:
+        embeddings.read(tmp_path / "x.parquet")
+    assert "\n" not in str(told.value)

@@ -162,6 +162,18 @@ def test_extract_lists_its_files(asked):
     assert pipeline.extract(request, study) == [request.lab.embeddings_file("m", "imported")]
 
 
+def test_extract_says_what_a_model_of_embeddings_lacks(asked):
+    request, study = asked
+    pipeline.extract(request, study)
+    path = request.lab.embeddings_file("n", "faces")
+    path.parent.mkdir()
+    embeddings.write(path, embedding_set(model="n", probe="faces"), {})
+    said = io.StringIO()
+    with progress.shown(said):
+        assert pipeline.extract(request, Study(("m", "n"), ("faces",))) == [path]
+    assert "there is no faces in m, which is only its embeddings" in said.getvalue()
+
+
 # With images at hand
 
 

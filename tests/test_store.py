@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from embedlab import embeddings, progress
 from embedlab.errors import UserError
 from embedlab.store import (
+    LONGEST_NAME,
     Lab,
     atomic_file,
     atomic_folder,
@@ -22,7 +23,7 @@ from embedlab.store import (
     sha256_of,
     write_json,
 )
-from tests.planted import embedding_set
+from tests.planted import embedding_set, layer_weights
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -91,6 +92,35 @@ def test_json_without_nan(tmp_path):
 def test_names_that_are_no_file_names_are_refused(name):
     with pytest.raises(UserError, match="cannot be the name of a model"):
         checked_name(name, "model")
+
+
+def test_names_have_a_length_that_every_file_system_bears(tmp_path):
+    longest = "x" * LONGEST_NAME
+    with pytest.raises(UserError, match="'x+'… cannot be the name of a probe: it has 300 letters, and 120"):
+        checked_name("x" * 300, "probe")
+    assert made_name("x" * 300, "model") == checked_name(longest, "model")
+    path = Lab(tmp_path).embeddings_file(longest, longest)
+    with atomic_file(path) as temporary:
+        temporary.write_text("")
+        assert len(os.fsencode(temporary.name)) < 143
+    with locked(path, "writing"):
+        pass
+
+
+@pytest.mark.parametrize("make", [lambda path: path.write_text(""), lambda path: path.symlink_to("nowhere")])
+def test_a_lab_that_is_no_folder_is_told(tmp_path, monkeypatch, make):
+    make(tmp_path / "lab")
+    with pytest.raises(UserError, match=r"the lab .*lab is no folder: name another with --lab"):
+        Lab(tmp_path / "lab")
+    monkeypatch.setenv("EMBEDLAB_LAB", str(tmp_path / "lab"))
+    with pytest.raises(UserError, match="is no folder"):
+        Lab()
+
+
+def test_weights_that_were_lent_are_given():
+    lab = Lab("nowhere")
+    lab.lent["m"] = layer_weights()
+    assert lab.weights("m") is lab.lent["m"]
 
 
 def test_the_lab_lists_what_it_holds(tmp_path):

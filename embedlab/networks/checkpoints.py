@@ -130,7 +130,7 @@ def read_record(lab: Lab, name: str) -> Record:
             )
         values["preprocessing"] = Preprocessing.from_json(values["preprocessing"], str(path))
         return Record(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"cannot read {path} ({error}): train the model again with `embedlab train {name} --fresh`"
         ) from None
@@ -173,7 +173,7 @@ def _loaded(lab: Lab, name: str) -> tuple["Backbone", Record]:
     path = lab.checkpoint(name) / WEIGHTS
     imported = record.recipe.get("imported")
     again = (
-        f"import {imported} again with --fresh"
+        f"import it again with `embedlab import {imported} --model {name} --fresh`"
         if imported
         else f"train the model again with `embedlab train {name} --fresh`"
     )

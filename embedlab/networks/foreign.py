@@ -366,7 +366,7 @@ def contract(
         return _preset(assumed, size, ""), True
     try:
         stated = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {beside} as JSON ({error}): correct it or remove it") from None
     stated = stated.get("preprocessing") if isinstance(stated, dict) else None
     if isinstance(stated, str):

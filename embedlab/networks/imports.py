@@ -93,18 +93,19 @@ def read(path: Path | str, *, backbone: str | None = None, input_size: int | Non
     found = key_tables.match({key: tuple(value.shape) for key, value in state.items()}, str(path))
     if backbone not in (None, found.backbone):
         raise UserError(
-            f"{path} is {found.backbone} in the layout of {found.source}, not {backbone}: import it with "
-            f"--recipe {found.backbone}"
+            f"{path} is {found.backbone} in the layout of {found.source}, not {backbone}: "
+            f"`embedlab import {path} --recipe {found.backbone}`"
         )
     size = found.input_size or input_size
     if size is None:
         raise UserError(
-            f"{path} is {found.backbone}, whose shapes leave the input open: say how large with --input"
+            f"{path} is {found.backbone}, whose shapes leave the input open: say how large with "
+            f"`embedlab import {path} --input PX`"
         )
     if input_size not in (None, size):
         raise UserError(
-            f"{path} takes images of {size} px, as its linear layer says, not {input_size}: import it with "
-            f"--input {size}"
+            f"{path} takes images of {size} px, as its linear layer says, not {input_size}: "
+            f"`embedlab import {path} --input {size}`"
         )
     network = _filled(found, size, state, str(path))
     left_out = tuple(sorted(set(whole) - {prefix + key for key in state}))
