@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from embedlab import compute, trainings
 from embedlab.errors import UserError
 from embedlab.networks.foreign import TORCH_SUFFIXES
-from embedlab.progress import say
+from embedlab.progress import busy, say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_data, embedded_dataset, given_data
 from embedlab.store import made_name
 from embedlab.study import Study, plan, probes_of
@@ -40,7 +40,8 @@ class Stages:
         say(name)
         begun = time.perf_counter()
         try:
-            yield
+            with busy(name):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 

@@ -17,7 +17,7 @@ from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result, code_fingerprint
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.progress import say, track
+from embedlab.progress import about, busy, say, track
 from embedlab.store import Lab, atomic_folder, write_json
 from embedlab.study import Input, Planned, Study, plan, probes_of
 
@@ -244,7 +244,9 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             return Run(title, analysis.result.load(folder), record=record, cached=True)
         begun = time.perf_counter()
-        result = analysis.run(values, params)
+        doing = f"{analysis.name}, {_named(chosen)}"
+        with busy(doing), about(doing):
+            result = analysis.run(values, params)
         record = {
             "analysis": analysis.name,
             "title": result.title,
@@ -268,6 +270,18 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
     except Exception:
         return Run(title, error=traceback.format_exc())
     return Run(title, result, record=record)
+
+
+def _named(chosen: Sequence[Input]) -> str:
+    """Name the inputs of a run shortly enough to stand beside a bar."""
+    if len(chosen) < 3:
+        return " and ".join(one.title for one in chosen)
+    models, probes = (
+        dict.fromkeys(names) for names in zip(*((o.model, o.probe) for o in chosen), strict=True)
+    )
+    if len(models) == 1:
+        return f"{len(chosen)} probes in {chosen[0].model}"
+    return f"{chosen[0].probe} in {len(models)} models" if len(probes) == 1 else f"{len(chosen)} sets"
 
 
 def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:

@@ -284,7 +284,7 @@ class _Halves:
     @classmethod
     def of(cls, rows: Joint, seed: int) -> "_Halves":
         fitted, judged = rows.halves(seed)
-        return cls(fitted, judged, principal(rows.vectors[np.isin(rows.person, fitted)]))
+        return cls(fitted, judged, principal(rows.vectors[np.isin(rows.person, fitted)], rows.vectors))
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ class _Variance:
         more = resamples(len(halves.fitted), params.resamples, params.seed + 1).astype(np.float64)
         ranks = across.replicates(more, counts)
         shuffled = np.random.default_rng([params.seed, 1]).permuted(rows.vectors, axis=0)
-        chance = principal(shuffled[inside])
+        chance = principal(shuffled[inside], shuffled)
         null = shares(chance.squares(shuffled[~inside], np.zeros_like(other), 1)[0])
         null_rank = RatioAcross.of(shuffled[inside], own, shuffled[~inside], other, chance.mean).value
         explained = interval(drawn[:, :AXES].sum(axis=1))
