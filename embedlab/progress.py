@@ -19,8 +19,10 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 PLAIN_INTERVAL_S = 5.0
-# After so many steps a sweep's length is told.
-FIRST_STEPS = 32
+# The thread that breaks silences.
+BEAT = "embedlab progress"
+# After so many seconds the length of a sweep is told.
+TRIED_S = 1.0
 # A stretch of time is not told more finely than this share of it.
 SOON_S, LONG_S = 90.0, 5400.0
 
@@ -83,12 +85,12 @@ def sweep(items: Iterable[T], what: str, total: int, size: str) -> Iterator[T]:
     size
         How much there is, in words: "499,500 pairs of 1,000 images".
     """
-    begun = 0.0
+    begun, told = 0.0, False
     for k, item in enumerate(track(items, what, total)):
         # The first step may compile or read something, and says little of those that follow.
         begun = time.monotonic() if k == 1 else begun
-        if k == 1 + FIRST_STEPS:
-            expected = (time.monotonic() - begun) / FIRST_STEPS * total
+        if k > 1 and not told and (passed := time.monotonic() - begun) >= TRIED_S:
+            told, expected = True, passed / (k - 1) * total
             if expected > PLAIN_INTERVAL_S:
                 say(f"  {_named(what)}: {size}, about {in_words(expected)}")
         yield item
@@ -270,7 +272,7 @@ class _Lines:
 
     def _listen(self) -> None:
         if self.beat is None:
-            self.beat = threading.Thread(target=self._break_silences, daemon=True)
+            self.beat = threading.Thread(target=self._break_silences, name=BEAT, daemon=True)
             self.beat.start()
 
     def _tell(self, work: _Work, silence: float) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from embedlab.progress import blocks
 
 # Scores times weightings of one call, and weightings at least: below that threads have nothing to share.
-ENTRIES = 1 << 28
+ENTRIES = 1 << 26
 LEAST = 16
 
 

@@ -17,6 +17,7 @@ from embedlab.analysis import Estimate
 from embedlab.charts import Table, colour, model_colours
 from embedlab.charts.base import cell, look
 from embedlab.errors import UserError
+from embedlab.progress import track
 from embedlab.report import numbers, sections
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
@@ -78,7 +79,7 @@ def build(
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
     with model_colours(models):
-        every = [*(sections.of_outcome(outcome) for outcome in outcomes), *extra]
+        every = [*(sections.of_outcome(one) for one in track(outcomes, "writing sections")), *extra]
         page = _page(every, title=title, models=models, probes=probes, provenance=provenance, prose=prose)
     whole = numbers.document(title, models, probes, every, outcomes, provenance)
     beside = path.with_name("report.json" if path.stem == "index" else f"{path.stem}.json")
@@ -106,7 +107,9 @@ def _page(
         for j, chart in enumerate(section.charts)
         if not isinstance(chart, Table)
     }
-    drawn = {place: figure_json(every[place[0]].charts[place[1]]) for place in figures}
+    drawn = {
+        place: figure_json(every[place[0]].charts[place[1]]) for place in track(figures, "drawing charts")
+    }
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
     plotly, packed = _plotly() if figures else ("", "")

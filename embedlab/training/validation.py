@@ -15,7 +15,7 @@ from embedlab.errors import UserError
 from embedlab.learning import Measured, Roc, ValidationPairs
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.embedder import Preprocessing
-from embedlab.progress import say
+from embedlab.progress import blocks, say, track
 from embedlab.protocols import PairList
 
 FOLDS = 10
@@ -90,7 +90,7 @@ class Validation:
         images = self.images[condition]
         vectors = []
         with torch.inference_mode():
-            for start in range(0, len(images), BATCH):
+            for start in blocks(range(0, len(images), BATCH), "measuring on the validation's images"):
                 x = torch.from_numpy(self.preprocessing.apply(images[start : start + BATCH])).to(device)
                 vectors.append(network(x.contiguous(memory_format=layout)).float())
         unit = torch.nn.functional.normalize(torch.cat(vectors).cpu()).numpy()
@@ -194,7 +194,8 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
             )
     position: dict[str, int] = {}
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
-    for item in dict.fromkeys((*pairs.a, *pairs.b)):
+    every = dict.fromkeys((*pairs.a, *pairs.b))
+    for item in track(every, "reading the validation's images"):
         try:
             image = dataset.image(row_of[item])
         except UnreadableImage:
