@@ -285,7 +285,7 @@ class _Lines:
         """Tell of the innermost work wherever a step of it takes long."""
         while True:
             # A little before the interval is over, or the line would come a little after it.
-            silence = max(PLAIN_INTERVAL_S - 0.25, 0.25)
+            silence = max(PLAIN_INTERVAL_S - 0.75, 0.25)
             if self.closed.wait(max(silence - (time.monotonic() - self.last), 0.05)):
                 return
             with self.lock:
