@@ -415,7 +415,7 @@ def main(words: Sequence[str] | None = None) -> int:
     from embedlab import progress
 
     try:
-        with progress.shown():
+        with progress.shown(doing=options.command):
             status: int = options.handler(options)
             return status
     except UserError as error:

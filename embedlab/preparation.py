@@ -12,7 +12,7 @@ from embedlab import compute, interchange, trainings
 from embedlab.data.degradations import Probe, parse_probe
 from embedlab.errors import UserError
 from embedlab.networks.foreign import TORCH_SUFFIXES
-from embedlab.progress import say
+from embedlab.progress import busy, say
 from embedlab.request import (
     EMBEDDED_PROBE,
     Request,
@@ -52,7 +52,8 @@ class Stages:
         say(name)
         begun = time.perf_counter()
         try:
-            yield
+            with busy(name):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 

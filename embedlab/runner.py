@@ -20,7 +20,7 @@ from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError, first_line
-from embedlab.progress import say, track
+from embedlab.progress import about, busy, say, track
 from embedlab.store import Lab, atomic_folder, sha256_of, write_json
 from embedlab.study import Input, Planned, Study, needs, plan, probes_of
 
@@ -280,7 +280,9 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             return stored
         occupied = folder.is_dir()
         begun = time.perf_counter()
-        result = analysis.run(values, params)
+        doing = f"{analysis.name}, {_named(chosen)}"
+        with busy(doing), about(doing):
+            result = analysis.run(values, params)
         record = {
             "analysis": analysis.name,
             "key": folder.name,
@@ -333,6 +335,18 @@ def _digest(record: Mapping[str, Any]) -> str:
     """Hash a record, but for its own hash."""
     files = {name: value for name, value in record["sha256"].items() if name != RECORD}
     return hashlib.sha256(json.dumps({**record, "sha256": files}, sort_keys=True).encode()).hexdigest()
+
+
+def _named(chosen: Sequence[Input]) -> str:
+    """Name the inputs of a run shortly enough to stand beside a bar."""
+    if len(chosen) < 3:
+        return " and ".join(one.title for one in chosen)
+    models, probes = (
+        dict.fromkeys(names) for names in zip(*((o.model, o.probe) for o in chosen), strict=True)
+    )
+    if len(models) == 1:
+        return f"{len(chosen)} probes in {chosen[0].model}"
+    return f"{chosen[0].probe} in {len(models)} models" if len(probes) == 1 else f"{len(chosen)} sets"
 
 
 def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:

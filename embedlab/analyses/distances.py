@@ -75,6 +75,7 @@ from embedlab.maths.extremes import false_matches, first_of_each, nearest_impost
 from embedlab.maths.identity_means import identity_means
 from embedlab.maths.moments import Drawn, Spread, chord, mean
 from embedlab.maths.pairs import Pairs, all_pairs, edges, histogram
+from embedlab.progress import track
 
 POOR_OVERLAP = 0.25
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -156,9 +157,9 @@ def compute(sets: Sequence[EmbeddingSet], params: DistanceParams) -> Distances:
         raise UserError(f"distances.bins must be a power of two from 4 to 4096, not {params.bins}")
     if params.worst < 1:
         raise UserError(f"distances.worst must be at least 1, not {params.worst}")
-    measured = [_measure(one.probe, one, None, params) for one in sets]
+    measured = [_measure(one.probe, one, None, params) for one in track(sets, "measuring probes")]
     dropped = 0
-    for a, b in _crossed(len(sets)):
+    for a, b in track(list(_crossed(len(sets))), "measuring across probes"):
         both = aligned(sets[a], sets[b])
         dropped += both.dropped_a + both.dropped_b
         name = f"{both.a.probe} × {both.b.probe}"

@@ -68,6 +68,7 @@ from embedlab.maths import evenness, sphere
 from embedlab.maths.bootstrap import interval, population, resamples, share_interval, weighted_mean
 from embedlab.maths.evenness import MEASURES, Uniform
 from embedlab.maths.recognition import leave_one_out, resampled_auc
+from embedlab.progress import track
 
 RANK = "effective rank"
 FEWEST = {"images": 10, "neighbours": 1, "draws": 39, "drawn": 1, "resamples": 2}
@@ -148,8 +149,8 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     _check(sets, params)
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
-    measured = [_spread(one, null, params) for one in sets]
-    recognised = [_recognition(one, params) for one in sets]
+    measured = [_spread(one, null, params) for one in track(sets, "spread of probes")]
+    recognised = [_recognition(one, params) for one in track(sets, "recognition of probes")]
     times = max(len(h) for m in measured for h in (m.found, m.found_null))
     names = (*MEASURES, "alignment")
     return Geometry(

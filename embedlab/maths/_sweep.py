@@ -58,7 +58,7 @@ def sweep(
     return size
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def weighted_thresholds(
     scores: np.ndarray,
     people: np.ndarray,
@@ -91,7 +91,7 @@ def weighted_thresholds(
     return found
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, nogil=True, cache=True)
 def weighted_shares(
     scores: np.ndarray, people: np.ndarray, weights: np.ndarray, limits: np.ndarray
 ) -> np.ndarray:

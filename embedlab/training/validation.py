@@ -15,7 +15,7 @@ from embedlab.errors import UserError
 from embedlab.learning import Measured, Roc, ValidationPairs
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.embedder import Preprocessing
-from embedlab.progress import say
+from embedlab.progress import blocks, say, track
 from embedlab.protocols import PairList
 
 FOLDS = 10
@@ -92,7 +92,7 @@ class Validation:
         batch = 16 * BATCH if torch.device(device).type == "cuda" else BATCH
         vectors = []
         with torch.inference_mode():
-            for start in range(0, len(images), batch):
+            for start in blocks(range(0, len(images), batch), "measuring on the validation's images"):
                 x = torch.from_numpy(self.preprocessing.apply(images[start : start + batch])).to(device)
                 vectors.append(network(x.contiguous(memory_format=layout)).float())
         unit = torch.nn.functional.normalize(torch.cat(vectors).cpu()).numpy()
@@ -196,8 +196,8 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
             )
     position: dict[str, int] = {}
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
-    cropped = Cropped()
-    for item in dict.fromkeys((*pairs.a, *pairs.b)):
+            for start in blocks(range(0, len(images), batch), "measuring on the validation's images"):
+                x = torch.from_numpy(self.preprocessing.apply(images[start : start + batch])).to(device)
         try:
             image = dataset.image(row_of[item])
         except UnreadableImage:
