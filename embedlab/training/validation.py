@@ -196,8 +196,8 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
             )
     position: dict[str, int] = {}
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
-            for start in blocks(range(0, len(images), batch), "measuring on the validation's images"):
-                x = torch.from_numpy(self.preprocessing.apply(images[start : start + batch])).to(device)
+    cropped, every = Cropped(), dict.fromkeys((*pairs.a, *pairs.b))
+    for item in track(every, "reading the validation's images"):
         try:
             image = dataset.image(row_of[item])
         except UnreadableImage:
