@@ -8,6 +8,7 @@
 A map takes vectors at length one and gives vectors of any length; both sides are compared by cosine.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, embeddings, interchange
+from embedlab import __version__, columns, embeddings, interchange, parquet
 from embedlab.analysis import Estimate
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError, first_line
@@ -66,7 +67,7 @@ def read_vectors(path: Path) -> EmbeddingSet:
     UserError
         If it cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no file {path}: give a file of embeddings (.parquet, .csv, .npz)")
     if path.suffix.lower() == ".parquet" and embeddings.metadata(path):
         return embeddings.read(path)
@@ -256,8 +257,8 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
     if out.resolve() == path.resolve():
         raise UserError(f"{path} would be replaced by its own conversion: give another name with --out")
-    parquet = path.suffix.lower() == ".parquet"
-    head = embeddings.metadata(path) if parquet and path.is_file() else {}
+    is_parquet = path.suffix.lower() == ".parquet"
+    head = embeddings.metadata(path) if is_parquet and path.exists() else {}
     if (model := head.get("model")) not in (None, conversion.source) and not force:
         raise UserError(
             f"{path} holds vectors of {model}, and the map is for {conversion.source}: give vectors of that "
@@ -265,7 +266,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         )
     came = {"name": map_file.name, "sha256": sha256_of(map_file), "source": conversion.source}
     written = {**head, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
-    if not parquet:
+    if not is_parquet:
         found = read_vectors(path)
         _check_dimension(conversion, found.vectors.shape[1], path)
         mapped = conversion.map.apply(found.unit).astype(np.float32)
@@ -277,7 +278,8 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     with atomic_file(out) as temporary:
         writer = None
         try:
-            for table in _converted(conversion, path):
+            each = (_converted(conversion, part) for part in parquet.parts(path))
+            for table in itertools.chain.from_iterable(each):
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
                 writer = writer or pq.ParquetWriter(temporary, schema, compression="zstd")
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
@@ -310,7 +312,7 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
     batches = -(-file.metadata.num_rows // BATCH)
     for batch in track(file.iter_batches(BATCH), "converting", batches):
         table = pa.Table.from_batches([batch])
-        vectors = embeddings.matrix(table.column("embedding"), path)
+        vectors = columns.matrix(table.column("embedding"), path)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
         mapped = conversion.map.apply(unit).astype(np.float32)

@@ -65,7 +65,7 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
     if CALLABLE.fullmatch(word):
         return callables.open_callable(word, _preset(request, made_name(word, "model")))
     if _is_vectors(word):
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"{word} does not exist: give the path of a file of embeddings")
         return None
     if path.suffix.lower() in FOREIGN:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from embedlab import names
 from embedlab.errors import UserError, first_line
 from embedlab.progress import track
 from embedlab.shapes import check_shapes
@@ -61,6 +62,8 @@ class Dataset:
         outside every identity's folder.
     caution
         What a reader of figures should know of how the people were found; empty if they were given.
+    files
+        The path of each item as it stands on disk, from ``root``; empty where items are called so.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Dataset:
     identities: tuple[str, ...]
     ignored: int = 0
     caution: str = ""
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -79,7 +83,7 @@ class Dataset:
 
     def path(self, i: int) -> Path:
         """Name the file of item ``i``."""
-        return self.root / self.items[i]
+        return self.root / (self.files or self.items)[i]
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Read item ``i``.
@@ -98,7 +102,8 @@ class Dataset:
         for item, label in zip(self.items, self.labels, strict=True):
             digest.update(f"{item}\0{self.identities[label]}\0".encode())
         root = str(self.root)
-        blocks = [self.items[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
+        files = self.files or self.items
+        blocks = [files[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             hashed = pool.map(lambda block: _contents(root, block), blocks)
             for contents in track(hashed, f"hashing {self.name}", len(blocks)):
@@ -157,6 +162,9 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
     else:
         root, items, people = _index(where, stem)
         ignored = 0
+    files = items
+    place = names.Place(where, "image", range(1, len(files) + 1))
+    items, people = names.of_items(files, place), names.of_people(people, place)
     identities, labels = np.unique(np.asarray(people, dtype=str), return_inverse=True)
     if len(identities) < 2:
         raise UserError(
@@ -171,6 +179,7 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
         labels=labels.astype(np.int64),
         identities=tuple(map(str, identities)),
         ignored=ignored,
+        files=() if files == items else tuple(files),
     )
 
 

@@ -1,0 +1,252 @@
+"""Columns of any Arrow or numpy type as names, attributes or vectors: a right value, or a reason.
+
+numpy's arrays become Arrow's first, so that there is one table of types.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from embedlab.errors import UserError
+from embedlab.names import LONGEST, Place
+
+EXACT = 1 << 53
+"""Larger whole numbers are not exact as floats."""
+
+
+def from_array(array: np.ndarray) -> Any:
+    """Turn a numpy array into an Arrow array; None where Arrow has no such type, or the text is none."""
+    import pyarrow as pa
+
+    kind = array.dtype.kind
+    if kind not in "fiubSU" or array.ndim != 1:
+        return None
+    try:
+        if kind in "SU":
+            return pa.array(array.tolist(), pa.binary() if kind == "S" else pa.string())
+        if kind == "f" and array.dtype.itemsize > 8:
+            array = array.astype(np.float64)
+        return pa.array(array.astype(array.dtype.newbyteorder("=")))
+    except (pa.ArrowException, ValueError, OverflowError):
+        return None
+
+
+def unwrapped(column: Any) -> Any:
+    """Give a column's values without the ways of packing them: dictionaries, runs, extensions."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(column, pa.ChunkedArray):
+        chunks = [unwrapped(chunk) for chunk in column.chunks]
+        return pa.chunked_array(chunks) if chunks else pa.chunked_array([], _inner(column.type))
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return unwrapped(column.storage)
+    if pa.types.is_dictionary(kind):
+        return unwrapped(column.dictionary_decode())
+    if pa.types.is_run_end_encoded(kind):
+        return unwrapped(pc.run_end_decode(column))
+    return column
+
+
+def _inner(kind: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _inner(kind.storage_type)
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _inner(kind.value_type)
+    return kind
+
+
+def is_plain(kind: Any) -> bool:
+    """Say whether a column of a type can be an attribute: text, numbers or truth values."""
+    import pyarrow as pa
+
+    t, kind = pa.types, _inner(kind)
+    return is_text(kind) or any(
+        test(kind) for test in (t.is_boolean, t.is_integer, t.is_floating, t.is_decimal)
+    )
+
+
+def is_text(kind: Any) -> bool:
+    """Say whether a type is text, or bytes that may be text."""
+    import pyarrow as pa
+
+    t = pa.types
+    tests = (t.is_string, t.is_large_string, t.is_string_view, t.is_binary, t.is_large_binary)
+    return any(test(kind) for test in (*tests, t.is_binary_view, t.is_fixed_size_binary))
+
+
+def attribute(column: Any) -> np.ndarray | None:
+    """Give a column as an attribute that can be stored and read back.
+
+    Parameters
+    ----------
+    column
+        An Arrow column, or a numpy array of shape (n,).
+
+    Returns
+    -------
+    int64, float64, bool or text of shape (n,); gaps are NaN or empty text. None for anything else: dates,
+    lists, complex numbers, whole numbers beyond 63 bits, bytes that are no text, nothing at all.
+    """
+    import pyarrow as pa
+
+    if isinstance(column, np.ndarray):
+        column = from_array(column)
+    if column is None or not is_plain(column.type):
+        return None
+    column = unwrapped(column)
+    if column.null_count == len(column):
+        return None
+    if is_text(column.type):
+        return _text(column)
+    if pa.types.is_boolean(column.type):
+        if not column.null_count:
+            return np.asarray(column.to_pylist(), dtype=bool)
+        return np.asarray(["" if value is None else str(value) for value in column.to_pylist()])
+    return _number(column)
+
+
+def _text(column: Any) -> np.ndarray | None:
+    try:
+        values = [_decoded(value) for value in column.to_pylist()]
+    except ValueError:
+        return None
+    longest = max(map(len, values), default=0)
+    return np.asarray(values, dtype=str) if 0 < longest <= LONGEST else None
+
+
+def _decoded(value: Any) -> str:
+    # Fields of one width are filled up with zeros.
+    return value.rstrip(b"\0").decode() if isinstance(value, bytes) else value or ""
+
+
+def _number(column: Any) -> np.ndarray | None:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(column.type):
+        return _float(column)
+    try:
+        whole = column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not whole.null_count:
+        return np.array(
+            whole.to_numpy(zero_copy_only=False) if isinstance(whole, pa.Array) else whole.to_numpy()
+        )
+    if any(abs(value) > EXACT for value in whole.to_pylist() if value is not None):
+        return None
+    return _float(whole)
+
+
+def _float(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    column = column.cast(pa.float64())
+    values = (
+        column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    )
+    return np.array(values, dtype=np.float64)
+
+
+def names(column: Any, what: str, place: Place) -> list[str]:
+    """Give a column as names, as they are written; empty where there is none.
+
+    Text stands as it is, bytes are the UTF-8 text they hold, whole numbers are written without decimals.
+
+    Parameters
+    ----------
+    column
+        An Arrow column, or a numpy array of shape (n,).
+    what
+        What the column is called, for messages.
+    place
+        Where its rows stand, for messages.
+
+    Raises
+    ------
+    UserError
+        If it holds anything else: fractions, dates, truth values, lists, bytes that are no text.
+    """
+    import pyarrow as pa
+
+    held = column.dtype if isinstance(column, np.ndarray) else column.type
+    given = from_array(column) if isinstance(column, np.ndarray) else column
+    inner = None if given is None else _inner(given.type)
+    if inner is None or not is_plain(inner) or pa.types.is_boolean(inner):
+        raise UserError(
+            f"{place.file}: {what!r} holds {held}, not names: give text or whole numbers, or name another "
+            "column"
+        )
+    if pa.types.is_fixed_size_binary(inner) and pa.types.is_decimal(inner):
+        given = given.cast(pa.float64())
+    values = unwrapped(given).to_pylist()
+    found = []
+    for row, value in enumerate(values):
+        try:
+            found.append(_name(value))
+        except ValueError:
+            raise UserError(
+                f"{place(row)}: {what!r} is {str(value)[:40]}, no name: give text or whole numbers, or name "
+                "another column"
+            ) from None
+    return found
+
+
+def _name(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str | bytes):
+        return _decoded(value)
+    if value != (whole := int(value)):
+        raise ValueError(value)
+    return str(whole)
+
+
+def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
+    """Turn a list column of numbers into an (n, d) float32 matrix.
+
+    Raises
+    ------
+    UserError
+        If the column does not hold lists of numbers, or they differ in length; names the row.
+    """
+    import pyarrow as pa
+
+    lists = unwrapped(column)
+    if isinstance(lists, pa.ChunkedArray):
+        lists = lists.combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):
+        lists = pa.concat_arrays(lists.chunks)
+    t = pa.types
+    tests = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view, t.is_large_list_view)
+    if not any(test(lists.type) for test in tests):
+        raise UserError(f"{path}: the vector column holds {lists.type}, not lists of numbers: name another")
+    if lists.null_count:
+        row = lists.is_null().index(True).as_py()
+        raise UserError(f"{path}: row {row} has no vector: remove it or extract it again")
+    lengths = np.asarray(lists.value_lengths())
+    if len(lengths) and (lengths != lengths[0]).any():
+        row = int(np.argmax(lengths != lengths[0]))
+        raise UserError(
+            f"{path}: row {row} has {lengths[row]} numbers where row 0 has {lengths[0]}: all vectors of a "
+            "set must be of one length"
+        )
+    values = unwrapped(lists.flatten())
+    if t.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    if not (t.is_floating(values.type) or t.is_integer(values.type)):
+        raise UserError(f"{path}: the vectors hold {values.type}, not numbers: name another column")
+    return narrowed(values.to_numpy(zero_copy_only=False).reshape(len(lists), -1))
+
+
+def narrowed(numbers: np.ndarray) -> Float[np.ndarray, "n d"]:
+    """Give numbers as float32; what is beyond its range becomes infinite, and is told as such."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(numbers, dtype=np.float32)
