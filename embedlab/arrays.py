@@ -122,6 +122,7 @@ def _head(file: IO[bytes], size: int) -> Head:
         raise ValueError(f"an array of version {version}")
     shape, _, dtype = read(file)
     held = size - file.tell()
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > held:
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or (not dtype.hasobject and size > held):
         raise ValueError(f"an array of shape {shape} and type {dtype} in {held:,} bytes")
     return Head(shape, dtype)

@@ -43,7 +43,7 @@ def unwrapped(column: Any) -> Any:
         return pa.chunked_array(chunks) if chunks else pa.chunked_array([], _inner(column.type))
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
-        return unwrapped(column.storage)
+        return unwrapped(column.storage.cast(_inner(kind)) if _is_bool8(kind) else column.storage)
     if pa.types.is_dictionary(kind):
         return unwrapped(column.dictionary_decode())
     if pa.types.is_run_end_encoded(kind):
@@ -51,11 +51,15 @@ def unwrapped(column: Any) -> Any:
     return column
 
 
+def _is_bool8(kind: Any) -> bool:
+    return str(getattr(kind, "extension_name", "")) == "arrow.bool8"
+
+
 def _inner(kind: Any) -> Any:
     import pyarrow as pa
 
     if isinstance(kind, pa.BaseExtensionType):
-        return _inner(kind.storage_type)
+        return pa.bool_() if _is_bool8(kind) else _inner(kind.storage_type)
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _inner(kind.value_type)
     return kind
@@ -80,7 +84,7 @@ def is_text(kind: Any) -> bool:
     return any(test(kind) for test in (*tests, t.is_binary_view, t.is_fixed_size_binary))
 
 
-def attribute(column: Any) -> np.ndarray | None:
+def attribute(column: Any) -> np.ndarray:
     """Give a column as an attribute that can be stored and read back.
 
     Parameters
@@ -90,34 +94,42 @@ def attribute(column: Any) -> np.ndarray | None:
 
     Returns
     -------
-    int64, float64, bool or text of shape (n,); gaps are NaN or empty text. None for anything else: dates,
-    lists, complex numbers, whole numbers beyond 63 bits, bytes that are no text, nothing at all.
+    int64, float64, bool or text of shape (n,); gaps are NaN or empty text.
+
+    Raises
+    ------
+    ValueError
+        If that would not be what the column holds; the message is the reason, in a few words.
     """
     import pyarrow as pa
 
-    if isinstance(column, np.ndarray):
-        column = from_array(column)
-    if column is None or not is_plain(column.type):
-        return None
-    column = unwrapped(column)
-    if column.null_count == len(column):
-        return None
-    if is_text(column.type):
-        return _text(column)
-    if pa.types.is_boolean(column.type):
-        if not column.null_count:
-            return np.asarray(column.to_pylist(), dtype=bool)
-        return np.asarray(["" if value is None else str(value) for value in column.to_pylist()])
-    return _number(column)
+    kind = column.dtype if isinstance(column, np.ndarray) else column.type
+    given = from_array(column) if isinstance(column, np.ndarray) else column
+    if given is None or not is_plain(given.type):
+        raise ValueError(f"{kind} is neither text nor numbers")
+    given = unwrapped(given)
+    if given.null_count == len(given):
+        raise ValueError("empty")
+    if is_text(given.type):
+        return _text(given)
+    if pa.types.is_boolean(given.type):
+        if not given.null_count:
+            return np.asarray(given.to_pylist(), dtype=bool)
+        return np.asarray(["" if value is None else str(value) for value in given.to_pylist()])
+    return _whole(given) if pa.types.is_integer(given.type) else _float(given)
 
 
-def _text(column: Any) -> np.ndarray | None:
+def _text(column: Any) -> np.ndarray:
     try:
         values = [_decoded(value) for value in column.to_pylist()]
-    except ValueError:
-        return None
+    except UnicodeDecodeError:
+        raise ValueError("bytes that are no text") from None
     longest = max(map(len, values), default=0)
-    return np.asarray(values, dtype=str) if 0 < longest <= LONGEST else None
+    if longest == 0:
+        raise ValueError("empty")
+    if longest > LONGEST:
+        raise ValueError(f"text of {longest:,} letters")
+    return np.asarray(values, dtype=str)
 
 
 def _decoded(value: Any) -> str:
@@ -125,21 +137,17 @@ def _decoded(value: Any) -> str:
     return value.rstrip(b"\0").decode() if isinstance(value, bytes) else value or ""
 
 
-def _number(column: Any) -> np.ndarray | None:
+def _whole(column: Any) -> np.ndarray:
     import pyarrow as pa
 
-    if not pa.types.is_integer(column.type):
-        return _float(column)
     try:
         whole = column.cast(pa.int64())
     except pa.ArrowInvalid:
-        return None
+        raise ValueError("whole numbers beyond 63 bits") from None
     if not whole.null_count:
-        return np.array(
-            whole.to_numpy(zero_copy_only=False) if isinstance(whole, pa.Array) else whole.to_numpy()
-        )
+        return _values(whole)
     if any(abs(value) > EXACT for value in whole.to_pylist() if value is not None):
-        return None
+        raise ValueError("whole numbers beyond 53 bits, with gaps")
     return _float(whole)
 
 
@@ -148,11 +156,15 @@ def _float(column: Any) -> np.ndarray:
 
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
-    column = column.cast(pa.float64())
-    values = (
-        column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
-    )
-    return np.array(values, dtype=np.float64)
+    return _values(column.cast(pa.float64()))
+
+
+def _values(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    chunked = isinstance(column, pa.ChunkedArray)
+    # A copy, because what Arrow shares is read-only.
+    return np.array(column.to_numpy() if chunked else column.to_numpy(zero_copy_only=False))
 
 
 def names(column: Any, what: str, place: Place) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab import columns, names, parquet
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
 
@@ -307,12 +307,13 @@ def attributes(found: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[st
     left_out
         Columns that were not even read, with what they hold.
     """
-    kept = {name: columns.attribute(column) for name, column in found.items() if name not in COLUMNS}
-    lost = dict(left_out)
-    for name, values in kept.items():
-        if values is None:
-            lost[name] = str(getattr(found[name], "type", getattr(found[name], "dtype", "")))
-    if lost := {name: kind for name, kind in lost.items() if name not in COLUMNS}:
-        what = ", ".join(f"{name} ({kind})" for name, kind in lost.items())
-        say(f"  left out, for they hold no text or numbers that can be kept: {what}")
-    return {name: values for name, values in kept.items() if values is not None}
+    kept: dict[str, np.ndarray] = {}
+    lost = {name: f"{kind} is neither text nor numbers" for name, kind in left_out.items()}
+    for name, column in found.items():
+        try:
+            kept |= {} if name in COLUMNS else {name: columns.attribute(column)}
+        except ValueError as error:
+            lost[name] = first_line(error)
+    if lost := {name: why for name, why in lost.items() if name not in COLUMNS}:
+        say(f"  columns left out: {', '.join(f'{name} ({why})' for name, why in lost.items())}")
+    return kept

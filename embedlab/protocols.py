@@ -24,7 +24,6 @@ COLUMNS = ("image_a", "image_b", "same")
 TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 BIN_FOLDS = 10
 WHAT = "a list of pairs"
-FORMS = "it must be CSV with the columns image_a,image_b,same, LFW's pairs.txt, or InsightFace's .bin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,17 +130,12 @@ def read(path: Path | str) -> PairList:
        University of Massachusetts, Amherst, technical report 07-49, 2007.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(80)
-    except OSError as error:
-        raise UserError(f"cannot read {path} as {WHAT} ({error.strerror or error}): {FORMS}") from None
+    start, first = tables.start(path, WHAT)
     # A pickle of protocol 2 or later begins with 0x80 and the protocol.
     if path.suffix.lower() == ".bin" or (start[:1] == b"\x80" and b"\x02" <= start[1:2] <= b"\x05"):
         pairs = of_bin(bins.read(path))
         _say_doubtful(path, pairs)
         return pairs
-    first = re.split("[\r\n]", start.decode(tables.encoding_of(start), "replace"))[0].strip("\ufeff")
     if 1 <= len(words := first.split()) <= 2 and all(map(_is_number, words)):
         pairs, lines = _lfw(path, tables.text(path, WHAT).split("\n"))
     else:

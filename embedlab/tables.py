@@ -24,6 +24,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 BLOCK = 1 << 24
 """Bytes read at once; no row may be longer."""
+START = 80
 EXACT_DIGITS = 15
 """Whole numbers of more digits are not exact as floats."""
 
@@ -249,6 +250,26 @@ def encoding_of(start: bytes) -> str:
     return next((name for mark, name in MARKS if start.startswith(mark)), "utf-8")
 
 
+def start(path: Path, what: str) -> tuple[bytes, str]:
+    """Give the first bytes of a file, and its first line as far as they reach; raises as ``text`` does."""
+    try:
+        check_regular(path, what)
+        with path.open("rb") as file:
+            begin = file.read(START)
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path} as {what} ({error.strerror or error}): correct the path"
+        ) from None
+    line = re.split("[\r\n]", begin.decode(encoding_of(begin), "replace"))[0]
+    return begin, line.strip("\ufeff")
+
+
+def check_regular(path: Path, what: str) -> None:
+    """Refuse folders, pipes and devices, which would hang whoever reads them."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path} as {what}: it is no regular file: give the path of one")
+
+
 def text(path: Path, what: str) -> str:
     """Read a whole file of text, UTF-8 or marked UTF-16, with line ends as Python has them.
 
@@ -267,8 +288,7 @@ def _checked_text(path: Path, what: str) -> tuple[str, int]:
     pyarrow would notice only where a field is looked at.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"cannot read {path} as {what}: it is no regular file: give the path of one")
+        check_regular(path, what)
         with path.open("rb") as file:
             encoding = encoding_of(file.read(4))
             file.seek(0)

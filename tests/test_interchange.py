@@ -319,7 +319,7 @@ def test_parquet_columns_that_cannot_be_kept_are_said(tmp_path, vectors, said):
     assert found.attributes["group"].tolist() == ["a", "b"] * 3
     assert said == [
         "  left out, for their names have a meaning here: item",
-        "  left out, for they hold no text or numbers that can be kept: box (list<element: int64>)",
+        "  columns left out: box (list<element: int64> is neither text nor numbers)",
     ]
 
 

@@ -113,15 +113,7 @@ def read(path: Path | str) -> Landmarks:
         the line.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(80)
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path} as {WHAT} ({error.strerror or error}): it must be a CSV file with a head or "
-            "CelebA's list_landmarks_align_celeba.txt"
-        ) from None
-    first = re.split("[\r\n]", start.decode(tables.encoding_of(start), "replace"))[0].strip("\ufeff").strip()
+    first = tables.start(path, WHAT)[1].strip()
     counted = first.isascii() and first.isdigit()
     written, lines, points = _celeba(path, tables.text(path, WHAT)) if counted else _csv(path)
     items: dict[str, int] = {}
