@@ -4,11 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedlab import columns, memory
+from embedlab import columns, footers, memory
 from embedlab.errors import UserError, first_line
-
-WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
-"""Bytes of a value of each of Parquet's types; texts are kept as a dictionary and numbers into it."""
 
 
 class Read(NamedTuple):
@@ -98,30 +95,33 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
         # As a dictionary a text that stands in many rows is unpacked once.
         texts = [name for name in kept if columns.is_text(schema.field(name).type)]
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            memory.check(path, held + _unpacked(file, kept))
+            memory.check(path, held + _unpacked(path, file, kept))
             table = file.read(columns=kept)
         # Text that is no UTF-8, or a number that points past the dictionary, would only fail where looked at.
         table.validate(full=True)
         memory.check(path, held + _bytes(table))
-    except (pa.ArrowException, OSError) as error:
+    except (ValueError, pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from None
     return Read(table, {one.name: str(one.type) for one in schema if one.name not in kept}, schema.names)
 
 
-def _unpacked(file: Any, kept: Collection[str]) -> int:
-    """Give the bytes that columns take, from what the file states; lists are copied once."""
+def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
+    """Give the bytes that columns take, from what the file states; lists are copied once.
+
+    Texts are kept as a dictionary and numbers into it.
+    """
+    leaves = {}
+    for k in range(len(file.schema)):
+        leaf = file.schema.column(k)
+        leaves[leaf.path] = leaf.length, leaf.max_repetition_level > 0
     total = 0
-    for leaf in range(len(file.schema)):
-        stated = file.schema.column(leaf)
-        if not any(stated.path == name or stated.path.startswith(f"{name}.") for name in kept):
-            continue
-        width = stated.length if stated.physical_type == "FIXED_LEN_BYTE_ARRAY" else 4
-        width = WIDTHS.get(stated.physical_type, width) + 4 * (stated.max_repetition_level > 0)
-        for group in range(file.metadata.num_row_groups):
-            chunk = file.metadata.row_group(group).column(leaf)
-            total += chunk.num_values * width
-            if stated.physical_type == "BYTE_ARRAY":
-                total += chunk.total_uncompressed_size
+    for one in footers.stated(path):
+        length, repeated = leaves.get(".".join(one.path), (0, True))
+        width = footers.WIDTHS.get(one.kind, length if one.kind == footers.FIXED else 4)
+        if one.path and one.path[0] in kept:
+            total += one.values * (width + 4 * repeated) + (
+                one.bytes if one.kind == footers.BYTE_ARRAY else 0
+            )
     return total
 
 

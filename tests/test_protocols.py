@@ -275,7 +275,7 @@ def test_a_pair_that_is_listed_twice_is_said_and_kept(tmp_path, again):
         found = read(written(tmp_path, f"image_a,image_b,same\na,b,1\na,c,0\n{again}\n"))
     assert len(found) == 3
     assert lines[-1].endswith(
-        "pairs.csv: 1 of 3 pairs stand there already, such as 'a' and 'b'; each counts as often as it is listed"
+        "1 of 3 pairs stand there already, such as 'a' and 'b'; each counts as often as it is listed"
     )
 
 
