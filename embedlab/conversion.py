@@ -29,7 +29,7 @@ from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import LinearMap, Method
 from embedlab.maths.linear_maps import fit as fit_map
 from embedlab.maths.matched import other_people
-from embedlab.progress import say, track
+from embedlab.progress import track
 from embedlab.store import atomic_file, made_name, sha256_of, write_json
 
 SCHEMA = 1
@@ -100,9 +100,6 @@ def fit(
         dimensions.
     """
     pair = aligned(old, new)
-    dropped = pair.dropped_a + pair.dropped_b
-    if dropped:
-        say(f"  {dropped:,} images stand in one file only and are left out")
     people = len(pair.a.identities)
     if folds < 2 or people < 2 * folds:
         raise UserError(
@@ -280,6 +277,8 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         try:
             each = (_converted(conversion, part) for part in parquet.parts(path))
             for table in itertools.chain.from_iterable(each):
+                if writer and table.schema.remove_metadata() != writer.schema.remove_metadata():
+                    raise UserError(f"the parts of {path} hold different types: make them alike")
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
                 writer = writer or pq.ParquetWriter(temporary, schema, compression="zstd")
                 writer.write_table(table.replace_schema_metadata(schema.metadata))

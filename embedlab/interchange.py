@@ -65,9 +65,13 @@ def import_embeddings(
     * ``.npz``: an array of vectors, and arrays of items and people unless ``items`` is given. Numbers in
       ``labels`` may point into a shorter array ``identities``.
     * ``.csv``: item, identity, and a numbered column a dimension (``0``, ``1`` …; ``e0`` …; ``dim_0`` …).
-    * ``.parquet``: item, identity, and a column of vectors: lists of numbers of any width.
+      Where there are several runs of numbered columns, the one named like a vector or much longer than the
+      others is taken, and that is said.
+    * ``.parquet``: item, identity, and a column of vectors: lists of numbers of any width. A folder of
+      such files is read as one.
 
-    Further columns become attributes. Nothing is ever unpickled.
+    Further columns become attributes; which cannot is said. Names are written as ``embedlab.names`` writes
+    them. Nothing is ever unpickled.
 
     Parameters
     ----------
@@ -83,9 +87,9 @@ def import_embeddings(
     Raises
     ------
     UserError
-        If a file cannot be read, a column is missing, counts differ, a vector is not finite or zero, or
-        an item is unnamed or stands twice; the message names file and row (for CSV the line in the file,
-        else counted from 0).
+        If a file cannot be read or would fill the memory, a column is missing or of a type that is none of
+        names or vectors, counts differ, a vector is not finite or zero, or an item is unnamed or stands
+        twice; the message names file and row (for CSV the line in the file, else counted from 0).
     """
     path = Path(path)
     checked_name(model, "model")

@@ -116,13 +116,17 @@ def read(path: Path | str) -> PairList:
     * ``pairs.txt`` begins with ``10 300`` (folds, and pairs of each kind a fold) or ``1100`` (pairs of
       each kind, one fold and therefore none); then come, fold by fold, lines ``name n1 n2`` of one
       person and lines ``name1 n1 name2 n2`` of two. An image is called ``name/name_0001`` [1]_.
+      Tabs separate where there are any, for names may hold spaces.
     * A ``.bin`` names no images: an item is called by its contents, as in the data set of that file.
       Its folds are ten runs of neighbouring pairs, as InsightFace cuts them.
+
+    A pair that is listed twice counts twice, as the list says, and that is said.
 
     Raises
     ------
     UserError
-        If the file cannot be read or has a wrong line; the message names the line.
+        If the file cannot be read or has a wrong line, or lists a pair as of one person and of two; the
+        message names the lines. (Of a ``.bin``, whose pairs have no lines, the last is only said.)
 
     References
     ----------

@@ -141,7 +141,7 @@ def read(path: Path | str) -> Landmarks:
 def _celeba(path: Path, text: str) -> _Points:
     # As the first line was found: splitlines() would also cut at signs that strip() removes.
     lines = text.split("\n")
-    announced = int(lines[0]) if len(lines[0]) < 16 else -1
+    announced = int(lines[0].strip()) if len(lines[0]) < 16 else -1
     names = lines[1].split() if len(lines) > 1 else []
     if tuple(map(_plain, names)) != FORMS[0]:
         raise UserError(
