@@ -122,11 +122,6 @@ class EmbeddingSet:
         digest.update(self.recipe.encode())
         return digest.hexdigest()
 
-    @cached_property
-    def said(self) -> set[str]:
-        """What was said of this set already, so that not every analysis says it again."""
-        return set()
-
     def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":
         """Cut the set to some rows, in that order; people left without a row are dropped."""
         rows = np.asarray(rows, dtype=np.int64)
@@ -201,9 +196,8 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
             f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
         )
     found = Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
-    if (found.dropped_a or found.dropped_b) and (dropped := _dropped(a, b, found)) not in a.said:
-        a.said.add(dropped)
-        say(dropped)
+    if found.dropped_a or found.dropped_b:
+        say(_dropped(a, b, found), once=True)
     return found
 
 
@@ -315,5 +309,5 @@ def attributes(found: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[st
         except ValueError as error:
             lost[name] = first_line(error)
     if lost := {name: why for name, why in lost.items() if name not in COLUMNS}:
-        say(f"  columns left out: {', '.join(f'{name} ({why})' for name, why in lost.items())}")
+        say(f"  columns left out: {', '.join(f'{name} ({why})' for name, why in lost.items())}", once=True)
     return kept

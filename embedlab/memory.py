@@ -10,7 +10,7 @@ from embedlab.errors import UserError
 def free() -> int:
     """Give the bytes of memory that may still be taken, as far as the system says."""
     found = []
-    with suppress(OSError, ValueError, IndexError):
+    with suppress(OSError, ValueError, LookupError):
         stated = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text("ascii").splitlines())
         found.append(int(stated["MemAvailable"].split()[0]) << 10)
     with suppress(OSError, ValueError):

@@ -84,7 +84,8 @@ def cleaned(written: Sequence[str], what: str, file: Path) -> list[str]:
         one = f"; {spellings:,} spellings are {different:,} names" if different < spellings else ""
         say(
             f"  {file}: {len(changed):,} of {len(names):,} names of {what} are tidied (white space, form of "
-            f"letters, decimals), such as {shown(written[first])} to {names[first]!r}{one}"
+            f"letters, decimals), such as {shown(written[first])} to {names[first]!r}{one}",
+            once=True,
         )
     return names
 

@@ -175,13 +175,17 @@ def _say_doubtful(path: Path, pairs: PairList) -> None:
         a, b = next(pair for pair, rows in seen.items() if len(rows) > 1)
         say(
             f"  {path}: {again:,} of {len(pairs):,} pairs stand there already, such as {a!r} and {b!r}; each "
-            "counts as often as it is listed"
+            "counts as often as it is listed",
+            once=True,
         )
     if alone := [a for a, b in seen if a == b]:
-        say(f"  {path}: {len(alone):,} pairs are of a picture with itself, such as {alone[0]!r}")
+        say(f"  {path}: {len(alone):,} pairs are of a picture with itself, such as {alone[0]!r}", once=True)
     if both := [pair for pair, rows in seen.items() if len(set(pairs.same[rows].tolist())) > 1]:
         a, b = both[0]
-        say(f"  {path}: {len(both):,} pairs are listed as one person and as two, such as {a!r} and {b!r}")
+        say(
+            f"  {path}: {len(both):,} pairs are listed as one person and as two, such as {a!r} and {b!r}",
+            once=True,
+        )
 
 
 def of_bin(held: bins.Bin) -> PairList:

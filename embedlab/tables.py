@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
-from embedlab.names import Place
+from embedlab.names import Place, clean
 from embedlab.progress import say
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -175,7 +175,7 @@ def _pointed(rows: Rows, name: str) -> Any:
         if not file.decimal[0]:
             file.decimal = mark, rows.lines[row]
             if mark == ",":
-                say(f"  {file.path}: decimals are read behind commas, as in {text[:40]!r}")
+                say(f"  {file.path}: decimals are read behind commas, as in {text[:40]!r}", once=True)
         if file.decimal[0] != mark:
             raise UserError(
                 f"{rows.place(row)}: {name} is {text[:40]!r}, where decimals stand behind a "
@@ -235,13 +235,13 @@ def opened(path: Path, what: str) -> Csv:
             fields = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in SEPARATORS}
             separator = stated or max(fields, key=lambda mark: fields[mark])
             reader = csv.reader(itertools.chain([first], file), delimiter=separator)
-            head = [name.strip() for name in next(reader, [])]
+            head = [clean(name) for name in next(reader, [])]
         except csv.Error as error:
             raise UserError(f"{path}, line {begins + 1}: no CSV ({error}): correct the line") from None
     if twice := [name for name in head if head.count(name) > 1]:
         raise UserError(f"{path} has two columns of one name, {twice[0]!r}, in its first line: rename one")
     if separator != ",":
-        say(f"  {path}: its fields are separated by {SEPARATORS[separator]}")
+        say(f"  {path}: its fields are separated by {SEPARATORS[separator]}", once=True)
     return Csv(path, head, separator, encoding, begins + reader.line_num, quotes)
 
 
@@ -261,7 +261,7 @@ def start(path: Path, what: str) -> tuple[bytes, str]:
             f"cannot read {path} as {what} ({error.strerror or error}): correct the path"
         ) from None
     line = re.split("[\r\n]", begin.decode(encoding_of(begin), "replace"))[0]
-    return begin, line.strip("\ufeff")
+    return begin, line.lstrip("\ufeff")
 
 
 def check_regular(path: Path, what: str) -> None:
@@ -279,7 +279,7 @@ def text(path: Path, what: str) -> str:
         If it cannot be read or is no text.
     """
     encoding, _ = _checked_text(path, what)
-    return path.read_text(encoding=encoding)
+    return path.read_text(encoding=encoding).lstrip("\ufeff")
 
 
 def _checked_text(path: Path, what: str) -> tuple[str, int]:

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import embeddings, interchange
+from embedlab import embeddings
 from embedlab.errors import UserError
 from embedlab.interchange import import_embeddings, save
 from embedlab.store import Lab
+from tests.heard import heard
 
 N, D = 6, 4
 ITEMS = [f"p{k // 2}/{k}.png" for k in range(N)]
@@ -23,11 +24,9 @@ def vectors():
 
 
 @pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(interchange, "say", lines.append)
-    monkeypatch.setattr(embeddings, "say", lines.append)
-    return lines
+def said():
+    with heard() as lines:
+        yield lines
 
 
 def read(path, items=None, **columns):
