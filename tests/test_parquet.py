@@ -1,6 +1,5 @@
 """Parquet and numpy's files are judged by their heads; folders of parts are one file."""
 
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
