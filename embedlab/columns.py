@@ -199,6 +199,8 @@ def names(column: Any, what: str, place: Place) -> list[str]:
     if pa.types.is_fixed_size_binary(inner) and pa.types.is_decimal(inner):
         given = given.cast(pa.float64())
     values = unwrapped(given).to_pylist()
+    if pa.types.is_string(inner) or pa.types.is_large_string(inner):
+        return [value or "" for value in values]
     found = []
     for row, value in enumerate(values):
         try:
