@@ -196,8 +196,6 @@ def names(column: Any, what: str, place: Place) -> list[str]:
             f"{place.file}: {what!r} holds {held}, not names: give text or whole numbers, or name another "
             "column"
         )
-    if pa.types.is_fixed_size_binary(inner) and pa.types.is_decimal(inner):
-        given = given.cast(pa.float64())
     values = unwrapped(given).to_pylist()
     if pa.types.is_string(inner) or pa.types.is_large_string(inner):
         return [value or "" for value in values]
@@ -205,7 +203,7 @@ def names(column: Any, what: str, place: Place) -> list[str]:
     for row, value in enumerate(values):
         try:
             found.append(_name(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise UserError(
                 f"{place(row)}: {what!r} is {str(value)[:40]}, no name: give text or whole numbers, or name "
                 "another column"

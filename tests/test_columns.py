@@ -90,6 +90,7 @@ def scalars():
         yield str(kind), plain(kind), None, None
     yield "null", plain(pa.null()), None, None
     yield "fractions", pa.array([0.5, 1.0, 2.0]), None, [0.5, 1, 2]
+    yield "infinite", pa.array([float("inf"), 1.0, 2.0]), None, [float("inf"), 1, 2]
     yield "hashes", pa.array([2**64 - 1] * N, pa.uint64()), [str(2**64 - 1)] * N, None
     yield "no text", pa.array([b"\xff"] * N), None, None
     yield "struct", pa.array([{"v": [1.0]}] * N), None, None
