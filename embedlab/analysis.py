@@ -1,22 +1,23 @@
 """The contract of an analysis: Params, Estimate, Result, Finding, Analysis; and where they are found."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
+import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
+from embedlab import closure
 from embedlab.charts import Chart
 from embedlab.errors import UserError
 from embedlab.shapes import check_shapes
@@ -25,6 +26,8 @@ from embedlab.store import sha256_of, write_json
 Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 Tone = Literal["good", "bad", "plain"]
 ENTRY_POINTS = "embedlab.analyses"
+INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
+"""On these every result depends, however its analysis came by them."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,10 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and hint in (int, float):
-        try:
-            return hint(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value = hint(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, not {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
@@ -162,7 +165,11 @@ class Result:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write ``result.json`` and ``arrays.npz`` into an existing folder; no pickle, no NaN."""
+        """Write ``result.json`` and ``arrays.npz`` into an existing folder, without pickle.
+
+        A number that is not finite is written as its name, since JSON has none; programs that read the
+        report's numbers get null.
+        """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         write_json(
@@ -183,7 +190,9 @@ class Result:
 
 def _encoded(value: Any) -> Any:
     if isinstance(value, Estimate):
-        return {"estimate": dataclasses.asdict(value)}
+        return {"estimate": {name: _encoded(part) for name, part in dataclasses.asdict(value).items()}}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"not finite": str(float(value))}
     if isinstance(value, Mapping):
         return {"mapping": [[key, _encoded(item)] for key, item in value.items()]}
     if isinstance(value, tuple):
@@ -193,7 +202,9 @@ def _encoded(value: Any) -> Any:
 
 def _decoded(value: Any) -> Any:
     if isinstance(value, dict) and "estimate" in value:
-        return Estimate(**value["estimate"])
+        return Estimate(**{name: _decoded(part) for name, part in value["estimate"].items()})
+    if isinstance(value, dict) and "not finite" in value:
+        return float(value["not finite"])
     if isinstance(value, dict) and "mapping" in value:
         return {key: _decoded(item) for key, item in value["mapping"]}
     if isinstance(value, list):
@@ -282,6 +293,12 @@ class Analysis(Generic[P, R]):
             return self.compute(tuple(inputs), params)
         return self.compute(*inputs, params)
 
+    @property
+    def code(self) -> str:
+        """Hash the code that a result depends on, wherever its parts are declared."""
+        declared = (self.result.__module__, type(self.params).__module__)
+        return code_fingerprint(self.compute.__module__, declared)
+
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
         """Name a result by its code, its parameters, the files they name, and its inputs.
 
@@ -290,27 +307,19 @@ class Analysis(Generic[P, R]):
         UserError
             If a parameter names a file that is not there.
         """
-        parts: list[Any] = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params)]
+        parts: list[Any] = [self.code, dataclasses.asdict(params)]
         parts += [list(fingerprints), *([files] if (files := params.files()) else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-@cache
-def code_fingerprint(module: str) -> str:
-    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set, pair lists.
+def code_fingerprint(module: str, further: Sequence[str] = ()) -> str:
+    """Hash the code that a result depends on: all that the analysis imports, and what hands it its inputs.
 
     Hashing source rather than a version by hand means that no edit can leave a stale result, at
-    the price of one recomputation after a comment has changed.
+    the price of one recomputation after a comment has changed. Charts do not count: ``compute`` may not
+    use them, so no number of a result can come from there.
     """
-    root = Path(__file__).parent
-    spec = importlib.util.find_spec(module)
-    files = [Path(spec.origin)] if spec and spec.origin else []
-    files += [root / name for name in ("embeddings.py", "weights.py", "protocols.py", "bins.py")]
-    files += [Path(__file__), *sorted(root.glob("maths/*.py"))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return closure.fingerprint(module, (*INPUTS, *further))
 
 
 def names() -> dict[str, str]:

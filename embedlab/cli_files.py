@@ -118,6 +118,12 @@ def _data(commands: Any, make: Command) -> None:
     pack.add_argument("--out", metavar="DIR", default=".", help="where the pack goes (default: here)")
     pack.add_argument("--size", type=int, metavar="PX", help="shrink larger images to this side")
     pack.add_argument(
+        "--fit",
+        choices=("crop", "pad", "stretch"),
+        default="crop",
+        help="how images that are not square are made so (default: crop, to their central square)",
+    )
+    pack.add_argument(
         "--hold-out",
         type=float,
         default=0.0,
@@ -150,6 +156,8 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab.store import Lab
 
     path = Path(options.file)
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
         return _import_network(options, path)
     found = interchange.import_embeddings(
@@ -206,10 +214,13 @@ def map_fit(options: argparse.Namespace) -> int:
 def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
+    from embedlab.store import made_name
 
     old, path = Path(options.old), Path(options.map)
     found = conversion.load(path)
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
+    # A model may be called by a path.
+    new = made_name(found.target, "another")
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{new}.parquet")
     rows = conversion.apply(found, old, out, map_file=path, force=options.force)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
@@ -226,7 +237,7 @@ def data_pack(options: argparse.Namespace) -> int:
     if options.hold_out:
         parts = list(split.split(whole, options.hold_out, options.seed))
     for one in parts:
-        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size)
+        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size, fit=options.fit)
         print(f"pack: {made.root} ({len(made):,} images of {len(made.identities):,} people)")
     if options.hold_out:
         pairs = folder / f"{whole.name}_held_pairs.csv"

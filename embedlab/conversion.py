@@ -10,7 +10,7 @@ A map takes vectors at length one and gives vectors of any length; both sides ar
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from embedlab import __version__, columns, embeddings, interchange, parquet
 from embedlab.analysis import Estimate
+from embedlab.digest import Digest
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError, first_line
 from embedlab.maths.bootstrap import interval, resamples, weighted_mean
@@ -129,6 +130,7 @@ def fit(
         "method": method,
         "penalty": whole.penalty,
         "rank": whole.rank,
+        "sha256": _hash(whole),
         "fitted_on": {"images": len(a), "people": people},
         "held_out": {"folds": folds, "seed": seed, **quality},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -163,6 +165,13 @@ def _quality(
         )
         for name, (value, drawn, null) in found.items()
     }
+
+
+def _hash(fitted: LinearMap) -> str:
+    digest = Digest()
+    for part in (fitted.matrix, fitted.shift):
+        digest.array(part)
+    return digest.hexdigest()
 
 
 def held_out(conversion: Conversion, figure: str) -> Estimate:
@@ -200,7 +209,7 @@ def load(path: Path) -> Conversion:
     Raises
     ------
     UserError
-        If it is no map, or its parts do not fit together.
+        If it is no map, its parts do not fit together, are not finite, or are not those it was saved with.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -209,15 +218,24 @@ def load(path: Path) -> Conversion:
             record = json.loads((file.metadata() or {})[HEADER])
             matrix, shift = file.get_tensor("matrix"), file.get_tensor("shift")
         found = LinearMap(record["method"], matrix, shift, record["penalty"], record["rank"])
-        return Conversion(found, record["source"]["model"], record["target"]["model"], record)
+        source, target = str(record["source"]["model"]), str(record["target"]["model"])
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"cannot read {path} as a map ({first_line(error)}): make one with `embedlab map fit`"
         ) from None
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path} is a safetensors file but no map of embedlab: make one with `embedlab map fit`"
         ) from None
+    if not (np.isfinite(matrix).all() and np.isfinite(shift).all()):
+        raise UserError(
+            f"{path} holds NaN or infinity and maps nothing: make it again with `embedlab map fit`"
+        )
+    if record.get("sha256", whole := _hash(found)) != whole:
+        raise UserError(
+            f"{path} was changed or damaged since it was saved: make it again with `embedlab map fit`"
+        )
+    return Conversion(found, source, target, record)
 
 
 def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, force: bool = False) -> int:
@@ -246,7 +264,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     ------
     UserError
         If the file cannot be read, is of another model or dimension, or holds a vector that is zero or
-        not finite; nothing is written then.
+        not finite, or that the map makes so; nothing is written then.
     """
     import pyarrow.parquet as pq
 
@@ -262,11 +280,15 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
             "model, or --force if it only has another name"
         )
     came = {"name": map_file.name, "sha256": sha256_of(map_file), "source": conversion.source}
-    written = {**head, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
+    if "model_sha256" in head:
+        came["source_sha256"] = str(head["model_sha256"])
+    # What made the old vectors did not make these.
+    kept = {key: value for key, value in head.items() if key != "model_sha256"}
+    written = {**kept, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
     if not is_parquet:
         found = read_vectors(path)
         _check_dimension(conversion, found.vectors.shape[1], path)
-        mapped = conversion.map.apply(found.unit).astype(np.float32)
+        mapped = _mapped(conversion, found.unit, found.items.tolist(), path, 0)
         whole = replace(found, model=str(written["model"]), vectors=mapped)
         with atomic_file(out) as temporary:
             embeddings.write(temporary, whole, written | {"probe": found.probe})
@@ -280,7 +302,9 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
                 if writer and table.schema.remove_metadata() != writer.schema.remove_metadata():
                     raise UserError(f"the parts of {path} hold different types: make them alike")
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
-                writer = writer or pq.ParquetWriter(temporary, schema, compression="zstd")
+                writer = writer or pq.ParquetWriter(
+                    temporary, schema, compression="zstd", write_page_checksum=True
+                )
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
                 rows += len(table)
         finally:
@@ -299,7 +323,7 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise UserError(f"there is no file {path}: give a file of embeddings")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path} as Parquet ({first_line(error)}): make it again") from None
     if "embedding" not in file.schema_arrow.names:
@@ -309,12 +333,13 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
         )
     done = 0
     batches = -(-file.metadata.num_rows // BATCH)
-    for batch in track(file.iter_batches(BATCH), "converting", batches):
+    for batch in track(_batches(file, path), "converting", batches):
         table = pa.Table.from_batches([batch])
         vectors = columns.matrix(table.column("embedding"), path)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
-        mapped = conversion.map.apply(unit).astype(np.float32)
+        items = table.column("item").to_pylist() if "item" in table.column_names else None
+        mapped = _mapped(conversion, unit, items, path, done)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(mapped.reshape(-1)), mapped.shape[1])
         table = table.set_column(table.schema.get_field_index("embedding"), "embedding", flat)
         if "norm" in table.column_names:
@@ -322,6 +347,34 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
             table = table.set_column(table.schema.get_field_index("norm"), "norm", norms)
         yield table
         done += len(table)
+
+
+def _batches(file: Any, path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+
+    try:
+        yield from file.iter_batches(BATCH)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"cannot read {path} as Parquet ({first_line(error)}), it is damaged: make it again"
+        ) from None
+
+
+def _mapped(
+    conversion: Conversion, unit: Float[np.ndarray, "n d"], items: Sequence[Any] | None, path: Path, done: int
+) -> Float[np.ndarray, "n e"]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mapped: np.ndarray = conversion.map.apply(unit).astype(np.float32)
+        norms = np.linalg.norm(mapped, axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    if not usable.all():
+        row = int(np.argmin(usable))
+        item = f" (item {str(items[row])!r})" if items is not None else ""
+        raise UserError(
+            f"{path}, row {done + row}{item}: the map makes of the vector one that is zero or not finite: "
+            f"remove that row, or fit another map from {conversion.source} to {conversion.target}"
+        )
+    return mapped
 
 
 def _unit(vectors: Float[np.ndarray, "n d"], table: Any, path: Path, done: int) -> np.ndarray:

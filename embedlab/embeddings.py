@@ -1,6 +1,5 @@
 """EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,12 +11,14 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab import columns, names, parquet
+from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
 
 METADATA_KEY = b"embedlab"
 COLUMNS = ("item", "identity", "embedding", "norm")
+CHECKED_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -111,15 +112,15 @@ class EmbeddingSet:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of names, vectors and attributes; equal sets have equal fingerprints."""
-        digest = hashlib.sha256()
-        head = [self.model, self.probe, list(self.vectors.shape), self.identities, sorted(self.attributes)]
-        digest.update(json.dumps(head).encode())
-        digest.update("\0".join(map(str, self.items)).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").tobytes())
+        digest = Digest()
+        for name in (self.model, self.probe, self.recipe):
+            digest.text(name)
+        digest.array(self.vectors.astype("<f4", copy=False))
+        for column in (self.items, self.labels, self.identities):
+            digest.column(column)
         for name in sorted(self.attributes):
-            digest.update("\0".join(map(str, self.attributes[name])).encode())
-        digest.update(self.recipe.encode())
+            digest.text(name)
+            digest.column(self.attributes[name])
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":
@@ -232,7 +233,7 @@ def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> 
         columns[name] = pa.array(np.asarray(values).tolist())
     head = {"model": embeddings.model, "probe": embeddings.probe, **metadata}
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()})
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -248,13 +249,29 @@ def metadata(path: Path) -> dict[str, Any]:
 
     try:
         found = pq.read_schema(parquet.parts(path)[0]).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise parquet.unreadable(path, error) from None
-    try:
         head = json.loads(found.get(METADATA_KEY, b"{}"))
-    except ValueError as error:
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise parquet.unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
+
+
+def check(path: Path) -> None:
+    """Read through a Parquet file, some thousand rows at a time, to find out whether it is damaged.
+
+    Raises
+    ------
+    UserError
+        If it is.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(CHECKED_ROWS):
+                pass
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise parquet.unreadable(path, error) from None
 
 
 def read(path: Path, model: str | None = None, probe: str | None = None) -> EmbeddingSet:

@@ -10,7 +10,7 @@ from typing import Any
 
 from embedlab import compute, embeddings, extraction_parts, ranks
 from embedlab.data.datasets import Dataset
-from embedlab.data.degradations import Probe
+from embedlab.data.degradations import MIDDLE, Probe
 from embedlab.errors import UserError
 from embedlab.extraction_batches import Task, embedded_parts, read_ahead
 from embedlab.extraction_parts import Parts
@@ -20,7 +20,8 @@ from embedlab.ranks import Ranks
 from embedlab.runner import versions
 from embedlab.store import Lab, atomic_file
 
-SCHEMA = 1
+SCHEMA = 2
+"""Raised where the same images give other pixels: since 2 TIFFs are turned once."""
 
 SHARD = 512
 """Images a stored part: what a killed extraction loses at most."""
@@ -206,8 +207,9 @@ def _stored(job: _Job, *, strict: bool) -> Extraction | None:
         return None
     try:
         head = embeddings.metadata(path)
+        embeddings.check(path)
     except UserError:
-        say(f"  {path} cannot be read: it is made again")
+        say(f"  {path} cannot be read or is damaged: it is made again")
         return None
     # Files from before there was a choice hold the vectors of the images alone.
     known = {"flip": False, **head}
@@ -278,6 +280,7 @@ def _fill(task: Task, jobs: list[_Job], here: Ranks, stopped: Callable[[], bool]
         # The loop has taken every image, but only the end of the iterator closes its progress bar.
         for _ in images:
             pass
+        task.cropped.told(task.dataset.name, MIDDLE)
     return counts
 
 

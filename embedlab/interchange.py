@@ -125,8 +125,18 @@ def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
     Returns
     -------
     The Parquet file in the lab; one that was there is replaced, and that is said.
+
+    Raises
+    ------
+    UserError
+        If a network of the lab has the set's name: its weights would be taken for those of the vectors.
     """
     source = Path(source)
+    if embedded.model in lab.trained():
+        raise UserError(
+            f"{source} cannot be stored as {embedded.model!r}, for a network in {lab.root} is called so and "
+            "would be taken for theirs: give the vectors another name with --model"
+        )
     path = lab.embeddings_file(embedded.model, embedded.probe)
     if path.is_file():
         say(f"  {path} was there and is replaced")

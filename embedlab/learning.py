@@ -272,7 +272,7 @@ def groups(path: Path) -> "Iterator[pa.Table]":
 
     schema = schemas()[path.name if path.name in schemas() else f"{path.parent.stem}.parquet"]
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if not file.schema_arrow.equals(schema):
                 raise UserError(
                     f"{path} has the columns {', '.join(file.schema_arrow.names)}, not those of training "

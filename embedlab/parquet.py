@@ -94,7 +94,7 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
             raise UserError(f"{path} has two columns of one name, {twice[0]!r}: rename one")
         # As a dictionary a text that stands in many rows is unpacked once.
         texts = [name for name in kept if columns.is_text(schema.field(name).type)]
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
             memory.check(path, held + _unpacked(path, file, kept))
             table = file.read(columns=kept)
         # Text that is no UTF-8, or a number that points past the dictionary, would only fail where looked at.
@@ -142,6 +142,6 @@ def _bytes(table: Any) -> int:
 def unreadable(path: Path, error: Exception) -> UserError:
     """Say that a file is no Parquet file, and why."""
     return UserError(
-        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, cut short or of another "
-        "kind; make it again"
+        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
+        "another kind; make it again"
     )

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
 from embedlab.errors import UserError
@@ -17,6 +17,9 @@ from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.study import Study
+
+if TYPE_CHECKING:
+    from embedlab.report import Section
 
 
 def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
@@ -31,35 +34,50 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     UserError
         As ``prepare`` does, or if the report cannot be written.
     """
-    from embedlab.report import build
-    from embedlab.report.training import training_section
-    from embedlab.runner import embedding_records, probes_used, run_study
+    from embedlab.report.build import Head, check_place
+    from embedlab.report.growing import growing
+    from embedlab.runner import embedding_records, outcomes, probes_used
     from embedlab.store import atomic_file
+    from embedlab.study import names
 
     study = _checked(request, study)
-    page = out if out.suffix == ".html" else out / "index.html"
+    page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
+    check_place(page)
     with atomic_file(page.with_name(f".{page.name}.try")):
         pass  # Nor a place that cannot be written.
     page.with_name(f".{page.name}.try").unlink()
     prepared = prepare(request, study)
     settled, stages = prepared.study, prepared.stages
-    with stages("analysing"):
-        outcomes = run_study(request.lab, settled, fresh=request.fresh)
-    with stages("writing the report"), _faces(prepared):
-        records = embedding_records(request.lab, settled)
-        curves = training_section(request.lab, settled.models, records)
-        build(
-            page,
-            title=settled.title or " and ".join(settled.models),
-            outcomes=outcomes,
-            models=settled.models,
-            probes=probes_used(request.lab, settled),
-            provenance=_provenance(request, prepared, records),
-            prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
-            extra=[curves] if curves else [],
-        )
+    records = embedding_records(request.lab, settled)
+    head = Head(
+        title=settled.title or " and ".join(settled.models),
+        models=settled.models,
+        provenance=_provenance(request, prepared, records),
+        probes=probes_used(request.lab, settled),
+        prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
+    )
+    with _faces(prepared), growing(page, head, names(settled)) as made:
+        if curves := _curves(request, settled, records):
+            made.append(curves)
+        with stages("analysing"):
+            for outcome in outcomes(request.lab, settled, fresh=request.fresh):
+                made.add(outcome)
+        stages.seconds["analysing"] -= made.seconds
+        stages.seconds["writing the report"] = made.seconds
+        with stages("writing the report"):
+            made.finish(_provenance(request, prepared, records))
     say(f"time: {stages.summary()}")
-    return page, not any(run.error for outcome in outcomes for run in outcome.runs)
+    return page, made.sound
+
+
+def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]) -> "Section | None":
+    from embedlab.report import sections
+    from embedlab.report.training import training_section
+
+    try:
+        return training_section(request.lab, study.models, records)
+    except Exception:
+        return sections.broken("training", "How did the models learn?")
 
 
 def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
@@ -71,15 +89,15 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     """
     from embedlab.report import numbers, sections
     from embedlab.runner import embedding_records, probes_used, run_study
-    from embedlab.show import as_text
+    from embedlab.show import told
 
     study = _checked(request, study)
     prepared = prepare(request, study)
     outcomes = run_study(request.lab, prepared.study, fresh=request.fresh)
-    sound = not any(run.error for outcome in outcomes for run in outcome.runs)
     found = [sections.of_outcome(outcome) for outcome in outcomes]
     if not as_json:
-        return "\n\n".join(as_text(section) for section in found), sound
+        texts = [told(section) for section in found]
+        return "\n\n".join(text for text, _ in texts), all(sound for _, sound in texts)
     settled = prepared.study
     whole = numbers.document(
         settled.title,
@@ -89,6 +107,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
         outcomes,
         _provenance(request, prepared, embedding_records(request.lab, settled)),
     )
+    sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
 
 
@@ -190,6 +209,14 @@ def _provenance(
         ]
         if record.get("assumed_preprocessing"):
             rows.append(("caution", "the preprocessing was assumed, not known: set it with --preprocessing"))
+        if record.get("stale"):
+            rows.append(
+                (
+                    "caution",
+                    f"the network {record['model']} that the lab holds now did not make these vectors",
+                )
+            )
+        rows.append(("caution", str(record.get("unreadable", ""))))
         found[heading] = [(k, v) for k, v in rows if v]
     if prepared.skipped:
         found["Images left out"] = [(f"{probe}: {item}", reason) for probe, item, reason in prepared.skipped]

@@ -163,7 +163,7 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
         )
     # What cannot be made is told before anything long begins.
     networks = {word: _network(request, word) for word in study.models}
-    names = _names(networks)
+    names = _names(request, networks)
     opened: dict[str, Dataset] = {}
     extracting = any(network is not None for network in networks.values())
     if request.data is not None:
@@ -215,14 +215,15 @@ def _is_vectors(word: str) -> bool:
     return Path(word).suffix.lower() in VECTORS
 
 
-def _names(networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, str]:
+def _names(request: Request, networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, str]:
     """Give each model its name in the lab.
 
     Raises
     ------
     UserError
-        If two are called the same.
+        If two are called the same, or one from elsewhere as a network of the lab.
     """
+    trained = request.lab.trained()
     names: dict[str, str] = {}
     for word, network in networks.items():
         if _is_vectors(word):
@@ -231,6 +232,12 @@ def _names(networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, s
             name = word if network is None or isinstance(network, str) else network.name
         if name in names.values():
             raise UserError(f"two of the models are called {name!r}: rename one of the files")
+        if name in trained and name != word:
+            raise UserError(
+                f"{word} would be called {name!r}, as a network in {request.lab.root} is, and be taken for "
+                f"it: rename it, or write {name} if that network is meant"
+                + (f"; `embedlab import {word} --model NAME` renames it too" if _is_vectors(word) else "")
+            )
         names[word] = name
     return names
 

@@ -173,7 +173,8 @@ def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically; a number that is not finite is a bug and raises ValueError."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # A name of bytes that are no UTF-8 becomes JSON's own escape.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 class Lab:
@@ -224,7 +225,9 @@ class Lab:
         return sorted(path.stem for path in folder.glob("[!.]*.parquet"))
 
     def embeddings(self, model: str, probe: str) -> EmbeddingSet:
-        """Read one model's vectors for one probe.
+        """Read one model's vectors for one probe, under the names of their folder and file.
+
+        They have the checkpoint's recipe only if that very network made them.
 
         Raises
         ------
@@ -238,7 +241,8 @@ class Lab:
                 f"no embeddings of probe {probe!r} in model {model!r} (there are: {there}): make them "
                 f"with `embedlab extract --models {model} --probes {probe}`"
             )
-        return replace(embeddings.read(path), recipe=self.recipe(model))
+        found = embeddings.read(path, model, probe)
+        return replace(found, recipe=self.recipe(model)) if self.is_made_here(model, probe) else found
 
     def weights(self, model: str) -> LayerWeights:
         """Read the kernels of a model's checkpoint by layer.
@@ -246,7 +250,8 @@ class Lab:
         Raises
         ------
         UserError
-            If the model has no checkpoint in this lab.
+            If the model has no checkpoint in this lab, its weights are not those that ``model.json`` tells
+            of, or vectors that no network made here have its name.
         """
         path = self.checkpoint(model) / "model.safetensors"
         if not path.is_file():
@@ -254,14 +259,58 @@ class Lab:
                 f"{model} has no checkpoint in {self.root}, so there are no weights to read: weights are "
                 "compared between models that were trained there"
             )
+        if self._record(model).get("weights_sha256", "") not in ("", sha256_of(path)):
+            raise UserError(
+                f"{path} is not the file that model.json beside it was written for: train or import {model} "
+                "again with --fresh"
+            )
+        self.refuse_strangers(model)
         return replace(weights.read(path, model), recipe=self.recipe(model))
+
+    def is_made_here(self, model: str, probe: str) -> bool:
+        """Say whether stored vectors were made by the network that is the model's checkpoint now.
+
+        Raises
+        ------
+        UserError
+            If the file of the vectors cannot be read.
+        """
+        made_by = embeddings.metadata(self.embeddings_file(model, probe)).get("model_sha256")
+        return bool(made_by) and made_by == self._record(model).get("weights_sha256")
+
+    def refuse_strangers(self, model: str) -> None:
+        """Keep a network from the name of vectors that came from elsewhere, whose weights it does not have.
+
+        Raises
+        ------
+        UserError
+            If such vectors are stored under that name.
+        """
+        for probe in self.probes(model):
+            path = self.embeddings_file(model, probe)
+            try:
+                made_by = embeddings.metadata(path).get("model_sha256")
+            except UserError:
+                continue  # Whoever wants these vectors is told.
+            if not made_by:
+                raise UserError(
+                    f"{path} holds vectors from elsewhere, and a network called {model} would be taken for "
+                    f"theirs: rename the folder {path.parent}, or give the network another name"
+                )
 
     def recipe(self, model: str) -> str:
         """Name the recipe and the data that a model was trained by, whatever its seed; empty if unknown."""
+        record = self._record(model)
         try:
-            record = json.loads((self.checkpoint(model) / "model.json").read_text(encoding="utf-8"))
             recipe = {key: value for key, value in record["recipe"].items() if key != "seed"}
             people = record["identities_sha256"]
-        except (OSError, ValueError, KeyError, AttributeError):
+        except (KeyError, AttributeError):
             return ""
         return hashlib.sha256(json.dumps([recipe, people], sort_keys=True).encode()).hexdigest()[:16]
+
+    def _record(self, model: str) -> dict[str, Any]:
+        try:
+            record = json.loads((self.checkpoint(model) / "model.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return record if isinstance(record, dict) else {}

@@ -91,7 +91,7 @@ def test_options_are_few_and_known():
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
-        "--size", "--hold-out", "--landmarks", "--detector", "--crop",
+        "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
 
@@ -101,6 +101,13 @@ def test_device_and_scale_choices_are_those_of_the_code():
 
     assert cli.DEVICES == compute.CHOICES
     assert cli.SCALES == recipe.SCALES
+
+
+def test_the_ways_of_fitting_are_those_of_the_code():
+    from embedlab.data.degradations import FITS
+
+    (fit,) = (a for a in parsers()["data pack"]._actions if "--fit" in a.option_strings)
+    assert fit.choices == FITS
 
 
 def test_the_catalogue_of_analyses_is_up_to_date():

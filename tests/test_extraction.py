@@ -252,8 +252,21 @@ def test_a_file_that_cannot_be_read_is_made_again(lab, faces, said):
     path = extract(lab, Projection(), faces, Probe("faces")).path
     path.write_bytes(path.read_bytes()[:100])
     assert not extract(lab, Projection(), faces, Probe("faces")).cached
-    assert said == [f"  {path} cannot be read: it is made again"]
+    assert said == [f"  {path} cannot be read or is damaged: it is made again"]
     assert len(lab.embeddings("linear", "faces").items) == 20
+
+
+def test_a_file_with_a_flipped_byte_is_made_again(lab, faces, said):
+    path = extract(lab, Projection(), faces, Probe("faces")).path
+    whole = lab.embeddings("linear", "faces").fingerprint
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x28\xb5\x2f\xfd") + 20] ^= 1  # Within a page of zstd.
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot read"):
+        lab.embeddings("linear", "faces")
+    assert not extract(lab, Projection(), faces, Probe("faces")).cached
+    assert said == [f"  {path} cannot be read or is damaged: it is made again"]
+    assert lab.embeddings("linear", "faces").fingerprint == whole
 
 
 # Going on

@@ -10,7 +10,7 @@ import pytest
 from embedlab import embeddings
 from embedlab.errors import UserError
 from embedlab.interchange import import_embeddings, save
-from embedlab.store import Lab
+from embedlab.store import Lab, write_json
 from tests.heard import heard
 
 N, D = 6, 4
@@ -421,3 +421,14 @@ def test_a_csv_that_is_no_utf8_is_told(tmp_path, text):
         UserError, match=r"cannot read .*e.csv as CSV .'utf-(8|16-le)' codec .*: save it as UTF-8 text"
     ):
         read(tmp_path / "e.csv")
+
+
+def test_an_imported_set_may_not_take_the_name_of_a_network(tmp_path, vectors):
+    path = write_npy(tmp_path, vectors)
+    lab = Lab(tmp_path / "lab")
+    write_json(lab.checkpoint("theirs") / "model.json", {"recipe": {}, "identities_sha256": "x"})
+    with pytest.raises(
+        UserError, match="cannot be stored as 'theirs', for a network .* another name with --model"
+    ):
+        save(lab, read(path, write_items(tmp_path)), path)
+    assert not lab.probes("theirs")

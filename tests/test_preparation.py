@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 
 from embedlab import embeddings, preparation
 from embedlab.errors import UserError
 from embedlab.preparation import Stages
 from embedlab.request import Request
-from embedlab.store import Lab
+from embedlab.store import Lab, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 
@@ -48,3 +50,31 @@ def test_stages_add_up_by_name():
             pass
     assert list(stages.seconds) == ["data", "training"]
     assert stages.summary().startswith("data 0.0 s, training 0.0 s; 0.0 s in all")
+
+
+@pytest.fixture
+def trained(request_):
+    """A lab with a network called lowres144, which nothing here opens."""
+    folder = request_.lab.checkpoint("lowres144")
+    write_json(folder / "model.json", {"recipe": {}, "identities_sha256": "x", "weights_sha256": "y"})
+    return request_
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "npz", "npy"])
+def test_vectors_may_not_take_the_name_of_a_network_of_the_lab(trained, tmp_path, suffix):
+    path = tmp_path / f"lowres144.{suffix}"
+    embeddings.write(path, embedding_set(), {})
+    with pytest.raises(
+        UserError, match=r"lowres144\.\w+ would be called 'lowres144', as a network"
+    ) as caught:
+        preparation.prepare(trained, Study((str(path),)))
+    assert f"embedlab import {path} --model NAME" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert trained.lab.probes("lowres144") == []
+
+
+@pytest.mark.parametrize("word", ["elsewhere/lowres144.onnx", "elsewhere/lowres144.pth", "lowres144:load"])
+def test_no_network_from_elsewhere_may_take_it_either(trained, monkeypatch, word):
+    monkeypatch.setattr(preparation, "_network", lambda *_: SimpleNamespace(name="lowres144"))
+    with pytest.raises(UserError, match=r"would be called 'lowres144', as a network .* rename it"):
+        preparation.prepare(trained, Study((word,)))

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from embedlab import analysis, embeddings, runner
 from embedlab.analyses import distances
 from embedlab.errors import UserError
 from embedlab.runner import run_study
-from embedlab.store import Lab, atomic_file
+from embedlab.store import Lab, atomic_file, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 
@@ -103,6 +104,71 @@ def test_versions_name_what_numbers_depend_on():
     assert set(runner.versions()) >= {"python", "numpy", "torch", "embedlab"}
 
 
+# Sets of unlike items
+
+
+@pytest.fixture
+def unlike(lab):
+    """Of model b, p lacks five of its ninety images and p@32 has one more than all others."""
+    whole = embedding_set(model="b", seed=1)
+    embeddings.write(lab.embeddings_file("b", "p"), whole.take(range(85)), {})
+    more = dataclasses.replace(
+        embedding_set(31, model="b", probe="p@32", seed=4).take(range(91)), model="b", probe="p@32"
+    )
+    embeddings.write(lab.embeddings_file("b", "p@32"), more, {})
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("name", "cautions"),
+    [
+        ("verification", ["", ""]),
+        ("distances", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("resolution", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("geometry", ["6 images stood in one set only and were left out where the sets are compared"]),
+    ],
+)
+def test_images_in_some_sets_only_are_counted_for_every_run_over_several(unlike, name, cautions):
+    asked = Study(("b",), ("p", "p@32"), (name,), {name: {"resamples": 50}})
+    (first,), (fetched,) = run_study(unlike, asked), run_study(unlike, asked)
+    assert [run.caution for run in first.runs] == cautions
+    assert [run.caution for run in fetched.runs] == cautions
+
+
+@pytest.mark.parametrize("name", ["mapping", "neighbours", "registration", "similarity"])
+def test_two_models_of_unlike_images_say_how_many_were_left_out(unlike, name):
+    more = {"nulls": 1} if name == "registration" else {}
+    outcome = run_study(unlike, Study(("a", "b"), ("p@32",), (name,), {name: {"resamples": 50, **more}}))[0]
+    found = [run for run in outcome.runs if run.result is not None]
+    assert [run.title for run in found] == ["p@32 in a and p@32 in b"]
+    assert found[0].caution == "1 image stood in one set only and was left out where the sets are compared"
+
+
+def test_sets_of_the_same_images_in_another_order_are_said_nothing_of(lab):
+    turned = embedding_set(model="b", probe="p", seed=1).take(range(89, -1, -1))
+    embeddings.write(lab.embeddings_file("b", "p"), turned, {})
+    (outcome,) = run_study(lab, Study(("b",), ("p", "p@32"), ("distances",)))
+    assert outcome.runs[0].caution == ""
+
+
+def test_three_sets_are_told_of_as_such(unlike):
+    with atomic_file(unlike.embeddings_file("b", "p@16")) as path:
+        embeddings.write(path, embedding_set(model="b", probe="p@16"), {})
+    (outcome,) = run_study(unlike, Study(("b",), ("p", "p@32", "p@16"), ("distances",)))
+    assert outcome.runs[0].caution.startswith("6 images stood in some of the sets only and were left out")
+
+
+# One after the other
+
+
+def test_outcomes_come_one_by_one(lab):
+    asked = Study(("a",), ("p",), ("verification", "distances"))
+    coming = runner.outcomes(lab, asked)
+    assert next(coming).analysis.name == "verification"
+    assert not list(lab.root.glob("results/distances/*"))
+    assert [outcome.analysis.name for outcome in coming] == ["distances"]
+
+
 @pytest.fixture
 def wanting(monkeypatch):
     """Distances wants two probes more, and keeps the names of those it got."""
@@ -188,3 +254,100 @@ def test_an_unreadable_set_is_a_reason_with_attributes_too(lab, tmp_path):
     (outcome,) = run_study(lab, attributed(tmp_path, "identity,g\nperson000,1\n"))
     assert "cannot read" in outcome.runs[0].reason
     assert outcome.runs[1].result is not None
+
+
+def spoilt(folder, name, how):
+    path = folder / name
+    data = path.read_bytes()
+    match how:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            path.write_bytes(data[:-30] + bytes([data[-30] ^ 1]) + data[-29:])
+        case "edited":
+            digit = next(k for k in range(len(data) - 1, 0, -1) if data[k : k + 1].isdigit())
+            path.write_bytes(
+                data[:digit] + b"%d" % ((int(data[digit : digit + 1]) + 1) % 10) + data[digit + 1 :]
+            )
+        case "nested":
+            path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("name", ["result.json", "arrays.npz", "run.json"])
+def test_a_stored_result_that_is_not_what_was_written_is_computed_again(lab, told, name):
+    asked = Study(("a",), ("p",), ("distances",))
+    ((first,),) = (one.runs for one in run_study(lab, asked))
+    (folder,) = lab.root.glob("results/distances/*")
+    for how in ("missing", "empty", "cut", "flipped", "edited", "nested"):
+        spoilt(folder, name, how)
+        told.clear()
+        ((again,),) = (one.runs for one in run_study(lab, asked))
+        assert (again.cached, again.error, again.reason) == (False, "", ""), how
+        assert again.result.numbers() == first.result.numbers()
+        (said,) = told
+        assert said.startswith("  the stored distances of p in a is not used, for ")
+        assert said.endswith("it is computed again")
+        assert "\n" not in said
+    ((healed,),) = (one.runs for one in run_study(lab, asked))
+    assert healed.cached
+    assert healed.result.numbers() == first.result.numbers()
+
+
+def test_a_result_in_the_folder_of_another_is_not_taken_for_it(lab, told):
+    run_study(lab, ASKED)
+    first, second = lab.root.glob("results/distances/*")
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    runs = run_study(lab, ASKED)[0].runs
+    assert sorted(run.cached for run in runs) == [False, True]
+    assert {run.result.title for run in runs} == {
+        run.result.title for run in run_study(lab, ASKED, fresh=True)[0].runs
+    }
+    assert any("run.json changed since" in line for line in told)
+
+
+def test_an_edited_helper_of_an_analysis_is_not_answered_by_the_old_result(lab, monkeypatch):
+    run_study(lab, ASKED)
+    monkeypatch.setattr(analysis, "code_fingerprint", lambda *modules: "another")
+    assert not any(run.cached for run in run_study(lab, ASKED)[0].runs)
+
+
+def test_a_damaged_file_of_embeddings_is_a_reason_and_does_not_cost_the_others(lab):
+    path = lab.embeddings_file("a", "p")
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.write_bytes(data)
+    (outcome,) = run_study(lab, Study(("a", "b"), ("p",), ("distances",)))
+    bad, good = outcome.runs
+    assert f"cannot read {path}" in bad.reason
+    assert good.result is not None
+    path.write_bytes(data[:-20])
+    told = runner.embedding_records(lab, Study(("a", "b"), ("p",), ("distances",)))
+    assert f"cannot read {path}" in told[0]["unreadable"]
+    assert told[0]["model"] == "a"
+    assert told[1]["model"] == "b"
+
+
+def test_vectors_of_a_network_that_was_trained_anew_are_told(lab, told):
+    write_json(
+        lab.checkpoint("a") / "model.json", {"recipe": {}, "identities_sha256": "x", "weights_sha256": "new"}
+    )
+    for probe, made_by in (("p", "old"), ("p@32", "new")):
+        with atomic_file(lab.embeddings_file("a", probe)) as path:
+            embeddings.write(path, embedding_set(model="a", probe=probe), {"model_sha256": made_by})
+    run_study(lab, Study(("a",), ("p", "p@32"), ("distances",)))
+    (said,) = told
+    assert said.startswith("  p in a was not made by the network a as it is in")
+    assert "embedlab extract --models a" in said
+    records = runner.embedding_records(lab, Study(("a",), ("p", "p@32"), ("distances",)))
+    assert [one.get("stale", False) for one in records] == [True, False]
+
+
+def test_records_bear_the_names_that_folder_and_file_have_now(lab):
+    shutil.copytree(lab.root / "embeddings" / "a", lab.root / "embeddings" / "c")
+    (record,) = runner.embedding_records(lab, Study(("c",), ("p",), ("distances",)))
+    assert (record["model"], record["probe"]) == ("c", "p")

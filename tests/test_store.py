@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ from io import StringIO
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from embedlab import embeddings, progress
 from embedlab.errors import UserError
@@ -142,15 +144,86 @@ def test_two_seeds_of_one_recipe_are_known_as_such(tmp_path):
     recipes = {"one": {"epochs": 4, "seed": 1}, "other": {"epochs": 4, "seed": 2}, "longer": {"epochs": 9}}
     for model, recipe in recipes.items():
         lab.checkpoint(model).mkdir(parents=True)
-        record = {"recipe": recipe, "identities_sha256": "people"}
+        record = {"recipe": recipe, "identities_sha256": "people", "weights_sha256": model}
         write_json(lab.checkpoint(model) / "model.json", record)
         path = lab.embeddings_file(model, "p")
         path.parent.mkdir(parents=True)
-        embeddings.write(path, embedding_set(model=model), {})
+        embeddings.write(path, embedding_set(model=model), {"model_sha256": model})
+        embeddings.write(path.with_stem("retrained"), embedding_set(model=model), {"model_sha256": "before"})
+        embeddings.write(path.with_stem("imported"), embedding_set(model=model), {})
     assert lab.recipe("one") == lab.recipe("other") != lab.recipe("longer")
     assert lab.recipe("stranger") == ""
     assert lab.embeddings("one", "p").recipe == lab.recipe("one")
     assert lab.embeddings("one", "p").fingerprint != embedding_set(model="one").fingerprint
+    for probe in ("retrained", "imported"):
+        assert lab.embeddings("one", probe).recipe == ""
+        assert not lab.is_made_here("one", probe)
+
+
+def checkpoint(lab, model, seed=0):
+    """Write a network of one convolution, as the lab keeps it."""
+    folder = lab.checkpoint(model)
+    folder.mkdir(parents=True)
+    kernels = np.random.default_rng(seed).normal(size=(8, 3, 3, 3)).astype(np.float32)
+    save_file({"conv.weight": kernels}, folder / "model.safetensors")
+    sha256 = sha256_of(folder / "model.safetensors")
+    write_json(
+        folder / "model.json", {"recipe": {"seed": seed}, "identities_sha256": "x", "weights_sha256": sha256}
+    )
+    return sha256
+
+
+def stored(lab, model, probe, head):
+    with atomic_file(lab.embeddings_file(model, probe)) as path:
+        embeddings.write(path, embedding_set(model=model, probe=probe), head)
+
+
+def test_a_copied_folder_is_what_it_is_called_now(tmp_path):
+    lab = Lab(tmp_path)
+    sha256 = checkpoint(lab, "a")
+    stored(lab, "a", "p", {"model_sha256": sha256})
+    for kind in ("embeddings", "checkpoints"):
+        shutil.copytree(tmp_path / kind / "a", tmp_path / kind / "b")
+    (tmp_path / "embeddings" / "b" / "p.parquet").rename(tmp_path / "embeddings" / "b" / "q.parquet")
+    first, second = lab.embeddings("a", "p"), lab.embeddings("b", "q")
+    assert (first.title, second.title) == ("p in a", "q in b")
+    assert first.fingerprint != second.fingerprint
+    assert first.recipe == second.recipe != ""
+    assert (lab.weights("a").title, lab.weights("b").title) == ("a", "b")
+    assert lab.weights("a").fingerprint != lab.weights("b").fingerprint
+
+
+def test_weights_are_not_those_of_vectors_from_elsewhere(tmp_path):
+    lab = Lab(tmp_path)
+    stored(lab, "a", "p", {"model_sha256": checkpoint(lab, "a")})
+    assert list(lab.weights("a").layers) == ["conv"]
+    (lab.embeddings_file("a", "damaged")).write_bytes(b"PAR1")
+    assert list(lab.weights("a").layers) == ["conv"]
+    stored(lab, "a", "imported", {"imported_from": {"name": "a.parquet"}})
+    with pytest.raises(
+        UserError, match=r"imported.parquet holds vectors from elsewhere, and a network called a"
+    ):
+        lab.weights("a")
+    assert lab.embeddings("a", "imported").recipe == ""
+
+
+def test_weights_that_changed_since_they_were_written_are_refused(tmp_path):
+    lab = Lab(tmp_path)
+    checkpoint(lab, "a")
+    path = lab.checkpoint("a") / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"model.safetensors is not the file that model.json"):
+        lab.weights("a")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 10_000])
+def test_a_record_that_is_none_tells_of_no_recipe(tmp_path, text):
+    lab = Lab(tmp_path)
+    checkpoint(lab, "a")
+    (lab.checkpoint("a") / "model.json").write_text(text)
+    assert lab.recipe("a") == ""
 
 
 def test_a_second_process_waits_for_the_first_and_says_so(tmp_path):

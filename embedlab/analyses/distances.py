@@ -310,6 +310,11 @@ def _pairs(a: EmbeddingSet, b: EmbeddingSet | None, params: DistanceParams) -> P
         raise UserError(
             f"{a.title} has all pairs of images at one distance, so d′ has no unit: check the vectors"
         )
+    if pairs.unresolved:
+        raise UserError(
+            f"{a.title} has all scores within {2 / len(pairs.impostor):.0e} of one another, too close for "
+            "their resolution: subtract the mean of all vectors from each, or check them"
+        )
     return pairs
 
 

@@ -288,7 +288,7 @@ def _targets(dataset: Dataset, suffix: str) -> list[str]:
         raise UserError(f"two people of {dataset.name} would share the folder {twice}: rename one of them")
     whole = []
     for item, label in zip(dataset.items, dataset.labels.tolist(), strict=True):
-        within = item.removeprefix(f"{dataset.identities[label]}/").split("/")
+        within = _within(item, dataset.identities[label]).split("/")
         # A name that begins with a point is hidden, and would be passed over.
         whole.append(
             "/".join([folders[label], *(f"_{one}" if one.startswith(".") else one for one in within)])
@@ -303,6 +303,12 @@ def _targets(dataset: Dataset, suffix: str) -> list[str]:
             free += "_"
         names[f"{free}.{suffix}"] = None
     return list(names)
+
+
+def _within(item: str, person: str) -> str:
+    """Name an item without its person's folder, and with the part of the data set that it lies in."""
+    part, found, rest = f"/{item}".partition(f"/{person}/")
+    return f"{part[1:].replace('/', '_')}_{rest}" if found and part else item.removeprefix(f"{person}/")
 
 
 def _stem(name: str) -> str:

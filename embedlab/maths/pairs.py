@@ -67,6 +67,12 @@ class Pairs:
     tail_scores: Float[np.ndarray, " t"]
     tail_people: Int[np.ndarray, "t 2"]
 
+    @property
+    def unresolved(self) -> bool:
+        """Whether all scores lie in one bin, so that their counts tell nothing apart."""
+        filled = np.flatnonzero(self.impostor)
+        return len(filled) == 1 and bool((_bin(self.genuine_scores, len(self.impostor)) == filled[0]).all())
+
     def distance(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Turn scores into distances."""
         return (1.0 - scores) * (self.reach / 2)

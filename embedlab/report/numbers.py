@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from embedlab.charts import Table
-from embedlab.report.sections import Section
+from embedlab.report.sections import Section, broken
 from embedlab.runner import Outcome
 
 
@@ -32,17 +32,46 @@ def document(
     outcomes
         The outcomes that the first of the sections were made of, in the same order.
     """
-    whole = {
-        "title": title,
-        "models": list(models),
-        "probes": list(probes),
-        "sections": [
-            _section(section, outcome)
-            for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
-        ],
-        "provenance": {heading: [list(row) for row in rows] for heading, rows in provenance.items()},
-    }
-    plain: dict[str, Any] = jsonable(whole)
+    parts = [
+        part(section, outcome)
+        for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
+    ]
+    return assembled(title, models, probes, parts, provenance)
+
+
+def assembled(
+    title: str,
+    models: Sequence[str],
+    probes: Sequence[str],
+    parts: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Sequence[tuple[str, str]]],
+    *,
+    unfinished: bool = False,
+) -> dict[str, Any]:
+    """Give the whole report as plain values from those of its sections.
+
+    Parameters
+    ----------
+    title, models, probes, provenance
+        As the report shows them.
+    parts
+        What ``part`` gave of each section.
+    unfinished
+        Whether analyses are still to come.
+    """
+    head: dict[str, Any] = jsonable(
+        {"title": title, "unfinished": unfinished, "models": models, "probes": probes}
+    )
+    rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
+    return {**head, "sections": list(parts), "provenance": jsonable(rows)}
+
+
+def part(section: Section, outcome: Outcome | None) -> dict[str, Any]:
+    """Give one section as plain values; what cannot be given so is a section that says it is broken."""
+    try:
+        plain: dict[str, Any] = jsonable(_section(section, outcome))
+    except Exception:
+        plain = jsonable(_section(broken(section.name, section.heading), None))
     return plain
 
 
@@ -62,13 +91,20 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         "question": section.heading,
         "state": section.state,
         "findings": [{"text": finding.text, "tone": finding.tone} for finding in section.findings],
+        "cautions": section.cautions,
         "numbers": numbers,
         "tables": tables,
     }
     if outcome is not None:
         whole["params"] = dataclasses.asdict(outcome.params)
         whole["runs"] = [
-            {"title": run.title, "reason": run.reason, "error": run.error, "record": run.record}
+            {
+                "title": run.title,
+                "reason": run.reason,
+                "error": run.error,
+                "caution": run.caution,
+                "record": run.record,
+            }
             for run in outcome.runs
         ]
     return whole

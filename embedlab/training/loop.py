@@ -73,7 +73,8 @@ def train(
     Raises
     ------
     UserError
-        If the lab holds this model trained by another recipe, from other models or on other data, the
+        If the lab holds this model trained by another recipe, from other models or on other data, or
+        vectors from elsewhere under its name, the
         data are too few, a model to begin from is missing or does not fit, the loss stops being finite,
         or memory or disk do not suffice.
     Terminated
@@ -86,6 +87,7 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=cards))
         begun = monotonic()
         with agreed(ranks):
+            lab.refuse_strangers(name)
             key = _key(lab, name, recipe, data, validating)
             if _is_finished(lab, name, key, fresh, ranks):
                 return lab.checkpoint(name)

@@ -162,6 +162,18 @@ def test_sets_without_both_kinds_of_pairs_are_refused(people, images, message):
         verification.compute(embedding_set(people, images), FEW)
 
 
+def offset():
+    """People who are told apart well, all far from the origin in one direction."""
+    near = embedding_set(12, 3)
+    return dataclasses.replace(near, vectors=near.vectors + np.float32(3000))
+
+
+def test_scores_too_close_for_their_bins_are_a_reason_and_no_figures():
+    match = "has all scores within 3e-05 of one another, too close for their resolution: subtract the mean"
+    with pytest.raises(UserError, match=match):
+        verification.compute(offset(), VerificationParams(resamples=20))
+
+
 @pytest.mark.parametrize("far", [0.0, 1.0, -1.0])
 def test_a_far_that_is_no_share_is_refused(far):
     with pytest.raises(UserError, match="verification.far must lie between 0 and 1"):

@@ -239,7 +239,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert "4 of 7 images were left out: 2 it has no landmarks (first bob/new.png); " in told
     assert {one["item"]: one["reason"] for one in made.left_out} == {
         "bob/away.png": "its face lies outside the picture",
-        "bob/broken.png": "no image that PIL knows",
+        "bob/broken.png": "no image that is read",
         "bob/new.png": "it has no landmarks",
         "cyd/3.png": "it has no landmarks",
     }
@@ -389,3 +389,14 @@ def test_real_faces_on_the_template_stay_as_they_are(shared_data, tmp_path):
     assert len(found) == len(faces) > 10
     for i in range(len(found)):
         assert np.abs(found.image(i).astype(int) - faces.image(i)).max() < 1
+
+
+def test_people_in_parts_of_a_data_set_are_aligned_into_their_own_folders(tmp_path):
+    for part in ("train", "test"):
+        for person in ("ann", "bob"):
+            path = tmp_path / "faces" / part / person / "1.png"
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (40, 50), (len(part) * 9, len(person) * 9, 9)).save(path)
+    made = open_dataset(align(open_dataset(tmp_path / "faces"), tmp_path / "out", size=32, crop=True).path)
+    assert made.items == ("ann/test_1.png", "ann/train_1.png", "bob/test_1.png", "bob/train_1.png")
+    assert (made.identities, made.caution) == (("ann", "bob"), "")
