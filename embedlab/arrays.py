@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from embedlab import memory
+from embedlab import headroom
 from embedlab.errors import UserError, first_line
 
 
@@ -52,7 +52,7 @@ class Arrays:
         """
         head = self.heads[name]
         # Text becomes Python's, some ten times as large.
-        memory.check(self.path, 2 * math.prod(head.shape) * head.dtype.itemsize)
+        headroom.check(self.path, 2 * math.prod(head.shape) * head.dtype.itemsize)
         with _told(self.path), self._stream(name) as file:
             found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
             return found

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedlab import columns, footers, memory
+from embedlab import columns, footers, headroom
 from embedlab.errors import UserError, first_line
 
 
@@ -95,11 +95,11 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
         # As a dictionary a text that stands in many rows is unpacked once.
         texts = [name for name in kept if columns.is_text(schema.field(name).type)]
         with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
-            memory.check(path, held + _unpacked(path, file, kept))
+            headroom.check(path, held + _unpacked(path, file, kept))
             table = file.read(columns=kept)
         # Text that is no UTF-8, or a number that points past the dictionary, would only fail where looked at.
         table.validate(full=True)
-        memory.check(path, held + _bytes(table))
+        headroom.check(path, held + _bytes(table))
     except (ValueError, pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from None
     return Read(table, {one.name: str(one.type) for one in schema if one.name not in kept}, schema.names)

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from embedlab import memory
+from embedlab import headroom
 from embedlab.errors import UserError
 from embedlab.interchange import import_embeddings
 
@@ -18,7 +18,7 @@ def imported(path, **options):
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(memory, "free", lambda: 2 << 20)
+    monkeypatch.setattr(headroom, "free", lambda: 2 << 20)
 
 
 def npz(path, **arrays):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import conversion, embeddings, memory, parquet
+from embedlab import conversion, embeddings, headroom, parquet
 from embedlab.errors import UserError
 from embedlab.interchange import import_embeddings, save
 from embedlab.store import Lab
@@ -21,7 +21,7 @@ def imported(path, **options):
 
 @pytest.fixture
 def little_memory(monkeypatch):
-    monkeypatch.setattr(memory, "free", lambda: 2 << 20)
+    monkeypatch.setattr(headroom, "free", lambda: 2 << 20)
 
 
 def table(n=N, **columns):
@@ -56,9 +56,9 @@ def test_a_small_file_of_many_numbers_is_refused_before_it_is_unpacked(tmp_path,
 def test_the_size_that_is_told_is_the_size_it_takes(tmp_path, monkeypatch):
     path = tmp_path / "a.parquet"
     pq.write_table(table(), path)
-    monkeypatch.setattr(memory, "free", lambda: 3 * 4 * N * D)
+    monkeypatch.setattr(headroom, "free", lambda: 3 * 4 * N * D)
     assert imported(path).vectors.shape == (N, D)
-    monkeypatch.setattr(memory, "free", lambda: 4 * N * D)
+    monkeypatch.setattr(headroom, "free", lambda: 4 * N * D)
     with pytest.raises(UserError, match="is not read"):
         imported(path)
 
