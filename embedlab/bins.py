@@ -63,6 +63,8 @@ def read(path: Path | str) -> Bin:
         If it cannot be read, is cut short, or holds anything but images and truth values.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path}: it is no regular file: give the path of a .bin file")
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:

@@ -37,8 +37,8 @@ def _import(commands: Any, make: Command) -> None:
     command.add_argument(
         "file",
         metavar="FILE",
-        help="a .npy, .npz, .csv or .parquet file of vectors, or a .pth, .pt or .safetensors file of a "
-        "network's weights",
+        help="a .npy, .npz, .csv or .parquet file of vectors (or a folder of Parquet parts), or a .pth, .pt "
+        "or .safetensors file of a network's weights",
     )
     command.add_argument("--model", help="name of the model they come from (default: the file's name)")
     command.add_argument(

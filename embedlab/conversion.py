@@ -8,6 +8,7 @@
 A map takes vectors at length one and gives vectors of any length; both sides are compared by cosine.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, embeddings, interchange
+from embedlab import __version__, columns, embeddings, interchange, parquet
 from embedlab.analysis import Estimate
 from embedlab.digest import Digest
 from embedlab.embeddings import EmbeddingSet, aligned
@@ -29,7 +30,7 @@ from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import LinearMap, Method
 from embedlab.maths.linear_maps import fit as fit_map
 from embedlab.maths.matched import other_people
-from embedlab.progress import say, track
+from embedlab.progress import track
 from embedlab.store import atomic_file, made_name, sha256_of, write_json
 
 SCHEMA = 1
@@ -74,7 +75,7 @@ def read_vectors(path: Path, **reading: str) -> EmbeddingSet:
     UserError
         If it cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no file {path}: give a file of embeddings (.parquet, .csv, .npz)")
     if path.suffix.lower() == ".parquet" and embeddings.metadata(path) and not reading:
         return embeddings.read(path)
@@ -109,9 +110,6 @@ def fit(
         dimensions.
     """
     pair = aligned(old, new)
-    dropped = pair.dropped_a + pair.dropped_b
-    if dropped:
-        say(f"  {dropped:,} images stand in one file only and are left out")
     people = len(pair.a.identities)
     if folds < 2 or people < 2 * folds:
         raise UserError(
@@ -293,8 +291,8 @@ def apply(
         raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
     if out.resolve() == path.resolve():
         raise UserError(f"{path} would be replaced by its own conversion: give another name with --out")
-    parquet = path.suffix.lower() == ".parquet"
-    head = embeddings.metadata(path) if parquet and path.is_file() else {}
+    is_parquet = path.suffix.lower() == ".parquet"
+    head = embeddings.metadata(path) if is_parquet and path.exists() else {}
     if (model := head.get("model")) not in (None, conversion.source) and not force:
         raise UserError(
             f"{path} holds vectors of {model}, and the map is for {conversion.source}: give vectors of that "
@@ -306,7 +304,7 @@ def apply(
     # What made the old vectors did not make these.
     kept = {key: value for key, value in head.items() if key != "model_sha256"}
     written = {**kept, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
-    if not parquet:
+    if not is_parquet:
         found = read_vectors(path, **(reading or {}))
         _check_dimension(conversion, found.vectors.shape[1], path)
         mapped = _mapped(conversion, found.unit, found.items.tolist(), path, 0)
@@ -318,7 +316,11 @@ def apply(
     with atomic_file(out) as temporary:
         writer = None
         try:
-            for table in _converted(conversion, path, (reading or {}).get("vector_column", "embedding")):
+            column = (reading or {}).get("vector_column", "embedding")
+            each = (_converted(conversion, part, column) for part in parquet.parts(path))
+            for table in itertools.chain.from_iterable(each):
+                if writer and table.schema.remove_metadata() != writer.schema.remove_metadata():
+                    raise UserError(f"the parts of {path} hold different types: make them alike")
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
                 writer = writer or pq.ParquetWriter(
                     temporary, schema, compression="zstd", write_page_checksum=True
@@ -353,7 +355,7 @@ def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]
     batches = -(-file.metadata.num_rows // BATCH)
     for batch in track(_batches(file, path), "converting", batches):
         table = pa.Table.from_batches([batch])
-        vectors = embeddings.matrix(table.column(column), path)
+        vectors = columns.matrix(table.column(column), path)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
         items = table.column("item").to_pylist() if "item" in table.column_names else None

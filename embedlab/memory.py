@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from embedlab import names as names_
 from embedlab.errors import UserError, first_line
 
 
@@ -56,7 +57,7 @@ def names(values: Any, what: str, n: int) -> list[str]:
     UserError
         If it is no column, of another length, or a value is missing, a number with decimals or no name.
     """
-    return [_name(value, what, row) for row, value in enumerate(_column(values, what, n))]
+    return [names_.clean(_name(value, what, row)) for row, value in enumerate(_column(values, what, n))]
 
 
 def columns(attributes: Any, n: int) -> dict[str, np.ndarray]:

@@ -129,10 +129,22 @@ def _named(what: str) -> str:
     return f"{where}: {what}" if (where := _about.get()) else what
 
 
-def say(message: str) -> None:
-    """Tell whoever listens one line: a stage that ended, a thing that was skipped."""
+def say(message: str, *, once: bool = False) -> None:
+    """Tell whoever listens one line: a stage that ended, a thing that was skipped.
+
+    Parameters
+    ----------
+    message
+        The line.
+    once
+        Not if the same line was told to the same listener already: files are read by several analyses.
+    """
     listener = _listener.get()
-    if listener is not None:
+    if listener is None:
+        return
+    told: set[str] = vars(listener).setdefault("told", set())
+    if not once or message not in told:
+        told.add(message)
         listener.say(message)
 
 

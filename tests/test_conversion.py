@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import cli, cli_files, conversion, embeddings
+from embedlab import cli, cli_files, columns, conversion, embeddings
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.maths.linear_maps import METHODS
@@ -241,7 +241,7 @@ def broken(files, tmp_path, kind):
             import pyarrow as pa
 
             table = pq.read_table(files[0])
-            vectors = embeddings.matrix(table.column("embedding"), files[0]).copy()
+            vectors = columns.matrix(table.column("embedding"), files[0]).copy()
             vectors[41] = 0
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), OLD)
             pq.write_table(table.set_column(2, "embedding", column), tmp_path / "z.parquet")

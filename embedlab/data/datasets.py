@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from embedlab import signatures
+from embedlab import names, signatures
 from embedlab.data.folders import Listing, listing
 from embedlab.errors import UserError, first_line
 from embedlab.progress import track
@@ -67,6 +67,8 @@ class Dataset:
         outside every identity's folder.
     caution
         What a reader of figures should know of how the people were found; empty if they were given.
+    files
+        The path of each item as it stands on disk, from ``root``; empty where items are called so.
     notes
         Sentences on what was left out or chosen when the images were listed.
     """
@@ -79,6 +81,7 @@ class Dataset:
     ignored: int = 0
     caution: str = ""
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -88,7 +91,7 @@ class Dataset:
 
     def path(self, i: int) -> Path:
         """Name the file of item ``i``."""
-        return self.root / self.items[i]
+        return self.root / (self.files or self.items)[i]
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Read item ``i``.
@@ -107,7 +110,8 @@ class Dataset:
         for item, label in zip(self.items, self.labels, strict=True):
             digest.update(f"{item}\0{self.identities[label]}\0".encode())
         root = str(self.root)
-        blocks = [self.items[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
+        files = self.files or self.items
+        blocks = [files[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             hashed = pool.map(lambda block: _contents(root, block), blocks)
             for contents in track(hashed, f"hashing {self.name}", len(blocks)):
@@ -169,7 +173,9 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
         found = Listing(tuple(items), tuple(people), 0, (), "")
     else:
         raise UserError(f"{where} is neither a file nor a folder: name a folder of people, or an index file")
-    identities, labels = np.unique(np.asarray(found.people, dtype=str), return_inverse=True)
+    place = names.Place(where, "image", range(1, len(found.items) + 1))
+    items, people = names.of_items(found.items, place), names.of_people(found.people, place)
+    identities, labels = np.unique(np.asarray(people, dtype=str), return_inverse=True)
     if len(identities) < 2:
         raise UserError(
             f"{where} holds images of {found.people[0]!r} only: at least two people are needed to compare; "
@@ -179,12 +185,13 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
         # @ stands before a probe's pixels.
         name=made_name(stem.replace("@", " "), "data") if name is None else _name_given(name),
         root=root,
-        items=found.items,
+        items=tuple(items),
         labels=labels.astype(np.int64),
         identities=tuple(map(str, identities)),
         ignored=found.ignored,
         caution=found.caution,
         notes=found.notes,
+        files=() if tuple(items) == found.items else found.items,
     )
 
 

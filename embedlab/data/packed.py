@@ -35,6 +35,7 @@ from jaxtyping import Int, UInt8
 from embedlab.data.datasets import MAX_PIXELS, MIN_SIDE, Dataset, UnreadableImage
 from embedlab.data.degradations import FITS, Cropped, prepare, squared
 from embedlab.errors import UserError, first_line
+from embedlab.names import clean
 from embedlab.progress import say, track
 from embedlab.store import atomic_folder, checked_name, write_json
 
@@ -621,4 +622,5 @@ def _words(path: Path, name: str, column: Any) -> _Text:
         words += different
     if not all(isinstance(word, str) for word in words):
         raise _broken(path, f"its column {name!r} must hold text, without gaps")
-    return _Text(words, np.concatenate(which))
+    # Packs of older versions hold names as their source wrote them.
+    return _Text([clean(word) for word in words], np.concatenate(which))

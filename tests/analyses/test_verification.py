@@ -457,11 +457,17 @@ def test_a_list_of_one_kind_is_refused(noisy, tmp_path, kind, words):
 def test_pairs_that_contradict_the_identities_are_told(noisy, tmp_path):
     one, other, same = drawn_list(noisy)
     wrong = same.copy()
-    wrong[[0, 1]] = ~wrong[[0, 1]]
+    # A list that names a pair with both truths is refused as such.
+    pairs = [tuple(sorted(pair)) for pair in zip(one.tolist(), other.tolist(), strict=True)]
+    alone = [row for row, pair in enumerate(pairs) if pairs.count(pair) == 1][:2]
+    wrong[alone] = ~wrong[alone]
     file = listed_file(tmp_path, noisy.items[one], noisy.items[other], wrong)
     found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
     assert found.list_contradicted == 2
-    assert found.list_contradicted_items[0] == f"{noisy.items[one[0]]} with {noisy.items[other[0]]}"
+    assert (
+        found.list_contradicted_items[0]
+        == f"{noisy.items[one[alone[0]]]} with {noisy.items[other[alone[0]]]}"
+    )
     assert any(
         "2 pairs of list.csv contradict the identities" in f.text for f in verification.findings([found])
     )
