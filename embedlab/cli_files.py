@@ -187,9 +187,11 @@ def _import_network(options: argparse.Namespace, path: Path) -> int:
 def map_fit(options: argparse.Namespace) -> int:
     """Handle ``embedlab map fit``."""
     from embedlab import conversion
+    from embedlab.store import check_writable
 
-    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
     path = Path(options.map)
+    check_writable(path)
+    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
     found = conversion.fit(old, new, method=options.method, folds=options.folds, seed=options.seed)
     record = conversion.save(found, path)
     on = found.record["fitted_on"]
@@ -206,10 +208,12 @@ def map_fit(options: argparse.Namespace) -> int:
 def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
+    from embedlab.store import check_writable
 
     old, path = Path(options.old), Path(options.map)
     found = conversion.load(path)
     out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
+    check_writable(out)
     rows = conversion.apply(found, old, out, map_file=path, force=options.force)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
@@ -220,7 +224,9 @@ def data_pack(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import packed, split
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     whole, folder = open_source(options.source), Path(options.out)
     parts = [whole]
     if options.hold_out:
@@ -239,7 +245,9 @@ def data_align(options: argparse.Namespace) -> int:
     """Handle ``embedlab data align``."""
     from embedlab.data import alignment
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     done = alignment.align(
         open_source(options.source),
         Path(options.out),
@@ -257,6 +265,7 @@ def data_export(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import binned, recorded
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
     out = Path(options.out)
     kind = out.suffix.lower()
@@ -264,6 +273,7 @@ def data_export(options: argparse.Namespace) -> int:
         raise UserError(f"{out} has no ending that is known: write .rec, .bin, .txt or .csv")
     if kind != ".rec" and options.pairs is None:
         raise UserError(f"{out} holds pairs: say which with --pairs FILE")
+    check_writable(out)
     if kind == ".rec":
         written = recorded.write_rec(open_source(options.source), out, size=options.size)
         print(f"images: {written.path} ({written.images:,} images of {written.people:,} people)")

@@ -9,14 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
-from embedlab.errors import UserError
+from embedlab.errors import UserError, enough_memory
 from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.study import Study
+
+if TYPE_CHECKING:
+    from embedlab.runner import Outcome
 
 
 def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
@@ -34,18 +37,17 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     from embedlab.report import build
     from embedlab.report.training import training_section
     from embedlab.runner import embedding_records, probes_used, run_study
-    from embedlab.store import atomic_file
+    from embedlab.store import check_writable
 
     study = _checked(request, study)
     page = out if out.suffix == ".html" else out / "index.html"
-    with atomic_file(page.with_name(f".{page.name}.try")):
-        pass  # Nor a place that cannot be written.
-    page.with_name(f".{page.name}.try").unlink()
+    check_writable(page)
     prepared = prepare(request, study)
     settled, stages = prepared.study, prepared.stages
     with stages("analysing"):
         outcomes = run_study(request.lab, settled, fresh=request.fresh)
-    with stages("writing the report"), _faces(prepared):
+    enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
+    with stages("writing the report"), _faces(prepared), enough:
         records = embedding_records(request.lab, settled)
         curves = training_section(request.lab, settled.models, records)
         build(
@@ -55,7 +57,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
             models=settled.models,
             probes=probes_used(request.lab, settled),
             provenance=_provenance(request, prepared, records),
-            prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
+            prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared), *_unstored(outcomes)])),
             extra=[curves] if curves else [],
         )
     say(f"time: {stages.summary()}")
@@ -140,6 +142,14 @@ def _checked(request: Request, study: Study) -> Study:
 def _cautions(prepared: Prepared) -> list[str]:
     every = prepared.datasets.values()
     return [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+
+
+def _unstored(outcomes: "Sequence[Outcome]") -> list[str]:
+    found = [run.unstored for outcome in outcomes for run in outcome.runs if run.unstored]
+    if not found:
+        return []
+    which = "1 result" if len(found) == 1 else f"{len(found):,} results"
+    return [f"*Caution*: {which} could not be stored and will be computed again: {found[0]}."]
 
 
 def _faces(prepared: Prepared) -> AbstractContextManager[None]:

@@ -16,15 +16,17 @@ from typing import Any
 from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result, code_fingerprint
 from embedlab.embeddings import EmbeddingSet
-from embedlab.errors import UserError
+from embedlab.errors import Unwritable, UserError, enough_memory
 from embedlab.progress import say, track
-from embedlab.store import Lab, atomic_folder, write_json
+from embedlab.store import Lab, atomic_folder, steadily, sweep, write_json
 from embedlab.study import Input, Planned, Study, plan, probes_of
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
     *("scikit-learn", "umap-learn"),
 )
+
+MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Run:
         Provenance as it stands in ``run.json``.
     cached
         Whether the result was fetched, not computed.
+    unstored
+        Why the result could not be kept, and will be computed again; empty if it was.
     """
 
     title: str
@@ -53,6 +57,7 @@ class Run:
     error: str = ""
     record: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
+    unstored: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
         for run in runs:
             if run.reason:
                 say(f"  {planned.analysis.name} does not apply to {run.title}: {run.reason}")
+            if run.unstored:
+                say(f"  {planned.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error:
                 say(f"  {planned.analysis.name} failed on {run.title}:\n{run.error}")
         outcomes.append(Outcome(planned.analysis, planned.params, tuple(runs)))
@@ -241,10 +248,11 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         fingerprints = [value.fingerprint for value in values]
         folder = lab.result(analysis.name, analysis.key(params, fingerprints))
         if folder.is_dir() and not fresh:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            return Run(title, analysis.result.load(folder), record=record, cached=True)
+            sweep(folder.parent)
+            return steadily(folder, lambda there: _fetched(analysis, title, there))
         begun = time.perf_counter()
-        result = analysis.run(values, params)
+        with enough_memory(f"{analysis.name} of {title}", MEMORY_ADVICE):
+            result = analysis.run(values, params)
         record = {
             "analysis": analysis.name,
             "title": result.title,
@@ -260,14 +268,28 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - begun, 3),
         }
-        with atomic_folder(folder, replace=fresh) as temporary:
-            result.save(temporary)
-            write_json(temporary / "run.json", record)
+        unstored = _store(folder, result, record, fresh=fresh)
     except UserError as error:
         return Run(title, reason=str(error))
     except Exception:
         return Run(title, error=traceback.format_exc())
-    return Run(title, result, record=record)
+    return Run(title, result, record=record, unstored=unstored)
+
+
+def _fetched(analysis: Analysis[Any, Any], title: str, folder: Path) -> Run:
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return Run(title, analysis.result.load(folder), record=record, cached=True)
+
+
+def _store(folder: Path, result: Result, record: dict[str, Any], *, fresh: bool) -> str:
+    """Keep a result, or say why it cannot be kept: hours of computing are shown all the same."""
+    try:
+        with atomic_folder(folder, replace=fresh) as temporary:
+            result.save(temporary)
+            write_json(temporary / "run.json", record)
+    except Unwritable as error:
+        return str(error)
+    return ""
 
 
 def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:

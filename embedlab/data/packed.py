@@ -33,7 +33,7 @@ from embedlab.data.datasets import MAX_PIXELS, MIN_SIDE, Dataset, UnreadableImag
 from embedlab.data.degradations import prepare
 from embedlab.errors import UserError, first_line
 from embedlab.progress import say, track
-from embedlab.store import atomic_folder, checked_name, write_json
+from embedlab.store import atomic_folder, checked_name, locked, sweep, write_json
 
 MAX_SIZES = 8
 """Sizes that a pack keeps: the largest, and the most frequent others."""
@@ -128,24 +128,20 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         raise UserError(
             f"size {size} cannot be the side of a face: choose from {MIN_SIDE} to {math.isqrt(MAX_PIXELS)} px"
         )
-    if out.exists():
-        if is_pack(out):
-            there = open_pack(out)
-            if (there.name, there.source, there.size) == (dataset.name, dataset.fingerprint, size or 0):
-                say(f"  {out} holds these images already")
-                return there
-        raise UserError(
-            f"{out} exists already and does not hold these images: remove it, or choose another place"
-        )
-    source = dataset.fingerprint
-    try:
+    with locked(out, f"packing {out}"):
+        if out.exists():
+            sweep(out.parent)
+            if is_pack(out):
+                there = open_pack(out)
+                if (there.name, there.source, there.size) == (dataset.name, dataset.fingerprint, size or 0):
+                    say(f"  {out} holds these images already")
+                    return there
+            raise UserError(
+                f"{out} exists already and does not hold these images: remove it, or choose another place"
+            )
+        source = dataset.fingerprint
         with atomic_folder(out) as folder:
             _write(dataset, folder, size, source)
-    except OSError as error:
-        raise UserError(
-            f"cannot pack {dataset.name} into {out}: {error.strerror or error}: free some space, or choose "
-            "another place"
-        ) from None
     return open_pack(out)
 
 

@@ -16,7 +16,7 @@ from embedlab import store
 from embedlab.analysis import Estimate
 from embedlab.charts import Table, colour, model_colours
 from embedlab.charts.base import cell, look
-from embedlab.errors import UserError
+from embedlab.errors import ESCAPED, UserError
 from embedlab.report import numbers, sections
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
@@ -82,12 +82,11 @@ def build(
         page = _page(every, title=title, models=models, probes=probes, provenance=provenance, prose=prose)
     whole = numbers.document(title, models, probes, every, outcomes, provenance)
     beside = path.with_name("report.json" if path.stem == "index" else f"{path.stem}.json")
-    try:
+    # Else the page of one and the numbers of another could stand side by side.
+    with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8", newline="\n")
+            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
         store.write_json(beside, whole)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}: choose another place") from None
     return path
 
 
