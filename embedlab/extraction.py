@@ -12,7 +12,7 @@ from typing import Any
 from embedlab import compute, embeddings, extraction_parts, ranks
 from embedlab.data.datasets import Dataset
 from embedlab.data.degradations import Probe
-from embedlab.errors import UserError
+from embedlab.errors import UserError, enough_memory
 from embedlab.extraction_batches import Task, embedded_parts, read_ahead
 from embedlab.extraction_parts import Parts
 from embedlab.networks.embedder import Embedder
@@ -159,7 +159,8 @@ def extract_all(
         with ranks.agreed(here):
             for job in jobs if here.leads else ():
                 job.parts.open(fresh=fresh)
-        with ranks.agreed(here) as stopped:
+        what = f"batches of {task.batch:,} images in {embedder.name}"
+        with ranks.agreed(here) as stopped, enough_memory(what, "pass a smaller --batch"):
             embedded = _fill(task, jobs, here, stopped)
         took = time.monotonic() - begun
         with ranks.agreed(here):

@@ -155,8 +155,9 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     UserError
         If it cannot: its folder cannot be made or written to, its name is too long, or is that of a folder.
     """
-    if path.is_dir() and not folder:
-        raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
+    with _told(path):
+        if path.is_dir() and not folder:
+            raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
     with _told(path), _temporary(path) as within:
         (within / path.name).touch()
 
@@ -264,7 +265,11 @@ def _temporary(path: Path) -> Iterator[Path]:
     Within it, because some libraries write beside the file they are given. It is locked and carries the
     number of this process, so that ``sweep`` knows when nobody works in it any more.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        # A file is in the way, and "File exists" would be said of what does not.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from None
     if path.parent not in _swept:
         _swept.add(path.parent)
         sweep(path.parent)

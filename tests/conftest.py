@@ -6,6 +6,16 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """What tests write need not outlive a power cut, and waiting for it takes longer than most of them."""
+    from embedlab import store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_sync", lambda path: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real faces and real models; skips where there is none."""
