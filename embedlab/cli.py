@@ -1,6 +1,7 @@
 """The command line; each handler imports what it needs and calls one function."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -432,9 +433,11 @@ def _too_small(error: Exception) -> str | None:
     if is_out_of_memory(error):
         return f"not enough memory ({first_line(error)}): end other programs, or give it fewer images"
     number = unwritable(error)
-    if number is None or not isinstance(error, OSError) or error.filename is not None:
+    named = error.filename if isinstance(error, OSError) else None
+    # Of rights to a file it may be that it cannot be read.
+    if number is None or (named is not None and number in (errno.EACCES, errno.EPERM)):
         return None
-    return f"cannot write the output: {os.strerror(number)}: {UNWRITABLE[number]}"
+    return f"cannot write {named or 'the output'}: {os.strerror(number)}: {UNWRITABLE[number]}"
 
 
 def _escaping(stream: TextIO) -> None:

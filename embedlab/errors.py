@@ -61,6 +61,10 @@ class Unwritable(UserError):
         super().__init__(f"cannot write {path}: {os.strerror(number)}: {advice}")
         self.path, self.number = path, number
 
+    def __reduce__(self) -> tuple[type["Unwritable"], tuple[Path, int]]:
+        """Say how another process makes it, to hear of it."""
+        return Unwritable, (self.path, self.number)
+
 
 def unwritable(error: BaseException) -> int | None:
     """Give the system's number of the reason if an error says that something cannot be written, else None."""

@@ -37,6 +37,8 @@ T = TypeVar("T")
 READINGS = 20
 """Tries to read a folder that is replaced again and again."""
 
+LOCK = ".embedlab-lock"
+
 FORGOTTEN_S = 7 * 86400.0
 """After this long a temporary folder is nobody's, where the file system has no locks to tell by."""
 
@@ -278,7 +280,7 @@ def _temporary(path: Path) -> Iterator[Path]:
     handle = None
     try:
         folder.chmod(0o777 & ~_umask())
-        handle = _locked_folder(folder)
+        handle = _locked_at_once(folder)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -296,16 +298,28 @@ def _cut(name: str) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary folders of processes that ended before they could."""
+    """Remove temporary folders, and locks, of processes that ended before they could."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in entries if entry.name.endswith(".tmp")]
+            names = [entry.name for entry in entries if entry.name.endswith((".tmp", LOCK))]
     except OSError:
         return
     for name in names:
         match = _TEMPORARY.fullmatch(name)
         if match and _is_abandoned(folder / name, int(match[1])):
             shutil.rmtree(folder / name, ignore_errors=True)
+        elif name.startswith(".") and name.endswith(LOCK):
+            with suppress(OSError):
+                _remove_lock(folder / name)
+
+
+def _remove_lock(lock: Path) -> None:
+    handle = _locked_at_once(lock)
+    if handle is not None:
+        try:
+            lock.unlink()
+        finally:
+            os.close(handle)
 
 
 def _is_abandoned(folder: Path, process: int) -> bool:
@@ -319,7 +333,7 @@ def _is_abandoned(folder: Path, process: int) -> bool:
         return False
     # The process may be one of another machine or container that shares the disk.
     try:
-        handle = _locked_folder(folder)
+        handle = _locked_at_once(folder)
         if handle is None:
             return time.time() - folder.stat().st_mtime > FORGOTTEN_S
     except OSError:
@@ -328,8 +342,8 @@ def _is_abandoned(folder: Path, process: int) -> bool:
     return True
 
 
-def _locked_folder(folder: Path) -> int | None:
-    """Lock a folder; None where the file system has no locks for folders.
+def _locked_at_once(path: Path) -> int | None:
+    """Lock a folder or file that is there; None where the file system has no such locks.
 
     Raises
     ------
@@ -337,7 +351,7 @@ def _locked_folder(folder: Path) -> int | None:
         If another process holds it.
     """
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -358,7 +372,7 @@ _holding: ContextVar[frozenset[Path]] = ContextVar("embedlab_holding", default=f
 def locked(path: Path, doing: str) -> Iterator[bool]:
     """Let one process at a time work at a path; a second one says so, and waits.
 
-    The lock is the operating system's, on ``.<name>.lock`` beside the path: it is gone with the process
+    The lock is the operating system's, on a hidden file beside the path: it is gone with the process
     that held it, however that ended. Whoever holds it may lock the path again. Where no lock can be had,
     the work goes on without: what cannot be written there says so itself, and what is only read needs
     none.
@@ -378,7 +392,7 @@ def locked(path: Path, doing: str) -> Iterator[bool]:
     if key in _holding.get():
         yield False
         return
-    lock = path.with_name(f".{_cut(path.name)}.lock")
+    lock = path.with_name(f".{_cut(path.name)}{LOCK}")
     handle, waited = _lock(lock, doing)
     token = _holding.set(_holding.get() | {key})
     try:

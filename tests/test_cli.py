@@ -488,6 +488,7 @@ def test_a_reader_that_goes_is_no_error(tmp_path):
     [
         (MemoryError("Unable to allocate 9 GiB"), "not enough memory (Unable to allocate 9 GiB): end other"),
         (OSError(errno.ENOSPC, "x"), "cannot write the output: No space left on device: make room"),
+        (OSError(errno.EROFS, "x", "/a/b"), "cannot write /a/b: Read-only file system: choose another"),
     ],
 )
 def test_a_machine_that_is_too_small_is_one_line(monkeypatch, capsys, tmp_path, error, line):

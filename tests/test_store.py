@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -243,6 +244,12 @@ def test_what_cannot_be_read_elsewhere_is_not_called_unwritable(tmp_path):
         raise UserError("cannot read x: Permission denied: correct it")
 
 
+def test_another_process_hears_of_it():
+    error = pickle.loads(pickle.dumps(Unwritable(Path("a.png"), errno.ENOSPC)))  # noqa: S301
+    assert str(error) == str(Unwritable(Path("a.png"), errno.ENOSPC))
+    assert (error.path, error.number) == (Path("a.png"), errno.ENOSPC)
+
+
 def test_a_file_within_a_folder_is_told_by_the_folders_name(tmp_path):
     with (
         pytest.raises(UserError, match=f"^cannot write {tmp_path}/key: No space left on device"),
@@ -472,8 +479,14 @@ def test_what_cannot_be_read_of_a_folder_at_rest_is_raised_at_once(tmp_path):
 
 def test_a_lock_can_be_taken_again_by_its_holder_and_leaves_nothing(tmp_path):
     with locked(tmp_path / "a", "writing"), locked(tmp_path / "a", "writing"):
-        assert os.listdir(tmp_path) == [".a.lock"]
+        assert os.listdir(tmp_path) == [".a.embedlab-lock"]
+        sweep(tmp_path)
+        assert os.listdir(tmp_path) == [".a.embedlab-lock"]
     assert os.listdir(tmp_path) == []
+    (tmp_path / ".a.embedlab-lock").write_text("of a process that was killed")
+    (tmp_path / "a.lock").write_text("of another program")
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == ["a.lock"]
 
 
 def test_only_one_at_a_time_holds_a_lock(tmp_path):

@@ -31,7 +31,7 @@ from embedlab.data import faces
 from embedlab.errors import UserError
 from embedlab.progress import track
 from embedlab.protocols import PairList
-from embedlab.store import atomic_file, write_json
+from embedlab.store import atomic_file, sweep, write_json
 
 RECORD = "synthetic.json"
 STARTED = "synthetic.started.json"  # what is being drawn; goes when the record comes
@@ -154,6 +154,8 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     identities = faces.draw_identities(people, seed * 10 + STREAM[name])
     nuisances = faces.draw_nuisances(people * per_person, seed * 10 + STREAM[name])
     files = [item(name, row // per_person, row % per_person) for row in range(people * per_person)]
+    for person in folder.glob(f"{name}/*/"):
+        sweep(person)
     there = {
         path.relative_to(folder / name).as_posix()
         for path in folder.glob(f"{name}/*/*.png")
