@@ -9,7 +9,7 @@ from numba import njit
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(**options: bool) -> Callable[[F], F]:
+def compiled(**options: Any) -> Callable[[F], F]:
     """Compile as ``numba.njit`` does; a disk that is full or read-only costs time, not the result."""
 
     def decorate(function: F) -> F:

@@ -389,3 +389,19 @@ def test_real_faces_on_the_template_stay_as_they_are(shared_data, tmp_path):
     assert len(found) == len(faces) > 10
     for i in range(len(found)):
         assert np.abs(found.image(i).astype(int) - faces.image(i)).max() < 1
+
+
+def test_a_kill_at_the_very_end_costs_nothing(tmp_path, faces, monkeypatch):
+    """Neither before the folder has its name, nor after."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            align(faces, tmp_path / "out", size=50, crop=True)
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    (tmp_path / ".out.part.json").write_text("left by a kill")
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    assert not list(tmp_path.glob(".*"))
