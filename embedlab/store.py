@@ -209,7 +209,10 @@ def _exchanged(new: Path, old: Path) -> bool:
 
 def _sync(path: Path) -> None:
     """Wait until the disk has a file's contents, or a folder's names; some file systems cannot say."""
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return  # A folder that takes files may show nobody its names.
     try:
         os.fsync(handle)
     except OSError as error:

@@ -534,3 +534,26 @@ def test_a_report_says_which_results_could_not_be_stored(vectors, tmp_path, monk
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "<em>Caution</em>: 1 result could not be stored and will be computed again: cannot write" in page
     assert json.loads((tmp_path / "out" / "report.json").read_text())["sections"][0]["state"] == "ok"
+
+
+def test_a_lab_on_a_disk_that_is_read_only_is_read_and_reported(small_disk, vectors, tmp_path, capsys):
+    lab = small_disk / "lab"
+    assert run("import", vectors, "--model", "m", "--probe", "p", "--lab", lab) == 0
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    first = capsys.readouterr().out
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    assert first.endswith(capsys.readouterr().out)
+    assert (
+        run("report", "--models", "m", "--only", "verification", "--lab", lab, "--out", tmp_path / "o") == 0
+    )
+    assert "could not be stored: cannot write" in capsys.readouterr().err
+    page = (tmp_path / "o" / "index.html").read_text(encoding="utf-8")
+    assert "could not be stored and will be computed again" in page
+    for words in (
+        ("import", vectors, "--model", "n", "--lab", lab),
+        ("report", "--models", "m", "--lab", lab, "--out", small_disk / "out"),
+        ("run", "distances", "--models", vectors, "--lab", lab),
+    ):
+        assert run(*words) == 2
+        assert re.search("^embedlab: cannot write .*: Read-only file system: choose", said(capsys)[1])

@@ -2,7 +2,6 @@ import errno
 import fcntl
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import threading
@@ -308,21 +307,6 @@ def test_a_limit_of_the_files_size_is_told_by_every_writer(tmp_path):
         assert line.startswith(f"cannot write {tmp_path}/{name}: "), line
         assert "File too large: raise the limit" in line or name == "array"
     assert os.listdir(tmp_path) == []
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 256 kB in memory; skips where none may be mounted."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
-    if not mount or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip(
-            "no file system may be mounted here: full and read-only disks are tried by planted errors"
-        )
-    yield place
-    subprocess.run([umount or "umount", "-l", str(place)], check=True)
 
 
 def test_a_disk_that_is_full_is_told_by_every_writer(small_disk):
