@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, TypeVar
 
 from embedlab import embeddings, weights
@@ -286,7 +286,7 @@ def _temporary(path: Path) -> Iterator[Path]:
         handle = _locked_at_once(folder)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        rmtree(folder, ignore_errors=True)
         if handle is not None:
             os.close(handle)
 
@@ -310,7 +310,7 @@ def sweep(folder: Path) -> None:
     for name in names:
         match = _TEMPORARY.fullmatch(name)
         if match and _is_abandoned(folder / name, int(match[1])):
-            shutil.rmtree(folder / name, ignore_errors=True)
+            rmtree(folder / name, ignore_errors=True)
         elif name.startswith(".") and name.endswith(LOCK):
             with suppress(OSError):
                 _remove_lock(folder / name)
