@@ -313,7 +313,7 @@ def make_onnx(folder: Path) -> None:
         vector = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 192])
         graph = helper.make_graph([helper.make_node("Flatten", ["x"], ["y"], axis=1)], "g", [image], [vector])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-        onnx.save(helper.make_model(graph) if model is None else model, folder / "m.onnx")
+        onnx.save(model, folder / "m.onnx")
 
 
 def open_onnx(folder: Path) -> None:
@@ -432,7 +432,8 @@ def spread(
     tasks: list[Any], work: Callable[[Any, Callable[[str], None]], None], jobs: int, out: Path
 ) -> None:
     """Share tasks among some processes; what each reports goes to a file of lines [task, words]."""
-    out.mkdir(exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
     children = []
     for k in range(jobs):
         child = os.fork()
@@ -477,6 +478,7 @@ def table(title: str, found: dict[str, list[str]], seconds: float) -> bool:
         for one, count in kinds.most_common(4):
             first = next(w for w in wrong if w.endswith(one))
             print(f"      {count} × {one}" + (f" [{first.partition(':')[0]}]" if first != one else ""))
+    sys.stdout.flush()
     return not any(any(words) for words in found.values())
 
 
