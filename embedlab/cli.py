@@ -1,13 +1,29 @@
 """The command line; each handler imports what it needs and calls one function."""
 
 import argparse
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from embedlab import __version__, cli_files
-from embedlab.errors import UserError, checked_word
+from embedlab.errors import (
+    ESCAPED,
+    UNWRITABLE,
+    Terminated,
+    UserError,
+    checked_word,
+    first_line,
+    is_out_of_memory,
+    unwritable,
+)
 
 if TYPE_CHECKING:
     from embedlab.request import Request
@@ -25,6 +41,9 @@ BOUNDS = {
     "hold_out": (0.0, 0.99),
 }
 """The least and the most that an option's number may be."""
+
+REPEATED_S = 5.0
+"""A second signal to end within this time is the same one, and does not disturb the tidying up."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -409,25 +428,93 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user, 130 if interrupted.
+    0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user or a machine that is too
+    small, 130 if interrupted, 143 if ended by SIGTERM, 129 by SIGHUP.
     """
+    for stream in (sys.stdout, sys.stderr):
+        _escaping(stream)
     options = parser().parse_args(words)
     from embedlab import progress
 
     try:
-        with progress.shown(doing=options.command):
+        with _ended_by_signals(), progress.shown(doing=options.command):
             status: int = options.handler(options)
+            sys.stdout.flush()
             return status
     except UserError as error:
-        print(f"embedlab: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "embedlab: interrupted; what was finished is kept, and the same command goes on", file=sys.stderr
+        return _told(str(error), 2)
+    except Terminated as error:
+        name = signal.Signals(error.number).name
+        return _told(
+            f"ended by {name}; what was finished is kept, and the same command goes on", 128 + error.number
         )
-        return 130
+    except KeyboardInterrupt:
+        return _told("interrupted; what was finished is kept, and the same command goes on", 130)
     except BrokenPipeError:
+        _silence(sys.stdout)
         return 0
+    except Exception as error:
+        if (line := _too_small(error)) is None:
+            raise
+        _silence(sys.stdout)
+        return _told(line, 2)
+
+
+def _told(line: str, status: int) -> int:
+    print(f"embedlab: {line}", file=sys.stderr)
+    return status
+
+
+def _too_small(error: Exception) -> str | None:
+    """Say what the machine lacks where nobody did so before; None if the error is a bug."""
+    if is_out_of_memory(error):
+        return f"not enough memory ({first_line(error)}): end other programs, or give it fewer images"
+    number = unwritable(error)
+    named = error.filename if isinstance(error, OSError) else None
+    # Of rights to a file it may be that it cannot be read.
+    if number is None or (named is not None and number in (errno.EACCES, errno.EPERM)):
+        return None
+    return f"cannot write {named or 'the output'}: {os.strerror(number)}: {UNWRITABLE[number]}"
+
+
+def _escaping(stream: TextIO) -> None:
+    """Let a stream take every sign: what its encoding lacks is written by its number."""
+    with suppress(AttributeError, ValueError):
+        stream.reconfigure(errors=ESCAPED)  # type: ignore[attr-defined]
+
+
+def _silence(stream: TextIO) -> None:
+    """Keep Python from failing once more where it flushes a stream that nothing can be written to."""
+    if stream is sys.__stdout__:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise ``Terminated``, so that what is temporary is removed.
+
+    Whoever was told to ignore them, as by nohup, still does; outside the main thread nothing changes.
+    """
+    came = -REPEATED_S
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal came
+        before, came = came, time.monotonic()
+        if came - before >= REPEATED_S:
+            raise Terminated(number)
+
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        both = (signal.SIGTERM, signal.SIGHUP)
+        numbers = [number for number in both if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -230,7 +230,9 @@ def map_fit(options: argparse.Namespace) -> int:
     """Handle ``embedlab map fit``."""
     from embedlab import conversion
     from embedlab.request import reading_of
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.map))
     files = _by_model(options.old, options.new)
     old, new = (
         conversion.read_vectors(file, **reading_of(reading(options), files, _model(file)))
@@ -254,7 +256,7 @@ def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
     from embedlab.request import reading_of
-    from embedlab.store import made_name
+    from embedlab.store import check_writable, made_name
 
     old, path = Path(options.old), Path(options.map)
     how = reading_of(reading(options), _by_model(options.old), _model(old))
@@ -262,6 +264,7 @@ def map_apply(options: argparse.Namespace) -> int:
     # A map may come from anywhere, and what it calls its model is no place to write to.
     target = made_name(str(found.target), "model")
     out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{target}.parquet")
+    check_writable(out)
     rows = conversion.apply(found, old, out, map_file=path, force=options.force, reading=how)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
@@ -272,7 +275,9 @@ def data_pack(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import packed, split
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     whole, folder = open_source(options.source), Path(options.out)
     parts = [whole]
     if options.hold_out:
@@ -291,7 +296,9 @@ def data_align(options: argparse.Namespace) -> int:
     """Handle ``embedlab data align``."""
     from embedlab.data import alignment
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     done = alignment.align(
         open_source(options.source),
         Path(options.out),
@@ -309,6 +316,7 @@ def data_export(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import binned, recorded
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
     out = Path(options.out)
     kind = out.suffix.lower()
@@ -316,6 +324,7 @@ def data_export(options: argparse.Namespace) -> int:
         raise UserError(f"{out} has no ending that is known: write .rec, .bin, .txt or .csv")
     if kind != ".rec" and options.pairs is None:
         raise UserError(f"{out} holds pairs: say which with --pairs FILE")
+    check_writable(out)
     if kind == ".rec":
         written = recorded.write_rec(open_source(options.source), out, size=options.size)
         print(f"images: {written.path} ({written.images:,} images of {written.people:,} people)")

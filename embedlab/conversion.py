@@ -31,7 +31,7 @@ from embedlab.maths.linear_maps import LinearMap, Method
 from embedlab.maths.linear_maps import fit as fit_map
 from embedlab.maths.matched import other_people
 from embedlab.progress import track
-from embedlab.store import atomic_file, made_name, sha256_of, write_json
+from embedlab.store import atomic_file, locked, made_name, sha256_of, write_json
 
 SCHEMA = 1
 HEADER = "embedlab_map"
@@ -205,10 +205,12 @@ def save(conversion: Conversion, path: Path) -> Path:
     if path.suffix != ".safetensors":
         raise UserError(f"{path} is no name for a map: let it end in .safetensors")
     tensors = {"matrix": np.ascontiguousarray(conversion.map.matrix), "shift": conversion.map.shift}
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(conversion.record)})
     beside = path.with_suffix(".json")
-    write_json(beside, dict(conversion.record))
+    # Else the map of one process and the record of another could stand side by side.
+    with locked(path, f"writing {path}"):
+        with atomic_file(path) as temporary:
+            save_file(tensors, temporary, metadata={HEADER: json.dumps(conversion.record)})
+        write_json(beside, dict(conversion.record))
     return beside
 
 

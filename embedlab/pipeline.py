@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
-from embedlab.errors import UserError
+from embedlab.errors import UserError, enough_memory
 from embedlab.preparation import FOREIGN, VECTORS, Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
@@ -43,15 +43,13 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.runner import embedding_records, outcomes, probes_used
-    from embedlab.store import atomic_file
+    from embedlab.store import check_writable
     from embedlab.study import names
 
     study = _checked(request, study)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
     check_place(page)
-    with atomic_file(page.with_name(f".{page.name}.try")):
-        pass  # Nor a place that cannot be written.
-    page.with_name(f".{page.name}.try").unlink()
+    check_writable(page)
     prepared = prepare(request, study)
     settled, stages = prepared.study, prepared.stages
     records = embedding_records(request.lab, settled)
@@ -73,7 +71,8 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         _check_answered(found, settled)
         stages.seconds["analysing"] -= made.seconds
         stages.seconds["writing the report"] = made.seconds
-        with stages("writing the report"):
+        enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
+        with stages("writing the report"), enough:
             made.finish(_provenance(request, prepared, records))
     say(f"time: {stages.summary()}")
     return page, made.sound

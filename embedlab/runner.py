@@ -19,15 +19,17 @@ import numpy as np
 from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Unwritable, UserError, enough_memory, first_line
 from embedlab.progress import about, busy, say, track
-from embedlab.store import Lab, atomic_folder, sha256_of, write_json
+from embedlab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
 from embedlab.study import Input, Planned, Study, needs, plan, probes_of
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
     *("scikit-learn", "umap-learn"),
 )
+
+MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
 
 
 RESULT_FILES = ("result.json", "arrays.npz")
@@ -54,6 +56,8 @@ class Run:
         Whether the result was fetched, not computed.
     caution
         What the result leaves out, in a sentence; empty if nothing.
+    unstored
+        Why the result could not be kept, and will be computed again; empty if it was.
     """
 
     title: str
@@ -63,6 +67,7 @@ class Run:
     record: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
     caution: str = ""
+    unstored: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,8 @@ def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome
         for run in runs:
             if run.reason:
                 say(f"  {planned.analysis.name} does not apply to {run.title}: {run.reason}")
+            if run.unstored:
+                say(f"  {planned.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error:
                 say(f"  {planned.analysis.name} failed on {run.title}:\n{run.error}")
         yield Outcome(planned.analysis, planned.params, tuple(runs))
@@ -278,10 +285,10 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         folder = lab.result(analysis.name, analysis.key(params, fingerprints))
         if not fresh and (stored := _fetched(folder, analysis, title)) is not None:
             return stored
-        occupied = folder.is_dir()
         begun = time.perf_counter()
         doing = f"{analysis.name}, {_named(chosen)}"
-        with busy(doing), about(doing):
+        enough = enough_memory(f"{analysis.name} of {title}", MEMORY_ADVICE)
+        with enough, busy(doing), about(doing):
             result = analysis.run(values, params)
         record = {
             "analysis": analysis.name,
@@ -299,36 +306,55 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - begun, 3),
         }
-        with atomic_folder(folder, replace=occupied) as temporary:
-            result.save(temporary)
-            record["sha256"] = {name: sha256_of(temporary / name) for name in RESULT_FILES}
-            record["sha256"][RECORD] = _digest(record)
-            write_json(temporary / RECORD, record)
+        unstored = _store(folder, result, record)
     except UserError as error:
         return Run(title, reason=str(error))
     except Exception:
         return Run(title, error=traceback.format_exc())
-    return Run(title, result, record=record)
+    return Run(title, result, record=record, unstored=unstored)
+
+
+def _store(folder: Path, result: Result, record: dict[str, Any]) -> str:
+    """Keep a result, or say why it cannot be kept: hours of computing are shown all the same."""
+    try:
+        with atomic_folder(folder, replace=folder.is_dir()) as temporary:
+            result.save(temporary)
+            record["sha256"] = {name: sha256_of(temporary / name) for name in RESULT_FILES}
+            record["sha256"][RECORD] = _digest(record)
+            write_json(temporary / RECORD, record)
+    except Unwritable as error:
+        return str(error)
+    return ""
+
+
+class _Changed(Exception):
+    """A stored result is not what was written."""
 
 
 def _fetched(folder: Path, analysis: Analysis[Any, Any], title: str) -> Run | None:
     """Give a stored result; None where there is none, or what is there is not what was written."""
     if not folder.is_dir():
         return None
+    sweep(folder.parent)
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        told = record["sha256"]
-        changed = [name for name in RESULT_FILES if sha256_of(folder / name) != told[name]]
-        if _digest(record) != told[RECORD] or record["key"] != folder.name:
-            changed.append(RECORD)
-        if not changed:
-            return Run(title, analysis.result.load(folder), record=record, cached=True)
-        why = f"{' and '.join(changed)} changed since"
+        return steadily(folder, lambda there: _stored(there, analysis, title))
     except Exception as error:
         # Of a damaged file JSON, zip and numpy raise nearly anything.
-        why = f"it cannot be read ({first_line(error)})"
+        changed = isinstance(error, _Changed)
+        why = str(error) if changed else f"it cannot be read ({first_line(error)})"
     say(f"  the stored {analysis.name} of {title} is not used, for {why}: it is computed again")
     return None
+
+
+def _stored(folder: Path, analysis: Analysis[Any, Any], title: str) -> Run:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    told = record["sha256"]
+    changed = [name for name in RESULT_FILES if sha256_of(folder / name) != told[name]]
+    if _digest(record) != told[RECORD] or record["key"] != folder.name:
+        changed.append(RECORD)
+    if changed:
+        raise _Changed(f"{' and '.join(changed)} changed since")
+    return Run(title, analysis.result.load(folder), record=record, cached=True)
 
 
 def _digest(record: Mapping[str, Any]) -> str:

@@ -1,9 +1,14 @@
 """The command line from one end to the other, on tiny data."""
 
+import errno
+import importlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -472,3 +477,234 @@ def test_a_report_without_a_place_gets_a_name_of_its_models(models, name):
 
     assert pipeline.named(models) == name
     assert len(name) <= 120
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_end_runs_what_tidies_up(monkeypatch, capsys, tmp_path, number, status):
+    tidied = []
+
+    def ending(options):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), number)  # Who asks twice does not disturb it.
+            time.sleep(0.01)
+            tidied.append(1)
+
+    monkeypatch.setattr(cli, "list_", ending)
+    assert run("list", "--lab", tmp_path) == status
+    assert tidied == [1]
+    assert f"ended by {number.name}; what was finished is kept" in said(capsys)[1]
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_who_is_told_to_outlive_the_terminal_does(monkeypatch, tmp_path):
+    def ending(options):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 0
+
+    monkeypatch.setattr(cli, "list_", ending)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run("list", "--lab", tmp_path) == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from embedlab import cli, interchange
+from embedlab.store import atomic_file
+def slow(*_):
+    with atomic_file(Path(sys.argv[-1]) / "a") as temporary:
+        temporary.write_bytes(bytes(1000))
+        print("begun", flush=True)
+        time.sleep(30)
+cli.list_ = slow
+sys.exit(cli.main(["list", "--lab", sys.argv[-1]]))
+"""
+
+
+def test_a_process_that_is_ended_leaves_nothing_half_written(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "begun\n"
+    child.terminate()
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 143
+    assert err == "embedlab: ended by SIGTERM; what was finished is kept, and the same command goes on\n"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_of_any_encoding_takes_every_sign(vectors, tmp_path, encoding):
+    words = ["run", "verification", "--models", str(vectors), "--lab", str(tmp_path / "lab")]
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "embedlab", *words, *more],
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode(encoding)
+        text = done.stdout.decode(encoding)
+        if more:
+            assert json.loads(text)["sections"][0]["name"] == "verification"
+        elif encoding == "ascii":
+            assert "\\u" in text
+
+
+def test_a_path_that_is_no_text_is_written_all_the_same(vectors, tmp_path):
+    """A folder's name in latin-1 stands in the command that the report repeats."""
+    out = tmp_path / os.fsdecode("r\xe9sultats".encode("latin-1"))
+    words = ["report", "--models", str(vectors), "--only", "distances", "--lab", str(tmp_path / "lab")]
+    done = subprocess.run(
+        [sys.executable, "-m", "embedlab", *words, "--out", str(out)], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"r\\udce9sultats" in done.stdout
+    json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert "udce9sultats" in (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "--models", "{vectors}", "--out"),
+        ("map", "fit", "{vectors}", "{vectors}", "--map"),
+        ("map", "apply", "{vectors}", "--map", "{map}", "--out"),
+        ("data", "pack", "{faces}", "--out"),
+        ("data", "align", "{faces}", "--crop", "--out"),
+        ("data", "export", "{faces}", "--out"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(vectors, faces, tmp_path, capsys, words):
+    new = tmp_path / "new.parquet"
+    embeddings.write(new, embedding_set(model="new", people=12, seed=1), {})
+    assert run("map", "fit", vectors, new, "--map", tmp_path / "map.safetensors") == 0
+    places = {"vectors": vectors, "faces": faces, "map": tmp_path / "map.safetensors"}
+    ending = {"apply": ".parquet", "export": ".rec", "fit": ".safetensors"}.get(words[1], "")
+    (tmp_path / "file").write_text("in the way")
+    before = sorted(tmp_path.rglob("*"))
+    for out, why in (
+        (tmp_path / "file" / f"a{ending}", "Not a directory"),
+        (tmp_path / f"{'x' * 300}{ending}", "File name too long"),
+        *([(tmp_path / "folder.rec", "it is a folder")] if words[1] == "export" else []),
+    ):
+        if why == "it is a folder":
+            out.mkdir()
+            before = sorted(tmp_path.rglob("*"))
+        asked = [word.format(**places) for word in words]
+        if words[0] == "report":
+            asked += [str(out), "--lab", str(tmp_path / "lab")]
+        else:
+            asked.append(str(out))
+        assert run(*asked) == 2
+        line = said(capsys)[1]
+        assert line.startswith("embedlab: cannot write ")
+        assert why in line
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_output_that_has_no_room_is_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "embedlab", "list", "analyses", "--lab", str(tmp_path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "embedlab: cannot write the output: No space left on device: make room there, or choose another "
+        "place\n"
+    )
+
+
+def test_a_reader_that_goes_is_no_error(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "embedlab", "list", "analyses", "--lab", str(tmp_path)],
+        stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), "not enough memory (Unable to allocate 9 GiB): end other"),
+        (OSError(errno.ENOSPC, "x"), "cannot write the output: No space left on device: make room"),
+        (OSError(errno.EROFS, "x", "/a/b"), "cannot write /a/b: Read-only file system: choose another"),
+    ],
+)
+def test_a_machine_that_is_too_small_is_one_line(monkeypatch, capsys, tmp_path, error, line):
+    def small(options):
+        raise error
+
+    monkeypatch.setattr(cli, "list_", small)
+    assert run("list", "--lab", tmp_path) == 2
+    assert line in said(capsys)[1]
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
+    def bug(options):
+        raise PermissionError(errno.EACCES, "Permission denied", "/some/input")
+
+    monkeypatch.setattr(cli, "list_", bug)
+    with pytest.raises(PermissionError):
+        run("list", "--lab", tmp_path)
+
+
+def test_a_report_that_memory_does_not_suffice_for_says_so(vectors, tmp_path, monkeypatch, capsys):
+    build = importlib.import_module("embedlab.report.build")
+
+    def hungry(*_, **__):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(build, "_page", hungry)
+    words = ["--only", "distances", "--lab", tmp_path / "lab", "--out", tmp_path / "out"]
+    assert run("report", "--models", vectors, *words) == 2
+    assert said(capsys)[1] == (
+        "embedlab: not enough memory for the report (Unable to allocate 9 GiB): ask for fewer analyses "
+        "(--only), probes or models"
+    )
+
+
+def test_a_report_says_which_results_could_not_be_stored(vectors, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    words = ["--only", "distances", "--lab", tmp_path / "lab", "--out", tmp_path / "out"]
+    assert run("report", "--models", vectors, *words) == 0
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<em>Caution</em>: 1 result could not be stored and will be computed again: cannot write" in page
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sections"][0]["state"] == "ok"
+
+
+def test_a_lab_on_a_disk_that_is_read_only_is_read_and_reported(small_disk, vectors, tmp_path, capsys):
+    lab = small_disk / "lab"
+    assert run("import", vectors, "--model", "m", "--probe", "p", "--lab", lab) == 0
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    first = capsys.readouterr().out
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    assert first.endswith(capsys.readouterr().out)
+    assert (
+        run("report", "--models", "m", "--only", "verification", "--lab", lab, "--out", tmp_path / "o") == 0
+    )
+    assert "could not be stored: cannot write" in capsys.readouterr().err
+    page = (tmp_path / "o" / "index.html").read_text(encoding="utf-8")
+    assert "could not be stored and will be computed again" in page
+    for words in (
+        ("import", vectors, "--model", "n", "--lab", lab),
+        ("report", "--models", "m", "--lab", lab, "--out", small_disk / "out"),
+        ("run", "distances", "--models", vectors, "--lab", lab),
+    ):
+        assert run(*words) == 2
+        assert re.search("^embedlab: cannot write .*: Read-only file system: choose", said(capsys)[1])

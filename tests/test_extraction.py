@@ -672,3 +672,47 @@ def test_a_real_network_separates_real_people(shared_data, tmp_path):
         auc[probe.pixels] = (ranks.sum() - n * (n - 1) / 2) / (n * m)
     assert auc[None] > 0.99
     assert 0.7 < auc[16] < auc[None]
+
+
+def test_too_little_memory_names_the_option_that_helps(lab, faces):
+    class Large(Projection):
+        def embed(self, images):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    with pytest.raises(
+        UserError,
+        match=r"not enough memory for batches of 7 images in linear \(CUDA .*: pass a smaller --batch",
+    ):
+        extract(lab, Large(), faces, Probe("faces"), batch=7)
+
+
+def test_a_second_extraction_waits_and_takes_what_the_first_made(lab, faces, said):
+    """The first is another thread here; the lock is one between processes, and so between these."""
+    path = lab.embeddings_file("linear", "faces")
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Projection):
+        def embed(self, images):
+            begun.set()
+            assert go_on.wait(30)
+            return super().embed(images)
+
+    first = threading.Thread(target=extract, args=(lab, Slow(), faces, Probe("faces")))
+    first.start()
+    assert begun.wait(30)
+    threading.Timer(0.3, go_on.set).start()
+    second = Projection()
+    done = extract(lab, second, faces, Probe("faces"))
+    first.join()
+    assert done.cached
+    assert second.calls == []
+    assert [name.name for name in path.parent.iterdir()] == ["faces.parquet"]
+
+
+def test_parts_that_a_kill_left_beside_the_whole_go(lab, faces):
+    done = extract(lab, Projection(), faces, Probe("faces"))
+    parts = done.path.with_name(".faces.parts")
+    parts.mkdir()
+    (parts / "000000000.npz").write_bytes(b"whole")
+    assert extract(lab, Projection(), faces, Probe("faces")).cached
+    assert not parts.exists()

@@ -1,6 +1,9 @@
 import dataclasses
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -351,3 +354,86 @@ def test_records_bear_the_names_that_folder_and_file_have_now(lab):
     shutil.copytree(lab.root / "embeddings" / "a", lab.root / "embeddings" / "c")
     (record,) = runner.embedding_records(lab, Study(("c",), ("p",), ("distances",)))
     assert (record["model"], record["probe"]) == ("c", "p")
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_result_that_cannot_be_stored_is_shown_all_the_same(lab, monkeypatch, told):
+    def full(*_, **__):
+        raise FULL
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        (outcome,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert len(outcome.results) == 1
+    (run,) = outcome.runs
+    assert run.unstored.startswith(f"cannot write {lab.root / 'results' / 'distances'}")
+    assert "No space left on device: make room" in run.unstored
+    assert any("distances of p in a could not be stored: cannot write" in line for line in told)
+    assert not list(lab.root.glob("results/*/*"))
+    (again,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert not again.runs[0].cached
+    assert again.runs[0].unstored == ""
+    assert again.results[0].numbers() == outcome.results[0].numbers()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(
+            "Unable to allocate 3.20 GiB for an array with shape (20000, 20000) and data type float64"
+        ),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:40],
+)
+def test_too_little_memory_is_a_reason_not_a_bug(lab, monkeypatch, error):
+    def hungry(sets, params):
+        raise error
+
+    hungry.__module__ = distances.__name__
+    real = analysis.get
+    spoiled = dataclasses.replace(distances.ANALYSIS, compute=hungry)
+    monkeypatch.setattr(analysis, "get", lambda name: spoiled if name == "distances" else real(name))
+    bad, good = run_study(lab, Study(("a",), ("p",), ("distances", "verification")))
+    assert bad.runs[0].error == ""
+    assert bad.runs[0].reason.startswith("not enough memory for distances of p in a (")
+    assert "give it fewer images" in bad.runs[0].reason
+    assert "\n" not in bad.runs[0].reason
+    assert len(good.results) == 1
+
+
+def test_numpys_own_words_for_too_little_memory_are_known(lab, monkeypatch):
+    def hungry(sets, params):
+        np.empty((1 << 30, 1 << 20))
+
+    hungry.__module__ = distances.__name__
+    spoiled = dataclasses.replace(distances.ANALYSIS, compute=hungry)
+    monkeypatch.setattr(analysis, "get", lambda name: spoiled)
+    (bad,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert "not enough memory for distances of p in a (Unable to allocate" in bad.runs[0].reason
+
+
+def test_a_result_that_is_replaced_while_it_is_fetched_is_fetched_again(lab, monkeypatch):
+    """Another process, computing afresh, puts its folder in the place of the one that is being read."""
+    asked = Study(("a",), ("p",), ("distances",))
+    run_study(lab, asked)
+    load = distances.ANALYSIS.result.load
+    replaced = []
+
+    def overtaken(folder: Path):
+        if not replaced:
+            replaced.append(1)
+            run_study(lab, asked, fresh=True)
+            raise FileNotFoundError(folder / "result.json")
+        return load(folder)
+
+    monkeypatch.setattr(distances.ANALYSIS.result, "load", overtaken)
+    (outcome,) = run_study(lab, asked)
+    assert outcome.runs[0].cached
+    assert outcome.runs[0].error == ""

@@ -332,6 +332,7 @@ def _done(out: Path, settings: dict[str, Any]) -> Aligned | None:
     try:
         record = json.loads(_record(out).read_text(encoding="utf-8"))
         if record["settings"] == settings:
+            out.with_name(f".{out.name}.part.json").unlink(missing_ok=True)  # A kill may have left it.
             return Aligned(out, record["images"], record["people"], tuple(record["left_out"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -376,7 +377,8 @@ def _finish(
     people = sum(1 for _ in part.iterdir())
     made = Aligned(out, kept, people, tuple(left_out))
     record = {key: value for key, value in asdict(made).items() if key != "path"}
-    part.rename(out)
+    # Before the folder: without its record nobody would know what it holds.
     write_json(_record(out), {"settings": settings, **record})
+    part.rename(out)
     part.with_name(f"{part.name}.json").unlink()
     return made

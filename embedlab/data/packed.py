@@ -37,7 +37,7 @@ from embedlab.data.degradations import FITS, Cropped, prepare, squared
 from embedlab.errors import UserError, first_line
 from embedlab.names import clean
 from embedlab.progress import say, track
-from embedlab.store import atomic_folder, checked_name, write_json
+from embedlab.store import atomic_folder, checked_name, locked, sweep, write_json
 
 MAX_SIZES = 8
 """Sizes that a pack keeps: the largest, and the most frequent others."""
@@ -157,26 +157,22 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None, fit: str
         )
     if fit not in FITS:
         raise UserError(f"images cannot be made square by {fit!r}: choose {', '.join(FITS)}")
-    if out.exists():
-        if is_pack(out):
-            there = open_pack(out)
-            wanted = (dataset.name, dataset.fingerprint, size or 0, fit)
-            if (there.name, there.source, there.size, there.fit) == wanted:
-                assert there.fingerprint  # Not if they were changed since.
-                say(f"  {out} holds these images already")
-                return there
-        raise UserError(
-            f"{out} exists already and does not hold these images: remove it, or choose another place"
-        )
-    source = dataset.fingerprint
-    try:
+    with locked(out, f"packing {out}"):
+        if out.exists():
+            sweep(out.parent)
+            if is_pack(out):
+                there = open_pack(out)
+                wanted = (dataset.name, dataset.fingerprint, size or 0, fit)
+                if (there.name, there.source, there.size, there.fit) == wanted:
+                    assert there.fingerprint  # Not if they were changed since.
+                    say(f"  {out} holds these images already")
+                    return there
+            raise UserError(
+                f"{out} exists already and does not hold these images: remove it, or choose another place"
+            )
+        source = dataset.fingerprint
         with atomic_folder(out) as folder:
             _write(dataset, folder, size, fit, source)
-    except OSError as error:
-        raise UserError(
-            f"cannot pack {dataset.name} into {out}: {error.strerror or error}: free some space, or choose "
-            "another place"
-        ) from None
     return open_pack(out)
 
 

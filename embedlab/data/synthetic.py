@@ -16,10 +16,11 @@ seed alone, and no file has its final name before it is whole.
 import io
 import json
 import os
+import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from embedlab.data import faces
 from embedlab.errors import UserError
 from embedlab.progress import track
 from embedlab.protocols import PairList
-from embedlab.store import atomic_file, write_json
+from embedlab.store import atomic_file, sweep, write_json
 
 RECORD = "synthetic.json"
 STARTED = "synthetic.started.json"  # what is being drawn; goes when the record comes
@@ -153,7 +154,13 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     identities = faces.draw_identities(people, seed * 10 + STREAM[name])
     nuisances = faces.draw_nuisances(people * per_person, seed * 10 + STREAM[name])
     files = [item(name, row // per_person, row % per_person) for row in range(people * per_person)]
-    there = {path.relative_to(folder / name).as_posix() for path in folder.glob(f"{name}/*/*.png")}
+    for person in folder.glob(f"{name}/*/"):
+        sweep(person)
+    there = {
+        path.relative_to(folder / name).as_posix()
+        for path in folder.glob(f"{name}/*/*.png")
+        if path.stat().st_size  # A power cut leaves names of files that never reached the disk.
+    }
     missing = [row for row, file in enumerate(files) if file not in there]
     blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
     with _workers(device, len(blocks)) as pool:
@@ -168,8 +175,12 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
             )
             for rows in blocks
         ]
-        for _ in track(pool.map(_draw, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
-            pass
+        try:
+            for _ in track(pool.map(_draw, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Who was asked to end does not draw all the others first.
+            raise
     lines = [f"{name}/{file} {row // per_person}\n" for row, file in enumerate(files)]
     with atomic_file(folder / f"{name}_ids.txt") as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -187,13 +198,22 @@ def _workers(device: str, blocks: int) -> Executor:
     if device != "cpu" or blocks < 2 or cores < 2:
         return ThreadPoolExecutor(1)
     # A forked child would inherit torch's threads in a state nobody knows.
-    return ProcessPoolExecutor(min(cores, blocks), get_context("spawn"), initializer=_one_thread)
+    return ProcessPoolExecutor(min(cores, blocks), get_context("spawn"), initializer=_begin)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed cannot tell its workers to end, and they would wait for work for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw(work: tuple[Any, ...]) -> None:
@@ -210,7 +230,7 @@ def _save(path: Path, picture: np.ndarray) -> None:
     encoded = io.BytesIO()
     # Level 1 takes a third of the time of the default for a tenth more bytes: noise hardly packs.
     Image.fromarray(picture).save(encoded, "PNG", compress_level=1)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, durable=False) as temporary:
         temporary.write_bytes(encoded.getvalue())
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from embedlab.errors import UserError
 from embedlab.networks import inference
 from embedlab.networks.embedder import Preprocessing
-from embedlab.store import Lab, atomic_file, sha256_of, write_json
+from embedlab.store import Lab, atomic_file, locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -95,14 +95,15 @@ def save(lab: Lab, network: "nn.Module", record: Record) -> Path:
 
     folder = lab.checkpoint(record.name)
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with atomic_file(folder / WEIGHTS) as temporary:
-        # One key only: safetensors writes several in an order that differs from run to run.
-        save_file(tensors, temporary, metadata={"order": "\n".join(tensors)})
-        sha256 = sha256_of(temporary)
-        # Not before the weights are whole: a full disk leaves the model that was there.
-        (folder / RECORD).unlink(missing_ok=True)
-    described = replace(record, weights_sha256=sha256, network=describe(network))
-    write_json(folder / RECORD, asdict(described))
+    with locked(folder, f"writing {record.name}"):
+        with atomic_file(folder / WEIGHTS) as temporary:
+            # One key only: safetensors writes several in an order that differs from run to run.
+            save_file(tensors, temporary, metadata={"order": "\n".join(tensors)})
+            sha256 = sha256_of(temporary)
+            # Not before the weights are whole: a full disk leaves the model that was there.
+            (folder / RECORD).unlink(missing_ok=True)
+        described = replace(record, weights_sha256=sha256, network=describe(network))
+        write_json(folder / RECORD, asdict(described))
     return folder
 
 

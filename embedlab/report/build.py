@@ -17,7 +17,7 @@ from embedlab import store
 from embedlab.analysis import Estimate
 from embedlab.charts import Chart, Table, colour, model_colours
 from embedlab.charts.base import cell, look, visible
-from embedlab.errors import UserError
+from embedlab.errors import ESCAPED, UserError
 from embedlab.report import numbers, sections
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
@@ -253,13 +253,11 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     whole = numbers.assembled(
         head.title, head.models, head.probes, plain, head.provenance, unfinished=bool(head.unfinished)
     )
-    try:
+    # Else the page of one and the numbers of another could stand side by side.
+    with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:
-            # A name of bytes that are no UTF-8 is written as what it is, and does not cost the page.
-            temporary.write_text(page, encoding="utf-8", newline="\n", errors="backslashreplace")
+            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
         store.write_json(numbers_beside(path), whole)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}: choose another place") from None
     return path
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
@@ -129,7 +129,7 @@ def _of_outcome(outcome: Outcome) -> Section:
         params=_params(outcome),
         runs=tuple(_run_row(run) for run in outcome.runs if run.result is not None),
         state=state,
-        cautions=tuple(f"{run.title}: {run.caution}" for run in outcome.runs if run.caution),
+        cautions=tuple(_cautions(outcome)),
     )
 
 
@@ -137,6 +137,14 @@ def broken(name: str, heading: str) -> Section:
     """Give the section that stands for one that cannot be shown, inside ``except``: its traceback."""
     note = bug("This section could not be shown")
     return Section(str(name), str(heading), notes=(note,), state="broken")
+
+
+def _cautions(outcome: Outcome) -> Iterator[str]:
+    for run in outcome.runs:
+        if run.caution:
+            yield f"{run.title}: {run.caution}"
+        if run.unstored:
+            yield f"{run.title}: the result could not be stored and will be computed again: {run.unstored}"
 
 
 def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Section:

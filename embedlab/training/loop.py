@@ -20,7 +20,7 @@ from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import say
 from embedlab.protocols import PairList
 from embedlab.ranks import Ranks, agreed, joined
-from embedlab.store import Lab
+from embedlab.store import Lab, sweep
 from embedlab.training import distributed, faults, learner, state, validation
 from embedlab.training import images as training_images
 from embedlab.training.distributed import Slice
@@ -151,6 +151,7 @@ def _is_finished(lab: Lab, name: str, key: dict[str, Any], fresh: bool, ranks: R
         return False
     if name not in lab.trained():
         return False
+    sweep(lab.checkpoint(name))
     record = checkpoints.read_record(lab, name)
     trained = {"recipe": record.recipe, "data": record.data, "origin": record.origin}
     try:

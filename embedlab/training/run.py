@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from embedlab import compute
-from embedlab.errors import UserError
+from embedlab.errors import UserError, is_out_of_memory
 from embedlab.learning import Measured
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.octuplet import octuplet_loss
@@ -162,7 +162,7 @@ class Run:
         try:
             return self.learn(plan)
         except (MemoryError, RuntimeError) as error:
-            if not faults.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Only here, where the error and what it refers to are gone, is its memory free again.
         raise UserError(self.too_large(plan))
@@ -348,7 +348,7 @@ class Run:
             self.loss(plan).backward()  # type: ignore[no-untyped-call]
             del momenta
         except (MemoryError, RuntimeError) as error:
-            if not faults.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return False
         return True

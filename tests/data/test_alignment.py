@@ -400,3 +400,19 @@ def test_people_in_parts_of_a_data_set_are_aligned_into_their_own_folders(tmp_pa
     made = open_dataset(align(open_dataset(tmp_path / "faces"), tmp_path / "out", size=32, crop=True).path)
     assert made.items == ("ann/test_1.png", "ann/train_1.png", "bob/test_1.png", "bob/train_1.png")
     assert (made.identities, made.caution) == (("ann", "bob"), "")
+
+
+def test_a_kill_at_the_very_end_costs_nothing(tmp_path, faces, monkeypatch):
+    """Neither before the folder has its name, nor after."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            align(faces, tmp_path / "out", size=50, crop=True)
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    (tmp_path / ".out.part.json").write_text("left by a kill")
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    assert not list(tmp_path.glob(".*"))
