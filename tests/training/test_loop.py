@@ -187,7 +187,7 @@ def test_plateau_needs_pairs(people, lab):
 
 
 def vectors(network: torch.nn.Module) -> torch.Tensor:
-    layout, size = backbones.memory_format(network, "cpu"), network.input_size
+    layout, size = backbones.memory_format("cpu"), network.input_size
     x = torch.linspace(-1, 1, 2 * 3 * size * size).reshape(2, 3, size, size).contiguous(memory_format=layout)
     with torch.inference_mode():
         return network.eval().to(memory_format=layout)(x)
