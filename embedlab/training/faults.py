@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from embedlab.errors import UserError, first_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 REFINEMENTS = 3
 
 
@@ -78,12 +79,12 @@ def spoken(number: int) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn a disk that is full into a line of words.
+    """Turn a disk that is full, or may not be written to, into a line of words.
 
     Raises
     ------
     UserError
-        If a write inside fails for lack of space, a quota or a limit of the size.
+        If a write inside fails for lack of space, a quota, a limit of the size or a permission.
     """
     from safetensors import SafetensorError
 
@@ -92,11 +93,13 @@ def writing(folder: Path) -> Iterator[None]:
     except (OSError, SafetensorError, UserError) as error:
         # pyarrow and safetensors wrap what the system said; its number stands in their words alone.
         number = getattr(error, "errno", None)
-        if number not in FULL and not any(os.strerror(code) in str(error) for code in FULL):
+        said = {code for code in (*FULL, *CLOSED) if number == code or os.strerror(code) in str(error)}
+        if not said:
             raise
+        advice = "make it writable" if said <= set(CLOSED) else "make room there"
         raise UserError(
-            f"cannot write to {folder} ({first_line(error)}): make room there, and the same command goes on "
-            "from the last state that was kept"
+            f"cannot write to {folder} ({first_line(error)}): {advice}, and the same command goes on from "
+            "the last state that was kept"
         ) from None
 
 
