@@ -249,6 +249,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert record["left_out"] == list(made.left_out)
     assert record["settings"]["size"] == 50
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
@@ -293,6 +294,7 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(tmp_path, faces, m
     assert len(again) == 1
     assert open_dataset(tmp_path / "out").ignored == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
