@@ -109,7 +109,7 @@ def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
     with progress.shown():
         loop.train(lab, "m", tiny(), [people("lowres")], (strangers, pairs(strangers)))
     said = capsys.readouterr().err
-    assert "m: 36 images of 6 people, 2 epochs on cpu" in said
+    assert "m: 36 images of 6 people, 2 epochs, ir_se_18 of width 4, head arcface on cpu" in said
     assert "epoch 2 of 2: loss " in said
     assert "images/s" in said
 
