@@ -121,7 +121,10 @@ def _data(command: Any, *, fresh: bool = True) -> None:
         "(default: synthetic faces, drawn when needed)",
     )
     command.add_argument(
-        "--scale", choices=SCALES, default="demo", help="size of synthetic data and recipes (default: demo)"
+        "--scale",
+        choices=SCALES,
+        help="size of synthetic data and recipes (default: demo; where `train` is given --data: paper, a "
+        "recipe's full scale)",
     )
     if fresh:
         command.add_argument("--fresh", action="store_true", help="do again what is stored already")
@@ -289,7 +292,7 @@ def _request(options: argparse.Namespace) -> "Request":
     return Request(
         lab=Lab(options.lab),
         data=options.data,
-        scale=options.scale,
+        scale=options.scale or _usual_scale(options),
         train=getattr(options, "train", False),
         preprocessing=_presets(getattr(options, "preprocessing", [])),
         strict=getattr(options, "strict", False),
@@ -298,6 +301,11 @@ def _request(options: argparse.Namespace) -> "Request":
         flip=getattr(options, "flip", False),
         reading=cli_files.reading(options),
     )
+
+
+def _usual_scale(options: argparse.Namespace) -> str:
+    # The demo's networks and schedules are made for the synthetic faces of that scale.
+    return "paper" if options.command == "train" and options.data is not None else "demo"
 
 
 def _presets(words: Sequence[str]) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,7 @@ from embedlab.data.degradations import prepare
 from embedlab.data.encoding import encoder
 from embedlab.errors import UserError
 from embedlab.progress import say, track
-from embedlab.store import sha256_of, write_json
+from embedlab.store import locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from embedlab.data.detection import Detector
@@ -154,8 +154,8 @@ def align(
 
     The folder appears when it is whole. Until then the images lie in a hidden folder beside it, and
     beginning again goes on from there, if data, points and settings are the same. Beside the folder
-    ``<out>_alignment.json`` says how it was made and what was left out. Images keep their
-    names but for the suffix.
+    ``<out>_alignment.json`` says how it was made and what was left out, and ``.<out>.lock`` lets one
+    process at a time make it. Images keep their names but for the suffix.
 
     Parameters
     ----------
@@ -194,11 +194,6 @@ def align(
         "format": format,
         **how,
     }
-    if (done := _done(out, settings)) is not None:
-        say(f"  {out} was made so before, and stays")
-        return done
-    part = out.with_name(f".{out.name}.part")
-    _begin(part, out, settings)
 
     def made(i: int, target: Path) -> str | None:
         if target.exists():
@@ -219,7 +214,26 @@ def align(
         _put(target, encode(result))
         return None
 
-    names = _targets(dataset, format)
+    with locked(out, f"aligning into {out}"):
+        if (done := _done(out, settings)) is not None:
+            say(f"  {out} was made so before, and stays")
+            return done
+        part = out.with_name(f".{out.name}.part")
+        _begin(part, out, settings)
+        return _fill(dataset, part, out, settings, made)
+
+
+def _fill(
+    dataset: Dataset, part: Path, out: Path, settings: dict[str, Any], made: Callable[[int, Path], str | None]
+) -> Aligned:
+    """Make what is missing of the images in the hidden folder, and give the folder its name.
+
+    Parameters
+    ----------
+    made
+        Makes the image of a row at a path; says why it could not.
+    """
+    names = _targets(dataset, settings["format"])
     left_out = []
     try:
         for folder in {name.rpartition("/")[0] for name in names}:

@@ -9,8 +9,8 @@
     <folder>/highres_pairs.csv, highres_eval_pairs.csv  matching and non-matching pairs
     <folder>/synthetic.json                             what was drawn; written last
 
-An interrupted ``make`` goes on where it stopped: a picture depends on its person, its number and the
-seed alone, and no file has its final name before it is whole.
+One process at a time draws into a folder. An interrupted ``make`` goes on where it stopped: a picture
+depends on its person, its number and the seed alone, and no file has its final name before it is whole.
 """
 
 import io
@@ -31,7 +31,7 @@ from embedlab.data import faces
 from embedlab.errors import UserError
 from embedlab.progress import track
 from embedlab.protocols import PairList
-from embedlab.store import atomic_file, sweep, write_json
+from embedlab.store import atomic_file, locked, sweep, write_json
 
 RECORD = "synthetic.json"
 STARTED = "synthetic.started.json"  # what is being drawn; goes when the record comes
@@ -112,15 +112,23 @@ def make(folder: Path, scale: str = "demo", seed: int = 0, device: str = "cpu") 
     people = asdict(SCALES[scale])
     images = {name: count * IMAGES[name] for name, count in people.items()}
     asked = {"scale": scale, "seed": seed, "renderer": faces.renderer_version(), "people": people}
-    cached = _is_there(folder, asked)
+    # Once the record is there it stays: what is whole is read without a lock, from a read-only disk too.
+    cached = (folder / RECORD).is_file() and _is_there(folder, asked)
     if not cached:
-        # Without it, drawing on after an interruption could mix the faces of two seeds.
-        write_json(folder / STARTED, asked)
-        for name, count in people.items():
-            _draw_set(folder, name, count, seed, device)
-        write_json(folder / RECORD, {**asked, "images": images})
-        (folder / STARTED).unlink()
+        with locked(folder, f"drawing faces into {folder}"):
+            cached = _is_there(folder, asked)
+            if not cached:
+                _draw(folder, asked, images, device)
     return Summary(folder, scale, seed, people, images, time.monotonic() - begun, cached)
+
+
+def _draw(folder: Path, asked: dict[str, Any], images: dict[str, int], device: str) -> None:
+    # Without it, drawing on after an interruption could mix the faces of two seeds.
+    write_json(folder / STARTED, asked)
+    for name, count in asked["people"].items():
+        _draw_set(folder, name, count, asked["seed"], device)
+    write_json(folder / RECORD, {**asked, "images": images})
+    (folder / STARTED).unlink()
 
 
 def _is_there(folder: Path, asked: dict[str, Any]) -> bool:
@@ -176,7 +184,7 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
             for rows in blocks
         ]
         try:
-            for _ in track(pool.map(_draw, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
+            for _ in track(pool.map(_draw_block, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
                 pass
         except BaseException:
             pool.shutdown(cancel_futures=True)  # Who was asked to end does not draw all the others first.
@@ -216,7 +224,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _draw(work: tuple[Any, ...]) -> None:
+def _draw_block(work: tuple[Any, ...]) -> None:
     identities, nuisances, pixels, seed, device, paths = work
     for path, picture in zip(
         paths, faces.render(identities, nuisances, pixels, seed=seed, device=device), strict=True

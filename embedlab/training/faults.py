@@ -1,5 +1,6 @@
 """What goes wrong on long runs: signals to stop, full disks, too little memory."""
 
+import errno
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 from embedlab.errors import Terminated, UserError, unwritable
 
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 REFINEMENTS = 3
 
 
@@ -71,21 +73,22 @@ def spoken(number: int) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn a disk that is full into a line of words.
+    """Turn a disk that is full, or may not be written to, into a line of words.
 
     Raises
     ------
     UserError
-        If a write inside fails for lack of space, a quota, a limit of the size, or a right.
+        If a write inside fails for lack of space, a quota, a limit of the size or a permission.
     """
     try:
         yield
     except Exception as error:
         if (number := unwritable(error)) is None:
             raise
+        advice = "make it writable" if number in CLOSED else "make room there"
         raise UserError(
-            f"cannot write to {folder} ({os.strerror(number)}): make room there, and the same command goes "
-            "on from the last state that was kept"
+            f"cannot write to {folder} ({os.strerror(number)}): {advice}, and the same command goes on from "
+            "the last state that was kept"
         ) from None
 
 

@@ -76,7 +76,7 @@ class Run:
     signals: faults.Signals = field(default_factory=faults.Signals)
 
     def __post_init__(self) -> None:
-        self.layout = memory_format(self.learner.network, self.device)
+        self.layout = memory_format(self.device)
         self.labels = self.images.labels.numpy()
         self.steps = Epoch(self.recipe, self.labels, 0).steps
         bfloat16 = {"auto": self.device == "cuda", "float32": False, "bfloat16": True}

@@ -87,7 +87,7 @@ class Validation:
         )
 
     def _scores(self, network: nn.Module, device: str, condition: str) -> Float[np.ndarray, " p"]:
-        layout = memory_format(network, device)
+        layout = memory_format(device)
         images = self.images[condition]
         batch = 16 * BATCH if torch.device(device).type == "cuda" else BATCH
         vectors = []
