@@ -1,30 +1,35 @@
 """The contract of an analysis: Params, Result, Analysis; and where analyses are found."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
+import math
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
+from embedlab import closure
 from embedlab.charts import Chart
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
 Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 ENTRY_POINTS = "embedlab.analyses"
+INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
+"""On these every result depends, however its analysis came by them."""
+
+ESTIMATED = ("value", "low", "high", "n", "null")
 
 __all__ = [
     "Analysis", "Estimate", "Estimates", "Finding", "Number", "Over", "Params", "Result", "Tone",
@@ -86,10 +91,12 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
     if hint is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if isinstance(value, str) and hint in (int, float):
-        try:
-            return hint(value)
-        except ValueError:
-            pass
+        with contextlib.suppress(ValueError):
+            value = hint(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, not {value!r}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise UserError(f"{name} must be a whole number of at most 64 bits: give a smaller one")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
@@ -130,7 +137,11 @@ class Result:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write ``result.json`` and ``arrays.npz`` into an existing folder; no pickle, no NaN."""
+        """Write ``result.json`` and ``arrays.npz`` into an existing folder, without pickle.
+
+        A number that is not finite is written as its name, since JSON has none; programs that read the
+        report's numbers get null.
+        """
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         draws: dict[int, list[np.ndarray]] = {}
@@ -158,7 +169,7 @@ def _stack(count: int) -> str:
 def _encoded(value: Any, draws: dict[int, list[np.ndarray]]) -> Any:
     """Turn a field into plain values; replicates of estimates go to ``draws``, by their number."""
     if isinstance(value, Estimate):
-        plain = {key: getattr(value, key) for key in ("value", "low", "high", "n", "null")}
+        plain = {key: _encoded(getattr(value, key), draws) for key in ESTIMATED}
         if len(value.draws):
             rows = draws.setdefault(len(value.draws), [])
             rows.append(value.draws)
@@ -166,6 +177,8 @@ def _encoded(value: Any, draws: dict[int, list[np.ndarray]]) -> Any:
         return {"estimate": plain}
     if isinstance(value, Estimates):
         return {"estimates": [[list(key), _encoded(item, draws)] for key, item in value.items()]}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"not finite": str(float(value))}
     if isinstance(value, Mapping):
         return {"mapping": [[key, _encoded(item, draws)] for key, item in value.items()]}
     if isinstance(value, tuple):
@@ -176,12 +189,15 @@ def _encoded(value: Any, draws: dict[int, list[np.ndarray]]) -> Any:
 def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, dict) and "estimate" in value:
         plain = dict(value["estimate"])
+        plain |= {key: _decoded(plain[key], arrays) for key in ESTIMATED}
         if "draws" in plain:
             count, row = plain["draws"]
             plain["draws"] = arrays[_stack(count)][row]
         return Estimate(**plain)
     if isinstance(value, dict) and "estimates" in value:
         return Estimates({tuple(key): _decoded(item, arrays) for key, item in value["estimates"]})
+    if isinstance(value, dict) and "not finite" in value:
+        return float(value["not finite"])
     if isinstance(value, dict) and "mapping" in value:
         return {key: _decoded(item, arrays) for key, item in value["mapping"]}
     if isinstance(value, list):
@@ -216,6 +232,8 @@ class Analysis(Generic[P, R]):
     probes
         For an analysis that needs more than the study's probes: params and those probes → the probes
         of its own runs. Those that are missing are made.
+    called
+        The name of another package's analysis; empty where the file's name is the name.
     """
 
     question: str
@@ -226,11 +244,12 @@ class Analysis(Generic[P, R]):
     charts: Callable[[Sequence[R]], list[Chart]]
     findings: Callable[[Sequence[R]], list[Finding]]
     probes: Callable[[P, Sequence[str]], tuple[str, ...]] | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The file's name is the analysis's name."""
-        return self.compute.__module__.rpartition(".")[2]
+        """The file's name is the analysis's name, unless an entry point gives another."""
+        return self.called or self.compute.__module__.rpartition(".")[2]
 
     @property
     def overs(self) -> tuple[Over, ...]:
@@ -253,6 +272,12 @@ class Analysis(Generic[P, R]):
             return self.compute(tuple(inputs), params)
         return self.compute(*inputs, params)
 
+    @property
+    def code(self) -> str:
+        """Hash the code that a result depends on, wherever its parts are declared."""
+        declared = (self.result.__module__, type(self.params).__module__)
+        return code_fingerprint(self.compute.__module__, declared)
+
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
         """Name a result by its code, its parameters, the files they name, and its inputs.
 
@@ -261,35 +286,60 @@ class Analysis(Generic[P, R]):
         UserError
             If a parameter names a file that is not there.
         """
-        parts: list[Any] = [code_fingerprint(self.compute.__module__), dataclasses.asdict(params)]
+        parts: list[Any] = [self.code, dataclasses.asdict(params)]
         parts += [list(fingerprints), *([files] if (files := params.files()) else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-@cache
-def code_fingerprint(module: str) -> str:
-    """Hash the source that a result depends on: the analysis, ``maths/``, the embedding set, pair lists.
+def code_fingerprint(module: str, further: Sequence[str] = ()) -> str:
+    """Hash the code that a result depends on: all that the analysis imports, and what hands it its inputs.
 
     Hashing source rather than a version by hand means that no edit can leave a stale result, at
-    the price of one recomputation after a comment has changed.
+    the price of one recomputation after a comment has changed. Charts do not count: ``compute`` may not
+    use them, so no number of a result can come from there.
     """
-    root = Path(__file__).parent
-    spec = importlib.util.find_spec(module)
-    files = [Path(spec.origin)] if spec and spec.origin else []
-    files += [root / name for name in ("embeddings.py", "weights.py", "protocols.py", "bins.py")]
-    files += [Path(__file__), *sorted(root.glob("maths/*.py"))]
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    return closure.fingerprint(module, (*INPUTS, *further))
+
+
+def builtin() -> dict[str, str]:
+    """List the analyses that come with embedlab and the module that declares each."""
+    folder = str(Path(__file__).parent / "analyses")
+    return {m.name: f"embedlab.analyses.{m.name}" for m in sorted(pkgutil.iter_modules([folder]))}
 
 
 def names() -> dict[str, str]:
-    """List every analysis and the module that declares it, without importing any of them."""
-    folder = str(Path(__file__).parent / "analyses")
-    builtin = {m.name: f"embedlab.analyses.{m.name}" for m in pkgutil.iter_modules([folder])}
-    plugins = {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
-    return dict(sorted((plugins | builtin).items()))
+    """List every analysis and where it is declared, without importing any of them.
+
+    Returns
+    -------
+    Name → module, or ``module:attribute`` as an entry point may have it.
+    """
+    plugins = {point.name: point.value for point in reversed(_plugins())}
+    return dict(sorted((plugins | builtin()).items()))
+
+
+def unusable() -> dict[str, str]:
+    """Import the analyses of other packages, and say of each that cannot be used why, in a sentence.
+
+    Returns
+    -------
+    Name of the entry point → what is wrong; where it has the name of another analysis, that name and its
+    value, ``name = module``.
+    """
+    found, taken = {}, dict(builtin())
+    for point in _plugins():
+        if point.name in taken:
+            found[f"{point.name} = {point.value}"] = (
+                f"the analysis {point.name!r} of {point.value} has the name of that of {taken[point.name]}, "
+                "and is left out: rename its entry point"
+            )
+            continue
+        taken[point.name] = point.value
+        try:
+            _declared(point.name, point.value)
+        except UserError as error:
+            found[point.name] = str(error)
+    return found
 
 
 def get(name: str) -> Analysis[Any, Any]:
@@ -298,9 +348,39 @@ def get(name: str) -> Analysis[Any, Any]:
     Raises
     ------
     UserError
-        If there is none of that name; the message lists what there is.
+        If there is none of that name, and the message lists what there is; or if it is another package's
+        and cannot be imported.
     """
     known = names()
     if name not in known:
         raise UserError(f"unknown analysis {name!r}: there are {', '.join(known)}")
+    if name not in builtin():
+        return _declared(name, known[name])
     return cast("Analysis[Any, Any]", importlib.import_module(known[name]).ANALYSIS)
+
+
+def _plugins() -> list[EntryPoint]:
+    """List other packages' analyses; of two that bear one name the first counts."""
+    found = list(dict.fromkeys(entry_points(group=ENTRY_POINTS)))
+    return sorted(found, key=lambda point: (point.name, point.value))
+
+
+def _declared(name: str, value: str) -> Analysis[Any, Any]:
+    """Import what an entry point names: a module that declares ``ANALYSIS``, or ``module:attribute``."""
+    where = f"the analysis {name!r}, which another package declares as {value},"
+    module, _, attribute = value.partition("[")[0].strip().partition(":")
+    try:
+        found: Any = importlib.import_module(module.strip())
+        for part in (attribute.strip() or "ANALYSIS").split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): mend or uninstall "
+            "that package"
+        ) from error
+    if not isinstance(found, Analysis):
+        kind = type(found).__name__
+        raise UserError(
+            f"{where} is {kind}, not an embedlab.analysis.Analysis: mend or uninstall that package"
+        )
+    return dataclasses.replace(found, called=name)

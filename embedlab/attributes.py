@@ -1,13 +1,12 @@
 """Columns of a CSV file, such as gender or camera, joined onto embedding sets by item or by person."""
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from embedlab import names, tables
 from embedlab.embeddings import COLUMNS, EmbeddingSet
 from embedlab.errors import UserError
 
@@ -79,40 +78,34 @@ def read(path: Path | str) -> Attributes:
         If the file cannot be read, names nobody, or has a wrong row; the message names the line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {path} as a table of attributes ({error}): it must be UTF-8 text with a column "
-            "item, identity or name"
-        ) from None
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        head = [column.strip() for column in next(rows, [])]
-        key, others = _head(path, head)
-        at = head.index(key)
-        columns: dict[str, dict[str, str]] = {name: {} for name in others}
-        lines: dict[str, int] = {}
-        for row in rows:
-            if not row:
-                continue
-            where = f"{path}, line {rows.line_num}"
-            if len(row) != len(head):
-                raise UserError(f"{where}: {len(row)} fields where the head has {len(head)}: correct the row")
-            name = row[at].strip()
-            if not name:
-                raise UserError(f"{where}: the {key} has no name: give it, or remove the row")
-            if name in lines:
-                raise UserError(f"{where}: {name!r} stands in line {lines[name]} already: remove one of them")
-            lines[name] = rows.line_num
-            for column, value in zip(head, row, strict=True):
-                if column != key:
-                    columns[column][name] = value.strip()
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: no CSV ({error}): correct the line") from None
-    if not lines:
+    rows = tables.read(path, "a table of attributes")
+    key, others = _head(path, rows.names)
+    if not len(rows):
         raise UserError(f"{path} has no rows: give it one {key} a line")
-    return Attributes(path, KEYS[key], columns)
+    written = rows.texts(key)
+    what = KEYS[key]
+    found = names.cleaned(written, what, path)
+    lines: dict[str, int] = {}
+    for row, name in enumerate(found):
+        if not name:
+            raise UserError(f"{rows.place(row)}: the {key} has no name: give it, or remove the row")
+        if name in lines:
+            raise UserError(
+                f"{rows.place(row)}: {name!r} stands in line {lines[name]} already: remove one of them"
+            )
+        lines[name] = rows.lines[row]
+    columns = {column: dict(zip(found, _values(rows, column), strict=True)) for column in others}
+    return Attributes(path, what, columns)
+
+
+def _values(rows: tables.Rows, column: str) -> list[str]:
+    values = [value.strip() for value in rows.texts(column)]
+    if too_long := [row for row, value in enumerate(values) if len(value) > names.LONGEST]:
+        raise UserError(
+            f"{rows.place(too_long[0])}: {column} has {len(values[too_long[0]]):,} letters: give values of "
+            f"at most {names.LONGEST:,}, and close every quotation mark"
+        )
+    return values
 
 
 def _head(path: Path, head: list[str]) -> tuple[str, list[str]]:

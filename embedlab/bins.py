@@ -63,6 +63,8 @@ def read(path: Path | str) -> Bin:
         If it cannot be read, is cut short, or holds anything but images and truth values.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path}: it is no regular file: give the path of a .bin file")
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -128,14 +130,8 @@ def write(path: Path | str, images: Sequence[bytes], same: Sequence[bool]) -> No
             f"{path} would have {total / 1e9:,.1f} GB, more than the {MOST_BYTES / 1e9:.0f} GB that are read "
             "into memory at most: write fewer pairs, or smaller images"
         )
-    with atomic_file(path) as temporary:
-        try:
-            with temporary.open("wb") as file:
-                pickle.dump((list(images), [bool(value) for value in same]), file, protocol=4)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror or error}: make room, or choose another place"
-            ) from None
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        pickle.dump((list(images), [bool(value) for value in same]), file, protocol=4)
 
 
 def _inspect(data: bytes) -> None:

@@ -63,11 +63,14 @@ def _analyses(lab: Lab) -> list[tuple[str, ...]]:
     from embedlab import analysis
 
     rows: list[tuple[str, ...]] = []
+    unusable = analysis.unusable()
     for name in analysis.names():
+        if name in unusable:
+            continue
         found = analysis.get(name)
         stored = len(list(lab.root.glob(f"results/{name}/[!.]*")))
         rows.append((name, f"over: {' or '.join(found.overs)}", f"{stored} stored", found.question))
-    return rows
+    return [*rows, *((name, "cannot be used", "", reason) for name, reason in unusable.items())]
 
 
 def _recipes(lab: Lab) -> list[tuple[str, ...]]:
@@ -94,7 +97,7 @@ def markdown() -> str:
         "| analysis | question | one run takes | parameters (default) |",
         "|---|---|---|---|",
     ]
-    for name in analysis.names():
+    for name in analysis.builtin():
         found = analysis.get(name)
         knobs = "; ".join(f"`{k}` ({default}): {text}" for k, (default, text) in params_of(name).items())
         takes = "; or ".join(OVER[over] for over in found.overs)

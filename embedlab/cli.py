@@ -1,13 +1,29 @@
 """The command line; each handler imports what it needs and calls one function."""
 
 import argparse
+import errno
+import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from embedlab import __version__, cli_files
-from embedlab.errors import UserError
+from embedlab.errors import (
+    ESCAPED,
+    UNWRITABLE,
+    Terminated,
+    UserError,
+    checked_word,
+    first_line,
+    is_out_of_memory,
+    unwritable,
+)
 
 if TYPE_CHECKING:
     from embedlab.request import Request
@@ -15,6 +31,19 @@ if TYPE_CHECKING:
 
 SCALES = ("demo", "small", "paper")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+BOUNDS = {
+    "batch": (1, 1 << 16),
+    "images": (1, 10_000_000),
+    "input": (1, 4096),
+    "size": (2, 4096),
+    "folds": (2, 1000),
+    "seed": (0, 2**32 - 1),
+    "hold_out": (0.0, 0.99),
+}
+"""The least and the most that an option's number may be."""
+
+REPEATED_S = 5.0
+"""A second signal to end within this time is the same one, and does not disturb the tidying up."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +75,7 @@ def _command(
     device: bool = True,
 ) -> Any:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(handler=handler)
+    command.set_defaults(handler=lambda options: handler(_checked(options)))
     if lab:
         command.add_argument(
             "--lab", metavar="DIR", help="working folder (default: $EMBEDLAB_LAB, else ./lab)"
@@ -58,6 +87,31 @@ def _command(
     return command
 
 
+def _checked(options: argparse.Namespace) -> argparse.Namespace:
+    """Tell words and numbers that no command can use before any of them meets a file or an array.
+
+    Raises
+    ------
+    UserError
+        If a word is empty or too long, or a number is beyond its bounds.
+    """
+    for name, value in vars(options).items():
+        option = f"--{name.replace('_', '-')}"
+        words = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        for word in words:
+            checked_word(word, option if name != "set" else f"{option} {word[:40]}")
+        if name in BOUNDS and isinstance(value, int | float) and not _within(value, *BOUNDS[name]):
+            given = value if abs(value) < 2**63 else "a number that large"
+            raise UserError(
+                f"{option} must be at least {BOUNDS[name][0]} and at most {BOUNDS[name][1]}, not {given}"
+            )
+    return options
+
+
+def _within(value: float, least: float, most: float) -> bool:
+    return least <= value <= most
+
+
 def _data(command: Any, *, fresh: bool = True) -> None:
     command.add_argument(
         "--data",
@@ -67,7 +121,10 @@ def _data(command: Any, *, fresh: bool = True) -> None:
         "(default: synthetic faces, drawn when needed)",
     )
     command.add_argument(
-        "--scale", choices=SCALES, default="demo", help="size of synthetic data and recipes (default: demo)"
+        "--scale",
+        choices=SCALES,
+        help="size of synthetic data and recipes (default: demo; where `train` is given --data: paper, a "
+        "recipe's full scale)",
     )
     if fresh:
         command.add_argument("--fresh", action="store_true", help="do again what is stored already")
@@ -88,7 +145,8 @@ def _models(command: Any, *, required: bool) -> None:
         metavar="PROBE",
         default=[],
         help="conditions of the images: NAME as they are, NAME@PIXELS shrunk to PIXELS "
-        "(default: the data as they are, and @32)",
+        "(default: the data as they are, and @32; of stored embeddings the same two, or all if one is "
+        "missing)",
     )
     command.add_argument(
         "--preprocessing",
@@ -105,6 +163,7 @@ def _models(command: Any, *, required: bool) -> None:
     )
     command.add_argument("--strict", action="store_true", help="stop at the first unreadable image")
     command.add_argument("--train", action="store_true", help="train known recipes that have no checkpoint")
+    cli_files.add_reading(command, nargs="+", action="extend")
 
 
 def _settings(command: Any) -> None:
@@ -230,19 +289,23 @@ def _request(options: argparse.Namespace) -> "Request":
 
     if options.device != "auto":
         compute.choose(options.device)
-    if getattr(options, "batch", None) is not None and options.batch < 1:
-        raise UserError(f"--batch must be at least 1, not {options.batch}")
     return Request(
         lab=Lab(options.lab),
         data=options.data,
-        scale=options.scale,
+        scale=options.scale or _usual_scale(options),
         train=getattr(options, "train", False),
         preprocessing=_presets(getattr(options, "preprocessing", [])),
         strict=getattr(options, "strict", False),
         fresh=getattr(options, "fresh", False),
         batch=getattr(options, "batch", None),
         flip=getattr(options, "flip", False),
+        reading=cli_files.reading(options),
     )
+
+
+def _usual_scale(options: argparse.Namespace) -> str:
+    # The demo's networks and schedules are made for the synthetic faces of that scale.
+    return "paper" if options.command == "train" and options.data is not None else "demo"
 
 
 def _presets(words: Sequence[str]) -> Mapping[str, str]:
@@ -281,7 +344,7 @@ def report(options: argparse.Namespace) -> int:
     from embedlab import pipeline
 
     asked = _study(options)
-    name = Path(options.study).stem if options.study else "-".join(Path(m).stem for m in asked.models)
+    name = Path(options.study).stem if options.study else pipeline.named(asked.models)
     out = Path(options.out) if options.out else Path("reports") / name
     page, sound = pipeline.report(_request(options), asked, out)
     print(f"report: {page}")
@@ -373,25 +436,93 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user, 130 if interrupted.
+    0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user or a machine that is too
+    small, 130 if interrupted, 143 if ended by SIGTERM, 129 by SIGHUP.
     """
+    for stream in (sys.stdout, sys.stderr):
+        _escaping(stream)
     options = parser().parse_args(words)
     from embedlab import progress
 
     try:
-        with progress.shown():
+        with _ended_by_signals(), progress.shown(doing=options.command):
             status: int = options.handler(options)
+            sys.stdout.flush()
             return status
     except UserError as error:
-        print(f"embedlab: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "embedlab: interrupted; what was finished is kept, and the same command goes on", file=sys.stderr
+        return _told(str(error), 2)
+    except Terminated as error:
+        name = signal.Signals(error.number).name
+        return _told(
+            f"ended by {name}; what was finished is kept, and the same command goes on", 128 + error.number
         )
-        return 130
+    except KeyboardInterrupt:
+        return _told("interrupted; what was finished is kept, and the same command goes on", 130)
     except BrokenPipeError:
+        _silence(sys.stdout)
         return 0
+    except Exception as error:
+        if (line := _too_small(error)) is None:
+            raise
+        _silence(sys.stdout)
+        return _told(line, 2)
+
+
+def _told(line: str, status: int) -> int:
+    print(f"embedlab: {line}", file=sys.stderr)
+    return status
+
+
+def _too_small(error: Exception) -> str | None:
+    """Say what the machine lacks where nobody did so before; None if the error is a bug."""
+    if is_out_of_memory(error):
+        return f"not enough memory ({first_line(error)}): end other programs, or give it fewer images"
+    number = unwritable(error)
+    named = error.filename if isinstance(error, OSError) else None
+    # Of rights to a file it may be that it cannot be read.
+    if number is None or (named is not None and number in (errno.EACCES, errno.EPERM)):
+        return None
+    return f"cannot write {named or 'the output'}: {os.strerror(number)}: {UNWRITABLE[number]}"
+
+
+def _escaping(stream: TextIO) -> None:
+    """Let a stream take every sign: what its encoding lacks is written by its number."""
+    with suppress(AttributeError, ValueError):
+        stream.reconfigure(errors=ESCAPED)  # type: ignore[attr-defined]
+
+
+def _silence(stream: TextIO) -> None:
+    """Keep Python from failing once more where it flushes a stream that nothing can be written to."""
+    if stream is sys.__stdout__:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise ``Terminated``, so that what is temporary is removed.
+
+    Whoever was told to ignore them, as by nohup, still does; outside the main thread nothing changes.
+    """
+    came = -REPEATED_S
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal came
+        before, came = came, time.monotonic()
+        if came - before >= REPEATED_S:
+            raise Terminated(number)
+
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        both = (signal.SIGTERM, signal.SIGHUP)
+        numbers = [number for number in both if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

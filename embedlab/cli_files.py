@@ -12,6 +12,13 @@ MAP_METHODS = (
 )
 
 
+READING = (
+    ("--items", "CSV", "of .npy and .npz files, the CSV of items and people, a line a vector"),
+    ("--item-column", "NAME", "column of item names (default: item)"),
+    ("--identity-column", "NAME", "column of people (default: identity)"),
+    ("--vector-column", "NAME", "column of vectors (default: embedding)"),
+)
+"""The options about how vectors in files are read: option, value, meaning."""
 NETWORKS = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 Command = Callable[..., Any]
 
@@ -30,17 +37,16 @@ def _import(commands: Any, make: Command) -> None:
     command.add_argument(
         "file",
         metavar="FILE",
-        help="a .npy, .npz, .csv or .parquet file of vectors, or a .pth, .pt or .safetensors file of a "
-        "network's weights",
+        help="a .npy, .npz, .csv or .parquet file of vectors (or a folder of Parquet parts), or a .pth, .pt "
+        "or .safetensors file of a network's weights",
     )
     command.add_argument("--model", help="name of the model they come from (default: the file's name)")
     command.add_argument(
         "--probe", default="imported", help="name of the images' condition (default: imported)"
     )
-    command.add_argument("--items", metavar="CSV", help="for .npy: the CSV of items, a line a vector")
-    command.add_argument("--item-column", default="item", metavar="NAME", help="column of item names")
-    command.add_argument("--identity-column", default="identity", metavar="NAME", help="column of people")
-    command.add_argument("--vector-column", default="embedding", metavar="NAME", help="column of vectors")
+    for option, kind, meaning in READING:
+        usual = {"--item-column": "item", "--identity-column": "identity", "--vector-column": "embedding"}
+        command.add_argument(option, default=usual.get(option), metavar=kind, help=meaning)
     network = command.add_argument_group("networks")
     network.add_argument(
         "--recipe",
@@ -57,6 +63,22 @@ def _import(commands: Any, make: Command) -> None:
     network.add_argument("--fresh", action="store_true", help="replace a model of that name")
 
 
+def add_reading(command: Any, **how: Any) -> None:
+    """Add the options about how vectors in files are read; ``how`` goes to argparse."""
+    group = command.add_argument_group("vectors given as files")
+    for option, kind, meaning in READING:
+        text = f"{meaning}; MODEL is a file's name without its ending, and without it all are meant"
+        group.add_argument(option, default=[], metavar=f"[MODEL=]{kind}", help=text, **how)
+
+
+def reading(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Gather what a command says of how vectors in files are read."""
+    names = [option.removeprefix("--").replace("-", "_") for option, _, _ in READING]
+    return {
+        name: words for name in names if isinstance(words := getattr(options, name, None), list) and words
+    }
+
+
 def _map(commands: Any, make: Command) -> None:
     text = "convert an old model's embeddings into a new model's space"
     parts = commands.add_parser(
@@ -70,7 +92,7 @@ def _map(commands: Any, make: Command) -> None:
         lab=False,
         device=False,
     )
-    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz)")
+    fit.add_argument("old", metavar="OLD", help="the old model's embeddings (.parquet, .csv, .npz, .npy)")
     fit.add_argument("new", metavar="NEW", help="the new model's embeddings of the same images, by item name")
     fit.add_argument("--map", required=True, metavar="FILE", help="the map to write, .safetensors")
     fit.add_argument(
@@ -81,6 +103,7 @@ def _map(commands: Any, make: Command) -> None:
     )
     fit.add_argument("--folds", type=int, default=5, metavar="K", help="folds of people (default: 5)")
     fit.add_argument("--seed", type=int, default=0, help="who is in which fold (default: 0)")
+    add_reading(fit, action="append")
     apply = make(
         parts,
         "apply",
@@ -97,6 +120,7 @@ def _map(commands: Any, make: Command) -> None:
     apply.add_argument(
         "--force", action="store_true", help="convert although the file says that it is of another model"
     )
+    add_reading(apply, action="append")
 
 
 def _data(commands: Any, make: Command) -> None:
@@ -117,6 +141,12 @@ def _data(commands: Any, make: Command) -> None:
     pack = part("pack", data_pack, "pack many small image files into a few large ones, which train faster")
     pack.add_argument("--out", metavar="DIR", default=".", help="where the pack goes (default: here)")
     pack.add_argument("--size", type=int, metavar="PX", help="shrink larger images to this side")
+    pack.add_argument(
+        "--fit",
+        choices=("crop", "pad", "stretch"),
+        default="crop",
+        help="how images that are not square are made so (default: crop, to their central square)",
+    )
     pack.add_argument(
         "--hold-out",
         type=float,
@@ -149,7 +179,9 @@ def import_(options: argparse.Namespace) -> int:
     from embedlab import interchange
     from embedlab.store import Lab
 
-    path = Path(options.file)
+    path, lab = Path(options.file), Lab(options.lab)
+    if path.suffix.lower() == ".onnx":
+        raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
     if options.recipe is not None or path.suffix.lower() in NETWORKS:
         return _import_network(options, path)
     found = interchange.import_embeddings(
@@ -161,7 +193,7 @@ def import_(options: argparse.Namespace) -> int:
         identity_column=options.identity_column,
         vector_column=options.vector_column,
     )
-    saved = interchange.save(Lab(options.lab), found, path)
+    saved = interchange.save(lab, found, path)
     n, d = found.vectors.shape
     print(f"embeddings: {saved} ({n:,} vectors of {d} numbers, {len(found.identities):,} people)")
     return 0
@@ -184,11 +216,28 @@ def _import_network(options: argparse.Namespace, path: Path) -> int:
     return 0
 
 
+def _model(file: Path) -> str:
+    from embedlab.store import made_name
+
+    return made_name(file.stem, "model")
+
+
+def _by_model(*files: str) -> dict[str, Path]:
+    return {_model(Path(file)): Path(file) for file in files}
+
+
 def map_fit(options: argparse.Namespace) -> int:
     """Handle ``embedlab map fit``."""
     from embedlab import conversion
+    from embedlab.request import reading_of
+    from embedlab.store import check_writable
 
-    old, new = (conversion.read_vectors(Path(path)) for path in (options.old, options.new))
+    check_writable(Path(options.map))
+    files = _by_model(options.old, options.new)
+    old, new = (
+        conversion.read_vectors(file, **reading_of(reading(options), files, _model(file)))
+        for file in map(Path, (options.old, options.new))
+    )
     path = Path(options.map)
     found = conversion.fit(old, new, method=options.method, folds=options.folds, seed=options.seed)
     record = conversion.save(found, path)
@@ -206,11 +255,17 @@ def map_fit(options: argparse.Namespace) -> int:
 def map_apply(options: argparse.Namespace) -> int:
     """Handle ``embedlab map apply``."""
     from embedlab import conversion
+    from embedlab.request import reading_of
+    from embedlab.store import check_writable, made_name
 
     old, path = Path(options.old), Path(options.map)
+    how = reading_of(reading(options), _by_model(options.old), _model(old))
     found = conversion.load(path)
-    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{found.target}.parquet")
-    rows = conversion.apply(found, old, out, map_file=path, force=options.force)
+    # A map may come from anywhere, and what it calls its model is no place to write to.
+    target = made_name(str(found.target), "model")
+    out = Path(options.out) if options.out else old.with_name(f"{old.stem}-as-{target}.parquet")
+    check_writable(out)
+    rows = conversion.apply(found, old, out, map_file=path, force=options.force, reading=how)
     print(f"embeddings: {out} ({rows:,} vectors, from {found.source} to {found.target})")
     return 0
 
@@ -220,13 +275,15 @@ def data_pack(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import packed, split
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     whole, folder = open_source(options.source), Path(options.out)
     parts = [whole]
     if options.hold_out:
         parts = list(split.split(whole, options.hold_out, options.seed))
     for one in parts:
-        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size)
+        made = packed.pack(one, folder / f"{one.name}.pack", size=options.size, fit=options.fit)
         print(f"pack: {made.root} ({len(made):,} images of {len(made.identities):,} people)")
     if options.hold_out:
         pairs = folder / f"{whole.name}_held_pairs.csv"
@@ -239,7 +296,9 @@ def data_align(options: argparse.Namespace) -> int:
     """Handle ``embedlab data align``."""
     from embedlab.data import alignment
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
+    check_writable(Path(options.out), folder=True)
     done = alignment.align(
         open_source(options.source),
         Path(options.out),
@@ -257,6 +316,7 @@ def data_export(options: argparse.Namespace) -> int:
     from embedlab import protocols
     from embedlab.data import binned, recorded
     from embedlab.data.sources import open_source
+    from embedlab.store import check_writable
 
     out = Path(options.out)
     kind = out.suffix.lower()
@@ -264,6 +324,7 @@ def data_export(options: argparse.Namespace) -> int:
         raise UserError(f"{out} has no ending that is known: write .rec, .bin, .txt or .csv")
     if kind != ".rec" and options.pairs is None:
         raise UserError(f"{out} holds pairs: say which with --pairs FILE")
+    check_writable(out)
     if kind == ".rec":
         written = recorded.write_rec(open_source(options.source), out, size=options.size)
         print(f"images: {written.path} ({written.images:,} images of {written.people:,} people)")

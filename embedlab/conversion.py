@@ -8,8 +8,9 @@
 A map takes vectors at length one and gives vectors of any length; both sides are compared by cosine.
 """
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, embeddings, interchange
+from embedlab import __version__, columns, embeddings, interchange, parquet
 from embedlab.analysis import Estimate
+from embedlab.digest import Digest
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError, first_line
 from embedlab.maths.bootstrap import interval, resamples, weighted_mean
@@ -28,8 +30,8 @@ from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import LinearMap, Method
 from embedlab.maths.linear_maps import fit as fit_map
 from embedlab.maths.matched import other_people
-from embedlab.progress import say, track
-from embedlab.store import atomic_file, made_name, sha256_of, write_json
+from embedlab.progress import track
+from embedlab.store import atomic_file, locked, made_name, sha256_of, write_json
 
 SCHEMA = 1
 HEADER = "embedlab_map"
@@ -58,20 +60,29 @@ class Conversion:
     record: Mapping[str, Any]
 
 
-def read_vectors(path: Path) -> EmbeddingSet:
-    """Read a file of embeddings, embedlab's own or any that ``embedlab import`` reads as it is.
+def read_vectors(path: Path, **reading: str) -> EmbeddingSet:
+    """Read a file of embeddings, embedlab's own or any that ``embedlab import`` reads.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reading
+        ``items`` and names of columns, as ``interchange.import_embeddings`` takes them.
 
     Raises
     ------
     UserError
         If it cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no file {path}: give a file of embeddings (.parquet, .csv, .npz)")
-    if path.suffix.lower() == ".parquet" and embeddings.metadata(path):
+    if path.suffix.lower() == ".parquet" and embeddings.metadata(path) and not reading:
         return embeddings.read(path)
     # A plain file does not name its model; its own name serves.
-    return interchange.import_embeddings(path, model=made_name(path.stem, "model"), probe="imported")
+    return interchange.import_embeddings(
+        path, model=made_name(path.stem, "model"), probe="imported", **reading
+    )
 
 
 def fit(
@@ -99,9 +110,6 @@ def fit(
         dimensions.
     """
     pair = aligned(old, new)
-    dropped = pair.dropped_a + pair.dropped_b
-    if dropped:
-        say(f"  {dropped:,} images stand in one file only and are left out")
     people = len(pair.a.identities)
     if folds < 2 or people < 2 * folds:
         raise UserError(
@@ -131,6 +139,7 @@ def fit(
         "method": method,
         "penalty": whole.penalty,
         "rank": whole.rank,
+        "sha256": _hash(whole),
         "fitted_on": {"images": len(a), "people": people},
         "held_out": {"folds": folds, "seed": seed, **quality},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,6 +176,13 @@ def _quality(
     }
 
 
+def _hash(fitted: LinearMap) -> str:
+    digest = Digest()
+    for part in (fitted.matrix, fitted.shift):
+        digest.array(part)
+    return digest.hexdigest()
+
+
 def held_out(conversion: Conversion, figure: str) -> Estimate:
     """Give a held-out figure of the record, ``R2`` or ``cosine``, as an Estimate over people."""
     return Estimate(**conversion.record["held_out"][figure], n=conversion.record["fitted_on"]["people"])
@@ -189,10 +205,12 @@ def save(conversion: Conversion, path: Path) -> Path:
     if path.suffix != ".safetensors":
         raise UserError(f"{path} is no name for a map: let it end in .safetensors")
     tensors = {"matrix": np.ascontiguousarray(conversion.map.matrix), "shift": conversion.map.shift}
-    with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(conversion.record)})
     beside = path.with_suffix(".json")
-    write_json(beside, dict(conversion.record))
+    # Else the map of one process and the record of another could stand side by side.
+    with locked(path, f"writing {path}"):
+        with atomic_file(path) as temporary:
+            save_file(tensors, temporary, metadata={HEADER: json.dumps(conversion.record)})
+        write_json(beside, dict(conversion.record))
     return beside
 
 
@@ -202,7 +220,7 @@ def load(path: Path) -> Conversion:
     Raises
     ------
     UserError
-        If it is no map, or its parts do not fit together.
+        If it is no map, its parts do not fit together, are not finite, or are not those it was saved with.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -211,18 +229,35 @@ def load(path: Path) -> Conversion:
             record = json.loads((file.metadata() or {})[HEADER])
             matrix, shift = file.get_tensor("matrix"), file.get_tensor("shift")
         found = LinearMap(record["method"], matrix, shift, record["penalty"], record["rank"])
-        return Conversion(found, record["source"]["model"], record["target"]["model"], record)
+        source, target = str(record["source"]["model"]), str(record["target"]["model"])
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"cannot read {path} as a map ({first_line(error)}): make one with `embedlab map fit`"
         ) from None
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise UserError(
             f"{path} is a safetensors file but no map of embedlab: make one with `embedlab map fit`"
         ) from None
+    if not (np.isfinite(matrix).all() and np.isfinite(shift).all()):
+        raise UserError(
+            f"{path} holds NaN or infinity and maps nothing: make it again with `embedlab map fit`"
+        )
+    if record.get("sha256", whole := _hash(found)) != whole:
+        raise UserError(
+            f"{path} was changed or damaged since it was saved: make it again with `embedlab map fit`"
+        )
+    return Conversion(found, source, target, record)
 
 
-def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, force: bool = False) -> int:
+def apply(
+    conversion: Conversion,
+    path: Path,
+    out: Path,
+    *,
+    map_file: Path,
+    force: bool = False,
+    reading: Mapping[str, str] | None = None,
+) -> int:
     """Write a file of the old model's embeddings again, as the new model's.
 
     Parquet is converted in batches and keeps all its other columns; other files become Parquet.
@@ -239,6 +274,8 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         Where the map came from: its name and hash go into the file.
     force
         Convert although the file says that it is of another model.
+    reading
+        What ``read_vectors`` takes; of Parquet only the name of the vectors' column matters.
 
     Returns
     -------
@@ -248,7 +285,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     ------
     UserError
         If the file cannot be read, is of another model or dimension, or holds a vector that is zero or
-        not finite; nothing is written then.
+        not finite, or that the map makes so; nothing is written then.
     """
     import pyarrow.parquet as pq
 
@@ -256,19 +293,23 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
         raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
     if out.resolve() == path.resolve():
         raise UserError(f"{path} would be replaced by its own conversion: give another name with --out")
-    parquet = path.suffix.lower() == ".parquet"
-    head = embeddings.metadata(path) if parquet and path.is_file() else {}
+    is_parquet = path.suffix.lower() == ".parquet"
+    head = embeddings.metadata(path) if is_parquet and path.exists() else {}
     if (model := head.get("model")) not in (None, conversion.source) and not force:
         raise UserError(
             f"{path} holds vectors of {model}, and the map is for {conversion.source}: give vectors of that "
             "model, or --force if it only has another name"
         )
     came = {"name": map_file.name, "sha256": sha256_of(map_file), "source": conversion.source}
-    written = {**head, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
-    if not parquet:
-        found = read_vectors(path)
+    if "model_sha256" in head:
+        came["source_sha256"] = str(head["model_sha256"])
+    # What made the old vectors did not make these.
+    kept = {key: value for key, value in head.items() if key != "model_sha256"}
+    written = {**kept, "model": f"{conversion.source}-as-{conversion.target}", "mapped_by": came}
+    if not is_parquet:
+        found = read_vectors(path, **(reading or {}))
         _check_dimension(conversion, found.vectors.shape[1], path)
-        mapped = conversion.map.apply(found.unit).astype(np.float32)
+        mapped = _mapped(conversion, found.unit, found.items.tolist(), path, 0)
         whole = replace(found, model=str(written["model"]), vectors=mapped)
         with atomic_file(out) as temporary:
             embeddings.write(temporary, whole, written | {"probe": found.probe})
@@ -277,9 +318,15 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     with atomic_file(out) as temporary:
         writer = None
         try:
-            for table in _converted(conversion, path):
+            column = (reading or {}).get("vector_column", "embedding")
+            each = (_converted(conversion, part, column) for part in parquet.parts(path))
+            for table in itertools.chain.from_iterable(each):
+                if writer and table.schema.remove_metadata() != writer.schema.remove_metadata():
+                    raise UserError(f"the parts of {path} hold different types: make them alike")
                 schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
-                writer = writer or pq.ParquetWriter(temporary, schema, compression="zstd")
+                writer = writer or pq.ParquetWriter(
+                    temporary, schema, compression="zstd", write_page_checksum=True
+                )
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
                 rows += len(table)
         finally:
@@ -290,7 +337,7 @@ def apply(conversion: Conversion, path: Path, out: Path, *, map_file: Path, forc
     return rows
 
 
-def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
+def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]:
     """Yield the file's rows in batches, their vectors mapped."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -298,29 +345,58 @@ def _converted(conversion: Conversion, path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise UserError(f"there is no file {path}: give a file of embeddings")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path} as Parquet ({first_line(error)}): make it again") from None
-    if "embedding" not in file.schema_arrow.names:
+    if column not in file.schema_arrow.names:
         raise UserError(
-            f"{path} has no column 'embedding' (it has {', '.join(file.schema_arrow.names)}): bring it in "
-            "with `embedlab import`, which takes the column's name"
+            f"{path} has no column {column!r} (it has {', '.join(file.schema_arrow.names)}): name the right "
+            "one with --vector-column"
         )
     done = 0
     batches = -(-file.metadata.num_rows // BATCH)
-    for batch in track(file.iter_batches(BATCH), "converting", batches):
+    for batch in track(_batches(file, path), "converting", batches):
         table = pa.Table.from_batches([batch])
-        vectors = embeddings.matrix(table.column("embedding"), path)
+        vectors = columns.matrix(table.column(column), path)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
-        mapped = conversion.map.apply(unit).astype(np.float32)
+        items = table.column("item").to_pylist() if "item" in table.column_names else None
+        mapped = _mapped(conversion, unit, items, path, done)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(mapped.reshape(-1)), mapped.shape[1])
-        table = table.set_column(table.schema.get_field_index("embedding"), "embedding", flat)
+        table = table.set_column(table.schema.get_field_index(column), column, flat)
         if "norm" in table.column_names:
             norms = pa.array(np.linalg.norm(mapped, axis=1).astype(np.float32))
             table = table.set_column(table.schema.get_field_index("norm"), "norm", norms)
         yield table
         done += len(table)
+
+
+def _batches(file: Any, path: Path) -> Iterator[Any]:
+    import pyarrow as pa
+
+    try:
+        yield from file.iter_batches(BATCH)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"cannot read {path} as Parquet ({first_line(error)}), it is damaged: make it again"
+        ) from None
+
+
+def _mapped(
+    conversion: Conversion, unit: Float[np.ndarray, "n d"], items: Sequence[Any] | None, path: Path, done: int
+) -> Float[np.ndarray, "n e"]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mapped: np.ndarray = conversion.map.apply(unit).astype(np.float32)
+        norms = np.linalg.norm(mapped, axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    if not usable.all():
+        row = int(np.argmin(usable))
+        item = f" (item {str(items[row])!r})" if items is not None else ""
+        raise UserError(
+            f"{path}, row {done + row}{item}: the map makes of the vector one that is zero or not finite: "
+            f"remove that row, or fit another map from {conversion.source} to {conversion.target}"
+        )
+    return mapped
 
 
 def _unit(vectors: Float[np.ndarray, "n d"], table: Any, path: Path, done: int) -> np.ndarray:

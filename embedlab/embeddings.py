@@ -1,8 +1,8 @@
 """EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
 
-import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from embedlab import columns, names, parquet
+from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
+from embedlab.progress import say
 from embedlab.shapes import check_shapes
 
 METADATA_KEY = b"embedlab"
 COLUMNS = ("item", "identity", "embedding", "norm")
+CHECKED_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -110,15 +114,15 @@ class EmbeddingSet:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of names, vectors and attributes; equal sets have equal fingerprints."""
-        digest = hashlib.sha256()
-        head = [self.model, self.probe, list(self.vectors.shape), self.identities, sorted(self.attributes)]
-        digest.update(json.dumps(head).encode())
-        digest.update("\0".join(map(str, self.items)).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").tobytes())
+        digest = Digest()
+        for name in (self.model, self.probe, self.recipe):
+            digest.text(name)
+        digest.array(self.vectors.astype("<f4", copy=False))
+        for column in (self.items, self.labels, self.identities):
+            digest.column(column)
         for name in sorted(self.attributes):
-            digest.update("\0".join(map(str, self.attributes[name])).encode())
-        digest.update(self.recipe.encode())
+            digest.text(name)
+            digest.column(self.attributes[name])
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | Int[np.ndarray, " m"]) -> "EmbeddingSet":
@@ -133,6 +137,53 @@ class EmbeddingSet:
             identities=tuple(self.identities[k] for k in kept),
             attributes={name: np.asarray(v)[rows] for name, v in self.attributes.items()},
         )
+
+    @classmethod
+    def of(
+        cls,
+        vectors: Any,
+        labels: Any,
+        items: Any = None,
+        *,
+        model: str = "model",
+        probe: str = "memory",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> "EmbeddingSet":
+        """Make a set of what lies in memory: numpy, lists, torch, pandas, pyarrow.
+
+        Parameters
+        ----------
+        vectors
+            Numbers of shape (n, d), of any type and on any device; of a DataFrame the columns are the d
+            numbers, or its one column holds lists.
+        labels
+            The person of each row: names or whole numbers.
+        items
+            The name of each row's image; by default the number of the row. Sets are joined by these names.
+        model, probe
+            What the set is of.
+        attributes
+            Extra columns, by name; or a DataFrame.
+
+        Raises
+        ------
+        UserError
+            If the vectors are not numbers of that shape, columns are not of one length, a person is missing
+            or a number with decimals, or as the class itself does.
+        """
+        from embedlab import memory
+
+        numbers = memory.matrix(vectors)
+        n = len(numbers)
+        people = memory.names(labels, "labels", n)
+        rows = [f"{k:0{len(str(max(n - 1, 0)))}d}" for k in range(n)]
+        called = rows if items is None else memory.names(items, "items", n)
+        columns = memory.columns(attributes, n)
+        if clash := sorted(set(columns) & set(COLUMNS)):
+            raise UserError(
+                f"an attribute cannot be called {clash[0]!r}, which has a meaning here: rename it"
+            )
+        return cls.from_rows(model, probe, numbers, called, people, columns)
 
     @classmethod
     def from_rows(
@@ -169,6 +220,8 @@ class Alignment(NamedTuple):
 def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
     """Cut two sets to the items they share, in the same order: the only way to pair two sets.
 
+    How many items stand in one set only is said.
+
     Raises
     ------
     UserError
@@ -176,9 +229,11 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
     """
     _, rows_a, rows_b = np.intersect1d(a.items, b.items, return_indices=True)
     if len(rows_a) == 0:
+        hint = names.differing(a.items.tolist(), b.items.tolist())
         raise UserError(
             f"{a.title} and {b.title} have no item in common (such as {str(a.items[0])!r} and "
-            f"{str(b.items[0])!r}): extract both from the same images, or give them the same item names"
+            f"{str(b.items[0])!r}{'; ' if hint else ''}{hint}): extract both from the same images, or give "
+            "them the same item names"
         )
     order = np.argsort(rows_a)
     cut_a, cut_b = a.take(rows_a[order]), b.take(rows_b[order])
@@ -190,7 +245,20 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
             f"{a.title} and {b.title} name different people for item {str(cut_a.items[row])!r} "
             f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
         )
-    return Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
+    found = Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
+    if found.dropped_a or found.dropped_b:
+        say(_dropped(a, b, found), once=True)
+    return found
+
+
+def _dropped(a: EmbeddingSet, b: EmbeddingSet, found: Alignment) -> str:
+    shared = found.a.items
+    only_a, only_b = (one.items[~np.isin(one.items, shared)].tolist() for one in (a, b))
+    hint = names.differing(only_a, only_b)
+    return (
+        f"  {a.title} and {b.title} share {len(shared):,} images; left out are {found.dropped_a:,} of the "
+        f"first and {found.dropped_b:,} of the second{'; of these, ' if hint else ''}{hint}"
+    )
 
 
 ALL_CROSSED = 3
@@ -216,10 +284,16 @@ def crossings(sets: Sequence[EmbeddingSet]) -> Iterator[Crossing]:
     """
     for one in sets:
         yield Crossing((one.probe,), one, None, 0)
-    pairs = itertools.combinations(sets, 2) if len(sets) <= ALL_CROSSED else ((sets[0], b) for b in sets[1:])
+    every = itertools.combinations(sets, 2)
+    pairs = every if len(sets) <= ALL_CROSSED else ((sets[0], b) for b in sets[1:])
     for first, second in pairs:
         a, b, dropped_a, dropped_b = aligned(first, second)
         yield Crossing((a.probe, b.probe), a, b, dropped_a + dropped_b)
+
+
+def crossed(probes: int) -> int:
+    """Count what ``crossings`` gives of so many probes."""
+    return probes + (math.comb(probes, 2) if probes <= ALL_CROSSED else probes - 1)
 
 
 def check_pairs(embeddings: EmbeddingSet) -> None:
@@ -263,7 +337,7 @@ def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> 
         columns[name] = pa.array(np.asarray(values).tolist())
     head = {"model": embeddings.model, "probe": embeddings.probe, **metadata}
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()})
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -278,14 +352,30 @@ def metadata(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        found = pq.read_schema(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-    try:
+        found = pq.read_schema(parquet.parts(path)[0]).metadata or {}
         head = json.loads(found.get(METADATA_KEY, b"{}"))
-    except ValueError as error:
-        raise _unreadable(path, error) from None
+    except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
+        raise parquet.unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
+
+
+def check(path: Path) -> None:
+    """Read through a Parquet file, some thousand rows at a time, to find out whether it is damaged.
+
+    Raises
+    ------
+    UserError
+        If it is.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(CHECKED_ROWS):
+                pass
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise parquet.unreadable(path, error) from None
 
 
 def read(path: Path, model: str | None = None, probe: str | None = None) -> EmbeddingSet:
@@ -304,81 +394,41 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
         If the file cannot be read as Parquet, lacks a column, or holds an unusable row.
     """
     head = metadata(path)
-    table = read_table(path)
+    table, left_out, there = parquet.read(path, COLUMNS[:3])
     for column in COLUMNS[:3]:
-        if column not in table.column_names:
+        if column not in there:
             raise UserError(
-                f"{path} has no column {column!r} (it has {', '.join(table.column_names)}): bring it in "
+                f"{path} has no column {column!r} (it has {', '.join(there)}): bring it in "
                 "with `embedlab import`, which takes the columns' names"
             )
+    place = names.Place(path, "row", range(table.num_rows))
     return EmbeddingSet.from_rows(
         model=model or str(head.get("model", path.parent.name)),
         probe=probe or str(head.get("probe", path.stem)),
-        vectors=matrix(table.column("embedding"), path),
-        items=table.column("item").to_pylist(),
-        people=table.column("identity").to_pylist(),
-        attributes={
-            name: np.asarray(table.column(name).to_pylist())
-            for name in table.column_names
-            if name not in COLUMNS
-        },
+        vectors=columns.matrix(table.column("embedding"), path),
+        items=names.of_items(columns.names(table.column("item"), "item", place), place),
+        people=names.of_people(columns.names(table.column("identity"), "identity", place), place),
+        attributes=attributes({name: table.column(name) for name in table.column_names}, left_out),
     )
 
 
-def read_table(path: Path) -> Any:
-    """Read a Parquet file, whatever its columns, as a pyarrow Table.
+def attributes(found: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """Give the columns that a set can keep as attributes; say which it cannot.
 
-    Raises
-    ------
-    UserError
-        If the file is no Parquet file, or is cut short.
+    Parameters
+    ----------
+    found
+        Arrow columns or numpy arrays, by name; those of ``COLUMNS`` are passed over.
+    left_out
+        Columns that were not even read, with what they hold.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-        # Text that is no UTF-8 would only fail where it is looked at.
-        table.validate(full=True)
-        return table
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from None
-
-
-def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
-    """Turn a list column of numbers into an (n, d) float32 matrix.
-
-    Raises
-    ------
-    UserError
-        If the column does not hold lists of numbers, or they differ in length; names the row.
-    """
-    import pyarrow as pa
-
-    lists = column.combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):
-        lists = pa.concat_arrays(lists.chunks)
-    if not hasattr(lists, "flatten"):
-        raise UserError(f"{path}: the vector column holds {lists.type}, not lists of numbers: name another")
-    if lists.null_count:
-        row = lists.is_null().index(True).as_py()
-        raise UserError(f"{path}: row {row} has no vector: remove it or extract it again")
-    lengths = np.asarray(lists.value_lengths())
-    if len(lengths) and (lengths != lengths[0]).any():
-        row = int(np.argmax(lengths != lengths[0]))
-        raise UserError(
-            f"{path}: row {row} has {lengths[row]} numbers where row 0 has {lengths[0]}: all vectors of a "
-            "set must be of one length"
-        )
-    values = lists.flatten()
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-        raise UserError(f"{path}: the vectors hold {values.type}, not numbers: name another column")
-    numbers = values.to_numpy(zero_copy_only=False).astype(np.float32)
-    return np.ascontiguousarray(numbers.reshape(len(lists), -1))
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, cut short or of another "
-        "kind; make it again"
-    )
+    kept: dict[str, np.ndarray] = {}
+    lost = {name: f"{kind} is neither text nor numbers" for name, kind in left_out.items()}
+    for name, column in found.items():
+        try:
+            kept |= {} if name in COLUMNS else {name: columns.attribute(column)}
+        except ValueError as error:
+            lost[name] = first_line(error)
+    if lost := {name: why for name, why in lost.items() if name not in COLUMNS}:
+        say(f"  columns left out: {', '.join(f'{name} ({why})' for name, why in lost.items())}", once=True)
+    return kept

@@ -153,7 +153,7 @@ class People:
     drawn_from: str
 
     @classmethod
-    def of(cls, identities: Sequence[Any], params: Any, *, items: Iterable[str] = ()) -> Self:
+    def of(cls, identities: Iterable[Any], params: Any, *, items: Iterable[str] = ()) -> Self:
         """Draw as ``params.resamples``, ``params.seed`` and, if there is one, ``params.interval`` say.
 
         Parameters
@@ -166,10 +166,11 @@ class People:
             Names of the images where only some were looked at, so that two samples that differ are not
             taken for paired.
         """
-        counts = resamples(len(identities), params.resamples, params.seed)
+        who = list(map(str, identities))
+        counts = resamples(len(who), params.resamples, params.seed)
         if getattr(params, "interval", "percentile") == "bca":
-            counts = np.concatenate([counts, left_out(len(identities), params.seed)])
-        who = [*map(str, identities), *items]
+            counts = np.concatenate([counts, left_out(len(who), params.seed)])
+        who += items
         return cls(counts, params.resamples, population(who, params.resamples, params.seed))
 
     def estimate(self, found: Drawn, n: int, null: float | None = None, *, share: bool = False) -> Estimate:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import Any
 
 from embedlab import compute, embeddings, extraction_parts, ranks
 from embedlab.data.datasets import Dataset
-from embedlab.data.degradations import Probe
-from embedlab.errors import UserError
+from embedlab.data.degradations import MIDDLE, Probe
+from embedlab.errors import UserError, enough_memory
 from embedlab.extraction_batches import Task, embedded_parts, read_ahead
 from embedlab.extraction_parts import Parts
 from embedlab.networks.embedder import Embedder
 from embedlab.progress import say, track
 from embedlab.ranks import Ranks
 from embedlab.runner import versions
-from embedlab.store import Lab, atomic_file
+from embedlab.store import Lab, atomic_file, locked, sweep
 
-SCHEMA = 1
+SCHEMA = 2
+"""Raised where the same images give other pixels: since 2 TIFFs are turned once."""
 
 SHARD = 512
 """Images a stored part: what a killed extraction loses at most."""
@@ -142,21 +144,24 @@ def extract_all(
     begun = time.monotonic()
     usual = 64 if _device(embedder).startswith("cpu") else 256
     batch = batch or int(getattr(embedder, "usual_batch", usual))
-    with ranks.joined() as here:
+    with ranks.joined() as here, ExitStack() as stack:
         task = Task(embedder, dataset, ranks.from_first(batch, here), flip, strict)
         wanted = [_job(lab, task, probe) for probe in dict.fromkeys(probes)]
         done: dict[str, Extraction] = {}
         with ranks.agreed(here):
-            for job in wanted if here.leads and not fresh else ():
-                stored = _stored(job, strict=strict)
-                if stored is not None:
-                    done[str(job.probe)] = stored
+            if here.leads:
+                done = {} if fresh else _all_stored(wanted, strict=strict)
+                waited = _lock(stack, [job for job in wanted if str(job.probe) not in done])
+                if waited and not fresh:
+                    # What the other process has made.
+                    done = _all_stored(wanted, strict=strict)
         there = ranks.from_first(list(done), here)
         jobs = [job for job in wanted if str(job.probe) not in there]
         with ranks.agreed(here):
             for job in jobs if here.leads else ():
                 job.parts.open(fresh=fresh)
-        with ranks.agreed(here) as stopped:
+        what = f"batches of {task.batch:,} images in {embedder.name}"
+        with ranks.agreed(here) as stopped, enough_memory(what, "pass a smaller --batch"):
             embedded = _fill(task, jobs, here, stopped)
         took = time.monotonic() - begun
         with ranks.agreed(here):
@@ -200,14 +205,31 @@ def _job(lab: Lab, task: Task, probe: Probe) -> _Job:
     return _Job(probe, path, identity, Parts(path.with_name(f".{path.stem}.parts"), whole, starts))
 
 
+def _lock(stack: ExitStack, jobs: list[_Job]) -> bool:
+    """Keep other processes from these probes; tell whether one was at work on them."""
+    # In one order everywhere, so that no two wait for each other.
+    waited = False
+    for job in sorted(jobs, key=lambda job: job.path):
+        doing = f"extracting {job.probe} in {job.path.parent.name}"
+        waited |= stack.enter_context(locked(job.path, doing))
+    return waited
+
+
+def _all_stored(jobs: list[_Job], *, strict: bool) -> dict[str, Extraction]:
+    found = {str(job.probe): _stored(job, strict=strict) for job in jobs}
+    return {probe: one for probe, one in found.items() if one is not None}
+
+
 def _stored(job: _Job, *, strict: bool) -> Extraction | None:
     path = job.path
+    sweep(path.parent)
     if not path.is_file():
         return None
     try:
         head = embeddings.metadata(path)
+        embeddings.check(path)
     except UserError:
-        say(f"  {path} cannot be read: it is made again")
+        say(f"  {path} cannot be read or is damaged: it is made again")
         return None
     # Files from before there was a choice hold the vectors of the images alone.
     known = {"flip": False, **head}
@@ -218,6 +240,7 @@ def _stored(job: _Job, *, strict: bool) -> Extraction | None:
     skipped = tuple((str(item), str(reason)) for item, reason in head["skipped"])
     if strict and skipped:
         raise _strict(*skipped[0])
+    job.parts.clear()  # A kill after the file was whole leaves them.
     _tell_skipped(skipped, int(head["dataset"]["images"]))
     rows = int(head["dataset"]["images"]) - len(skipped)
     return Extraction(path, rows, skipped, 0.0, cached=True, images_per_second=0.0)
@@ -278,6 +301,7 @@ def _fill(task: Task, jobs: list[_Job], here: Ranks, stopped: Callable[[], bool]
         # The loop has taken every image, but only the end of the iterator closes its progress bar.
         for _ in images:
             pass
+        task.cropped.told(task.dataset.name, MIDDLE)
     return counts
 
 

@@ -5,13 +5,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from embedlab.data.datasets import Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import Cropped, prepare
 from embedlab.extraction_parts import Part, usable
 from embedlab.networks.embedder import Embedder
 
@@ -34,6 +34,8 @@ class Task:
         Whether the vector of the mirror image is added.
     strict
         Whether an image that cannot be used is an error.
+    cropped
+        Counts the images that are not square.
     """
 
     embedder: Embedder
@@ -41,6 +43,7 @@ class Task:
     batch: int
     flip: bool
     strict: bool
+    cropped: Cropped = field(default_factory=Cropped, compare=False)
 
 
 def embedded_parts(task: Task, rows: range, probes: int, images: Iterator[list[Image] | str]) -> list[Part]:
@@ -82,6 +85,7 @@ def read_ahead(task: Task, plan: Iterable[tuple[int, tuple[int | None, ...]]]) -
             image = task.dataset.image(row)
         except UnreadableImage as error:
             return str(error)
+        task.cropped.see(image)
         return [prepare(image, side, size) for side in pixels]
 
     threads = os.cpu_count() or 1

@@ -20,6 +20,7 @@ from embedlab.store import atomic_file, write_json
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
 
+PART = ("vectors", "rows", "skipped", "reasons", "seconds")
 GROUP = 16
 """Parts a row group of the file: what merging holds in memory at once."""
 
@@ -89,8 +90,14 @@ class Parts:
             write_json(manifest, self.identity)
 
     def has(self, start: int) -> bool:
-        """Tell whether the part that starts at a row is there."""
-        return self._file(start).is_file()
+        """Tell whether the part that starts at a row is there, and whole: each array has a checksum."""
+        try:
+            # Opened here because numpy leaves a damaged archive open.
+            with self._file(start).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return all(stored[name] is not None for name in PART)
+        except Exception:
+            # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
+            return False
 
     def write(self, start: int, part: Part) -> None:
         """Store a part."""
@@ -162,7 +169,7 @@ def merge(parts: Parts, path: Path, dataset: "Dataset", dimension: int, metadata
     head = {embeddings.METADATA_KEY: json.dumps(metadata).encode()}
     schema = pa.schema(list(fields), head)
     written = 0
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for vectors, rows in _groups(parts):
             columns = [
                 pa.array([dataset.items[row] for row in rows], pa.string()),

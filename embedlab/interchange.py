@@ -1,19 +1,21 @@
 """Embeddings that others made: ``.npy``, ``.npz``, CSV and foreign Parquet become embedding sets."""
 
-import codecs
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, embeddings
+from embedlab import __version__, arrays, embeddings, names, parquet, tables
+from embedlab import columns as convert
+from embedlab.columns import narrowed
 from embedlab.embeddings import EmbeddingSet
-from embedlab.errors import UserError, first_line
+from embedlab.errors import UserError
+from embedlab.names import Place
 from embedlab.progress import say
 from embedlab.store import Lab, atomic_file, checked_name, sha256_of
 
@@ -24,20 +26,27 @@ VECTOR_ARRAYS = ("embedding", "embeddings", "vectors", "features")
 ITEM_ARRAYS = ("item", "items", "names", "paths")
 PEOPLE_ARRAYS = ("identity", "identities", "labels")
 
+MUCH_LONGER = 4
+"""A run of numbered columns that has so many times the columns of every other is the vector."""
 
-@dataclass(frozen=True)
-class _Columns:
-    """Who the rows are, and where in which file each stands."""
 
-    file: Path
-    rows: Sequence[int]
-    row_word: str
+class _Names(NamedTuple):
+    """What columns are called in a file."""
+
+    item: str
+    identity: str
+    vector: str
+
+
+class _Found(NamedTuple):
+    """What a file holds, as it is written there; further columns are Arrow's or numpy's."""
+
+    vectors: Float[np.ndarray, "n d"]
     items: list[str]
     people: list[str]
-    attributes: Mapping[str, Any]
-
-    def where(self, row: int) -> str:
-        return f"{self.file}, {self.row_word} {self.rows[row]}"
+    place: Place
+    further: Mapping[str, Any]
+    left_out: Mapping[str, str]
 
 
 def import_embeddings(
@@ -56,9 +65,13 @@ def import_embeddings(
     * ``.npz``: an array of vectors, and arrays of items and people unless ``items`` is given. Numbers in
       ``labels`` may point into a shorter array ``identities``.
     * ``.csv``: item, identity, and a numbered column a dimension (``0``, ``1`` …; ``e0`` …; ``dim_0`` …).
-    * ``.parquet``: item, identity, and a column of vectors: lists of numbers of any width.
+      Where there are several runs of numbered columns, the one named like a vector or much longer than the
+      others is taken, and that is said.
+    * ``.parquet``: item, identity, and a column of vectors: lists of numbers of any width. A folder of
+      such files is read as one.
 
-    Further columns become attributes. Nothing is ever unpickled.
+    Further columns become attributes; which cannot is said. Names are written as ``embedlab.names`` writes
+    them. Nothing is ever unpickled.
 
     Parameters
     ----------
@@ -74,9 +87,9 @@ def import_embeddings(
     Raises
     ------
     UserError
-        If a file cannot be read, a column is missing, counts differ, a vector is not finite or zero, or
-        an item is unnamed or stands twice; the message names file and row (for CSV the line in the file,
-        else counted from 0).
+        If a file cannot be read or would fill the memory, a column is missing or of a type that is none of
+        names or vectors, counts differ, a vector is not finite or zero, or an item is unnamed or stands
+        twice; the message names file and row (for CSV the line in the file, else counted from 0).
     """
     path = Path(path)
     checked_name(model, "model")
@@ -86,16 +99,23 @@ def import_embeddings(
         raise UserError(f"{path} is no file of embeddings: give one of {', '.join(SUFFIXES)}")
     if items is not None and suffix in (".csv", ".parquet"):
         raise UserError(f"{path} names its items itself: leave out the list of items {items}")
-    names = item_column, identity_column, vector_column
+    columns = _Names(item_column, identity_column, vector_column)
     if suffix == ".csv":
-        vectors, columns = _from_csv(path, *names)
+        found = _from_csv(path, columns)
     elif suffix == ".parquet":
-        vectors, columns = _from_parquet(path, *names)
+        found = _from_parquet(path, columns)
     else:
-        vectors, columns = _from_numpy(path, None if items is None else Path(items), *names)
-    _check(path, vectors, columns)
+        found = _from_numpy(path, None if items is None else Path(items), columns)
+    _check(path, found)
+    if clash := [name for name in found.further if name in embeddings.COLUMNS and name != "norm"]:
+        say(f"  left out, for their names have a meaning here: {', '.join(clash)}")
     return EmbeddingSet.from_rows(
-        model, probe, vectors, columns.items, columns.people, _attributes(columns.attributes)
+        model,
+        probe,
+        found.vectors,
+        names.of_items(found.items, found.place),
+        names.of_people(found.people, found.place),
+        embeddings.attributes(found.further, found.left_out),
     )
 
 
@@ -105,15 +125,25 @@ def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
     Returns
     -------
     The Parquet file in the lab; one that was there is replaced, and that is said.
+
+    Raises
+    ------
+    UserError
+        If a network of the lab has the set's name: its weights would be taken for those of the vectors.
     """
     source = Path(source)
+    if embedded.model in lab.trained():
+        raise UserError(
+            f"{source} cannot be stored as {embedded.model!r}, for a network in {lab.root} is called so and "
+            "would be taken for theirs: give the vectors another name with --model"
+        )
     path = lab.embeddings_file(embedded.model, embedded.probe)
     if path.is_file():
         say(f"  {path} was there and is replaced")
     import pyarrow as pa
 
     head = {
-        "imported_from": {"name": source.name, "sha256": sha256_of(source)},
+        "imported_from": {"name": source.name, "sha256": _sha256(source)},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"embedlab": __version__, "numpy": np.__version__, "pyarrow": pa.__version__},
     }
@@ -122,10 +152,17 @@ def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
     return path
 
 
-def _check(path: Path, vectors: Float[np.ndarray, "n d"], columns: _Columns) -> None:
-    if len(vectors) != len(columns.items):
+def _sha256(source: Path) -> str:
+    """Hash a file, or the hashes of a folder's parts."""
+    hashes = [sha256_of(part) for part in parquet.parts(source)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _check(path: Path, found: _Found) -> None:
+    vectors = found.vectors
+    if len(vectors) != len(found.items):
         raise UserError(
-            f"{path} has {len(vectors):,} vectors, but {columns.file} names {len(columns.items):,} items: "
+            f"{path} has {len(vectors):,} vectors, but {found.place.file} names {len(found.items):,} items: "
             "they must be as many, in the same order"
         )
     if len(vectors) == 0 or vectors.shape[1] == 0:
@@ -134,35 +171,22 @@ def _check(path: Path, vectors: Float[np.ndarray, "n d"], columns: _Columns) -> 
     if not finite.all():
         row = int(np.argmin(finite))
         raise UserError(
-            f"{columns.where(row)} (item {columns.items[row]!r}): the vector has NaN, infinity or a gap, as "
+            f"{found.place(row)} (item {found.items[row]!r}): the vector has NaN, infinity or a gap, as "
             f"do {int((~finite).sum()) - 1:,} more: remove those rows"
         )
     length = vectors.any(axis=1)
     if not length.all():
         row = int(np.argmin(length))
         raise UserError(
-            f"{columns.where(row)} (item {columns.items[row]!r}): the vector is zero and has no direction to "
+            f"{found.place(row)} (item {found.items[row]!r}): the vector is zero and has no direction to "
             "compare: remove the row"
         )
-    first: dict[str, int] = {}
-    for row, (item, person) in enumerate(zip(columns.items, columns.people, strict=True)):
-        if not item or not person:
-            what = "person" if item else "item"
-            raise UserError(f"{columns.where(row)}: the {what} has no name: give it one, or remove the row")
-        if item in first:
-            raise UserError(
-                f"{columns.where(row)}: item {item!r} stands in {columns.row_word} "
-                f"{columns.rows[first[item]]} already: give every image a name of its own"
-            )
-        first[item] = row
 
 
-def _attributes(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the columns that the stored set has no other use for."""
-    clash = [name for name in columns if name in embeddings.COLUMNS and name != "norm"]
-    if clash:
-        say(f"  left out, for their names have a meaning here: {', '.join(clash)}")
-    return {name: values for name, values in columns.items() if name not in embeddings.COLUMNS}
+def _check_named(path: Path, there: Sequence[str], columns: _Names) -> None:
+    for name, option in ((columns.item, "--item-column"), (columns.identity, "--identity-column")):
+        if name not in there:
+            raise _missing(path, name, there, option)
 
 
 def _missing(path: Path, name: str, there: Sequence[str], option: str) -> UserError:
@@ -172,264 +196,161 @@ def _missing(path: Path, name: str, there: Sequence[str], option: str) -> UserEr
     )
 
 
-def _csv_table(path: Path, texts: Sequence[str]) -> tuple[Any, Sequence[int]]:
-    """Read a CSV file, the named columns as text; give the table and each row's line in the file."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    from pyarrow import csv
-
-    _check_utf8(path)
-    ragged: list[Any] = []
-
-    def keep(row: Any) -> str:
-        ragged.append(row)
-        return "skip"
-
-    try:
-        table = csv.read_csv(
-            path,
-            # Only one thread counts the lines.
-            read_options=csv.ReadOptions(use_threads=False),
-            parse_options=csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=keep),
-            convert_options=csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string())),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"cannot read {path} as CSV ({first_line(error)}): correct it") from None
-    if ragged:
-        row = ragged[0]
-        raise UserError(
-            f"{path}, line {row.number}: {row.actual_columns} fields where the head has "
-            f"{row.expected_columns}: correct the row"
-        )
-    if len(set(table.column_names)) < len(table.column_names):
-        raise UserError(f"{path} has two columns of one name in its first line: rename one")
-    lines = np.arange(2, 2 + table.num_rows)
-    blank = np.ones(table.num_rows, dtype=bool)
-    for column in table.columns:
-        gap = column.is_null()
-        if pa.types.is_string(column.type):
-            gap = pc.or_kleene(gap, pc.equal(column, ""))
-        blank &= pc.fill_null(gap, True).to_numpy(zero_copy_only=False).astype(bool)
-    return table.filter(pa.array(~blank)), lines[~blank].tolist()
+def _from_csv(path: Path, columns: _Names) -> _Found:
+    file = tables.opened(path, "CSV")
+    _check_named(path, file.head, columns)
+    run = _vector_columns(path, file.head, columns)
+    parts = []
+    rest: list[tables.Rows] = []
+    for rows in tables.batches(file):
+        # Text takes twice what numbers take, so it goes as soon as they are known.
+        parts.append(narrowed(rows.numbers(run)))
+        rest.append(rows.without(run))
+    rows = tables.joined(file, rest)
+    further = {name: rows.guessed(name) for name in rows.names if name not in columns[:2]}
+    return _Found(np.concatenate(parts), *_listed(rows, columns), further, {})
 
 
-def _check_utf8(path: Path) -> None:
-    """Refuse what is no text before pyarrow, which notices only where a name or a row is looked at."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-        decoder.decode(b"", final=True)
-    except OSError as error:
-        raise UserError(f"cannot read {path} as CSV ({error.strerror or error}): correct it") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"cannot read {path} as CSV ({first_line(error)}): save it as UTF-8 text") from None
+def _listed(rows: tables.Rows, columns: _Names) -> tuple[list[str], list[str], Place]:
+    return rows.texts(columns.item), rows.texts(columns.identity), rows.place
 
 
-def _from_csv(
-    path: Path, item_column: str, identity_column: str, vector_column: str
-) -> tuple[Float[np.ndarray, "n d"], _Columns]:
-    import pyarrow as pa
+def _vector_columns(path: Path, head: Sequence[str], columns: _Names) -> list[str]:
+    """Find the columns of a vector: one prefix, numbered from 0 or 1 without a gap.
 
-    table, lines = _csv_table(path, (item_column, identity_column))
-    rest = [name for name in table.column_names if name not in (item_column, identity_column)]
-    numbered = _numbered(rest, vector_column)
-    if not numbered:
-        raise UserError(
-            f"{path} has no vectors (its columns are {', '.join(table.column_names)}): give it a numbered "
-            f"column a dimension, such as {vector_column}0, {vector_column}1 … or 0, 1 …"
-        )
-    vectors = np.empty((table.num_rows, len(numbered)), dtype=np.float32)
-    for k, name in enumerate(numbered):
-        column = table.column(name)
-        if not (
-            pa.types.is_floating(column.type)
-            or pa.types.is_integer(column.type)
-            or pa.types.is_null(column.type)
-        ):
-            row = _first_text(column)
-            raise UserError(
-                f"{path}, line {lines[row]}: {name} is {column[row].as_py()!r}, not a number: correct the row"
-            )
-        vectors[:, k] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return vectors, _named(path, table, lines, "line", item_column, identity_column, numbered)
-
-
-def _first_text(column: Any) -> int:
-    for row, value in enumerate(column.to_pylist()):
-        try:
-            float(str(value or "nan"))
-        except ValueError:
-            return row
-    return 0
-
-
-def _numbered(names: Sequence[str], vector_column: str) -> list[str]:
-    """Find the columns of a vector: one prefix, numbered from 0 or 1 without a gap; the longest such run."""
+    Raises
+    ------
+    UserError
+        If there are none; or several such runs of which none is called as vectors are, nor is by far the
+        longest.
+    """
     runs: dict[str, dict[int, str]] = {}
-    for name in names:
-        match = re.fullmatch(r"(.*?)(\d+)", name)
-        if match:
+    for name in head:
+        match = re.fullmatch(r"(.*?)([0-9]{1,9})", name)
+        if match and name not in columns[:2]:
             runs.setdefault(match[1], {})[int(match[2])] = name
     whole = {
         prefix: [run[k] for k in sorted(run)]
         for prefix, run in runs.items()
-        if min(run) in (0, 1) and max(run) - min(run) == len(run) - 1
+        if min(run) in (0, 1) and max(run) - min(run) == len(run) - 1 > 0
     }
-    preferred = [p for p in whole if p.rstrip("_-.") == vector_column and len(whole[p]) > 1]
-    longest = max(whole.values(), key=len, default=[])
-    return whole[preferred[0]] if preferred else longest if len(longest) > 1 else []
-
-
-def _named(
-    path: Path,
-    table: Any,
-    rows: Sequence[int],
-    row_word: str,
-    item_column: str,
-    identity_column: str,
-    used: Sequence[str],
-) -> _Columns:
-    """Take items, people and attributes from a table."""
-    import pyarrow as pa
-
-    there = table.column_names
-    for name, option in ((item_column, "--item-column"), (identity_column, "--identity-column")):
-        if name not in there:
-            raise _missing(path, name, there, option)
-    attributes = {}
-    left_out = []
-    for name in there:
-        if name in (item_column, identity_column, *used):
-            continue
-        column = table.column(name)
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if _plain(column.type):
-            attributes[name] = np.asarray(column.to_pylist())
-        else:
-            left_out.append(name)
-    if left_out:
-        say(f"  left out, for they hold neither text nor numbers: {', '.join(left_out)}")
-    return _Columns(
-        file=path,
-        rows=rows,
-        row_word=row_word,
-        items=["" if value is None else str(value) for value in table.column(item_column).to_pylist()],
-        people=["" if value is None else str(value) for value in table.column(identity_column).to_pylist()],
-        attributes=attributes,
-    )
-
-
-def _plain(kind: Any) -> bool:
-    import pyarrow as pa
-
-    tests = (
-        pa.types.is_string,
-        pa.types.is_large_string,
-        pa.types.is_boolean,
-        pa.types.is_integer,
-        pa.types.is_floating,
-    )
-    return any(test(kind) for test in tests)
-
-
-def _from_parquet(
-    path: Path, item_column: str, identity_column: str, vector_column: str
-) -> tuple[Float[np.ndarray, "n d"], _Columns]:
-    table = embeddings.read_table(path)
-    if vector_column not in table.column_names:
-        raise _missing(path, vector_column, table.column_names, "--vector-column")
-    columns = _named(
-        path, table, range(table.num_rows), "row", item_column, identity_column, (vector_column,)
-    )
-    if table.num_rows == 0:
-        return np.empty((0, 0), np.float32), columns
-    return embeddings.matrix(table.column(vector_column), path), columns
-
-
-def _from_numpy(
-    path: Path, items: Path | None, item_column: str, identity_column: str, vector_column: str
-) -> tuple[Float[np.ndarray, "n d"], _Columns]:
-    arrays = _arrays(path)
-    if path.suffix.lower() == ".npy":
-        vectors = arrays[""]
-        if items is None:
-            raise UserError(
-                f"{path} does not say whose vectors it holds: give a CSV file with the columns {item_column} "
-                f"and {identity_column} with --items"
-            )
-    else:
-        name = _first(arrays, (vector_column, *VECTOR_ARRAYS))
-        if name is None:
-            raise _missing(path, vector_column, list(arrays), "--vector-column")
-        vectors = arrays[name]
-    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+    if not whole:
         raise UserError(
-            f"{path} holds {vectors.dtype} of shape {vectors.shape}, not vectors: it must be numbers of "
-            "shape (n, d)"
+            f"{path} has no vectors (its columns are {_some(head)}): give it a numbered column a dimension, "
+            f"such as {columns.vector}0, {columns.vector}1 … or 0, 1 …"
         )
-    if items is not None:
-        table, lines = _csv_table(items, (item_column, identity_column))
-        columns = _named(items, table, lines, "line", item_column, identity_column, ())
-    else:
-        columns = _from_arrays(path, arrays, item_column, identity_column, len(vectors))
-    return vectors.astype(np.float32), columns
+    bare = {prefix: prefix.rstrip("_-. ") for prefix in whole}
+    first, *others = sorted(whole.values(), key=len, reverse=True)
+    for meant in (
+        [whole[prefix] for prefix in whole if bare[prefix] == columns.vector],
+        [whole[prefix] for prefix in whole if bare[prefix].lower() in VECTOR_ARRAYS],
+        [first] if all(len(first) >= MUCH_LONGER * len(other) for other in others) else [],
+    ):
+        if len(meant) == 1:
+            if others:
+                say(f"  {path}: the vector is {meant[0][0]} … {meant[0][-1]}; other columns are attributes")
+            return meant[0]
+    raise UserError(
+        f"{path} has several numbered runs of columns, "
+        f"{' and '.join(f'{run[0]} … {run[-1]}' for run in whole.values())}: say which is the vector with "
+        f"--vector-column {' or '.join(bare.values())}"
+    )
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        # Opened here because numpy leaves a damaged archive open.
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"": loaded}
-            return {name: loaded[name] for name in loaded.files}
-    except Exception as error:
-        # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
+def _some(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def _from_parquet(path: Path, columns: _Names) -> _Found:
+    table, left_out, there = parquet.read(path, columns)
+    if columns.vector not in there:
+        raise _missing(path, columns.vector, there, "--vector-column")
+    _check_named(path, there, columns)
+    place = Place(path, "row", range(table.num_rows))
+    items, people = (convert.names(table.column(name), name, place) for name in columns[:2])
+    vectors = np.empty((0, 0), np.float32)
+    if table.num_rows:
+        vectors = convert.matrix(table.column(columns.vector), path)
+    further = {name: table.column(name) for name in table.column_names if name not in columns}
+    return _Found(vectors, items, people, place, further, left_out)
+
+
+def _from_numpy(path: Path, items: Path | None, columns: _Names) -> _Found:
+    if path.suffix.lower() == ".npy" and items is None:
         raise UserError(
-            f"cannot read {path} ({first_line(error)}): the file is missing, cut short, or holds pickled "
-            "objects, which are never opened; save plain arrays of numbers and text"
-        ) from None
+            f"{path} does not say whose vectors it holds: give a CSV file with the columns {columns.item} "
+            f"and {columns.identity} with --items"
+        )
+    with arrays.opened(path) as file:
+        name = _first(file.heads, ("", columns.vector, *VECTOR_ARRAYS))
+        if name is None:
+            raise _missing(path, columns.vector, list(file.heads), "--vector-column")
+        head = file.heads[name]
+        if head.dtype.kind != "O" and (len(head.shape) != 2 or head.dtype.kind not in "fiu"):
+            raise UserError(
+                f"{path} holds {head.dtype} of shape {head.shape}, not vectors: it must be numbers of "
+                "shape (n, d)"
+            )
+        vectors = narrowed(file.read(name))
+        if items is None:
+            return _from_arrays(file, name, vectors, columns)
+    rows = tables.read(items, "CSV")
+    _check_named(items, rows.names, columns)
+    further = {name: rows.guessed(name) for name in rows.names if name not in columns[:2]}
+    return _Found(vectors, *_listed(rows, columns), further, {})
 
 
-def _first(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in arrays), None)
+def _first(there: Container[str], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in there), None)
 
 
-def _from_arrays(
-    path: Path, arrays: dict[str, np.ndarray], item_column: str, identity_column: str, n: int
-) -> _Columns:
-    item_name = _first(arrays, (item_column, *ITEM_ARRAYS))
-    people_name = _first(arrays, (identity_column, *PEOPLE_ARRAYS))
+def _from_arrays(file: arrays.Arrays, used: str, vectors: np.ndarray, columns: _Names) -> _Found:
+    item_name = _first(file.heads, (columns.item, *ITEM_ARRAYS))
+    people_name = _first(file.heads, (columns.identity, *PEOPLE_ARRAYS))
     if item_name is None or people_name is None:
         raise UserError(
-            f"{path} has no array of items or of people (it has {', '.join(arrays)}): save them as 'items' "
-            "and 'identities', or give a CSV file with --items"
+            f"{file.path} has no array of items or of people (it has {', '.join(file.heads)}): save them as "
+            "'items' and 'identities', or give a CSV file with --items"
         )
-    people = arrays[people_name]
-    labels = arrays.get("labels")
-    if labels is not None and labels.dtype.kind in "iu" and people.ndim == 1 and len(people) != n:
-        # The names of the people once, and an index into them a row.
-        if labels.size and not 0 <= labels.min() <= labels.max() < len(people):
-            raise UserError(
-                f"{path}: 'labels' point outside {people_name!r}, which names {len(people)} people"
-            )
-        people = people[labels]
-    for name, values in ((item_name, arrays[item_name]), (people_name, people)):
-        if values.shape != (n,):
-            raise UserError(
-                f"{path}: {name!r} has shape {values.shape}, but there are {n:,} vectors: give one a vector"
-            )
-    used = (item_name, people_name, "labels")
-    return _Columns(
-        file=path,
-        rows=range(n),
-        row_word="row",
-        items=[str(item) for item in arrays[item_name].tolist()],
-        people=[str(person) for person in people.tolist()],
-        attributes={
-            name: values for name, values in arrays.items() if values.shape == (n,) and name not in used
-        },
+    n = len(vectors)
+    place = Place(file.path, "row", range(n))
+    _check_shape(file, item_name, n)
+    further = {
+        name: file.read(name)
+        for name, head in file.heads.items()
+        if head.shape == (n,) and head.is_plain and name not in (used, item_name, people_name, "labels")
+    }
+    left_out = {
+        name: str(head.dtype) for name, head in file.heads.items() if head.shape == (n,) and not head.is_plain
+    }
+    return _Found(
+        vectors,
+        convert.names(file.read(item_name), item_name, place),
+        _people(file, people_name, place),
+        place,
+        further,
+        left_out,
     )
+
+
+def _check_shape(file: arrays.Arrays, name: str, n: int) -> None:
+    if (shape := file.heads[name].shape) != (n,):
+        raise UserError(
+            f"{file.path}: {name!r} has shape {shape}, but there are {n:,} vectors: give one a vector"
+        )
+
+
+def _people(file: arrays.Arrays, name: str, place: Place) -> list[str]:
+    """Read the people: a name a row, or each name once and ``labels`` that point at them."""
+    n, people, labels = len(place.rows), file.heads[name], file.heads.get("labels")
+    if labels is None or labels.dtype.kind not in "iu" or len(people.shape) != 1 or people.shape == (n,):
+        _check_shape(file, name, n)
+        return convert.names(file.read(name), name, place)
+    _check_shape(file, "labels", n)
+    at = file.read("labels")
+    if at.size and not 0 <= at.min() <= at.max() < people.shape[0]:
+        raise UserError(
+            f"{file.path}: 'labels' point outside {name!r}, which names {people.shape[0]:,} people"
+        )
+    once = convert.names(file.read(name), name, Place(file.path, "place", range(people.shape[0])))
+    return [once[k] for k in at.tolist()]

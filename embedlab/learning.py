@@ -272,7 +272,7 @@ def groups(path: Path) -> "Iterator[pa.Table]":
 
     schema = schemas()[path.name if path.name in schemas() else f"{path.parent.stem}.parquet"]
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if not file.schema_arrow.equals(schema):
                 raise UserError(
                     f"{path} has the columns {', '.join(file.schema_arrow.names)}, not those of training "
@@ -338,7 +338,7 @@ def read_pairs(folder: Path) -> ValidationPairs | None:
     found = read_table(path)
     try:
         fingerprint = str(json.loads(found.schema.metadata[b"embedlab"])["fingerprint"])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, RecursionError):
         raise UserError(f"{path} does not say which pairs it holds: {DELETE}") from None
     first, second, same = (found[name].to_numpy() for name in ("first", "second", "same"))
     return ValidationPairs(fingerprint, first.astype(np.int64), second.astype(np.int64), same)

@@ -1,6 +1,7 @@
 """From a command's words to its work: prepare, analyse, report."""
 
 import dataclasses
+import hashlib
 import json
 import shlex
 import sys
@@ -9,14 +10,22 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedlab import compute
-from embedlab.errors import UserError
-from embedlab.preparation import Prepared, prepare
+from embedlab.errors import UserError, enough_memory
+from embedlab.preparation import FOREIGN, VECTORS, Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
+from embedlab.store import LONGEST_NAME, made_name
 from embedlab.study import Study
+
+if TYPE_CHECKING:
+    from embedlab.report import Section
+    from embedlab.runner import Outcome
+
+NAMED = 3
+"""Reasons that a message gives at most."""
 
 
 def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
@@ -29,37 +38,54 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     Raises
     ------
     UserError
-        As ``prepare`` does, or if the report cannot be written.
+        As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
-    from embedlab.report import build
-    from embedlab.report.training import training_section
-    from embedlab.runner import embedding_records, probes_used, run_study
-    from embedlab.store import atomic_file
+    from embedlab.report.build import Head, check_place
+    from embedlab.report.growing import growing
+    from embedlab.runner import embedding_records, outcomes, probes_used
+    from embedlab.store import check_writable
+    from embedlab.study import names
 
     study = _checked(request, study)
-    page = out if out.suffix == ".html" else out / "index.html"
-    with atomic_file(page.with_name(f".{page.name}.try")):
-        pass  # Nor a place that cannot be written.
-    page.with_name(f".{page.name}.try").unlink()
+    page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
+    check_place(page)
+    check_writable(page)
     prepared = prepare(request, study)
     settled, stages = prepared.study, prepared.stages
-    with stages("analysing"):
-        outcomes = run_study(request.lab, settled, fresh=request.fresh)
-    with stages("writing the report"), _faces(prepared):
-        records = embedding_records(request.lab, settled)
-        curves = training_section(request.lab, settled.models, records)
-        build(
-            page,
-            title=settled.title or " and ".join(settled.models),
-            outcomes=outcomes,
-            models=settled.models,
-            probes=probes_used(request.lab, settled),
-            provenance=_provenance(request, prepared, records),
-            prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
-            extra=[curves] if curves else [],
-        )
+    records = embedding_records(request.lab, settled)
+    head = Head(
+        title=settled.title or " and ".join(settled.models),
+        models=settled.models,
+        provenance=_provenance(request, prepared, records),
+        probes=probes_used(request.lab, settled),
+        prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
+    )
+    with _faces(prepared), growing(page, head, names(settled)) as made:
+        if curves := _curves(request, settled, records):
+            made.append(curves)
+        found = []
+        with stages("analysing"):
+            for outcome in outcomes(request.lab, settled, fresh=request.fresh):
+                made.add(outcome)
+                found.append(outcome)
+        _check_answered(found, settled)
+        stages.seconds["analysing"] -= made.seconds
+        stages.seconds["writing the report"] = made.seconds
+        enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
+        with stages("writing the report"), enough:
+            made.finish(_provenance(request, prepared, records))
     say(f"time: {stages.summary()}")
-    return page, not any(run.error for outcome in outcomes for run in outcome.runs)
+    return page, made.sound
+
+
+def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]) -> "Section | None":
+    from embedlab.report import sections
+    from embedlab.report.training import training_section
+
+    try:
+        return training_section(request.lab, study.models, records)
+    except Exception:
+        return sections.broken("training", "How did the models learn?")
 
 
 def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
@@ -68,18 +94,24 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     Returns
     -------
     The text, and whether every analysis ran without a bug.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if none of the analyses applies.
     """
     from embedlab.report import numbers, sections
     from embedlab.runner import embedding_records, probes_used, run_study
-    from embedlab.show import as_text
+    from embedlab.show import told
 
     study = _checked(request, study)
     prepared = prepare(request, study)
     outcomes = run_study(request.lab, prepared.study, fresh=request.fresh)
-    sound = not any(run.error for outcome in outcomes for run in outcome.runs)
+    _check_answered(outcomes, prepared.study)
     found = [sections.of_outcome(outcome) for outcome in outcomes]
     if not as_json:
-        return "\n\n".join(as_text(section) for section in found), sound
+        texts = [told(section) for section in found]
+        return "\n\n".join(text for text, _ in texts), all(sound for _, sound in texts)
     settled = prepared.study
     whole = numbers.document(
         settled.title,
@@ -89,18 +121,29 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
         outcomes,
         _provenance(request, prepared, embedding_records(request.lab, settled)),
     )
+    sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
 
 
 def extract(request: Request, study: Study) -> list[Path]:
-    """Make the embeddings of a study's models and probes; return their files."""
+    """Make the embeddings of a study's models and probes; return their files.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if a model is named twice.
+    """
+    _check_models(study)
     prepared = prepare(request, study, analysing=False).study
-    return [
-        path
-        for model in prepared.models
-        for probe in prepared.probes
-        if (path := request.lab.embeddings_file(model, probe)).is_file()
-    ]
+    found = []
+    for model in prepared.models:
+        for probe in prepared.probes:
+            path = request.lab.embeddings_file(model, probe)
+            if path.is_file():
+                found.append(path)
+            else:
+                say(f"  there is no {probe} in {model}, which is only its embeddings")
+    return found
 
 
 def examine(request: Request, model: str, images: int) -> str:
@@ -119,14 +162,30 @@ def examine(request: Request, model: str, images: int) -> str:
     return selftest(embedder, dataset, images=images).text()
 
 
+def named(models: Sequence[str]) -> str:
+    """Name a folder for the report of some models; a long name ends in a hash of all of it."""
+    endings = (*VECTORS, *FOREIGN)
+    names = [Path(word).stem if Path(word).suffix.lower() in endings else word for word in models]
+    whole = "-".join(made_name(name, "model") for name in names)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+
+def _check_models(study: Study) -> None:
+    if twice := [model for model in study.models if study.models.count(model) > 1]:
+        raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+
+
 def _checked(request: Request, study: Study) -> Study:
     """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken."""
-    from embedlab import attributes, protocols
+    from embedlab import analysis, attributes, protocols
     from embedlab.data.sources import is_bin
     from embedlab.study import names, plan
 
-    if twice := [model for model in study.models if study.models.count(model) > 1]:
-        raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+    for reason in analysis.unusable().values():
+        say(f"  caution: {reason}")
+    _check_models(study)
     if request.data is not None and is_bin(request.data) and "verification" in names(study):
         study = replace(study, pairs=study.pairs or request.data)
     for planned in plan(study):
@@ -137,9 +196,31 @@ def _checked(request: Request, study: Study) -> Study:
     return study
 
 
+def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
+    """Refuse to call it an answer where no analysis gave one.
+
+    Raises
+    ------
+    UserError
+        If no run has a result and none failed with a bug; the message gives the reasons.
+    """
+    if any(run.error or run.result is not None for outcome in outcomes for run in outcome.runs):
+        return
+    reasons = list(dict.fromkeys(run.reason for outcome in outcomes for run in outcome.runs))
+    more = f"; and {len(reasons) - NAMED} more reasons" if len(reasons) > NAMED else ""
+    raise UserError(
+        f"none of the analyses asked for ({', '.join(outcome.analysis.name for outcome in outcomes)}) "
+        f"applies to {', '.join(study.models)} (probes: {', '.join(study.probes) or 'none'}): "
+        f"{'; '.join(reasons[:NAMED])}{more}"
+    )
+
+
 def _cautions(prepared: Prepared) -> list[str]:
+    from embedlab import analysis
+
     every = prepared.datasets.values()
-    return [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    found = [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
 
 
 def _faces(prepared: Prepared) -> AbstractContextManager[None]:
@@ -190,6 +271,14 @@ def _provenance(
         ]
         if record.get("assumed_preprocessing"):
             rows.append(("caution", "the preprocessing was assumed, not known: set it with --preprocessing"))
+        if record.get("stale"):
+            rows.append(
+                (
+                    "caution",
+                    f"the network {record['model']} that the lab holds now did not make these vectors",
+                )
+            )
+        rows.append(("caution", str(record.get("unreadable", ""))))
         found[heading] = [(k, v) for k, v in rows if v]
     if prepared.skipped:
         found["Images left out"] = [(f"{probe}: {item}", reason) for probe, item, reason in prepared.skipped]

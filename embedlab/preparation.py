@@ -2,25 +2,37 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from embedlab import compute, trainings
+from embedlab import compute, interchange, trainings
+from embedlab.data.degradations import Probe, parse_probe
 from embedlab.errors import UserError
 from embedlab.networks.foreign import TORCH_SUFFIXES
-from embedlab.progress import say
-from embedlab.request import EMBEDDED_PROBE, Request, embedded_data, embedded_dataset, given_data
-from embedlab.store import made_name
-from embedlab.study import Study, plan, probes_of
+from embedlab.progress import busy, say
+from embedlab.request import (
+    EMBEDDED_PROBE,
+    Request,
+    embedded_data,
+    embedded_dataset,
+    given_data,
+    reading_of,
+)
+from embedlab.store import WEIGHTS_FROM, Lab, made_name
+from embedlab.study import Study, needs, plan, probes_of, takes_sets
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
     from embedlab.networks.embedder import Embedder
 
+    Found: TypeAlias = Embedder | Literal["untrained"] | None
+
 SHRUNK = 32
+IMPORTED = "imported"
+"""The probe of vectors that are given as a file."""
 FOREIGN = (".onnx", *TORCH_SUFFIXES)
 CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 VECTORS = (".parquet", ".csv", ".npy", ".npz")
@@ -40,7 +52,8 @@ class Stages:
         say(name)
         begun = time.perf_counter()
         try:
-            yield
+            with busy(name):
+                yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
 
@@ -50,7 +63,7 @@ class Stages:
         return f"{', '.join(parts)}; {sum(self.seconds.values()):.1f} s in all"
 
 
-def _network(request: Request, word: str) -> "Embedder | Untrained | None":
+def _network(request: Request, word: str) -> "Found":
     """Turn a model's name or path into a network; None for a model that is only its embeddings.
 
     Raises
@@ -65,7 +78,7 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
     if CALLABLE.fullmatch(word):
         return callables.open_callable(word, _preset(request, made_name(word, "model")))
     if _is_vectors(word):
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"{word} does not exist: give the path of a file of embeddings")
         return None
     if path.suffix.lower() in FOREIGN:
@@ -78,8 +91,8 @@ def _network(request: Request, word: str) -> "Embedder | Untrained | None":
         minutes = trainings.rough_minutes(request, recipe.load(word, scale=request.scale))
         raise UserError(
             f"model {word!r} is a known recipe without a checkpoint in {request.lab.root}: train it with "
-            f"`embedlab train {word} --scale {request.scale}` (roughly {minutes:.0f} min here), or add "
-            "--train"
+            f"`embedlab train {word} --scale {request.scale}` (roughly {minutes:.0f} min here); report, run "
+            "and extract do so themselves with --train"
         )
     if word in request.lab.models():
         return None
@@ -140,20 +153,58 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
     request, study
         What is asked.
     analysing
-        Whether the analyses will be run, and the probes that they want beyond the study's are needed.
+        Whether the analyses will be run, and the probes that they want beyond the study's are needed. For
+        analyses of weights alone nothing is embedded.
 
     Raises
     ------
     UserError
-        If a model or probe is unknown, a checkpoint is missing and may not be trained, or the data
-        cannot be read.
+        If a model or probe is unknown, a checkpoint is missing and may not be trained, the data cannot be
+        read, or none of the analyses that the study names can be run on its models.
     """
-    from embedlab.data.degradations import Probe, parse_probe
-    from embedlab.extraction import extract_all
-    from embedlab.networks import checkpoints
-
-    lab, stages = request.lab, Stages()
+    stages = Stages()
+    _check_presets(request, study)
+    # What cannot be made is told before anything long begins.
     probes = [parse_probe(probe) for probe in study.probes]
+    networks = {word: _network(request, word) for word in study.models}
+    names = _names(request, networks)
+    files = {names[word]: Path(word) for word in networks if _is_vectors(word)}
+    reading = {name: _reading(request, files, name) for name in files}
+    if request.reading and not files:
+        option = f"--{next(iter(request.reading)).replace('_', '-')}"
+        raise UserError(
+            f"{option} is about files of vectors, and no model is one: leave it out, or name a file "
+            f"{', '.join(VECTORS)}"
+        )
+    if analysing:
+        _check_weights(study, networks, names)
+    embedding = not analysing or takes_sets(plan(study))
+    extracting = embedding and any(network is not None for network in networks.values())
+    opened = _opened(request, probes, stages, extracting=extracting)
+    if embedding:
+        dataset = next(iter(opened), EMBEDDED_PROBE) if extracting else ""
+        study = _with_probes(request, study, names, files, dataset)
+    settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(study.probes)))
+    if embedding:
+        fixed = [names[word] for word, found in networks.items() if found is None]
+        _tell_lacking({name: _stored(request.lab, files, name) for name in fixed}, settled)
+    if analysing:
+        _check_runs(settled)
+    _trained(request, networks, stages)
+    if analysing:
+        _lend_weights(request.lab, networks, settled)
+    for name, path in files.items() if embedding else ():
+        with stages(f"importing {name}"):
+            found = interchange.import_embeddings(path, model=name, probe=IMPORTED, **reading[name])
+            interchange.save(request.lab, found, path)
+    skipped: dict[tuple[str, str, str], None] = {}
+    if extracting:
+        wanted = probes_of(plan(settled), settled) if analysing else settled.probes
+        skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
+    return Prepared(settled, stages, tuple(skipped), opened)
+
+
+def _check_presets(request: Request, study: Study) -> None:
     files = [Path(word).stem for word in study.models if Path(word).suffix.lower() in FOREIGN]
     files += [made_name(word, "model") for word in study.models if CALLABLE.fullmatch(word)]
     if strangers := [name for name in request.preprocessing if name and name not in files]:
@@ -161,11 +212,71 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
             f"--preprocessing names {strangers[0]!r}, and no model file is called that: there are "
             f"{', '.join(files) or 'none'}"
         )
-    # What cannot be made is told before anything long begins.
-    networks = {word: _network(request, word) for word in study.models}
-    names = _names(networks)
+
+
+def _reading(request: Request, files: Mapping[str, Path], name: str) -> dict[str, str]:
+    """Say how a file of vectors is read; what is missing for it is told here, before the work."""
+    found = reading_of(request.reading, files, name)
+    if files[name].suffix.lower() == ".npy" and "items" not in found:
+        raise UserError(
+            f"{files[name]} does not say whose vectors it holds: give a CSV file with the columns item and "
+            "identity with --items"
+        )
+    return found
+
+
+def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping[str, str]) -> None:
+    """Tell at once that analyses of weights will have none to look at.
+
+    Raises
+    ------
+    UserError
+        If the study names these analyses, and no others.
+    """
+    wanting = [one.analysis.name for one in plan(study) if "weight pair" in one.analysis.overs]
+    without = [names[word] for word, found in networks.items() if not _has_weights(found)]
+    if not wanting or len(networks) - len(without) >= 2 or not (without and study.analyses):
+        return
+    what = f"{' and '.join(wanting)} compare{'s' if len(wanting) == 1 else ''} the weights of two networks"
+    reason = f"{what}, and of {' and '.join(without)} there are none to read: {WEIGHTS_FROM}"
+    if len(wanting) == len(study.analyses):
+        raise UserError(reason)
+    say(f"  {reason}")
+
+
+def _has_weights(found: "Found") -> bool:
+    return isinstance(found, str) or getattr(found, "network", None) is not None
+
+
+def _check_runs(settled: Study) -> None:
+    """Refuse a study that names analyses of which none has anything to run on, before the work.
+
+    Raises
+    ------
+    UserError
+        If so; the message says what each of them takes.
+    """
+    planned = plan(settled)
+    if settled.analyses and not any(one.runs for one in planned):
+        reasons = dict.fromkeys(f"{one.analysis.name} compares {needs(one)}" for one in planned)
+        raise UserError(
+            f"{'; '.join(reasons)}, and there are {len(settled.models)} model(s) "
+            f"({', '.join(settled.models)}) and {len(settled.probes)} probe(s) "
+            f"({', '.join(settled.probes) or 'none'}): name more with --models or --probes"
+        )
+
+
+def _opened(
+    request: Request, probes: Sequence[Probe], stages: Stages, *, extracting: bool
+) -> "dict[str, Dataset]":
+    """Open the images that were given, and those of the probes that were named.
+
+    Raises
+    ------
+    UserError
+        If a probe is of other images than those given, or of none that there are.
+    """
     opened: dict[str, Dataset] = {}
-    extracting = any(network is not None for network in networks.values())
     if request.data is not None:
         with stages("data"):
             given = given_data(request)
@@ -176,24 +287,116 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
                 f"unknown probe {str(others[0])!r}: the data given are called {given.name!r}, so write "
                 f"{given.name} or {given.name}@PIXELS"
             )
-    if untrained := [word for word, network in networks.items() if network is UNTRAINED]:
-        with stages("data"):
-            embedded_data(request)
-        with stages(f"training {' and '.join(untrained)}"):
-            trainings.train_all(replace(request, data=None), untrained)
-        networks |= {word: checkpoints.load(lab, word, compute.device()) for word in untrained}
-    for word in filter(_is_vectors, networks):
-        with stages(f"importing {names[word]}"):
-            _import(request, word, names[word])
-    if extracting and not probes:
-        dataset = next(iter(opened), EMBEDDED_PROBE)
-        probes = [Probe(dataset), Probe(dataset, SHRUNK)]
-    found = [str(probe) for probe in probes] or [p for name in names.values() for p in lab.probes(name)]
-    settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(found)))
-    if extracting and analysing:
-        probes = [parse_probe(probe) for probe in probes_of(plan(settled), settled)]
-    skipped: list[tuple[str, str, str]] = []
+    for name in dict.fromkeys(probe.dataset for probe in probes) if extracting else ():
+        if name not in opened:
+            with stages("data"):
+                opened[name] = embedded_dataset(request, name)
+    return opened
+
+
+def _with_probes(
+    request: Request, study: Study, names: Mapping[str, str], files: Mapping[str, Path], dataset: str
+) -> Study:
+    """Check the probes that a study names, or choose: the images as they are, and shrunk to 32 pixels.
+
+    Of models that are only embeddings these two are taken where both are stored, else all. What is stored
+    and not taken is said.
+
+    Parameters
+    ----------
+    request, study
+        What is asked.
+    names
+        The names of all models.
+    files
+        Those of vectors in files, which have the probe ``imported``.
+    dataset
+        The images that are embedded now; empty if none are.
+
+    Raises
+    ------
+    UserError
+        If no model has embeddings of a probe, and none is made now.
+    """
+    stored = {name: _stored(request.lab, files, name) for name in names.values()}
+    having = list(dict.fromkeys(probe for probes in stored.values() for probe in probes))
+    if study.probes:
+        if not dataset and (unknown := [probe for probe in study.probes if probe not in having]):
+            raise UserError(
+                f"unknown probe {unknown[0]!r}: no network is named that could make it, and stored are "
+                + "; ".join(f"{', '.join(probes) or 'none'} of {name}" for name, probes in stored.items())
+            )
+        return study
+    taken = [dataset, f"{dataset}@{SHRUNK}"] if dataset else _usual(having)
+    if left := [probe for probe in having if probe not in taken]:
+        say(f"  probes: {', '.join(taken)} (stored as well: {', '.join(left)}; name them with --probes)")
+    return replace(study, probes=tuple(taken))
+
+
+def _stored(lab: Lab, files: Mapping[str, Path], name: str) -> list[str]:
+    """List the probes that a model has or, if it is a file of vectors, will have."""
+    return [IMPORTED] if name in files else lab.probes(name)
+
+
+def _tell_lacking(stored: Mapping[str, Sequence[str]], settled: Study) -> None:
+    """Say which models that are only embeddings have none of the probes in question."""
+    for name, probes in stored.items():
+        if settled.probes and not set(probes) & set(settled.probes):
+            say(
+                f"  {name} is only its embeddings, and has none of {', '.join(settled.probes)}: it has "
+                f"{', '.join(probes) or 'none'}, so it stands in no comparison"
+            )
+
+
+def _usual(stored: Sequence[str]) -> list[str]:
+    """Take of each data set's probes the images as they are and at 32 pixels, or all if one is missing."""
+    found: list[str] = []
+    for dataset in dict.fromkeys(probe.partition("@")[0] for probe in stored):
+        usual = [dataset, f"{dataset}@{SHRUNK}"]
+        every = [probe for probe in stored if probe.partition("@")[0] == dataset]
+        found += usual if set(usual) <= set(every) else every
+    return found
+
+
+def _trained(request: Request, networks: "dict[str, Found]", stages: Stages) -> None:
+    """Train what is asked for and has no checkpoint, and put the networks in place."""
+    from embedlab.networks import checkpoints
+
+    untrained = [word for word, network in networks.items() if network is UNTRAINED]
+    if not untrained:
+        return
+    with stages("data"):
+        embedded_data(request)
+    with stages(f"training {' and '.join(untrained)}"):
+        trainings.train_all(replace(request, data=None), untrained)
+    networks |= {word: checkpoints.load(request.lab, word, compute.device()) for word in untrained}
+
+
+def _lend_weights(lab: Lab, networks: "Mapping[str, Found]", settled: Study) -> None:
+    """Hand on the weights of networks that have no checkpoint, where an analysis looks at weights."""
+    from embedlab.networks import callables
+
+    if not any("weight pair" in one.analysis.overs for one in plan(settled)):
+        return
     for word, network in networks.items():
+        if network is None or isinstance(network, str) or word in lab.trained():
+            continue
+        if (weights := callables.layer_weights(network)) is not None:
+            lab.lent[network.name] = weights
+
+
+def _extracted(
+    request: Request,
+    networks: "Mapping[str, Found]",
+    probes: Sequence[Probe],
+    opened: "dict[str, Dataset]",
+    stages: Stages,
+) -> dict[tuple[str, str, str], None]:
+    """Embed the probes by every network; give probe, item and reason of each image that could not be used."""
+    from embedlab.extraction import extract_all
+
+    skipped: dict[tuple[str, str, str], None] = {}
+    for network in networks.values():
         if network is None or isinstance(network, str):
             continue
         for name in dict.fromkeys(probe.dataset for probe in probes):
@@ -201,28 +404,29 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
                 with stages("data"):
                     opened[name] = embedded_dataset(request, name)
             asked = [probe for probe in probes if probe.dataset == name]
-            with stages(f"extracting {names[word]}"):
+            with stages(f"extracting {network.name}"):
                 done = extract_all(
-                    lab, network, opened[name], asked,
+                    request.lab, network, opened[name], asked,
                     batch=request.batch, strict=request.strict, fresh=request.fresh, flip=request.flip,
                 )  # fmt: skip
             for probe, one in zip(asked, done, strict=True):
-                skipped += [(str(probe), item, reason) for item, reason in one.skipped]
-    return Prepared(settled, stages, tuple(dict.fromkeys(skipped)), opened)
+                skipped |= dict.fromkeys((str(probe), item, reason) for item, reason in one.skipped)
+    return skipped
 
 
 def _is_vectors(word: str) -> bool:
     return Path(word).suffix.lower() in VECTORS
 
 
-def _names(networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, str]:
+def _names(request: Request, networks: "Mapping[str, Found]") -> dict[str, str]:
     """Give each model its name in the lab.
 
     Raises
     ------
     UserError
-        If two are called the same.
+        If two are called the same, or one from elsewhere as a network of the lab.
     """
+    trained = request.lab.trained()
     names: dict[str, str] = {}
     for word, network in networks.items():
         if _is_vectors(word):
@@ -231,12 +435,11 @@ def _names(networks: "Mapping[str, Embedder | Untrained | None]") -> dict[str, s
             name = word if network is None or isinstance(network, str) else network.name
         if name in names.values():
             raise UserError(f"two of the models are called {name!r}: rename one of the files")
+        if name in trained and name != word:
+            raise UserError(
+                f"{word} would be called {name!r}, as a network in {request.lab.root} is, and be taken for "
+                f"it: rename it, or write {name} if that network is meant"
+                + (f"; `embedlab import {word} --model NAME` renames it too" if _is_vectors(word) else "")
+            )
         names[word] = name
     return names
-
-
-def _import(request: Request, word: str, name: str) -> None:
-    from embedlab import interchange
-
-    found = interchange.import_embeddings(Path(word), model=name, probe="imported")
-    interchange.save(request.lab, found, Path(word))

@@ -6,24 +6,24 @@ first two are written too.
 """
 
 import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from embedlab import bins
+from embedlab import bins, names, tables
 from embedlab.errors import UserError
+from embedlab.progress import say
 from embedlab.shapes import check_shapes
 from embedlab.store import atomic_file
 
 COLUMNS = ("image_a", "image_b", "same")
 TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 BIN_FOLDS = 10
+WHAT = "a list of pairs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +116,17 @@ def read(path: Path | str) -> PairList:
     * ``pairs.txt`` begins with ``10 300`` (folds, and pairs of each kind a fold) or ``1100`` (pairs of
       each kind, one fold and therefore none); then come, fold by fold, lines ``name n1 n2`` of one
       person and lines ``name1 n1 name2 n2`` of two. An image is called ``name/name_0001`` [1]_.
+      Tabs separate where there are any, for names may hold spaces.
     * A ``.bin`` names no images: an item is called by its contents, as in the data set of that file.
       Its folds are ten runs of neighbouring pairs, as InsightFace cuts them.
+
+    A pair that is listed twice counts twice, as the list says, and that is said.
 
     Raises
     ------
     UserError
-        If the file cannot be read or has a wrong line; the message names the line.
+        If the file cannot be read or has a wrong line, or lists a pair as of one person and of two; the
+        message names the lines. (Of a ``.bin``, whose pairs have no lines, the last is only said.)
 
     References
     ----------
@@ -130,23 +134,58 @@ def read(path: Path | str) -> PairList:
        University of Massachusetts, Amherst, technical report 07-49, 2007.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(2)
-        # A pickle of protocol 2 or later begins with 0x80 and the protocol.
-        if path.suffix.lower() == ".bin" or (start[:1] == b"\x80" and b"\x02" <= start[1:] <= b"\x05"):
-            return of_bin(bins.read(path))
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {path} as a list of pairs ({error}): it must be UTF-8 text with the columns "
-            f"{','.join(COLUMNS)}, LFW's pairs.txt, or InsightFace's .bin"
-        ) from None
-    lines = text.splitlines()
-    words = lines[0].split() if lines else []
-    if 1 <= len(words) <= 2 and all(map(_is_number, words)):
-        return _lfw(path, lines)
-    return _csv(path, text)
+    start, first = tables.start(path, WHAT)
+    # A pickle of protocol 2 or later begins with 0x80 and the protocol.
+    if path.suffix.lower() == ".bin" or (start[:1] == b"\x80" and b"\x02" <= start[1:2] <= b"\x05"):
+        pairs = of_bin(bins.read(path))
+        _say_doubtful(path, pairs)
+        return pairs
+    if 1 <= len(words := first.split()) <= 2 and all(map(_is_number, words)):
+        pairs, lines = _lfw(path, tables.text(path, WHAT).split("\n"))
+    else:
+        pairs, lines = _csv(path)
+    _check_truth(path, pairs, lines)
+    _say_doubtful(path, pairs)
+    return pairs
+
+
+def _seen(pairs: PairList) -> dict[tuple[str, str], list[int]]:
+    """Give the rows of each pair, whichever of its images comes first."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, (a, b) in enumerate(zip(pairs.a, pairs.b, strict=True)):
+        rows.setdefault((a, b) if a <= b else (b, a), []).append(row)
+    return rows
+
+
+def _check_truth(path: Path, pairs: PairList, lines: Sequence[int]) -> None:
+    for (a, b), rows in _seen(pairs).items():
+        if len(set(pairs.same[rows].tolist())) > 1:
+            other = next(row for row in rows if pairs.same[row] != pairs.same[rows[0]])
+            raise UserError(
+                f"{path}: line {lines[rows[0]]} says that {a!r} and {b!r} show "
+                f"{'one person' if pairs.same[rows[0]] else 'two people'}, and line {lines[other]} says the "
+                "opposite: remove one of them"
+            )
+
+
+def _say_doubtful(path: Path, pairs: PairList) -> None:
+    """Say what a list of pairs does not have as a rule; it is judged as the list says all the same."""
+    seen = _seen(pairs)
+    if again := len(pairs) - len(seen):
+        a, b = next(pair for pair, rows in seen.items() if len(rows) > 1)
+        say(
+            f"  {path}: {again:,} of {len(pairs):,} pairs stand there already, such as {a!r} and {b!r}; each "
+            "counts as often as it is listed",
+            once=True,
+        )
+    if alone := [a for a, b in seen if a == b]:
+        say(f"  {path}: {len(alone):,} pairs are of a picture with itself, such as {alone[0]!r}", once=True)
+    if both := [pair for pair, rows in seen.items() if len(set(pairs.same[rows].tolist())) > 1]:
+        a, b = both[0]
+        say(
+            f"  {path}: {len(both):,} pairs are listed as one person and as two, such as {a!r} and {b!r}",
+            once=True,
+        )
 
 
 def of_bin(held: bins.Bin) -> PairList:
@@ -160,10 +199,10 @@ def of_bin(held: bins.Bin) -> PairList:
     )
 
 
-def _lfw(path: Path, lines: Sequence[str]) -> PairList:
+def _lfw(path: Path, lines: Sequence[str]) -> tuple[PairList, list[int]]:
     *sets, each = map(int, lines[0].split())
     folds = sets[0] if sets else 1
-    rows = [(number, line.split()) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    rows = [(number, _fields(line)) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if not folds * each:
         raise UserError(
             f"{path}, line 1: {lines[0]!r} announces no pairs: write folds and pairs, as in 10 300"
@@ -182,7 +221,8 @@ def _lfw(path: Path, lines: Sequence[str]) -> PairList:
             form = "one person, `name n1 n2`" if alike else "two people, `name1 n1 name2 n2`"
             raise UserError(
                 f"{where}: {' '.join(words)!r} stands where a pair of {form}, belongs (fold "
-                f"{place // (2 * each) + 1}): correct the line, or the numbers in line 1"
+                f"{place // (2 * each) + 1}): correct the line or the numbers in line 1, or put tabs between "
+                "the fields if names hold spaces"
             )
         first, second = (words[0], words[1]), (words[-2] if not alike else words[0], words[-1])
         if first == second or (first[0] == second[0]) != alike:
@@ -191,12 +231,16 @@ def _lfw(path: Path, lines: Sequence[str]) -> PairList:
         a.append(_lfw_item(*first, where))
         b.append(_lfw_item(*second, where))
         same.append(alike)
-    return PairList(
-        tuple(a),
-        tuple(b),
-        np.array(same, dtype=bool),
-        np.arange(len(rows), dtype=np.int64) // (2 * each) if sets else None,
-    )
+    every = np.arange(len(rows), dtype=np.int64) // (2 * each) if sets else None
+    named = names.cleaned([*a, *b], "items", path)
+    pairs = PairList(tuple(named[: len(a)]), tuple(named[len(a) :]), np.array(same, dtype=bool), every)
+    return pairs, [number for number, _ in rows]
+
+
+def _fields(line: str) -> list[str]:
+    """Cut a line at its tabs, as LFW's own file has them, for names may hold spaces; else at white space."""
+    fields = [field.strip() for field in line.split("\t") if field.strip()]
+    return fields if len(fields) in (3, 4) else line.split()
 
 
 def _is_number(word: str) -> bool:
@@ -209,51 +253,35 @@ def _lfw_item(name: str, number: str, where: str) -> str:
     return f"{name}/{name}_{int(number):04d}"
 
 
-def _csv(path: Path, text: str) -> PairList:
-    rows = csv.reader(io.StringIO(text, newline=""))
-    head = [column.strip() for column in _next(path, rows) or []]
-    missing = [column for column in COLUMNS if column not in head]
-    if missing:
+def _csv(path: Path) -> tuple[PairList, list[int]]:
+    file = tables.opened(path, WHAT)
+    if missing := [column for column in COLUMNS if column not in file.head]:
         raise UserError(
-            f"{path} has no column {missing[0]!r} (its first line is {','.join(head)[:80]!r}): name the "
+            f"{path} has no column {missing[0]!r} (its first line is {','.join(file.head)[:80]!r}): name the "
             f"columns {','.join(COLUMNS)} there, or begin LFW's pairs.txt with its numbers, 10 300"
         )
-    a, b, same, folds = [], [], [], []
-    at_a, at_b, at_same = (head.index(column) for column in COLUMNS)
-    at_fold = head.index("fold") if "fold" in head else None
-    while (row := _next(path, rows)) is not None:
-        if not row:
-            continue
-        where = f"{path}, line {rows.line_num}"
-        if len(row) != len(head):
-            raise UserError(f"{where}: {len(row)} fields where the head has {len(head)}: correct the row")
-        first, second, truth = row[at_a].strip(), row[at_b].strip(), row[at_same].strip().lower()
+    rows = tables.joined(file, list(tables.batches(file)))
+    if not len(rows):
+        raise UserError(f"{path} lists no pairs: give it at least one row")
+    n = len(rows)
+    named = names.cleaned([*rows.texts("image_a"), *rows.texts("image_b")], "items", path)
+    a, b = named[:n], named[n:]
+    truth = [value.strip().lower() for value in rows.texts("same")]
+    for row, (first, second, same) in enumerate(zip(a, b, truth, strict=True)):
+        where = rows.place(row)
         if not first or not second:
             raise UserError(f"{where}: an image has no name: give both, or remove the row")
         if first == second:
             raise UserError(f"{where}: {first!r} is paired with itself: remove the row")
-        if truth not in TRUTH:
-            raise UserError(f"{where}: same is {truth!r}: write 1 or 0, true or false, yes or no")
-        if at_fold is not None:
-            folds.append(_fold(row[at_fold], where))
-        a.append(first)
-        b.append(second)
-        same.append(TRUTH[truth])
-    if not a:
-        raise UserError(f"{path} lists no pairs: give it at least one row")
-    return PairList(
-        tuple(a),
-        tuple(b),
-        np.array(same, dtype=bool),
-        None if at_fold is None else np.array(folds, dtype=np.int64),
-    )
-
-
-def _next(path: Path, rows: Any) -> list[str] | None:
-    try:
-        return next(rows, None)
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: no CSV ({error}): correct the line") from None
+        if same not in TRUTH:
+            raise UserError(f"{where}: same is {same[:20]!r}: write 1 or 0, true or false, yes or no")
+    folds = None
+    if "fold" in rows.names:
+        folds = np.array(
+            [_fold(word, rows.place(row)) for row, word in enumerate(rows.texts("fold"))], np.int64
+        )
+    same_person = np.array([TRUTH[same] for same in truth], dtype=bool)
+    return PairList(tuple(a), tuple(b), same_person, folds), list(rows.lines)
 
 
 def _fold(text: str, where: str) -> int:
@@ -329,7 +357,7 @@ def _lfw_name(item: str, row: int) -> tuple[str, int]:
         person, _, image = name.partition("/")
         if (found := re.fullmatch(r"(.*)_([0-9]{4,7})", image)) and found[1] == person:
             number = int(found[2])
-            if image == f"{person}_{number:04d}" and len(person.split()) == 1 and person.split()[0] == person:
+            if image == f"{person}_{number:04d}" and person == names.clean(person) and person.isprintable():
                 return person, number
     raise UserError(
         f"pair {row}: {item!r} is not called name/name_0001, which pairs.txt needs: rename the image, or "

@@ -1,6 +1,6 @@
 """What a command line asked for, and the images it is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,9 @@ class Request:
         Images a batch in extraction; None lets the extractor choose.
     flip
         Whether the vectors of an image and its mirror image are added.
+    reading
+        How vectors given as files are read: ``items``, ``item_column``, ``identity_column`` and
+        ``vector_column``, each with words ``[MODEL=]VALUE``.
     """
 
     lab: Lab
@@ -50,6 +53,64 @@ class Request:
     fresh: bool = False
     batch: int | None = None
     flip: bool = False
+    reading: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def reading_of(reading: Mapping[str, Sequence[str]], files: Mapping[str, Path], name: str) -> dict[str, str]:
+    """Pick what ``--items`` and the like say of one file of vectors.
+
+    Parameters
+    ----------
+    reading
+        The options' words, ``[MODEL=]VALUE``; a word that names the model goes before one for all, and a
+        later word before an earlier one.
+    files
+        The files, by the names of their models.
+    name
+        Which of them.
+
+    Returns
+    -------
+    Keyword arguments of ``interchange.import_embeddings``.
+
+    Raises
+    ------
+    UserError
+        If a word names another model than these, or a list of items is of use to none of them.
+    """
+    found = {}
+    for option, words in reading.items():
+        split = [_of_model(option, word, files) for word in words]
+        for_all = [value for model, value in split if not model]
+        # A list of items for all is one for those that do not name them themselves.
+        if option == "items" and for_all and not _takes_items(files[name]):
+            if not any(map(_takes_items, files.values())):
+                raise UserError(
+                    f"--items {for_all[0]} is for .npy and .npz files, and {files[name]} names its items "
+                    "itself: leave it out"
+                )
+            for_all = []
+        chosen = [*for_all, *(value for model, value in split if model == name)]
+        if chosen:
+            found[option] = chosen[-1]
+    return found
+
+
+def _takes_items(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz")
+
+
+def _of_model(option: str, word: str, files: Mapping[str, Path]) -> tuple[str, str]:
+    """Cut a word into the model that it names, if any, and its value, in which a ``=`` may stand as well."""
+    model, equals, value = word.partition("=")
+    if equals and model in files:
+        return model, value
+    if equals and option == "items" and not Path(word).exists():
+        raise UserError(
+            f"--items {word}: there is no such file, and no file of vectors is called {model!r}: there are "
+            f"{', '.join(files)}"
+        )
+    return "", word
 
 
 def embedded_data(request: Request) -> Path:
@@ -79,9 +140,14 @@ def embedded_dataset(request: Request, name: str) -> "Dataset":
         If there is none of that name.
     """
     from embedlab.data.datasets import open_dataset
+    from embedlab.data.synthetic import IMAGES
 
-    folder = embedded_data(request)
-    known = sorted(path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt"))
-    if name not in known:
-        raise UserError(f"unknown probe {name!r}: the data sets in {folder} are {', '.join(known)}")
-    return open_dataset(folder / f"{name}_ids.txt")
+    folder = request.lab.data
+    there = [path.name.removesuffix("_ids.txt") for path in folder.glob("*_ids.txt")]
+    # Before the faces are drawn, which takes minutes.
+    if name not in (*there, *IMAGES):
+        raise UserError(
+            f"unknown probe {name!r}: the data sets in {folder} are {', '.join(sorted(there or IMAGES))}; "
+            "images of your own are named with --data"
+        )
+    return open_dataset(embedded_data(request) / f"{name}_ids.txt")

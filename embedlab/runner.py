@@ -1,11 +1,12 @@
 """Run an analysis or fetch its stored result; a failed one becomes a section, never a silence."""
 
 import dataclasses
+import hashlib
 import json
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -13,18 +14,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from embedlab import attributes, embeddings
-from embedlab.analysis import Analysis, Params, Result, code_fingerprint
+from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
-from embedlab.errors import UserError
-from embedlab.progress import say, track
-from embedlab.store import Lab, atomic_folder, write_json
-from embedlab.study import Input, Planned, Study, plan, probes_of
+from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.progress import about, busy, say, track
+from embedlab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
+from embedlab.study import Input, Planned, Study, needs, plan, probes_of
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
     *("scikit-learn", "umap-learn"),
 )
+
+MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
+
+
+RESULT_FILES = ("result.json", "arrays.npz")
+RECORD = "run.json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,10 @@ class Run:
         Provenance as it stands in ``run.json``.
     cached
         Whether the result was fetched, not computed.
+    caution
+        What the result leaves out, in a sentence; empty if nothing.
+    unstored
+        Why the result could not be kept, and will be computed again; empty if it was.
     """
 
     title: str
@@ -53,6 +66,8 @@ class Run:
     error: str = ""
     record: dict[str, Any] = field(default_factory=dict)
     cached: bool = False
+    caution: str = ""
+    unstored: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,12 @@ def versions() -> dict[str, str]:
 
 
 def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
-    """Run every analysis of a study, or fetch what is stored.
+    """Run every analysis of a study, or fetch what is stored: all that ``outcomes`` gives."""
+    return list(outcomes(lab, study, fresh=fresh))
+
+
+def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome]:
+    """Run the analyses of a study one after the other, or fetch what is stored.
 
     Parameters
     ----------
@@ -93,10 +113,10 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
     fresh
         Compute again even where a result is stored.
 
-    Returns
-    -------
-    An outcome an analysis. A UserError of a run becomes its ``reason``; any other exception its
-    ``error``, so that one failure does not cost the others.
+    Yields
+    ------
+    An outcome an analysis, as soon as it is done. A UserError of a run becomes its ``reason``; any other
+    exception its ``error``, so that one failure does not cost the others.
 
     Raises
     ------
@@ -104,14 +124,13 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
         If the study's attributes cannot be read or joined, as ``attributes.read`` and ``joined`` say, or
         name nobody in any set.
     """
-    outcomes = []
     every = [_possible(lab, planned, study) for planned in plan(study)]
     inputs = _Inputs(lab, study)
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
     for planned in every:
         what = f"analysing: {planned.analysis.name}"
         runs = [
-            _run(lab, planned, chosen, inputs, fresh=fresh)
+            _with_caution(_run(lab, planned, chosen, inputs, fresh=fresh), chosen, inputs)
             for chosen in track(planned.runs, what, len(planned.runs))
         ]
         if not runs:
@@ -119,24 +138,27 @@ def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
         for run in runs:
             if run.reason:
                 say(f"  {planned.analysis.name} does not apply to {run.title}: {run.reason}")
+            if run.unstored:
+                say(f"  {planned.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error:
                 say(f"  {planned.analysis.name} failed on {run.title}:\n{run.error}")
-        outcomes.append(Outcome(planned.analysis, planned.params, tuple(runs)))
-    return outcomes
+        yield Outcome(planned.analysis, planned.params, tuple(runs))
+
+
+def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
+    """Say how many images stand in some of a run's sets only, whatever its analysis says of them."""
+    alone = inputs.alone(chosen) if run.result is not None else 0
+    if not alone:
+        return run
+    images = f"{alone:,} image{'s' if alone > 1 else ''} stood in"
+    where = "one set only" if len(chosen) == 2 else "some of the sets only"
+    text = f"{images} {where} and {'were' if alone > 1 else 'was'} left out where the sets are compared"
+    return dataclasses.replace(run, caution=". ".join(filter(None, [run.caution, text])))
 
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
-    needs = {
-        "probe pair": "two probes of one model",
-        "degraded pair": "two probes of one model",
-        "model pair": "two models",
-        "weight pair": "two models",
-    }
-    need = " or ".join(
-        dict.fromkeys(needs.get(over, "a model and a probe") for over in planned.analysis.overs)
-    )
     have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
-    return Run("this study", reason=f"it compares {need}, and the study names {have}")
+    return Run("this study", reason=f"it compares {needs(planned)}, and the study names {have}")
 
 
 def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
@@ -174,15 +196,24 @@ class _Inputs:
         self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
         self.without: dict[int, list[str]] = {}
+        self.counted: dict[frozenset[Input], int] = {}
 
     def get(self, wanted: Input) -> Any:
         if wanted not in self.read:
             if wanted.kind == "set":
-                found = self.lab.embeddings(wanted.model, wanted.probe)
-                self.read[wanted] = self._with_attributes(found)
+                self.read[wanted] = self._with_attributes(self._set(wanted))
             else:
                 self.read[wanted] = self.lab.weights(wanted.model)
         return self.read[wanted]
+
+    def _set(self, wanted: Input) -> EmbeddingSet:
+        found = self.lab.embeddings(wanted.model, wanted.probe)
+        if is_stale(self.lab, wanted.model, wanted.probe):
+            say(
+                f"  {wanted.title} was not made by the network {wanted.model} as it is in {self.lab.root} "
+                f"now: `embedlab extract --models {wanted.model}` makes it again"
+            )
+        return found
 
     def _with_attributes(self, found: EmbeddingSet) -> EmbeddingSet:
         if self.attributes is None:
@@ -191,6 +222,18 @@ class _Inputs:
         if without:
             self.without.setdefault(without, []).append(found.title)
         return joined
+
+    def alone(self, chosen: Sequence[Input]) -> int:
+        """Count the items that not all of some sets have; equal columns of items are told at once."""
+        sets = [self.get(one) for one in chosen if one.kind == "set"]
+        first, *others = [one.items for one in sets] or [np.empty(0, dtype=str)]
+        if all(np.array_equal(first, items) for items in others):
+            return 0
+        key = frozenset(chosen)
+        if key not in self.counted:
+            _, standing = np.unique(np.concatenate([first, *others]), return_counts=True)
+            self.counted[key] = int((standing < len(sets)).sum())
+        return self.counted[key]
 
     def join(self, wanted: Iterable[Input]) -> None:
         """Join the attributes onto all sets at once, so that a mistake in them is told before the work.
@@ -220,7 +263,7 @@ class _Inputs:
 
     def _readable(self, one: Input) -> bool:
         try:
-            found = self.lab.embeddings(one.model, one.probe)
+            found = self._set(one)
         except UserError:
             return False  # It is told as the reason of each run that wanted it.
         self.read[one] = self._with_attributes(found)
@@ -240,13 +283,16 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         values = [inputs.get(one) for one in chosen]
         fingerprints = [value.fingerprint for value in values]
         folder = lab.result(analysis.name, analysis.key(params, fingerprints))
-        if folder.is_dir() and not fresh:
-            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            return Run(title, analysis.result.load(folder), record=record, cached=True)
+        if not fresh and (stored := _fetched(folder, analysis, title)) is not None:
+            return stored
         begun = time.perf_counter()
-        result = analysis.run(values, params)
+        doing = f"{analysis.name}, {_named(chosen)}"
+        enough = enough_memory(f"{analysis.name} of {title}", MEMORY_ADVICE)
+        with enough, busy(doing), about(doing):
+            result = analysis.run(values, params)
         record = {
             "analysis": analysis.name,
+            "key": folder.name,
             "title": result.title,
             "params": dataclasses.asdict(params),
             "files": params.files(),
@@ -254,20 +300,79 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
                 {"input": one.title, "fingerprint": print_}
                 for one, print_ in zip(chosen, fingerprints, strict=True)
             ],
-            "code": code_fingerprint(analysis.compute.__module__),
+            "code": analysis.code,
             "versions": versions(),
             "machine": platform.machine(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - begun, 3),
         }
-        with atomic_folder(folder, replace=fresh) as temporary:
-            result.save(temporary)
-            write_json(temporary / "run.json", record)
+        unstored = _store(folder, result, record)
     except UserError as error:
         return Run(title, reason=str(error))
     except Exception:
         return Run(title, error=traceback.format_exc())
-    return Run(title, result, record=record)
+    return Run(title, result, record=record, unstored=unstored)
+
+
+def _store(folder: Path, result: Result, record: dict[str, Any]) -> str:
+    """Keep a result, or say why it cannot be kept: hours of computing are shown all the same."""
+    try:
+        with atomic_folder(folder, replace=folder.is_dir()) as temporary:
+            result.save(temporary)
+            record["sha256"] = {name: sha256_of(temporary / name) for name in RESULT_FILES}
+            record["sha256"][RECORD] = _digest(record)
+            write_json(temporary / RECORD, record)
+    except Unwritable as error:
+        return str(error)
+    return ""
+
+
+class _Changed(Exception):
+    """A stored result is not what was written."""
+
+
+def _fetched(folder: Path, analysis: Analysis[Any, Any], title: str) -> Run | None:
+    """Give a stored result; None where there is none, or what is there is not what was written."""
+    if not folder.is_dir():
+        return None
+    sweep(folder.parent)
+    try:
+        return steadily(folder, lambda there: _stored(there, analysis, title))
+    except Exception as error:
+        # Of a damaged file JSON, zip and numpy raise nearly anything.
+        changed = isinstance(error, _Changed)
+        why = str(error) if changed else f"it cannot be read ({first_line(error)})"
+    say(f"  the stored {analysis.name} of {title} is not used, for {why}: it is computed again")
+    return None
+
+
+def _stored(folder: Path, analysis: Analysis[Any, Any], title: str) -> Run:
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    told = record["sha256"]
+    changed = [name for name in RESULT_FILES if sha256_of(folder / name) != told[name]]
+    if _digest(record) != told[RECORD] or record["key"] != folder.name:
+        changed.append(RECORD)
+    if changed:
+        raise _Changed(f"{' and '.join(changed)} changed since")
+    return Run(title, analysis.result.load(folder), record=record, cached=True)
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """Hash a record, but for its own hash."""
+    files = {name: value for name, value in record["sha256"].items() if name != RECORD}
+    return hashlib.sha256(json.dumps({**record, "sha256": files}, sort_keys=True).encode()).hexdigest()
+
+
+def _named(chosen: Sequence[Input]) -> str:
+    """Name the inputs of a run shortly enough to stand beside a bar."""
+    if len(chosen) < 3:
+        return " and ".join(one.title for one in chosen)
+    models, probes = (
+        dict.fromkeys(names) for names in zip(*((o.model, o.probe) for o in chosen), strict=True)
+    )
+    if len(models) == 1:
+        return f"{len(chosen)} probes in {chosen[0].model}"
+    return f"{chosen[0].probe} in {len(models)} models" if len(probes) == 1 else f"{len(chosen)} sets"
 
 
 def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:
@@ -277,12 +382,26 @@ def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:
     return tuple(probe for probe in every if probe in study.probes or probe in having)
 
 
+def is_stale(lab: Lab, model: str, probe: str) -> bool:
+    """Say whether stored vectors bear the name of a network of the lab that did not make them."""
+    return model in lab.trained() and not lab.is_made_here(model, probe)
+
+
 def embedding_records(lab: Lab, study: Study) -> list[dict[str, Any]]:
-    """Give the provenance that stands in each embedding file that a study uses."""
+    """Give the provenance that stands in each embedding file that a study uses.
+
+    ``model`` and ``probe`` are what folder and file are called now; ``stale`` says that the network of
+    that name did not make the vectors; of a file that cannot be read ``unreadable`` says why.
+    """
     found = []
     for model in study.models:
         for probe in probes_used(lab, study):
             path = lab.embeddings_file(model, probe)
+            named = {"model": model, "probe": probe}
             if path.is_file():
-                found.append({"model": model, "probe": probe, **embeddings.metadata(path)})
+                try:
+                    stale = {"stale": True} if is_stale(lab, model, probe) else {}
+                    found.append({**embeddings.metadata(path), **named, **stale})
+                except UserError as error:
+                    found.append({**named, "unreadable": str(error)})
     return found

@@ -36,7 +36,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from embedlab.data.datasets import Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.errors import UserError
 from embedlab.maths import roc
 from embedlab.maths.bootstrap import interval, resamples
@@ -245,12 +245,16 @@ def _scope(sample: _Sample, dataset: Dataset, seed: int) -> str:
 def _sampled(dataset: Dataset, pairs: PairList | None, size: int, images: int, seed: int) -> _Sample:
     rows = _rows(dataset, pairs, images, np.random.default_rng([seed, 11]))
     faces, kept, skipped = [], [], []
+    cropped = Cropped()
     for row in rows:
         try:
-            faces.append(prepare(dataset.image(int(row)), None, size))
+            image = dataset.image(int(row))
+            cropped.see(image)
+            faces.append(prepare(image, None, size))
             kept.append(int(row))
         except UnreadableImage as error:
             skipped.append(f"{dataset.items[int(row)]} ({error})")
+    cropped.told(dataset.name, MIDDLE)
     if skipped:
         named = ", ".join(skipped[:3])
         say(f"  {len(skipped)} images of {dataset.name} cannot be read and are left out: {named}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from embedlab.analysis import Analysis, Result
 from embedlab.charts import Chart, Table, faces_at_hand, faces_from, model_colours
+from embedlab.charts.base import visible
 from embedlab.report import sections
 from embedlab.report.sections import Section
 
@@ -96,13 +97,22 @@ def _display(section: Section) -> None:
             display(HTML(fragment(chart.note)))
 
 
+def told(section: Section) -> tuple[str, bool]:
+    """Write a section as plain text, and say whether nothing of it failed with a bug."""
+    try:
+        return as_text(section), section.sound
+    except Exception:
+        return as_text(sections.broken(section.name, section.heading)), False
+
+
 def as_text(section: Section) -> str:
-    """Write findings and numbers of a section as plain text."""
+    """Write findings and numbers of a section as plain text; what would steer a terminal is shown."""
     marks = {"good": "+", "bad": "!", "plain": "-"}
     lines = [section.heading, ""]
-    lines += [f"{marks[finding.tone]} {finding.text}" for finding in section.findings]
+    lines += [f"{marks[finding.tone]} {_line(finding.text)}" for finding in section.findings]
     for note in section.notes:
-        lines += [f"! {note.text}", note.detail]
+        lines += [f"! {_line(note.text)}", *note.detail.splitlines()]
+    lines += [f"- {_line(caution)}" for caution in section.cautions]
     if section.numbers is not None:
         rows = [
             [label, *(_with_aside(value) for value in row)] for label, row in section.numbers.rows.items()
@@ -110,8 +120,12 @@ def as_text(section: Section) -> str:
         lines += ["", *_aligned([["", *section.numbers.columns], *rows])]
     for chart in section.charts:
         if isinstance(chart, Table):
-            lines += ["", chart.title, *_aligned([list(chart.columns), *chart.cells()])]
-    return "\n".join(lines)
+            lines += ["", _line(chart.title), *_aligned([list(chart.columns), *chart.cells()])]
+    return "\n".join(map(visible, lines))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 def _with_aside(value: Any) -> str:
@@ -120,6 +134,7 @@ def _with_aside(value: Any) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
+    rows = [[_line(text) for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows

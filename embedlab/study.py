@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Literal
 
 from embedlab import analysis as contract
 from embedlab.analysis import Analysis, Params
-from embedlab.errors import UserError
+from embedlab.documents import text_of, toml
+from embedlab.errors import UserError, checked_word
 
 READING_ORDER = (
     *("verification", "identification", "distances", "confusions", "resolution", "separability"),
@@ -83,14 +83,9 @@ def read(path: Path) -> Study:
     Raises
     ------
     UserError
-        If the file is missing or no TOML, or a key is unknown or of the wrong kind.
+        If the file is missing or no TOML, a key is unknown or of the wrong kind, or the prose is no text.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the study {path}: {error}: give the path of a TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not valid TOML: {error}: correct that line") from None
+    values = toml(path, "the study")
     known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
@@ -98,6 +93,8 @@ def read(path: Path) -> Study:
         words = values.get(key, [])
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise UserError(f'{path}: {key} must be a list of names, such as {key} = ["…"]')
+        for word in words:
+            checked_word(word, f"{path}: {key}")
     for key in ("pairs", "attributes"):
         if not isinstance(values.get(key, ""), str):
             raise UserError(f'{path}: {key} must be the path of a file, such as {key} = "{key}.csv"')
@@ -115,7 +112,7 @@ def read(path: Path) -> Study:
         pairs=values.get("pairs", ""),
         attributes=values.get("attributes", ""),
         title=str(values.get("title", path.stem)),
-        prose=prose.read_text(encoding="utf-8") if prose.is_file() else "",
+        prose=text_of(prose, "the prose") if prose.is_file() else "",
     )
 
 
@@ -208,10 +205,30 @@ def plan(study: Study) -> list[Planned]:
 
 
 def names(study: Study) -> tuple[str, ...]:
-    """List the analyses of a study: those it names, else all in reading order."""
+    """List the analyses of a study: those it names, else all that can be used, in reading order."""
     place = {name: k for k, name in enumerate(READING_ORDER)}
-    every = sorted(contract.names(), key=lambda name: (place.get(name, len(place)), name))
-    return study.analyses or tuple(every)
+    if study.analyses:
+        return study.analyses
+    usable = set(contract.names()) - set(contract.unusable())
+    return tuple(sorted(usable, key=lambda name: (place.get(name, len(place)), name)))
+
+
+def needs(planned: Planned) -> str:
+    """Say what one run of an analysis takes, in words."""
+    words = {
+        "probe pair": "two probes of one model",
+        "degraded pair": "two probes of one model",
+        "model pair": "two models",
+        "weight pair": "two models",
+    }
+    return " or ".join(
+        dict.fromkeys(words.get(over, "a model and a probe") for over in planned.analysis.overs)
+    )
+
+
+def takes_sets(planned: Sequence[Planned]) -> bool:
+    """Say whether an analysis looks at embeddings, or all look at weights alone."""
+    return any(over != "weight pair" for one in planned for over in one.analysis.overs)
 
 
 def probes_of(planned: Sequence[Planned], study: Study) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
 """Trainings: on which data, measured on whom, in which order, and several at once."""
 
 import os
+import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 # traffic, which rules narrow networks.
 ARITHMETIC_S, TRAFFIC_S = 0.5, 0.15
 CUDA_CORES = 40.0
+FAULTS = {
+    number
+    for name in ("SIGSEGV", "SIGABRT", "SIGILL", "SIGFPE", "SIGBUS")
+    if (number := getattr(signal, name, None))
+}
 
 
 def train(
@@ -66,6 +73,7 @@ def train(
     chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
     folder = Path(request.data) if request.data is not None else embedded_data(request)
     data = _sources(chosen, recipe_name, folder)
+    minutes = minutes_of(chosen, sum(len(one) for one in data))
     return loop.train(
         request.lab,
         name or Path(recipe_name).stem,
@@ -74,6 +82,7 @@ def train(
         _validation(folder, data, validation, pairs),
         fresh=request.fresh,
         strict=request.strict,
+        told=f"{request.scale} scale, roughly {_duration(minutes)} here from the beginning",
     )
 
 
@@ -188,31 +197,78 @@ def _train_group(request: Request, names: Sequence[str]) -> None:
     threads = str(max(1, cores // len(names)))
     options = ["--lab", str(request.lab.root), "--scale", request.scale, "--device", "cpu"]
     options += ["--fresh"] if request.fresh else []
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "embedlab", "train", name, *options],
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    }
-    with ExitStack() as stack, ThreadPoolExecutor(len(running)) as pool:
-        for child in running.values():
-            stack.enter_context(child)  # Waits for it and closes its pipe.
+    running: dict[str, subprocess.Popen[str]] = {}
+    with ExitStack() as stack:
+        stack.callback(_end, running)
+        pool = stack.enter_context(ThreadPoolExecutor(len(names)))
+        stack.callback(_stop, running)
+        for name in names:
+            running[name] = subprocess.Popen(
+                [sys.executable, "-m", "embedlab", "train", name, *options],
+                env={**os.environ, "OMP_NUM_THREADS": threads},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+            )
         # A copied context lets each thread speak to whoever listens here.
         told = {pool.submit(copy_context().run, _relay, child): name for name, child in running.items()}
-        try:
-            for ended in as_completed(told):
-                name, last = told[ended], ended.result()
-                if status := running[name].wait():
-                    if status == 2:
-                        raise UserError(last.removeprefix("embedlab: "))
-                    raise RuntimeError(f"training {name} ended with status {status}: {last}")
-        finally:
-            for child in running.values():
-                child.terminate()
+        for ended in as_completed(told):
+            if status := running[told[ended]].wait():
+                raise _failure(told[ended], status, ended.result(), options)
+
+
+def _stop(running: Mapping[str, "subprocess.Popen[str]"]) -> None:
+    for child in running.values():
+        child.terminate()
+
+
+def _end(running: Mapping[str, "subprocess.Popen[str]"]) -> None:
+    """Wait for processes that were asked to stop: they keep a state first, and none outlives this one."""
+    for child in running.values():
+        child.wait()
+        if child.stderr is not None:
+            child.stderr.close()
+
+
+def _failure(name: str, status: int, last: str, options: Sequence[str]) -> Exception:
+    """Put into words how the process of a training ended.
+
+    Parameters
+    ----------
+    name
+        What was trained.
+    status
+        Of the process: minus the number of the signal that ended it, as ``subprocess`` has it, or 128 and
+        the number, as the process itself and shells have it.
+    last
+        The last line that it said.
+    options
+        What ``embedlab train`` was called with.
+    """
+    if status == 2:
+        return UserError(last.removeprefix("embedlab: "))
+    number = -status if status < 0 else status - 128
+    if number not in set(signal.Signals):
+        return RuntimeError(f"training {name} ended with status {status}: {last}")
+    # With --fresh it would not go on from the state that it left.
+    words = [name, *(word for word in options if word != "--fresh")]
+    alone = f"`embedlab train {shlex.join(words)}`"
+    word = signal.Signals(number).name
+    if number in FAULTS:
+        return UserError(
+            f"training {name} died of {word}, a fault in a library's machine code: try it alone, with "
+            f"plainer kernels: `ONEDNN_MAX_CPU_ISA=AVX2 {alone[1:]}; it goes on from its last state"
+        )
+    if word == "SIGKILL":
+        return UserError(
+            f"training {name} was ended by SIGKILL, as a system does that runs out of memory: train it alone "
+            f"with {alone}, or at a smaller --scale or batch; it goes on from its last state"
+        )
+    return UserError(
+        f"training {name} was ended by {word}: the same command goes on from its last state, and so does "
+        f"{alone}"
+    )
 
 
 def _relay(child: "subprocess.Popen[str]") -> str:
@@ -224,13 +280,25 @@ def _relay(child: "subprocess.Popen[str]") -> str:
 
 
 def rough_minutes(request: Request, chosen: "Recipe") -> float:
-    """Guess how many minutes a training takes on this machine."""
+    """Guess how many minutes a training on the embedded faces takes on this machine."""
     from embedlab.data import synthetic
 
     people = synthetic.SCALES[request.scale]
     images = sum(getattr(people, name, 0) * synthetic.IMAGES.get(name, 0) for name in chosen.datasets)
+    return minutes_of(chosen, images)
+
+
+def minutes_of(chosen: "Recipe", images: int) -> float:
+    """Guess how many minutes a recipe takes to learn from a number of images on this machine."""
     images = min(images, chosen.epoch_images or images)
     area = (chosen.input_size / 144) ** 2
     seconds = (chosen.width / 64) ** 2 * area * ARITHMETIC_S + chosen.width / 64 * area * TRAFFIC_S
     speed_up = CUDA_CORES if compute.device() == "cuda" else float(os.cpu_count() or 1)
     return max(1.0, float(images * chosen.epochs * seconds / speed_up / 60))
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    return f"{hours:.0f} h" if hours < 72 else f"{hours / 24:,.0f} days"

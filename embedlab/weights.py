@@ -1,6 +1,5 @@
 """LayerWeights: a checkpoint's convolution kernels by layer name, without torch."""
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from embedlab.digest import Digest
 from embedlab.errors import UserError
 
 NORM_STATISTICS = ("weight", "bias", "running_mean", "running_var")
@@ -50,15 +50,15 @@ class LayerWeights:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of every name and number."""
-        digest = hashlib.sha256()
-        named: list[tuple[str, Any]] = list(self.layers.items())
-        named += [(f"{n}.{k}", v) for n, norm in self.norms.items() for k, v in norm.items()]
-        named += self.slopes.items()
-        for name, values in named:
-            digest.update(f"{name}:{values.dtype}:{values.shape}:".encode())
-            digest.update(np.ascontiguousarray(values).tobytes())
-        digest.update(self.recipe.encode())
+        """A hash of the model's name and of every name and number."""
+        digest = Digest()
+        for name in (self.model, self.recipe):
+            digest.text(name)
+        for norm, statistics in (("", self.layers), *self.norms.items(), ("", self.slopes)):
+            digest.text(norm)
+            digest.column(list(statistics))
+            for values in statistics.values():
+                digest.array(values)
         return digest.hexdigest()
 
 
@@ -72,9 +72,6 @@ def read(path: Path, model: str) -> LayerWeights:
     """
     from safetensors import SafetensorError, safe_open
 
-    layers: dict[str, Any] = {}
-    norms: dict[str, dict[str, Any]] = {}
-    slopes: dict[str, Any] = {}
     try:
         with safe_open(path, framework="numpy") as file:
             keys = list(file.keys())
@@ -86,7 +83,15 @@ def read(path: Path, model: str) -> LayerWeights:
         ) from None
     # safetensors sorts by name; the writer keeps the network's own order in the header.
     names = [k for k in order.split("\n") if k in tensors] if order else keys
-    for key in names:
+    return of_tensors({name: tensors[name] for name in names}, model)
+
+
+def of_tensors(tensors: Mapping[str, np.ndarray], model: str) -> LayerWeights:
+    """Sort a state dict's tensors, in network order, into kernels, norm statistics and slopes."""
+    layers: dict[str, Any] = {}
+    norms: dict[str, dict[str, Any]] = {}
+    slopes: dict[str, Any] = {}
+    for key in tensors:
         layer, _, kind = key.rpartition(".")
         if kind == "weight" and tensors[key].ndim == 4:
             layers[layer] = tensors[key]

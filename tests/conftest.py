@@ -1,9 +1,21 @@
 """What tests of several files share."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """What tests write need not outlive a power cut, and waiting for it takes longer than most of them."""
+    from embedlab import store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_sync", lambda path: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +26,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real faces in {folder}: name their folder in EMBEDLAB_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 kB in memory; skips where none may be mounted."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if not mount or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip(
+            "no file system may be mounted here: full and read-only disks are tried by planted errors"
+        )
+    yield place
+    subprocess.run([umount or "umount", "-l", str(place)], check=True)

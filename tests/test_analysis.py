@@ -1,4 +1,8 @@
+import dataclasses
 import hashlib
+import importlib
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -58,10 +62,15 @@ def test_overrides_read_text_as_the_fields_type():
     [
         ({"bin": 3}, "unknown parameter knobs.bin: there are bins, rate, kind, open, name"),
         ({"bins": "many"}, "knobs.bins must be int, not 'many'"),
+        ({"rate": "nan"}, "knobs.rate must be a finite number, not nan"),
+        ({"rate": float("inf")}, "knobs.rate must be a finite number, not inf"),
         ({"bins": 2.5}, "knobs.bins must be int, not 2.5"),
         ({"bins": True}, "knobs.bins must be int, not True"),
         ({"kind": "c"}, "knobs.kind must be one of 'a', 'b', not 'c'"),
         ({"open": "maybe"}, "knobs.open must be bool"),
+        ({"bins": 10**4400}, "knobs.bins must be a whole number of at most 64 bits"),
+        ({"bins": "1" * 300}, "knobs.bins must be a whole number of at most 64 bits"),
+        ({"rate": 2**2000}, "knobs.rate must be a whole number of at most 64 bits"),
     ],
 )
 def test_a_wrong_override_lists_what_there_is(override, message):
@@ -103,6 +112,39 @@ def test_keys_change_with_code_params_and_inputs():
     assert same != one.key(one.params.with_overrides({"bins": 8}), ["a"])
     assert same != one.key(one.params, ["b"])
     assert same != analysis.get("projection").key(one.params, ["a"])
+
+
+def test_the_code_is_that_of_all_that_an_analysis_declares(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "tiltpack/__init__.py": "",
+        "tiltpack/knobs.py": (
+            "from dataclasses import dataclass\nfrom embedlab.analysis import Params, Result\n"
+            "@dataclass(frozen=True)\nclass Knobs(Params):\n    bins: int = 3\n"
+        ),
+        "tiltpack/found.py": (
+            "from dataclasses import dataclass\nfrom embedlab.analysis import Result\n"
+            "@dataclass(frozen=True)\nclass Found(Result):\n    n: int = 0\n"
+        ),
+        "tiltpack/work.py": "def compute(a, params):\n    ...\n",
+        "tiltpack/other.py": "",
+    }
+    (tmp_path / "tiltpack").mkdir()
+
+    def key(changed=""):
+        for name, text in files.items():
+            (tmp_path / name).write_text(text + ("# changed\n" if name == changed else ""))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tiltpack"]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        knobs, found, work = (importlib.import_module(f"tiltpack.{n}") for n in ("knobs", "found", "work"))
+        return analysis.Analysis("?", "set", knobs.Knobs(), found.Found, work.compute, list, list).key(
+            knobs.Knobs(), ["x"]
+        )
+
+    whole = key()
+    assert {name for name in files if key(name) != whole} == set(files) - {"tiltpack/other.py"}
+    assert key() == whole
 
 
 @dataclass(frozen=True)
@@ -154,3 +196,21 @@ def test_a_difference_is_judged_by_its_interval(ends, said, tone):
 def test_a_difference_without_an_interval_is_not_judged():
     with pytest.raises(ValueError, match="cannot be judged"):
         Finding.of_difference("It rose", Estimate(0.1))
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), np.float64("nan")])
+def test_a_number_that_is_not_finite_is_stored_in_json_and_comes_back(tmp_path, odd):
+    shares = {"a": Estimate(odd, odd, odd, 3, odd), "b": Estimate(0.5)}
+    found = Found("t", 3, Estimate(odd), shares, ("a",), np.array([odd]), np.array(["x"]))
+    found.save(tmp_path)
+    json.loads((tmp_path / "result.json").read_text(), parse_constant=lambda name: 1 / 0)
+    back = Found.load(tmp_path)
+    assert str(dataclasses.replace(back, values=FOUND.values, words=FOUND.words)) == str(
+        dataclasses.replace(
+            found,
+            share=Estimate(float(odd)),
+            each={"a": Estimate(*[float(odd)] * 3, 3, float(odd)), "b": Estimate(0.5)},
+            values=FOUND.values,
+            words=FOUND.words,
+        )
+    )

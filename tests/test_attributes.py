@@ -56,7 +56,7 @@ def test_a_column_that_a_set_has_already_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column item, identity or name"),
+        ("", "attributes.csv is empty"),
         ("person,gender\na,f\n", "has no column item, identity or name"),
         ("identity\na\n", "has no column beside 'identity'"),
         ("identity,g\n", "has no rows: give it one identity a line"),
@@ -64,9 +64,9 @@ def test_a_column_that_a_set_has_already_is_refused(tmp_path):
         ("identity,g\n,f\n", "line 2: the identity has no name"),
         ("identity,g\na,f\na,m\n", "line 3: 'a' stands in line 2 already"),
         ("identity,norm\na,1\n", "'norm' cannot be the name of an attribute"),
-        ("identity,g,g\na,1,2\n", "'g' cannot be the name of an attribute"),
+        ("identity,g,g\na,1,2\n", "two columns of one name, 'g'"),
         ("identity,,g\na,1,2\n", "'' cannot be the name of an attribute"),
-        ('identity,g\na,"' + "x" * 200_000, "line 2: no CSV"),
+        ('identity,g\na,"' + "x" * 200_000, "line 2: g has 200,000 letters: .* close every quotation mark"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(tmp_path, text, message):

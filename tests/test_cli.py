@@ -1,9 +1,14 @@
 """The command line from one end to the other, on tiny data."""
 
+import errno
+import importlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -321,3 +326,385 @@ def test_pairs_and_attributes_are_read_from_files(tmp_path, vectors, capsys):
     assert "has no column 'image_a'" in said(capsys)[1]
     assert run("run", "distances", *words, "--pairs", pairs) == 2
     assert "are for verification, which is not run" in said(capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "distances", "--probes", "typo"], "unknown probe 'typo': .* stored are imported of theirs"),
+        (["run", "distances", "--probes", "imported", "typo"], "unknown probe 'typo'"),
+        (["report", "--only", "distances", "--probes", "typo"], "unknown probe 'typo'"),
+        (["extract", "--probes", "typo"], "unknown probe 'typo'"),
+        (["run", "kernels"], "kernels compares the weights of two networks, and of theirs there are none"),
+        (["run", "mapping"], "mapping compares two probes of one model or two models, and there are 1 model"),
+        (["run", "similarity"], r"asked for \(similarity\) applies to theirs .*the only model"),
+        (["report", "--only", "similarity", "mapping"], "similarity, mapping.*applies .*only model.*; it"),
+        (["run", "distances", "--set", "bin=3"], "unknown parameter distances.bin: there are"),
+    ],
+)  # fmt: skip
+def test_what_was_asked_and_gives_nothing_is_exit_2_and_names_what_there_is(
+    words, message, tmp_path, vectors, capsys
+):
+    out = ["--out", tmp_path / "out"] if words[0] == "report" else []
+    assert run(*words, "--models", vectors, "--lab", tmp_path / "lab", *out) == 2
+    text, last = said(capsys)
+    assert re.search(f"^embedlab: .*{message}", last)
+    assert text == ""
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_one_answer_among_several_is_an_answer(tmp_path, vectors):
+    words = ["--models", vectors, "--lab", tmp_path / "lab", "--out", tmp_path / "r.html"]
+    assert run("report", *words, "--only", "mapping", "distances") == 0
+    sections = json.loads((tmp_path / "r.json").read_text())["sections"]
+    assert [one["state"] for one in sections] == ["inapplicable", "ok"]
+
+
+LONG = "x" * 300
+ABSURD = [
+    (["report", "--models", LONG], "--models 'x+'… has a name of 300 bytes"),
+    (["report", "--models", f"{LONG}.parquet"], "--models 'x+'… has a name of 308 bytes"),
+    (["report", "--models", "ü" * 200], "has a name of 400 bytes"),
+    (["run", "distances", "--models", "a", "--probes", "x" * 200], "the name of a data set: it has 200"),
+    (["run", "distances", "--models", "a", ""], "--models is given an empty word"),
+    (["run", "distances", "--models", "a", "--probes", " "], "--probes is given an empty word"),
+    (["run", "", "--models", "a"], "--analysis is given an empty word"),
+    (["report", f"{LONG}.toml"], "has a name of 305 bytes"),
+    (["report", "--models", "a", "--data", LONG], "--data 'x+'… has a name"),
+    (["report", "--models", "a", "--lab", LONG], "--lab 'x+'… has a name"),
+    (["report", "--models", "a", "--out", f"here/{LONG}/r.html"], "--out 'here/x+'… has a name"),
+    (["report", "--models", "a", "--lab", "file"], "the lab file is no folder"),
+    (["list", "--lab", "file"], "the lab file is no folder"),
+    (["doctor", "--lab", "file"], "the lab file is no folder"),
+    (["import", "file.npy", "--lab", "file"], "the lab file is no folder"),
+    (["import", "v.npy", "--model", "x" * 121], "cannot be the name of a model: it has 121 letters"),
+    (["extract", "--models", "a", "--batch", "-1"], "--batch must be at least 1 and at most 65536, not -1"),
+    (["extract", "--models", "a", "--batch", "9" * 30], "--batch must be .*, not a number that large"),
+    (["doctor", "--model", "a", "--images", "0"], "--images must be at least 1"),
+    (["doctor", "--model", "a", "--images", "9" * 12], "--images must be at least 1 and at most 10000000"),
+    (["import", "a.pth", "--input", "0"], "--input must be at least 1"),
+    (["data", "pack", "a", "--size", "-3"], "--size must be at least 2"),
+    (["data", "pack", "a", "--size", "1000000"], "--size must be at least 2 and at most 4096"),
+    (["data", "pack", "a", "--hold-out", "nan"], "--hold-out must be at least 0.0"),
+    (["data", "pack", "a", "--hold-out", "1"], "--hold-out must be at least 0.0 and at most 0.99, not 1.0"),
+    (["data", "pack", "a", "--seed", "-1"], "--seed must be at least 0"),
+    (["map", "fit", "a", "b", "--map", "m.safetensors", "--folds", "1"], "--folds must be at least 2"),
+    (["map", "fit", "a", "b", "--map", "m.safetensors", "--seed", "-1"], "--seed must be at least 0"),
+    (["map", "apply", "", "--map", "m.safetensors"], "--old is given an empty word"),
+    (["train", "lowres144", "--set", "seed=1e400"], "seed must be int"),
+    (["train", "lowres144", "--set", f"width={'9' * 40}"], "width must be a whole number of at most 64 bits"),
+    (["train", "lowres144", "--name", LONG], "--name 'x+'… has a name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "message"), ABSURD)
+def test_words_and_numbers_that_no_command_can_use_are_one_line(
+    words, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert run(*words) == 2
+    text, last = said(capsys)
+    assert re.search(f"^embedlab: .*{message}", last)
+    assert (text, len(last) < 500) == ("", True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_vectors_whose_items_lie_elsewhere_are_read_by_every_command(tmp_path, capsys):
+    for name, seed in (("ours", 0), ("theirs", 1)):
+        s = embedding_set(people=20, model=name, seed=seed)
+        np.save(tmp_path / f"{name}.npy", s.vectors)
+        rows = [f"{item},{s.identities[k]}" for item, k in zip(s.items, s.labels, strict=True)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["name,who", *rows]))
+    ours, theirs = tmp_path / "ours.npy", tmp_path / "theirs.npy"
+    lists = [f"{name}={tmp_path / name}.csv" for name in ("ours", "theirs")]
+    columns = ["--item-column", "name", "--identity-column", "who"]
+    words = ["--models", ours, theirs, "--lab", tmp_path / "lab", "--items", *lists, *columns]
+    assert run("run", "distances", *words, "--json") == 0
+    captured = capsys.readouterr().out
+    assert list(json.loads(captured)["sections"][0]["numbers"]) == ["ours", "theirs"]
+    assert run("report", *words, "--only", "verification", "--out", tmp_path / "r.html") == 0
+    assert run("extract", *words) == 0
+    several = ["--items", lists[0], "--items", lists[1], *columns]
+    assert run("map", "fit", ours, theirs, "--map", tmp_path / "m.safetensors", *several) == 0
+    assert run("map", "apply", ours, "--map", tmp_path / "m.safetensors", *several[:2], *columns) == 0
+    assert len(embeddings.read(tmp_path / "ours-as-theirs.parquet").items) == 60
+    assert run("map", "apply", theirs, "--map", tmp_path / "m.safetensors") == 2
+    assert "with --items" in said(capsys)[1]
+
+
+def test_a_map_reads_a_column_of_vectors_of_any_name(tmp_path):
+    import pyarrow.parquet as pq
+
+    embeddings.write(tmp_path / "a.parquet", embedding_set(people=20), {})
+    table = pq.read_table(tmp_path / "a.parquet").replace_schema_metadata({})
+    pq.write_table(table.rename_columns(["item", "identity", "v", "norm"]), tmp_path / "b.parquet")
+    a, b, m = (tmp_path / name for name in ("a.parquet", "b.parquet", "m.safetensors"))
+    assert run("map", "fit", b, a, "--map", m, "--vector-column", "b=v") == 0
+    assert run("map", "apply", b, "--map", m, "--out", tmp_path / "c.parquet") == 2
+    assert run("map", "apply", b, "--map", m, "--out", tmp_path / "c.parquet", "--vector-column", "v") == 0
+    assert pq.read_schema(tmp_path / "c.parquet").names == ["item", "identity", "v", "norm"]
+
+
+def test_a_map_of_a_model_that_is_called_like_a_path_writes_beside_the_old_vectors(tmp_path):
+    import dataclasses
+
+    from embedlab import conversion
+
+    a, b = (embedding_set(people=20, model=name, seed=k) for k, name in enumerate(("old", "../../new/x")))
+    found = dataclasses.replace(conversion.fit(a, b), source="old")
+    conversion.save(found, tmp_path / "m.safetensors")
+    (tmp_path / "here").mkdir()
+    embeddings.write(tmp_path / "here" / "a.parquet", a, {})
+    assert run("map", "apply", tmp_path / "here" / "a.parquet", "--map", tmp_path / "m.safetensors") == 0
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "a-as-_.._new_x.parquet",
+        "a.parquet",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "m.json", "m.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [
+        (["lowres144", "v1.2"], "lowres144-v1.2"),
+        (["some/where/arc.onnx", "my.net:load"], "arc-my.net_load"),
+        (["a" * 100, "b" * 100], "a" * 100 + "-" + "b" * 10 + "-d525b058"),
+    ],
+)
+def test_a_report_without_a_place_gets_a_name_of_its_models(models, name):
+    from embedlab import pipeline
+
+    assert pipeline.named(models) == name
+    assert len(name) <= 120
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_to_end_runs_what_tidies_up(monkeypatch, capsys, tmp_path, number, status):
+    tidied = []
+
+    def ending(options):
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            os.kill(os.getpid(), number)  # Who asks twice does not disturb it.
+            time.sleep(0.01)
+            tidied.append(1)
+
+    monkeypatch.setattr(cli, "list_", ending)
+    assert run("list", "--lab", tmp_path) == status
+    assert tidied == [1]
+    assert f"ended by {number.name}; what was finished is kept" in said(capsys)[1]
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_who_is_told_to_outlive_the_terminal_does(monkeypatch, tmp_path):
+    def ending(options):
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 0
+
+    monkeypatch.setattr(cli, "list_", ending)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run("list", "--lab", tmp_path) == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from embedlab import cli, interchange
+from embedlab.store import atomic_file
+def slow(*_):
+    with atomic_file(Path(sys.argv[-1]) / "a") as temporary:
+        temporary.write_bytes(bytes(1000))
+        print("begun", flush=True)
+        time.sleep(30)
+cli.list_ = slow
+sys.exit(cli.main(["list", "--lab", sys.argv[-1]]))
+"""
+
+
+def test_a_process_that_is_ended_leaves_nothing_half_written(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout.readline() == "begun\n"
+    child.terminate()
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 143
+    assert err == "embedlab: ended by SIGTERM; what was finished is kept, and the same command goes on\n"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_of_any_encoding_takes_every_sign(vectors, tmp_path, encoding):
+    words = ["run", "verification", "--models", str(vectors), "--lab", str(tmp_path / "lab")]
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "embedlab", *words, *more],
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode(encoding)
+        text = done.stdout.decode(encoding)
+        if more:
+            assert json.loads(text)["sections"][0]["name"] == "verification"
+        elif encoding == "ascii":
+            assert "\\u" in text
+
+
+def test_a_path_that_is_no_text_is_written_all_the_same(vectors, tmp_path):
+    """A folder's name in latin-1 stands in the command that the report repeats."""
+    out = tmp_path / os.fsdecode("r\xe9sultats".encode("latin-1"))
+    words = ["report", "--models", str(vectors), "--only", "distances", "--lab", str(tmp_path / "lab")]
+    done = subprocess.run(
+        [sys.executable, "-m", "embedlab", *words, "--out", str(out)], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"r\\udce9sultats" in done.stdout
+    json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert "udce9sultats" in (out / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", "--models", "{vectors}", "--out"),
+        ("map", "fit", "{vectors}", "{vectors}", "--map"),
+        ("map", "apply", "{vectors}", "--map", "{map}", "--out"),
+        ("data", "pack", "{faces}", "--out"),
+        ("data", "align", "{faces}", "--crop", "--out"),
+        ("data", "export", "{faces}", "--out"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(vectors, faces, tmp_path, capsys, words):
+    new = tmp_path / "new.parquet"
+    embeddings.write(new, embedding_set(model="new", people=12, seed=1), {})
+    assert run("map", "fit", vectors, new, "--map", tmp_path / "map.safetensors") == 0
+    places = {"vectors": vectors, "faces": faces, "map": tmp_path / "map.safetensors"}
+    ending = {"apply": ".parquet", "export": ".rec", "fit": ".safetensors"}.get(words[1], "")
+    (tmp_path / "file").write_text("in the way")
+    before = sorted(tmp_path.rglob("*"))
+    for out, why in (
+        (tmp_path / "file" / f"a{ending}", "Not a directory"),
+        (tmp_path / f"{'x' * 300}{ending}", "File name too long"),
+        *([(tmp_path / "folder.rec", "it is a folder")] if words[1] == "export" else []),
+    ):
+        if why == "it is a folder":
+            out.mkdir()
+            before = sorted(tmp_path.rglob("*"))
+        asked = [word.format(**places) for word in words]
+        if words[0] == "report":
+            asked += [str(out), "--lab", str(tmp_path / "lab")]
+        else:
+            asked.append(str(out))
+        assert run(*asked) == 2
+        line = said(capsys)[1]
+        assert line.startswith("embedlab: cannot write ")
+        assert why in line
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_output_that_has_no_room_is_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "embedlab", "list", "analyses", "--lab", str(tmp_path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "embedlab: cannot write the output: No space left on device: make room there, or choose another "
+        "place\n"
+    )
+
+
+def test_a_reader_that_goes_is_no_error(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "embedlab", "list", "analyses", "--lab", str(tmp_path)],
+        stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError("Unable to allocate 9 GiB"), "not enough memory (Unable to allocate 9 GiB): end other"),
+        (OSError(errno.ENOSPC, "x"), "cannot write the output: No space left on device: make room"),
+        (OSError(errno.EROFS, "x", "/a/b"), "cannot write /a/b: Read-only file system: choose another"),
+    ],
+)
+def test_a_machine_that_is_too_small_is_one_line(monkeypatch, capsys, tmp_path, error, line):
+    def small(options):
+        raise error
+
+    monkeypatch.setattr(cli, "list_", small)
+    assert run("list", "--lab", tmp_path) == 2
+    assert line in said(capsys)[1]
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch, tmp_path):
+    def bug(options):
+        raise PermissionError(errno.EACCES, "Permission denied", "/some/input")
+
+    monkeypatch.setattr(cli, "list_", bug)
+    with pytest.raises(PermissionError):
+        run("list", "--lab", tmp_path)
+
+
+def test_a_report_that_memory_does_not_suffice_for_says_so(vectors, tmp_path, monkeypatch, capsys):
+    build = importlib.import_module("embedlab.report.build")
+
+    def hungry(*_, **__):
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr(build, "_page", hungry)
+    words = ["--only", "distances", "--lab", tmp_path / "lab", "--out", tmp_path / "out"]
+    assert run("report", "--models", vectors, *words) == 2
+    assert said(capsys)[1] == (
+        "embedlab: not enough memory for the report (Unable to allocate 9 GiB): ask for fewer analyses "
+        "(--only), probes or models"
+    )
+
+
+def test_a_report_says_which_results_could_not_be_stored(vectors, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    words = ["--only", "distances", "--lab", tmp_path / "lab", "--out", tmp_path / "out"]
+    assert run("report", "--models", vectors, *words) == 0
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<em>Caution</em>: 1 result could not be stored and will be computed again: cannot write" in page
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sections"][0]["state"] == "ok"
+
+
+def test_a_lab_on_a_disk_that_is_read_only_is_read_and_reported(small_disk, vectors, tmp_path, capsys):
+    lab = small_disk / "lab"
+    assert run("import", vectors, "--model", "m", "--probe", "p", "--lab", lab) == 0
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    first = capsys.readouterr().out
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert run("run", "distances", "--models", "m", "--lab", lab) == 0
+    assert first.endswith(capsys.readouterr().out)
+    assert (
+        run("report", "--models", "m", "--only", "verification", "--lab", lab, "--out", tmp_path / "o") == 0
+    )
+    assert "could not be stored: cannot write" in capsys.readouterr().err
+    page = (tmp_path / "o" / "index.html").read_text(encoding="utf-8")
+    assert "could not be stored and will be computed again" in page
+    for words in (
+        ("import", vectors, "--model", "n", "--lab", lab),
+        ("report", "--models", "m", "--lab", lab, "--out", small_disk / "out"),
+        ("run", "distances", "--models", vectors, "--lab", lab),
+    ):
+        assert run(*words) == 2
+        assert re.search("^embedlab: cannot write .*: Read-only file system: choose", said(capsys)[1])

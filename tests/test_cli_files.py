@@ -43,6 +43,20 @@ def test_packing_all_makes_one_pack(faces, tmp_path, monkeypatch):
     assert len(open_source(tmp_path / "faces.pack")) == 12
 
 
+@pytest.mark.parametrize(("fit", "side"), [("crop", 20), ("pad", 24), ("stretch", 24)])
+def test_images_that_are_not_square_are_fitted_as_asked(faces, tmp_path, capsys, fit, side):
+    assert cli.main(["data", "pack", str(faces), "--out", str(tmp_path), "--fit", fit]) == 0
+    there = open_source(tmp_path / "faces.pack")
+    assert there.image(0).shape == (side, side, 3)
+    assert "12 of 12 images of faces are not square, but of 20 x 24 px: " in capsys.readouterr().err
+
+
+def test_an_onnx_network_needs_no_import(tmp_path, capsys):
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    assert cli.main(["import", str(tmp_path / "a.onnx"), "--lab", str(tmp_path / "lab")]) == 2
+    assert "is used as it is, without an import: name it as a model, --models" in capsys.readouterr().err
+
+
 def test_faces_are_cut_out(faces, tmp_path, capsys):
     out = tmp_path / "cut"
     assert cli.main(["data", "align", str(faces), "--crop", "--size", "16", "--out", str(out)]) == 0

@@ -1,10 +1,11 @@
+import dataclasses
 import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import cli, cli_files, conversion, embeddings
+from embedlab import cli, cli_files, columns, conversion, embeddings
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.maths.linear_maps import METHODS
@@ -176,6 +177,43 @@ def broken(files, tmp_path, kind):
 
             save_file({"x": np.zeros(2)}, tmp_path / "x.safetensors")
             return lambda: conversion.load(tmp_path / "x.safetensors")
+        case "NaN" | "infinity in the shift":
+            matrix, shift = found.map.matrix.copy(), found.map.shift.copy()
+            if kind == "NaN":
+                matrix[2, 3] = np.nan
+            else:
+                shift[1] = -np.inf
+            spoilt = dataclasses.replace(
+                found, map=dataclasses.replace(found.map, matrix=matrix, shift=shift)
+            )
+            conversion.save(spoilt, path)
+            return lambda: conversion.load(path)
+        case "flipped":
+            data = path.read_bytes()
+            path.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+            return lambda: conversion.load(path)
+        case "record" | "list" | "deep":
+            from safetensors.numpy import save_file
+
+            told = {"record": '{"method": "ridge"}', "list": "[]", "deep": "[" * 100_000}[kind]
+            tensors = {"matrix": found.map.matrix, "shift": found.map.shift}
+            save_file(tensors, path, metadata={conversion.HEADER: told})
+            return lambda: conversion.load(path)
+        case "zero image" | "image beyond 32 bits":
+            matrix, shift = np.eye(OLD), np.zeros(OLD)
+            if kind == "zero image":
+                matrix = np.zeros((OLD, NEW))
+                shift = np.zeros(NEW)
+            else:
+                matrix = np.outer(1.01 * old.unit[41], np.ones(OLD)).astype(np.float64) * 1e38
+            fitted = dataclasses.replace(found.map, matrix=matrix, shift=shift)
+            spoilt = dataclasses.replace(found, map=fitted)
+            return lambda: conversion.apply(spoilt, files[0], out, map_file=path)
+        case "damaged":
+            data = bytearray(files[0].read_bytes())
+            data[data.rindex(b"\x28\xb5\x2f\xfd") + 20] ^= 1
+            (tmp_path / "damaged.parquet").write_bytes(data)
+            return applied(tmp_path / "damaged.parquet")
         case "dimension":
             other = embedding_set(dimension=5, model="old")
             return applied(stored(tmp_path, other, "other.parquet"))
@@ -203,7 +241,7 @@ def broken(files, tmp_path, kind):
             import pyarrow as pa
 
             table = pq.read_table(files[0])
-            vectors = embeddings.matrix(table.column("embedding"), files[0]).copy()
+            vectors = columns.matrix(table.column("embedding"), files[0]).copy()
             vectors[41] = 0
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), OLD)
             pq.write_table(table.set_column(2, "embedding", column), tmp_path / "z.parquet")
@@ -217,6 +255,18 @@ def broken(files, tmp_path, kind):
         ("name", "let it end in .safetensors"),
         ("not there", "make one with `embedlab map fit`"),
         ("no map", "no map of embedlab"),
+        ("NaN", "m.safetensors holds NaN or infinity and maps nothing"),
+        ("infinity in the shift", "m.safetensors holds NaN or infinity and maps nothing"),
+        ("flipped", "m.safetensors was changed or damaged since it was saved"),
+        ("record", "no map of embedlab"),
+        ("list", "no map of embedlab"),
+        ("deep", "no map of embedlab"),
+        (
+            "zero image",
+            r"old.parquet, row 0 .item 'item0000'.: the map makes of the vector one that is zero",
+        ),
+        ("image beyond 32 bits", r"old.parquet, row \d+ .item 'item\d+'.: the map makes .* not finite"),
+        ("damaged", "cannot read .*damaged.parquet as Parquet .* it is damaged"),
         ("dimension", "vectors of 5 numbers, and the map from old takes 12"),
         ("model", "holds vectors of new, and the map is for old"),
         ("itself", "would be replaced by its own conversion"),
@@ -232,8 +282,9 @@ def broken(files, tmp_path, kind):
 def test_mistakes_are_told_in_a_line_and_nothing_is_half_written(files, tmp_path, kind, match):
     call = broken(files, tmp_path, kind)
     before = sorted(p.name for p in tmp_path.iterdir())
-    with pytest.raises(UserError, match=match):
+    with pytest.raises(UserError, match=match) as told:
         call()
+    assert "\n" not in str(told.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
@@ -243,3 +294,36 @@ def test_a_renamed_model_can_be_forced(files, tmp_path):
     renamed = stored(tmp_path, embedding_set(dimension=OLD, model="older"), "older.parquet")
     out = tmp_path / "out.parquet"
     assert conversion.apply(found, renamed, out, map_file=tmp_path / "m.safetensors", force=True) == 90
+
+
+def test_a_map_to_a_model_called_by_a_path_has_a_file_name_all_the_same(files, tmp_path, capsys):
+    old, new = files
+    table = pq.read_table(new)
+    head = {"model": "/models/new.onnx", "probe": "faces"}
+    pq.write_table(table.replace_schema_metadata({"embedlab": json.dumps(head)}), new)
+    path = tmp_path / "m.safetensors"
+    assert cli.main(["map", "fit", str(old), str(new), "--map", str(path)]) == 0
+    assert cli.main(["map", "apply", str(old), "--map", str(path)]) == 0
+    assert "old-as-_models_new.onnx.parquet" in capsys.readouterr().out
+    assert (tmp_path / "old-as-_models_new.onnx.parquet").is_file()
+
+
+def test_a_map_that_gives_nothing_leaves_the_command_with_an_error(files, tmp_path, capsys):
+    found = conversion.fit(*map(embeddings.read, files))
+    nothing = dataclasses.replace(found.map, matrix=np.full_like(found.map.matrix, np.nan))
+    path = tmp_path / "m.safetensors"
+    conversion.save(dataclasses.replace(found, map=nothing), path)
+    assert cli.main(["map", "apply", str(files[0]), "--map", str(path)]) == 2
+    assert "holds NaN or infinity" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*-as-*"))
+
+
+def test_converted_vectors_are_not_taken_for_those_of_the_old_network(files, tmp_path):
+    old, new = map(embeddings.read, files)
+    embeddings.write(files[0], old, {"model_sha256": "abc"})
+    found = conversion.fit(old, new)
+    conversion.save(found, tmp_path / "m.safetensors")
+    conversion.apply(found, files[0], tmp_path / "out.parquet", map_file=tmp_path / "m.safetensors")
+    head = embeddings.metadata(tmp_path / "out.parquet")
+    assert "model_sha256" not in head
+    assert head["mapped_by"]["source_sha256"] == "abc"

@@ -1,6 +1,7 @@
 """README commands, the command line and the generated catalogue agree with the code."""
 
 import argparse
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -52,9 +53,9 @@ def test_the_notebook_lines_run(tmp_path, monkeypatch, capsys):
         path = Lab("lab").embeddings_file(model, "highres_eval")
         path.parent.mkdir(parents=True)
         embeddings.write(path, embedding_set(model=model, probe="highres_eval"), {})
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    exec(block, {})
-    assert "On highres_eval" in capsys.readouterr().out
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        exec(block, {})
+        assert "On highres_eval" in capsys.readouterr().out
 
 
 def parsers():
@@ -91,7 +92,7 @@ def test_options_are_few_and_known():
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
-        "--size", "--hold-out", "--landmarks", "--detector", "--crop",
+        "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
 
@@ -101,6 +102,13 @@ def test_device_and_scale_choices_are_those_of_the_code():
 
     assert cli.DEVICES == compute.CHOICES
     assert cli.SCALES == recipe.SCALES
+
+
+def test_the_ways_of_fitting_are_those_of_the_code():
+    from embedlab.data.degradations import FITS
+
+    (fit,) = (a for a in parsers()["data pack"]._actions if "--fit" in a.option_strings)
+    assert fit.choices == FITS
 
 
 def test_the_catalogue_of_analyses_is_up_to_date():
@@ -132,3 +140,72 @@ def test_relative_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+RUNNING = ("report", "run", "extract")
+RAISED_BY = {
+    "networks/foreign.py": (*RUNNING, "doctor"),
+    "networks/callables.py": (*RUNNING, "doctor"),
+    "networks/imports.py": ("import",),
+    "training/state.py": ("train",),
+    "training/run.py": ("train",),
+    "trainings.py": ("train",),
+    "conversion.py": ("map apply",),
+    "preparation.py": RUNNING,
+    "request.py": (*RUNNING, "map fit", "map apply"),
+    "request.py --data": (*RUNNING, "doctor"),
+    "pipeline.py": ("report", "run"),
+    "compute.py": (*RUNNING, "train", "doctor"),
+    "study.py": ("report", "run"),
+    "data/synthetic.py": (*RUNNING, "train", "doctor"),
+    "extraction.py": RUNNING,
+    "ranks.py": (*RUNNING, "train"),
+    "interchange.py": (*RUNNING, "import", "map fit", "map apply"),
+    "store.py": (*RUNNING, "train", "import", "list", "doctor"),
+    "catalogue.py": ("list", "doctor"),
+}
+"""Which commands can say what a module says, where the words do not name a command themselves."""
+NOT_SAID = {
+    # An option that only the Python function has: no command can come there without it.
+    ("training/images.py", "--strict"),
+    # What one process tells another.
+    *(("trainings.py", option) for option in ("--lab", "--scale", "--device", "--fresh")),
+}
+
+
+def texts(path):
+    """The words in a module's code that are no docstring, each f-string as one."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(node.value)
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {part for part in node.values if isinstance(part, ast.Constant)}
+            yield "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
+            yield node.value
+
+
+def advised():
+    """Every option in a message: module, option, and the commands that must have it."""
+    root = ROOT / "embedlab"
+    named = r"`embedlab ((?:[a-z]+ ?)+)([^`]*)`"
+    for path in sorted(root.rglob("*.py")):
+        module = path.relative_to(root).as_posix()
+        for text in texts(path) if not module.startswith("cli") else ():
+            for words, rest in re.findall(named, text):
+                command = next((c for c in parsers() if f"{words} ".startswith(f"{c} ")), words)
+                yield from ((module, option, (command,)) for option in re.findall(r"--[a-z][a-z-]+", rest))
+            for option in re.findall(r"--[a-z][a-z-]+", re.sub(named, "", text)):
+                if (module, option) not in NOT_SAID and "report, run and extract" not in text:
+                    yield module, option, RAISED_BY.get(f"{module} {option}", RAISED_BY.get(module, ()))
+
+
+@pytest.mark.parametrize(("module", "option", "commands"), sorted(set(advised())))
+def test_an_option_that_is_advised_is_one_of_the_command(module, option, commands):
+    assert commands, f"say in RAISED_BY which commands can say what {module} says of {option}"
+    for command in commands:
+        known = {word for action in parsers()[command]._actions for word in action.option_strings}
+        assert option in known, f"{module} advises {option}, which `embedlab {command}` does not have"

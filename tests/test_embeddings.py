@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -169,3 +171,82 @@ def test_text_that_is_no_utf8_is_told(tmp_path):
     pq.write_table(pa.table({"item": names, "identity": ["x"], "embedding": [[1.0]]}), tmp_path / "e.parquet")
     with pytest.raises(UserError, match=r"cannot read .*e.parquet as Parquet .*UTF8"):
         embeddings.read(tmp_path / "e.parquet")
+
+
+def test_flipped_bytes_are_told_in_one_line_wherever_they_lie(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(40, 8))
+    people = [f"p{k // 4}" for k in range(40)]
+    whole = EmbeddingSet.from_rows(
+        "m", "p", vectors, [f"i{k}" for k in range(40)], people, {"age": np.arange(40)}
+    )
+    path = tmp_path / "a.parquet"
+    embeddings.write(path, whole, {})
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    refused = []
+    for at in range(0, footer, 11):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        try:
+            assert embeddings.read(path).fingerprint == whole.fingerprint, at
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > footer / 22
+    assert all(str(path) in told and "\n" not in told for told in refused)
+
+
+def attributed(**columns):
+    return EmbeddingSet.from_rows("m", "p", np.eye(2, 3) + 1, ["a", "b"], ["x", "y"], columns)
+
+
+def test_a_value_moved_between_columns_is_another_set():
+    prints = {
+        one.fingerprint
+        for one in (
+            attributed(camera=["1", "2"], day=["3", "4"]),
+            attributed(camera=["1", "23"], day=["", "4"]),
+            attributed(camera=["1\x002", ""], day=["3", "4"]),
+            attributed(camera=["3", "4"], day=["1", "2"]),
+            attributed(camera=[1, 2], day=[3, 4]),
+            attributed(camera=[1.0, 2.0], day=[3, 4]),
+            attributed(camera=["1", "2"]),
+            attributed(),
+            replace(attributed(), recipe="camera"),
+            replace(attributed(), probe="pcamera"),
+        )
+    }
+    assert len(prints) == 10
+
+
+def test_a_set_has_the_same_fingerprint_after_it_was_stored(tmp_path):
+    columns = {
+        "camera": np.array(["one", ""]),
+        "age": np.array([1, 2], np.uint8),
+        "blur": np.array([0.1, 3], np.float32),
+        "glasses": np.array([True, False]),
+    }
+    embeddings.write(tmp_path / "a.parquet", attributed(**columns), {})
+    assert embeddings.read(tmp_path / "a.parquet").fingerprint == attributed(**columns).fingerprint
+
+
+def test_the_fingerprint_of_many_takes_bounded_memory():
+    n = 300_000
+    names = np.array([f"item{k:09d}" for k in range(n)])
+    labels = np.repeat(np.arange(n // 3), 3)
+    people = tuple(f"p{k}" for k in range(n // 3))
+    large = EmbeddingSet("m", "p", np.ones((n, 4), np.float32), names, labels, people, {"camera": names})
+    tracemalloc.start()
+    try:
+        assert large.fingerprint
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 30e6  # All names joined and encoded, twice, were 60 MB.
+
+
+@pytest.mark.parametrize("head", [b"[" * 100_000, b'{"a":' * 100_000, b"{", b"\xff", b"1" * 5000])
+def test_a_head_that_json_cannot_hold_is_told(tmp_path, head):
+    table = pa.table({"item": ["a"], "identity": ["b"], "embedding": [[1.0, 2.0]]})
+    pq.write_table(table.replace_schema_metadata({b"embedlab": head}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"cannot read .*x.parquet as Parquet") as told:
+        embeddings.read(tmp_path / "x.parquet")
+    assert "\n" not in str(told.value)

@@ -252,8 +252,21 @@ def test_a_file_that_cannot_be_read_is_made_again(lab, faces, said):
     path = extract(lab, Projection(), faces, Probe("faces")).path
     path.write_bytes(path.read_bytes()[:100])
     assert not extract(lab, Projection(), faces, Probe("faces")).cached
-    assert said == [f"  {path} cannot be read: it is made again"]
+    assert said == [f"  {path} cannot be read or is damaged: it is made again"]
     assert len(lab.embeddings("linear", "faces").items) == 20
+
+
+def test_a_file_with_a_flipped_byte_is_made_again(lab, faces, said):
+    path = extract(lab, Projection(), faces, Probe("faces")).path
+    whole = lab.embeddings("linear", "faces").fingerprint
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x28\xb5\x2f\xfd") + 20] ^= 1  # Within a page of zstd.
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot read"):
+        lab.embeddings("linear", "faces")
+    assert not extract(lab, Projection(), faces, Probe("faces")).cached
+    assert said == [f"  {path} cannot be read or is damaged: it is made again"]
+    assert lab.embeddings("linear", "faces").fingerprint == whole
 
 
 # Going on
@@ -659,3 +672,47 @@ def test_a_real_network_separates_real_people(shared_data, tmp_path):
         auc[probe.pixels] = (ranks.sum() - n * (n - 1) / 2) / (n * m)
     assert auc[None] > 0.99
     assert 0.7 < auc[16] < auc[None]
+
+
+def test_too_little_memory_names_the_option_that_helps(lab, faces):
+    class Large(Projection):
+        def embed(self, images):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    with pytest.raises(
+        UserError,
+        match=r"not enough memory for batches of 7 images in linear \(CUDA .*: pass a smaller --batch",
+    ):
+        extract(lab, Large(), faces, Probe("faces"), batch=7)
+
+
+def test_a_second_extraction_waits_and_takes_what_the_first_made(lab, faces, said):
+    """The first is another thread here; the lock is one between processes, and so between these."""
+    path = lab.embeddings_file("linear", "faces")
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Projection):
+        def embed(self, images):
+            begun.set()
+            assert go_on.wait(30)
+            return super().embed(images)
+
+    first = threading.Thread(target=extract, args=(lab, Slow(), faces, Probe("faces")))
+    first.start()
+    assert begun.wait(30)
+    threading.Timer(0.3, go_on.set).start()
+    second = Projection()
+    done = extract(lab, second, faces, Probe("faces"))
+    first.join()
+    assert done.cached
+    assert second.calls == []
+    assert [name.name for name in path.parent.iterdir()] == ["faces.parquet"]
+
+
+def test_parts_that_a_kill_left_beside_the_whole_go(lab, faces):
+    done = extract(lab, Projection(), faces, Probe("faces"))
+    parts = done.path.with_name(".faces.parts")
+    parts.mkdir()
+    (parts / "000000000.npz").write_bytes(b"whole")
+    assert extract(lab, Projection(), faces, Probe("faces")).cached
+    assert not parts.exists()

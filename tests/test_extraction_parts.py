@@ -61,6 +61,17 @@ def test_parts_remember_what_was_skipped_and_what_they_took(tmp_path):
     assert parts.seconds() == 2.0
 
 
+@pytest.mark.parametrize("how", ["empty", "cut", "flipped"])
+def test_a_damaged_part_is_made_again(tmp_path, how):
+    parts, _ = filled(tmp_path)
+    path = parts.folder / "000000003.npz"
+    data = path.read_bytes()
+    at = data.index(b"\x93NUMPY") + 130
+    flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    path.write_bytes({"empty": b"", "cut": data[:-40], "flipped": flipped}[how])
+    assert [parts.has(start) for start in parts.starts] == [True, False, True, True]
+
+
 def test_parts_are_kept_for_the_same_set_only(tmp_path):
     parts, _ = filled(tmp_path)
     again = Parts(parts.folder, {"a": 1}, parts.starts)

@@ -257,6 +257,49 @@ def make_parquet(folder):
     embeddings.write(folder / "e.parquet", embedded, {"model": "m", "probe": "p"})
 
 
+def make_german_csv(folder):
+    rows = "".join(
+        f'"{item}";{person};{";".join(map(str, vector)).replace(".", ",")};"x;\r\n{item}"\r\n'
+        for item, person, vector in zip(ITEMS, PEOPLE, VECTORS, strict=True)
+    )
+    (folder / "e.csv").write_bytes(f"sep=;\r\nitem;identity;0;1;2;note\r\n{rows}".encode("utf-16"))
+
+
+def make_typed_parquet(folder):
+    import datetime
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "item": [item.encode() for item in ITEMS],
+        "identity": pa.array(PEOPLE).dictionary_encode(),
+        "embedding": pa.array(VECTORS.tolist(), pa.large_list(pa.float64())),
+        "age": pa.array([1, None, 3, 4, 5, 2**63], pa.uint64()),
+        "weight": pa.array([1, 2, 3, 4, 5, None], pa.decimal128(9, 2)),
+        "born": [datetime.date(2020, 1, 1)] * 6,
+        "box": [{"x": [1.0, 2.0]}] * 6,
+        "short": pa.array(range(6), pa.int8()).cast(pa.float32()).cast(pa.float16()),
+    }
+    pq.write_table(pa.table(columns), folder / "e.parquet", row_group_size=2)
+
+
+def make_typed_npz(folder):
+    columns = {"age": np.arange(6, dtype=">u8"), "spectrum": np.zeros(6, complex), "box": np.zeros((6, 4))}
+    items = [item.encode() for item in ITEMS]
+    np.savez_compressed(folder / "e.npz", vectors=VECTORS.astype("g"), items=items, labels=PEOPLE, **columns)
+
+
+def make_parts(folder):
+    import pyarrow.parquet as pq
+
+    make_typed_parquet(folder)
+    table = pq.read_table(folder / "e.parquet")
+    (folder / "p.parquet").mkdir()
+    for k in range(2):
+        pq.write_table(table.slice(3 * k, 3), folder / "p.parquet" / f"{k}.parquet")
+
+
 def imported(name, items=None):
     def read(folder):
         given = None if items is None else folder / items
@@ -424,6 +467,10 @@ KINDS = {
     "embeddings CSV": (make_vectors_csv, "e.csv", imported("e.csv")),
     "foreign Parquet": (make_parquet, "e.parquet", imported("e.parquet")),
     "embeddings Parquet": (make_parquet, "e.parquet", lambda f: embeddings.read(f / "e.parquet")),
+    "CSV in UTF-16": (make_german_csv, "e.csv", imported("e.csv")),
+    "Parquet of many types": (make_typed_parquet, "e.parquet", imported("e.parquet")),
+    "embeddings .npz of many types": (make_typed_npz, "e.npz", imported("e.npz")),
+    "Parquet in parts": (make_parts, "p.parquet/1.parquet", imported("p.parquet")),
     "pack.json": (
         make_pack,
         "faces.pack/pack.json",
@@ -549,6 +596,11 @@ TEXTS = {
         "\n",
         "\x00",
         "e0,e1",
+        ";",
+        "\t",
+        "item;identity;e0;e1\n",
+        "a;b;1,5;2\n",
+        "sep=;\n",
     ],
     "model.json": ["{", "}", '"schema": 1', ",", '"preprocessing": ', "[", "]", "null", "1e999", "NaN", '"'],
     "pack.json": ["{", "}", '"schema": 1', ",", '"files": ', "[", "]", "null", "1e999", "NaN", '"', "-1"],

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import embeddings, interchange
+from embedlab import embeddings
 from embedlab.errors import UserError
 from embedlab.interchange import import_embeddings, save
-from embedlab.store import Lab
+from embedlab.store import Lab, write_json
+from tests.heard import heard
 
 N, D = 6, 4
 ITEMS = [f"p{k // 2}/{k}.png" for k in range(N)]
@@ -23,10 +24,9 @@ def vectors():
 
 
 @pytest.fixture
-def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(interchange, "say", lines.append)
-    return lines
+def said():
+    with heard() as lines:
+        yield lines
 
 
 def read(path, items=None, **columns):
@@ -228,7 +228,10 @@ def test_csv_keeps_other_columns_as_attributes(tmp_path, vectors):
 def test_csv_names_the_run_of_columns_that_is_meant(tmp_path, vectors):
     names = [*(f"e{k}" for k in range(D)), *(f"landmark{k}" for k in range(10))]
     path = write_csv(tmp_path, np.c_[vectors, np.ones((N, 10))], names)
-    assert read(path).vectors.shape == (N, 10)
+    with pytest.raises(
+        UserError, match="runs of columns, e0 … e3 and landmark0 … landmark9: .* e or landmark"
+    ):
+        read(path)
     np.testing.assert_array_equal(read(path, vector_column="e").vectors, vectors)
 
 
@@ -248,7 +251,7 @@ def _text(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"cannot read .*a\.csv as CSV \(Empty CSV file\)"),
+        ("", "a.csv is empty: give it a first line"),
         ("item,identity,e0,e1\n", "holds no vectors"),
         ("item,identity\na,p\n", r"has no vectors \(its columns are item, identity\)"),
         ("item,identity,e0,e2\na,p,1,2\n", "has no vectors"),
@@ -258,7 +261,7 @@ def _text(tmp_path, text):
         ("item,identity,e0,e1\na,p,1,2\nb,p,3,4,5\n", "a.csv, line 3: 5 fields where the head has 4"),
         ("item,identity,e0,e1\na,p,1,2\nb,p,3,x\n", "a.csv, line 3: e1 is 'x', not a number"),
         ("item,identity,e0,e1\na,p,1,2\nb,p,3,true\n", "a.csv, line 3: e1 is 'true', not a number"),
-        ("item,identity,e0,e1\na,p,true,2\nb,p,false,1\n", "a.csv, line 2: e0 is True, not a number"),
+        ("item,identity,e0,e1\na,p,true,2\nb,p,false,1\n", "a.csv, line 2: e0 is 'true', not a number"),
         ("item,identity,e0,e1\na,p,1,2\nb,p,3,\n", r"a.csv, line 3 \(item 'b'\): the vector has NaN"),
         ("item,identity,e0,e1\na,p,1,2\nb,p,inf,1\n", r"a.csv, line 3 \(item 'b'\): the vector has NaN"),
         ("item,identity,e0,e1\na,p,1,2\nb,p,0,0\n", r"a.csv, line 3 \(item 'b'\): the vector is zero"),
@@ -314,8 +317,8 @@ def test_parquet_columns_that_cannot_be_kept_are_said(tmp_path, vectors, said):
     assert set(found.attributes) == {"group"}
     assert found.attributes["group"].tolist() == ["a", "b"] * 3
     assert said == [
-        "  left out, for they hold neither text nor numbers: box",
         "  left out, for their names have a meaning here: item",
+        "  columns left out: box (list<element: int64> is neither text nor numbers)",
     ]
 
 
@@ -410,11 +413,22 @@ def test_a_csv_file_written_by_numpy_is_read(tmp_path, vectors):
 
 
 @pytest.mark.parametrize(
-    "text", [b"item,identity,0\nM\xfcller,a,1\n", b"it\xffem,identity,0\n", "item".encode("utf-16")]
+    "text", [b"item,identity,0\nM\xfcller,a,1\n", b"it\xffem,identity,0\n", b"\xff\xfei\0t"]
 )
 def test_a_csv_that_is_no_utf8_is_told(tmp_path, text):
     (tmp_path / "e.csv").write_bytes(text)
     with pytest.raises(
-        UserError, match=r"cannot read .*e.csv as CSV .'utf-8' codec .*: save it as UTF-8 text"
+        UserError, match=r"cannot read .*e.csv as CSV .'utf-(8|16-le)' codec .*: save it as UTF-8 text"
     ):
         read(tmp_path / "e.csv")
+
+
+def test_an_imported_set_may_not_take_the_name_of_a_network(tmp_path, vectors):
+    path = write_npy(tmp_path, vectors)
+    lab = Lab(tmp_path / "lab")
+    write_json(lab.checkpoint("theirs") / "model.json", {"recipe": {}, "identities_sha256": "x"})
+    with pytest.raises(
+        UserError, match="cannot be stored as 'theirs', for a network .* another name with --model"
+    ):
+        save(lab, read(path, write_items(tmp_path)), path)
+    assert not lab.probes("theirs")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab import analysis, embeddings, pipeline, progress
+from embedlab import analysis, embeddings, pipeline, progress, runner
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.errors import UserError
+from embedlab.preparation import Prepared, Stages
 from embedlab.request import Request
-from embedlab.store import Lab
-from embedlab.study import Study
+from embedlab.store import Lab, write_json
+from embedlab.study import Study, names
 from tests.planted import embedding_set
 
 
@@ -58,6 +59,98 @@ def test_numbers_come_as_text_or_json(asked):
     assert set(estimate) == {"value", "low", "high", "n", "null"}
 
 
+def tiny(tmp_path, images=3):
+    path = tmp_path / "tiny.parquet"
+    embeddings.write(path, embedding_set(2, images, 8), {})
+    return Request(Lab(tmp_path / "lab")), Study((str(path),))
+
+
+@pytest.mark.parametrize("images", [2, 3])
+def test_two_people_have_a_report_of_every_analysis(tmp_path, images):
+    page, sound = pipeline.report(*tiny(tmp_path, images), tmp_path / "r.html")
+    assert sound
+    whole = json.loads(page.with_suffix(".json").read_text())
+    assert [one["name"] for one in whole["sections"]] == list(names(Study(("x",))))
+    assert not whole["unfinished"]
+    assert whole["sections"][0]["state"] == "ok"
+    assert "unfinished" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("what", ["charts", "findings"])
+def test_a_bug_in_showing_is_in_the_report_and_in_the_status(asked, tmp_path, monkeypatch, what):
+    real = analysis.get
+    spoilt = dataclasses.replace(real("distances"), **{what: lambda results: 1 / 0})
+    monkeypatch.setattr(analysis, "get", lambda name: spoilt if name == "distances" else real(name))
+    request, study = asked
+    study = dataclasses.replace(study, analyses=("distances", "verification"))
+    page, sound = pipeline.report(request, study, tmp_path / "r.html")
+    assert not sound
+    text = page.read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in text
+    assert "How many genuine pairs are accepted" in text
+    for as_json in (True, False):
+        told, sound = pipeline.run(request, study, as_json=as_json)
+        assert not sound
+        assert as_json or "ZeroDivisionError" in told
+
+
+def test_learning_curves_that_cannot_be_drawn_cost_themselves(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr("embedlab.report.training.training_section", lambda *_: 1 / 0)
+    page, sound = pipeline.report(*asked, tmp_path / "r.html")
+    assert not sound
+    states = [one["state"] for one in json.loads(page.with_suffix(".json").read_text())["sections"]]
+    assert states == ["ok", "broken"]
+
+
+def test_a_stopped_report_has_what_was_done_and_the_same_command_goes_on(asked, tmp_path):
+    request, study = asked
+    study = dataclasses.replace(study, analyses=("verification", "distances"))
+
+    def stopped(sets, params):
+        raise KeyboardInterrupt
+
+    stopped.__module__ = analysis.get("distances").compute.__module__
+    changed_only = dataclasses.replace(analysis.get("distances"), compute=stopped)
+    real = analysis.get
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "get", lambda name: changed_only if name == "distances" else real(name))
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.report(request, study, tmp_path / "r.html")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    assert whole["unfinished"]
+    assert [one["name"] for one in whole["sections"]] == ["verification"]
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert (
+        "unfinished: 1 of 2 analyses done; run the same command to go on. Still to come: distances." in text
+    )
+    page, sound = pipeline.report(request, study, tmp_path / "r.html")
+    assert sound
+    assert "unfinished: " not in page.read_text(encoding="utf-8")
+    assert not json.loads(page.with_suffix(".json").read_text())["unfinished"]
+
+
+def test_a_page_of_somebody_else_is_told_before_the_work(asked, tmp_path):
+    (tmp_path / "index.html").write_text("<h1>Mine</h1>")
+    with pytest.raises(UserError, match="embedlab did not write it"):
+        pipeline.report(*asked, tmp_path)
+    assert not asked[0].lab.root.exists()
+    assert (tmp_path / "index.html").read_text() == "<h1>Mine</h1>"
+
+
+def test_images_left_out_are_told_in_text_and_json(tmp_path):
+    for model, rows in (("a", range(90)), ("b", range(85))):
+        made = dataclasses.replace(embedding_set(), model=model).take(rows)
+        embeddings.write(tmp_path / f"{model}.parquet", made, {})
+    request = Request(Lab(tmp_path / "lab"))
+    study = Study(tuple(str(tmp_path / f"{m}.parquet") for m in "ab"), analyses=("neighbours",))
+    said = "5 images stood in one set only and were left out where the sets are compared"
+    assert f"- imported in a and imported in b: {said}" in pipeline.run(request, study, as_json=False)[0]
+    (section,) = json.loads(pipeline.run(request, study, as_json=True)[0])["sections"]
+    assert section["cautions"] == [f"imported in a and imported in b: {said}"]
+    page, _ = pipeline.report(request, study, tmp_path / "out.HTML")
+    assert said in page.read_text(encoding="utf-8")
+
+
 def test_a_model_named_twice_is_told(asked):
     request, study = asked
     with pytest.raises(UserError, match="is named twice"):
@@ -67,6 +160,18 @@ def test_a_model_named_twice_is_told(asked):
 def test_extract_lists_its_files(asked):
     request, study = asked
     assert pipeline.extract(request, study) == [request.lab.embeddings_file("m", "imported")]
+
+
+def test_extract_says_what_a_model_of_embeddings_lacks(asked):
+    request, study = asked
+    pipeline.extract(request, study)
+    path = request.lab.embeddings_file("n", "faces")
+    path.parent.mkdir()
+    embeddings.write(path, embedding_set(model="n", probe="faces"), {})
+    said = io.StringIO()
+    with progress.shown(said):
+        assert pipeline.extract(request, Study(("m", "n"), ("faces",))) == [path]
+    assert "there is no faces in m, which is only its embeddings" in said.getvalue()
 
 
 # With images at hand
@@ -238,3 +343,41 @@ def test_attributes_stand_in_the_provenance(asked, tmp_path):
     page, _ = pipeline.report(request, study, tmp_path / "r.html")
     rows = json.loads(page.with_suffix(".json").read_text())["provenance"]["This report"]
     assert ["attributes", f"a.csv, sha256 {sha256(tmp_path / 'a.csv')}"] in rows
+
+
+@pytest.mark.parametrize("spoil", ["page", "end"])
+def test_one_damaged_file_costs_a_report_only_what_needs_it(asked, tmp_path, spoil):
+    request, _ = asked
+    for name in ("a", "b"):
+        path = request.lab.embeddings_file(name, "faces")
+        path.parent.mkdir(parents=True)
+        embeddings.write(path, embedding_set(model=name), {})
+    path = request.lab.embeddings_file("a", "faces")
+    data = bytearray(path.read_bytes())
+    if spoil == "page":
+        data[data.index(b"\x28\xb5\x2f\xfd") + 20] ^= 1
+    path.write_bytes(data if spoil == "page" else data[:-9])
+    page, sound = pipeline.report(request, Study(("a", "b"), ("faces",), ("distances",)), tmp_path / "r.html")
+    assert sound
+    told = json.loads(page.with_suffix(".json").read_text())
+    (section,) = told["sections"]
+    assert "faces in b" in json.dumps(section["runs"])
+    assert f"cannot read {path}" in page.read_text()
+    if spoil == "end":
+        ((kind, why),) = told["provenance"]["faces in a"]
+        assert kind == "caution"
+        assert why.startswith(f"cannot read {path}")
+
+
+def test_a_report_says_where_a_network_did_not_make_the_vectors_of_its_name(asked):
+    request, _ = asked
+    record = {"recipe": {}, "identities_sha256": "x", "weights_sha256": "new"}
+    write_json(request.lab.checkpoint("a") / "model.json", record)
+    path = request.lab.embeddings_file("a", "faces")
+    path.parent.mkdir(parents=True)
+    embeddings.write(path, embedding_set(), {"model_sha256": "old"})
+    records = runner.embedding_records(request.lab, Study(("a",), ("faces",), ("distances",)))
+    told = pipeline._provenance(request, Prepared(Study(("a",)), Stages()), records)
+    assert ("caution", "the network a that the lab holds now did not make these vectors") in told[
+        "faces in a"
+    ]

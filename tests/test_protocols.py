@@ -5,6 +5,7 @@ import pytest
 
 from embedlab.errors import UserError
 from embedlab.protocols import PairList, read, write, write_lfw
+from tests.heard import heard
 
 
 def written(tmp_path, text):
@@ -41,7 +42,7 @@ def test_columns_may_stand_in_any_order_and_truth_in_any_words(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column 'image_a'"),
+        ("", "pairs.csv is empty"),
         ("image_a,image_b\na,b\n", "has no column 'same'"),
         ("image_a,image_b,same\n", "lists no pairs"),
         ("image_a,image_b,same\na,b,1\na,b\n", "pairs.csv, line 3: 2 fields where the head has 3"),
@@ -50,7 +51,7 @@ def test_columns_may_stand_in_any_order_and_truth_in_any_words(tmp_path):
         ("image_a,image_b,same\na,b,1\n\na,a,1\n", "line 4: 'a' is paired with itself"),
         ("image_a,image_b,same,fold\na,b,1,x\n", "line 2: fold is 'x': write a whole number"),
         (f"image_a,image_b,same,fold\na,b,1,{'1' + '0' * 30}\n", "line 2: fold is '1000"),
-        ('image_a,image_b,same\na,b,"1\x00' + "x" * 200_000, "line 2: no CSV"),
+        ('image_a,image_b,same\na,b,"1\x00' + "x" * 200_000, "line 2: same is '1"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_line(tmp_path, text, message):
@@ -223,7 +224,7 @@ def test_pairs_without_folds_are_a_development_view(tmp_path):
         (["a/a_0001"], ["a/b_0002"], [1], None, "pair 1: 'a/b_0002' is not called name/name_0001"),
         (["a/a_001"], ["a/a_0002"], [1], None, "'a/a_001' is not called"),
         (["a/a_00001"], ["a/a_0002"], [1], None, "'a/a_00001' is not called"),
-        (["a b/a b_0001"], ["c/c_0002"], [0], None, "'a b/a b_0001' is not called"),
+        (["a\tb/a\tb_0001"], ["c/c_0002"], [0], None, r"'a\\tb/a\\tb_0001' is not called"),
         (["a/a_0001"], ["b/b_0001"], [1], None, "are no two images of one person by their names"),
         (["a/a_0001"], ["a/a_0002"], [0], None, "are no two images of two people by their names"),
         (["a/a_0001"], ["a/a_0001.png"], [1], None, "are no two images of one person by their names"),
@@ -249,3 +250,63 @@ def test_pairs_that_the_format_cannot_express_are_refused(tmp_path, a, b, same, 
     with pytest.raises(UserError, match=message):
         write_lfw(tmp_path / "p.txt", pairs)
     assert not list(tmp_path.iterdir())
+
+
+# Names with spaces, pairs twice
+
+
+def test_tabs_separate_names_that_hold_spaces(tmp_path):
+    text = "1\t1\nBob Stone\t1\t2\nBob Stone\t1\tCy Lee\t1\n"
+    found = read(written(tmp_path, text))
+    assert found.a == ("Bob Stone/Bob Stone_0001",) * 2
+    assert found.b == ("Bob Stone/Bob Stone_0002", "Cy Lee/Cy Lee_0001")
+    write_lfw(tmp_path / "again.txt", found)
+    assert (tmp_path / "again.txt").read_text() == text
+    assert found.rows(["Bob Stone/Bob Stone_0001.jpg"])[0].tolist() == [0, 0]
+    with pytest.raises(
+        UserError, match=r"line 2: 'Bob Stone 1 2' stands where .* put tabs between the fields"
+    ):
+        read(written(tmp_path, text.replace("\t", " ")))
+
+
+@pytest.mark.parametrize("again", ["a,b,1", "b,a,yes", " b ,a,TRUE"])
+def test_a_pair_that_is_listed_twice_is_said_and_kept(tmp_path, again):
+    with heard() as lines:
+        found = read(written(tmp_path, f"image_a,image_b,same\na,b,1\na,c,0\n{again}\n"))
+    assert len(found) == 3
+    assert lines[-1].endswith(
+        "1 of 3 pairs stand there already, such as 'a' and 'b'; each counts as often as it is listed"
+    )
+
+
+def test_a_pair_of_pairs_txt_that_is_listed_twice_is_said(tmp_path):
+    with heard() as lines:
+        assert len(read(written(tmp_path, LFW.replace("cyd 1 3", "cyd 2 1")))) == 8
+    assert "1 of 8 pairs stand there already, such as 'cyd/cyd_0001' and 'cyd/cyd_0002'" in lines[0]
+
+
+def test_a_pair_with_both_truths_is_refused_by_both_lines(tmp_path):
+    with pytest.raises(
+        UserError,
+        match=r"line 2 says that 'a' and 'b' show one person, and line 4 says the opposite: remove one",
+    ):
+        read(written(tmp_path, "image_a,image_b,same\na,b,1\na,c,0\nb,a,0\n"))
+
+
+def test_what_a_bin_lists_twice_is_said(tmp_path):
+    images, same = [b"a", b"a", b"a", b"b", b"b", b"a", b"c", b"d"], [True, True, False, True]
+    (tmp_path / "s.bin").write_bytes(pickle.dumps((images, same)))
+    with heard() as lines:
+        assert len(read(tmp_path / "s.bin")) == 4
+    assert [line.partition("s.bin: ")[2].partition(",")[0] for line in lines] == [
+        "1 of 4 pairs stand there already",
+        "1 pairs are of a picture with itself",
+        "1 pairs are listed as one person and as two",
+    ]
+
+
+def test_a_list_of_pairs_in_utf_16_is_read(tmp_path):
+    (tmp_path / "p.csv").write_bytes("image_a\timage_b\tsame\na\tb\t1\n".encode("utf-16"))
+    assert read(tmp_path / "p.csv").b == ("b",)
+    (tmp_path / "p.txt").write_bytes(LFW.encode("utf-16"))
+    assert read(tmp_path / "p.txt").same.tolist() == [True, True, False, False] * 2

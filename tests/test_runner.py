@@ -1,5 +1,9 @@
 import dataclasses
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from embedlab import analysis, embeddings, runner
 from embedlab.analyses import distances
 from embedlab.errors import UserError
 from embedlab.runner import run_study
-from embedlab.store import Lab, atomic_file
+from embedlab.store import Lab, atomic_file, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 
@@ -103,6 +107,71 @@ def test_versions_name_what_numbers_depend_on():
     assert set(runner.versions()) >= {"python", "numpy", "torch", "embedlab"}
 
 
+# Sets of unlike items
+
+
+@pytest.fixture
+def unlike(lab):
+    """Of model b, p lacks five of its ninety images and p@32 has one more than all others."""
+    whole = embedding_set(model="b", seed=1)
+    embeddings.write(lab.embeddings_file("b", "p"), whole.take(range(85)), {})
+    more = dataclasses.replace(
+        embedding_set(31, model="b", probe="p@32", seed=4).take(range(91)), model="b", probe="p@32"
+    )
+    embeddings.write(lab.embeddings_file("b", "p@32"), more, {})
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("name", "cautions"),
+    [
+        ("verification", ["", ""]),
+        ("distances", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("resolution", ["6 images stood in one set only and were left out where the sets are compared"]),
+        ("geometry", ["6 images stood in one set only and were left out where the sets are compared"]),
+    ],
+)
+def test_images_in_some_sets_only_are_counted_for_every_run_over_several(unlike, name, cautions):
+    asked = Study(("b",), ("p", "p@32"), (name,), {name: {"resamples": 50}})
+    (first,), (fetched,) = run_study(unlike, asked), run_study(unlike, asked)
+    assert [run.caution for run in first.runs] == cautions
+    assert [run.caution for run in fetched.runs] == cautions
+
+
+@pytest.mark.parametrize("name", ["mapping", "neighbours", "registration", "similarity"])
+def test_two_models_of_unlike_images_say_how_many_were_left_out(unlike, name):
+    more = {"nulls": 1} if name == "registration" else {}
+    outcome = run_study(unlike, Study(("a", "b"), ("p@32",), (name,), {name: {"resamples": 50, **more}}))[0]
+    found = [run for run in outcome.runs if run.result is not None]
+    assert [run.title for run in found] == ["p@32 in a and p@32 in b"]
+    assert found[0].caution == "1 image stood in one set only and was left out where the sets are compared"
+
+
+def test_sets_of_the_same_images_in_another_order_are_said_nothing_of(lab):
+    turned = embedding_set(model="b", probe="p", seed=1).take(range(89, -1, -1))
+    embeddings.write(lab.embeddings_file("b", "p"), turned, {})
+    (outcome,) = run_study(lab, Study(("b",), ("p", "p@32"), ("distances",)))
+    assert outcome.runs[0].caution == ""
+
+
+def test_three_sets_are_told_of_as_such(unlike):
+    with atomic_file(unlike.embeddings_file("b", "p@16")) as path:
+        embeddings.write(path, embedding_set(model="b", probe="p@16"), {})
+    (outcome,) = run_study(unlike, Study(("b",), ("p", "p@32", "p@16"), ("distances",)))
+    assert outcome.runs[0].caution.startswith("6 images stood in some of the sets only and were left out")
+
+
+# One after the other
+
+
+def test_outcomes_come_one_by_one(lab):
+    asked = Study(("a",), ("p",), ("verification", "distances"))
+    coming = runner.outcomes(lab, asked)
+    assert next(coming).analysis.name == "verification"
+    assert not list(lab.root.glob("results/distances/*"))
+    assert [outcome.analysis.name for outcome in coming] == ["distances"]
+
+
 @pytest.fixture
 def wanting(monkeypatch):
     """Distances wants two probes more, and keeps the names of those it got."""
@@ -188,3 +257,183 @@ def test_an_unreadable_set_is_a_reason_with_attributes_too(lab, tmp_path):
     (outcome,) = run_study(lab, attributed(tmp_path, "identity,g\nperson000,1\n"))
     assert "cannot read" in outcome.runs[0].reason
     assert outcome.runs[1].result is not None
+
+
+def spoilt(folder, name, how):
+    path = folder / name
+    data = path.read_bytes()
+    match how:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "cut":
+            path.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            path.write_bytes(data[:-30] + bytes([data[-30] ^ 1]) + data[-29:])
+        case "edited":
+            digit = next(k for k in range(len(data) - 1, 0, -1) if data[k : k + 1].isdigit())
+            path.write_bytes(
+                data[:digit] + b"%d" % ((int(data[digit : digit + 1]) + 1) % 10) + data[digit + 1 :]
+            )
+        case "nested":
+            path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("name", ["result.json", "arrays.npz", "run.json"])
+def test_a_stored_result_that_is_not_what_was_written_is_computed_again(lab, told, name):
+    asked = Study(("a",), ("p",), ("distances",))
+    ((first,),) = (one.runs for one in run_study(lab, asked))
+    (folder,) = lab.root.glob("results/distances/*")
+    for how in ("missing", "empty", "cut", "flipped", "edited", "nested"):
+        spoilt(folder, name, how)
+        told.clear()
+        ((again,),) = (one.runs for one in run_study(lab, asked))
+        assert (again.cached, again.error, again.reason) == (False, "", ""), how
+        assert again.result.numbers() == first.result.numbers()
+        (said,) = told
+        assert said.startswith("  the stored distances of p in a is not used, for ")
+        assert said.endswith("it is computed again")
+        assert "\n" not in said
+    ((healed,),) = (one.runs for one in run_study(lab, asked))
+    assert healed.cached
+    assert healed.result.numbers() == first.result.numbers()
+
+
+def test_a_result_in_the_folder_of_another_is_not_taken_for_it(lab, told):
+    run_study(lab, ASKED)
+    first, second = lab.root.glob("results/distances/*")
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    runs = run_study(lab, ASKED)[0].runs
+    assert sorted(run.cached for run in runs) == [False, True]
+    assert {run.result.title for run in runs} == {
+        run.result.title for run in run_study(lab, ASKED, fresh=True)[0].runs
+    }
+    assert any("run.json changed since" in line for line in told)
+
+
+def test_an_edited_helper_of_an_analysis_is_not_answered_by_the_old_result(lab, monkeypatch):
+    run_study(lab, ASKED)
+    monkeypatch.setattr(analysis, "code_fingerprint", lambda *modules: "another")
+    assert not any(run.cached for run in run_study(lab, ASKED)[0].runs)
+
+
+def test_a_damaged_file_of_embeddings_is_a_reason_and_does_not_cost_the_others(lab):
+    path = lab.embeddings_file("a", "p")
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.write_bytes(data)
+    (outcome,) = run_study(lab, Study(("a", "b"), ("p",), ("distances",)))
+    bad, good = outcome.runs
+    assert f"cannot read {path}" in bad.reason
+    assert good.result is not None
+    path.write_bytes(data[:-20])
+    told = runner.embedding_records(lab, Study(("a", "b"), ("p",), ("distances",)))
+    assert f"cannot read {path}" in told[0]["unreadable"]
+    assert told[0]["model"] == "a"
+    assert told[1]["model"] == "b"
+
+
+def test_vectors_of_a_network_that_was_trained_anew_are_told(lab, told):
+    write_json(
+        lab.checkpoint("a") / "model.json", {"recipe": {}, "identities_sha256": "x", "weights_sha256": "new"}
+    )
+    for probe, made_by in (("p", "old"), ("p@32", "new")):
+        with atomic_file(lab.embeddings_file("a", probe)) as path:
+            embeddings.write(path, embedding_set(model="a", probe=probe), {"model_sha256": made_by})
+    run_study(lab, Study(("a",), ("p", "p@32"), ("distances",)))
+    (said,) = told
+    assert said.startswith("  p in a was not made by the network a as it is in")
+    assert "embedlab extract --models a" in said
+    records = runner.embedding_records(lab, Study(("a",), ("p", "p@32"), ("distances",)))
+    assert [one.get("stale", False) for one in records] == [True, False]
+
+
+def test_records_bear_the_names_that_folder_and_file_have_now(lab):
+    shutil.copytree(lab.root / "embeddings" / "a", lab.root / "embeddings" / "c")
+    (record,) = runner.embedding_records(lab, Study(("c",), ("p",), ("distances",)))
+    assert (record["model"], record["probe"]) == ("c", "p")
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_result_that_cannot_be_stored_is_shown_all_the_same(lab, monkeypatch, told):
+    def full(*_, **__):
+        raise FULL
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        (outcome,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert len(outcome.results) == 1
+    (run,) = outcome.runs
+    assert run.unstored.startswith(f"cannot write {lab.root / 'results' / 'distances'}")
+    assert "No space left on device: make room" in run.unstored
+    assert any("distances of p in a could not be stored: cannot write" in line for line in told)
+    assert not list(lab.root.glob("results/*/*"))
+    (again,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert not again.runs[0].cached
+    assert again.runs[0].unstored == ""
+    assert again.results[0].numbers() == outcome.results[0].numbers()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(
+            "Unable to allocate 3.20 GiB for an array with shape (20000, 20000) and data type float64"
+        ),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+    ids=lambda error: f"{type(error).__name__} {error}"[:40],
+)
+def test_too_little_memory_is_a_reason_not_a_bug(lab, monkeypatch, error):
+    def hungry(sets, params):
+        raise error
+
+    hungry.__module__ = distances.__name__
+    real = analysis.get
+    spoiled = dataclasses.replace(distances.ANALYSIS, compute=hungry)
+    monkeypatch.setattr(analysis, "get", lambda name: spoiled if name == "distances" else real(name))
+    bad, good = run_study(lab, Study(("a",), ("p",), ("distances", "verification")))
+    assert bad.runs[0].error == ""
+    assert bad.runs[0].reason.startswith("not enough memory for distances of p in a (")
+    assert "give it fewer images" in bad.runs[0].reason
+    assert "\n" not in bad.runs[0].reason
+    assert len(good.results) == 1
+
+
+def test_numpys_own_words_for_too_little_memory_are_known(lab, monkeypatch):
+    def hungry(sets, params):
+        np.empty((1 << 30, 1 << 20))
+
+    hungry.__module__ = distances.__name__
+    spoiled = dataclasses.replace(distances.ANALYSIS, compute=hungry)
+    monkeypatch.setattr(analysis, "get", lambda name: spoiled)
+    (bad,) = run_study(lab, Study(("a",), ("p",), ("distances",)))
+    assert "not enough memory for distances of p in a (Unable to allocate" in bad.runs[0].reason
+
+
+def test_a_result_that_is_replaced_while_it_is_fetched_is_fetched_again(lab, monkeypatch):
+    """Another process, computing afresh, puts its folder in the place of the one that is being read."""
+    asked = Study(("a",), ("p",), ("distances",))
+    run_study(lab, asked)
+    load = distances.ANALYSIS.result.load
+    replaced = []
+
+    def overtaken(folder: Path):
+        if not replaced:
+            replaced.append(1)
+            run_study(lab, asked, fresh=True)
+            raise FileNotFoundError(folder / "result.json")
+        return load(folder)
+
+    monkeypatch.setattr(distances.ANALYSIS.result, "load", overtaken)
+    (outcome,) = run_study(lab, asked)
+    assert outcome.runs[0].cached
+    assert outcome.runs[0].error == ""

@@ -9,7 +9,8 @@ import pytest
 
 from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import PALETTE, Curve, Curves, Table
-from embedlab.show import show
+from embedlab.report.sections import Note, Numbers, Section
+from embedlab.show import as_text, show, told
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,29 @@ def test_faces_are_those_of_the_lab_and_left_out_where_there_are_none(tmp_path, 
     with faces_from(lambda probe, item: None):
         show(oaks, RESULTS)
     assert len(displayed) == 4
+
+
+def test_text_for_a_terminal_keeps_its_lines_and_steers_nothing():
+    name = "a\nb\x1b[31m\u202e"
+    section = Section(
+        "s",
+        "Is it?",
+        findings=(Finding(f"It is {name}."),),
+        numbers=Numbers((name,), {name: (Estimate(0.5),)}),
+        charts=(Table(title=name, columns=(name,), rows=((name,),)),),
+        notes=(Note(name, "error", "Traceback:\n  line"),),
+        cautions=(f"{name} was left out",),
+    )
+    text = as_text(section)
+    assert not set("\x1b\u202e") & set(text)
+    assert "- It is a b\\u001b[31m\\u202e." in text.splitlines()
+    assert "- a b\\u001b[31m\\u202e was left out" in text.splitlines()
+    assert text.count("Traceback:\n  line") == 1
+
+
+def test_a_section_that_cannot_be_written_is_its_traceback():
+    text, sound = told(Section("s", "Is it?", findings=(None,)))
+    assert not sound
+    assert text.startswith("Is it?")
+    assert "AttributeError" in text
+    assert told(Section("s", "Is it?", findings=(Finding("It is."),)))[1]

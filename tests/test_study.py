@@ -44,6 +44,27 @@ def test_a_missing_study_file_is_told(tmp_path):
         study.read(tmp_path / "no.toml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("models = ['']", "models is given an empty word"),
+        ("models = ['a']\nprobes = ['" + "p" * 300 + "']", "probes 'p+'… has a name of 300 bytes"),
+        ("title = 0x" + "f" * 9999 + "\nmodels = ['a']", "title is a whole number beyond 64 bits"),
+    ],
+)
+def test_words_and_numbers_that_nothing_can_bear_are_told(tmp_path, text, message):
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        study.read(tmp_path / "s.toml")
+
+
+def test_prose_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "s.toml").write_text("models = ['a']")
+    (tmp_path / "s.md").write_bytes("Fähig".encode("latin-1"))
+    with pytest.raises(UserError, match=r"cannot read the prose .*s.md: it is no UTF-8 .*save it as UTF-8"):
+        study.read(tmp_path / "s.toml")
+
+
 def test_words_override_the_file():
     merged = study.merged(
         Study(("a",), ("p",), overrides={"distances": {"bins": 64, "seed": 1}}),

@@ -1,5 +1,12 @@
 """Trainings find their data, come in order and run side by side."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,6 +51,137 @@ def test_two_trainings_run_side_by_side_and_their_mistakes_are_told(request_, tm
     with progress.shown(said), pytest.raises(UserError, match="data"):
         trainings.train_all(request_, ["lowres144", "highlow144"])
     assert "embedlab: " in said.getvalue()
+
+
+LAUNCHED = """
+import os, signal, sys
+from embedlab import compute, progress, trainings
+from embedlab.errors import UserError
+from embedlab.request import Request
+from embedlab.store import Lab
+os.environ["PYTHONPATH"] = sys.argv[2]
+compute.choose("cpu")
+trainings.os.cpu_count = lambda: 2
+# Recipes take torch to read.
+trainings.needed = lambda request, names: [names]
+def obey(*_):
+    raise SystemExit(143)
+signal.signal(signal.SIGTERM, obey)
+with progress.shown():
+    try:
+        trainings.train_all(Request(Lab(sys.argv[1])), ["lowres144", "highlow144"])
+    except UserError as error:
+        print(error)
+"""
+
+CHILD = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+name = sys.argv[2] if len(sys.argv) > 2 else ""
+pathlib.Path(os.environ["SEEN"], name).write_text(f"{os.getpid()}\\n")
+if name == "lowres144" and os.environ.get("KILL"):
+    os.kill(os.getpid(), int(os.environ["KILL"]))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def stood_in(tmp_path):
+    """Run two trainings, whose processes run a program of the test in place of embedlab."""
+    (tmp_path / "embedlab").mkdir()
+    (tmp_path / "embedlab" / "__init__.py").touch()
+    (tmp_path / "embedlab" / "__main__.py").write_text(CHILD)
+    (tmp_path / "seen").mkdir()
+    launched = []
+
+    def run(**environment):
+        # The launcher has imported embedlab by then; its children find the one that stands in.
+        launched.append(
+            subprocess.Popen(
+                [sys.executable, "-c", LAUNCHED, str(tmp_path / "lab"), str(tmp_path)],
+                env={**os.environ, "SEEN": str(tmp_path / "seen"), **environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                # `python -m` looks in the working folder first.
+                cwd=tmp_path / "seen",
+            )
+        )
+        return launched[0]
+
+    yield run
+    for one in launched:
+        one.kill()
+        one.communicate()
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def pids(folder):
+    return [int(text) for path in folder.iterdir() if (text := path.read_text()).endswith("\n")]
+
+
+def test_a_training_that_dies_of_a_signal_is_one_line_and_the_others_are_stopped(stood_in, tmp_path):
+    out, err = stood_in(KILL=str(int(signal.SIGSEGV))).communicate(timeout=60)
+    assert re.fullmatch(
+        r"training lowres144 died of SIGSEGV.*ONEDNN_MAX_CPU_ISA=AVX2 embedlab train.*\n", out
+    )
+    assert "Traceback" not in err
+    assert not any(map(is_alive, pids(tmp_path / "seen")))
+
+
+@pytest.mark.parametrize("status", [-1, 128])
+@pytest.mark.parametrize(
+    ("number", "match"),
+    [
+        (
+            signal.SIGSEGV,
+            "died of SIGSEGV.*`ONEDNN_MAX_CPU_ISA=AVX2 embedlab train lowres144 --lab 'my lab'`",
+        ),
+        (signal.SIGABRT, "died of SIGABRT.*ONEDNN_MAX_CPU_ISA=AVX2"),
+        (signal.SIGILL, "died of SIGILL.*ONEDNN_MAX_CPU_ISA=AVX2"),
+        (
+            signal.SIGKILL,
+            "ended by SIGKILL.*memory.*alone with `embedlab train lowres144 --lab 'my lab'`.*smaller",
+        ),
+        (signal.SIGTERM, "ended by SIGTERM: the same command goes on"),
+    ],
+)
+def test_each_signal_has_its_advice(number, match, status):
+    status = -number if status < 0 else 128 + number
+    failure = trainings._failure("lowres144", status, "", ["--lab", "my lab", "--fresh"])
+    assert type(failure) is UserError
+    assert re.match(f"training lowres144 (was )?{match}", str(failure))
+    assert "\n" not in str(failure)
+    assert "--fresh" not in str(failure)
+
+
+def test_a_training_that_ends_oddly_without_a_signal_stays_a_bug(request_):
+    failure = trainings._failure("lowres144", 1, "ZeroDivisionError: division by zero", [])
+    assert type(failure) is RuntimeError
+    assert "status 1: ZeroDivisionError" in str(failure)
+    mistake = trainings._failure("lowres144", 2, "embedlab: no such thing: do another", [])
+    assert (type(mistake), str(mistake)) == (UserError, "no such thing: do another")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whoever_launched_trainings_and_is_told_to_end_leaves_none_behind(stood_in, tmp_path, number):
+    launcher = stood_in()
+    deadline = time.monotonic() + 60
+    while len(pids(tmp_path / "seen")) < 2:
+        assert time.monotonic() < deadline
+        assert launcher.poll() is None, launcher.communicate()
+        time.sleep(0.02)
+    launcher.send_signal(number)
+    launcher.communicate(timeout=60)
+    assert launcher.returncode in (143, -signal.SIGINT)
+    assert not any(map(is_alive, pids(tmp_path / "seen")))
 
 
 @pytest.fixture
@@ -108,6 +246,44 @@ def test_data_sets_are_found_by_the_names_of_the_recipe(request_, faces, caught,
     trainings.train(Request(request_.lab, data=str(tmp_path / "mine")), "highlow144", {})
     ((name, data, validating),) = caught
     assert (name, [one.name for one in data], validating) == ("highlow144", ["lowres", "highres"], None)
+
+
+def test_with_data_of_ones_own_the_full_scale_is_the_default_and_the_log_says_what_begins(
+    tmp_path, faces, monkeypatch
+):
+    from embedlab import cli
+    from embedlab.training import loop
+
+    begun = []
+
+    def train(lab, name, recipe, data, validating=None, *, told, **options):
+        begun.append((recipe, told))
+        return lab.checkpoint(name)
+
+    monkeypatch.setattr(loop, "train", train)
+    words = ["train", "lowres144", "--lab", str(tmp_path / "lab"), "--data", str(faces("friends"))]
+    for more in ([], ["--scale", "demo"]):
+        assert cli.main([*words, *more]) == 0
+    assert [one for one, _ in begun] == [recipe.load("lowres144", scale) for scale in ("paper", "demo")]
+    for scale, (one, told) in zip(("paper", "demo"), begun, strict=True):
+        minutes = trainings.minutes_of(one, 24)
+        assert told == f"{scale} scale, roughly {minutes:.0f} min here from the beginning"
+
+
+def test_without_data_the_demo_is_the_default(tmp_path):
+    from embedlab import cli
+
+    for words in (["train", "lowres144"], ["report", "--data", "mine"]):
+        assert cli._request(cli.parser().parse_args([*words, "--lab", str(tmp_path)])).scale == "demo"
+
+
+def test_how_long_a_training_takes_depends_on_the_images_that_there_are():
+    chosen = recipe.load("lowres144")
+    one, ten = (trainings.minutes_of(chosen, images) for images in (10_000, 100_000))
+    assert ten == pytest.approx(10 * one)
+    assert [trainings._duration(minutes) for minutes in (1, 89, 300, 60 * 24 * 2000)] == [
+        "1 min", "89 min", "5 h", "2,000 days",
+    ]  # fmt: skip
 
 
 def test_one_data_set_stands_for_those_of_the_recipe(request_, faces, caught):

@@ -165,3 +165,23 @@ def test_shared_layers_have_one_name_and_one_shape():
     wide = weights.LayerWeights("w", irse([True, False], width=8), {})
     with pytest.raises(UserError, match="a and w share no layer of one name and shape.*layer by layer"):
         weights.shared_layers(a, wide)
+
+
+def test_the_fingerprint_is_of_one_model_and_of_every_place_a_number_stands_at():
+    ones = np.ones(4, np.float32)
+    kernels = np.ones((4, 4, 1, 1), np.float32)
+    statistics = {"running_mean": ones, "running_var": ones}
+    prints = {
+        one.fingerprint
+        for one in (
+            weights.LayerWeights("a", {"conv": kernels}, {}),
+            weights.LayerWeights("b", {"conv": kernels}, {}),
+            weights.LayerWeights("a", {"conv": kernels}, {}, recipe="b"),
+            weights.LayerWeights("a", {"conv": kernels}, {}, slopes={"conv": ones}),
+            weights.LayerWeights("a", {}, {"conv": statistics}),
+            weights.LayerWeights("a", {}, {"con": {"v": ones}}),
+            weights.LayerWeights("a", {}, {}, slopes={"con.v": ones}),
+            weights.LayerWeights("a", {"conv": kernels.reshape(4, 1, 2, 2)}, {}),
+        )
+    }
+    assert len(prints) == 8

@@ -36,11 +36,12 @@ from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
-from embedlab.embeddings import EmbeddingSet, check_pairs, crossings
+from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, where
 from embedlab.maths.extremes import false_matches, first_of_each, nearest_impostors, within_people
 from embedlab.maths.moments import mean
+from embedlab.progress import track
 
 NEGATIVE = "people with a negative margin"
 DIFFERENT, SAME = "two people", "one person"
@@ -89,7 +90,8 @@ def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions
     if params.worst < 1:
         raise UserError(f"confusions.worst must be at least 1, not {params.worst}")
     found, places, judged = Estimates(), [], []
-    for k, (place, a, b, _) in enumerate(crossings(sets)):
+    each = track(crossings(sets), "confusions within probes, and across them", crossed(len(sets)))
+    for k, (place, a, b, _) in enumerate(each):
         check_pairs(a)
         places.append(place)
         judged.append(_judge(k, a, b, params))

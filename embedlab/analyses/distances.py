@@ -49,12 +49,13 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Bars, Chart, Histogram, Table
-from embedlab.embeddings import EmbeddingSet, check_pairs, crossings
+from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, Place, bars, by_place, compared, undrawn, where
 from embedlab.maths.identity_means import identity_means
 from embedlab.maths.moments import Drawn, Spread, chord, mean
 from embedlab.maths.pairs import Pairs, all_pairs, edges, histogram
+from embedlab.progress import track
 
 D_PRIME, OVERLAP = "d′", "overlap"
 INTRA, INTER = "mean intra distance", "mean inter distance"
@@ -116,7 +117,9 @@ def compute(sets: Sequence[EmbeddingSet], params: DistanceParams) -> Distances:
         raise UserError(f"distances.bins must be a power of two from 4 to 4096, not {params.bins}")
     found, further = Estimates(), Estimates()
     places, counted, dropped = [], [], 0
-    for place, a, b, left_out in crossings(sets):
+    for place, a, b, left_out in track(
+        crossings(sets), "measuring probes, and across them", crossed(len(sets))
+    ):
         places.append(place)
         counted.append(_measure(place, a, b, params, found, further))
         dropped += left_out
@@ -170,6 +173,11 @@ def _pairs(a: EmbeddingSet, b: EmbeddingSet | None, params: DistanceParams) -> P
     if np.ptp(pairs.genuine_scores) == 0 and np.count_nonzero(pairs.impostor) == 1:
         raise UserError(
             f"{a.title} has all pairs of images at one distance, so d′ has no unit: check the vectors"
+        )
+    if pairs.unresolved:
+        raise UserError(
+            f"{a.title} has all scores within {2 / len(pairs.impostor):.0e} of one another, too close for "
+            "their resolution: subtract the mean of all vectors from each, or check them"
         )
     return pairs
 

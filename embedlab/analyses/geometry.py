@@ -70,6 +70,7 @@ from embedlab.maths.bootstrap import resamples, weighted_mean
 from embedlab.maths.evenness import MEASURES, Uniform
 from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.recognition import leave_one_out, resampled_auc
+from embedlab.progress import track
 
 RANK, ALIGNMENT = "effective rank", "alignment"
 NORM, OVER, LESS = "mean norm", "norm, second over first", "norm, second less first"
@@ -159,12 +160,12 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     _check(sets, params)
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
-    measured = [_spread(one, null, params) for one in sets]
+    measured = [_spread(one, null, params) for one in track(sets, "spread of probes")]
     found = Estimates()
     for one in measured:
         found |= one.spread
     _norms(sets, params, found)
-    by_norm = [_recognition(one, params, found) for one in sets]
+    by_norm = [_recognition(one, params, found) for one in track(sets, "recognition of probes")]
     times = max(len(h) for m in measured for h in (m.found, m.found_null))
     return Geometry(
         title=sets[0].model,

@@ -55,8 +55,10 @@ from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.maths import weighted
 from embedlab.maths.bootstrap import clopper_pearson
 from embedlab.maths.moments import Drawn
+from embedlab.progress import blocks, track
 
 RANKS = 20
 RANK_1, RANK_5 = "rank-1", "rank-5"
@@ -175,7 +177,7 @@ def compute(embeddings: EmbeddingSet, params: IdentificationParams) -> Identific
     # In the order of names, so that models draw the same galleries however their rows lie.
     order = np.lexsort((embeddings.items, embeddings.labels))
     unit = embeddings.unit[order]
-    drawn = [_draw(unit, images, params, k) for k in range(params.draws)]
+    drawn = [_draw(unit, images, params, k) for k in track(range(params.draws), "searching galleries")]
     everybody = People.of(embeddings.identities, params, items=embeddings.items[order])
     several = int((images > 1).sum())
     cmc, cmc_draws = _ranks(drawn, min(RANKS, people), everybody.counts)
@@ -290,7 +292,7 @@ def _search(
     n = len(probes)
     ranks, scores, highest = np.empty(n, np.int64), np.empty(n), np.full(n, -np.inf)
     size = max(1, BLOCK // len(gallery))
-    for start in range(0, n, size):
+    for start in blocks(range(0, n, size), "searching a gallery, in blocks"):
         rows = slice(start, min(start + size, n))
         block = probes[rows] @ gallery.T
         each = np.arange(len(block))
@@ -333,7 +335,7 @@ def _open_set(
     replicates = np.zeros((len(counts), len(fpirs)))
     if len(fpirs):
         rows = np.concatenate([np.ones((1, counts.shape[1]), np.float32), counts])
-        for k, one in enumerate(drawn):
+        for k, one in enumerate(track(drawn, "thresholds of the open set")):
             limits, tpir = _at_rates(one, fpirs, rows)
             alarms[k] = (one.unknown_scores > limits[0][:, None]).sum(axis=1)
             thresholds[k] = np.nextafter(limits[0].astype(np.float32), np.float32(2))
@@ -344,8 +346,6 @@ def _open_set(
 
 def _at_rates(one: _Draw, fpirs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the highest score that is rejected at each rate, in each resample, and TPIR there."""
-    from embedlab.maths._sweep import weighted_shares, weighted_thresholds
-
     # A last person who weighs one: a probe weighs what its own person does, a pair of people would both.
     weights = np.pad(rows, ((0, 0), (0, 1)), constant_values=1.0)
     order = np.argsort(-one.unknown_scores, kind="stable")
@@ -353,11 +353,11 @@ def _at_rates(one: _Draw, fpirs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarr
     pairs = np.stack([who, np.full_like(who, rows.shape[1])], axis=1)
     whole = rows[:, who].sum(axis=1, dtype=np.float64)[:, None]
     rising = np.argsort(fpirs)
-    limits = weighted_thresholds(
+    limits = weighted.thresholds(
         one.unknown_scores[order].astype(np.float32), pairs, weights, whole * fpirs[rising] * (1 + 1e-12)
     )[:, np.argsort(rising)]
     order = np.argsort(one.known_scores, kind="stable")
-    tpir = weighted_shares(one.known_scores[order], one.known_people[order], rows, limits)
+    tpir = weighted.shares(one.known_scores[order], one.known_people[order], rows, limits)
     # A resample without unknown people has no threshold.
     return limits, np.where(np.isnan(limits), np.nan, tpir)
 

@@ -72,6 +72,7 @@ from embedlab.maths.kernel_structure import (
     structured,
 )
 from embedlab.maths.permutation import p_value
+from embedlab.progress import track
 from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
@@ -186,7 +187,7 @@ def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
                 f"{weights.model} has no convolution kernels to compare: leave it out of this analysis"
             )
     shared = shared_layers(a, b)
-    parts = [_structure(weights, params) for weights in (a, b)]
+    parts = [_structure(weights, params) for weights in track((a, b), "first layers beside fresh ones")]
     firsts = [next(iter(weights.layers.values())).astype(np.float64) for weights in (a, b)]
     return Kernels(
         title=f"{a.model} and {b.model}",
@@ -317,7 +318,7 @@ def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> dict[str, An
 def _deep(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> dict[str, Any]:
     """Give the mean low-frequency share of each layer's slices, and test whether they are structured."""
     deep, counts, shares, fresh_shares, p_values = [], [], [], [], []
-    for name in names:
+    for name in track(names, "deeper layers beside fresh ones"):
         if a.layers[name].shape[2:] == (1, 1):
             continue
         both = [patterns(w.layers[name], params.slices, params.seed) for w in (a, b)]

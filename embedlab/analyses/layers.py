@@ -66,6 +66,7 @@ from embedlab.maths.layer_distance import (
     relative_distance,
 )
 from embedlab.maths.spectra import fresh_singular_values, relative_to_edge, singular_values, stable_rank
+from embedlab.progress import busy, track
 from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
@@ -179,7 +180,8 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
         if not weights.layers:
             raise UserError(f"{weights.model} has no convolution layers: leave it out of this analysis")
     shared = shared_layers(a, b)
-    values, matching = _matched(a, b, shared, params)
+    with busy("matching channels"):
+        values, matching = _matched(a, b, shared, params)
     fresh, fresh_fresh = _fresh(a, b, shared, params)
     near, far = _distances(a, b, matching, shared, params)
     p_values = np.array([further_p_value(d.value, fresh[:, k]) for k, d in enumerate(near)])
@@ -247,9 +249,11 @@ def _fresh(
     state = np.random.SeedSequence([params.seed, 24]).generate_state(3 * params.fresh)
     seeds = [int(seed) for seed in state]
     count, half = params.fresh, params.fresh // 2
-    own = [_matched(a, fresh_like(b, s), names, params)[0] for s in seeds[:count]]
+    drawn = track(seeds[:count], "matching fresh networks")
+    own = [_matched(a, fresh_like(b, s), names, params)[0] for s in drawn]
     pairs = zip(seeds[count : count + half], seeds[count + half : count + 2 * half], strict=True)
-    both = [_matched(fresh_like(a, s), fresh_like(b, t), names, params)[0] for s, t in pairs]
+    drawn_twice = track(pairs, "matching fresh networks with fresh ones", half)
+    both = [_matched(fresh_like(a, s), fresh_like(b, t), names, params)[0] for s, t in drawn_twice]
     return np.array(own), np.array(both)
 
 

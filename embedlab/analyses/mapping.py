@@ -78,6 +78,7 @@ from embedlab.maths.map_trials import (
     try_maps,
 )
 from embedlab.maths.matched import held_out, same_person
+from embedlab.maths.span import within_span
 
 PENALTY_ENDS = (1e-6, 1e4)
 # What is said to suffice; and how many times as many pairs there must be to judge that.
@@ -222,10 +223,11 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
     far = params.far if params.far * impostors >= 1 else 0.0
     counts = resamples(gallery, params.resamples, params.seed)
     path = np.geomspace(*PENALTY_ENDS, params.penalties)
-    choices = Choices(params.folds, path, params.rank, params.seed)
-    both = ((sample.a, a), (sample.b, b))
+    both = tuple(zip(_few_axes(sample), (a, b), strict=True))
     done = []
-    for (x, _), (y, into) in [both[::-1]] if degraded else [both, both[::-1]]:
+    for (x, source), (y, into) in [both[::-1]] if degraded else [both, both[::-1]]:
+        unit = x.shape[1] / source.vectors.shape[1]
+        choices = Choices(params.folds, path, params.rank, params.seed, unit)
         centre = y[partners].mean(axis=0, dtype=np.float64)
         if not all(((y[some] - centre) ** 2).sum() > 1e-9 for some in (partners, held)):
             raise UserError(f"all drawn images of {into.title} have one vector: check the vectors")
@@ -264,6 +266,12 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
         penalties=path,
         sizes=done[0].sizes,
     )
+
+
+def _few_axes(sample: _Sample) -> Sequence[np.ndarray]:
+    """Bring both spaces to common axes that few rows lie along; spaces of unequal dimension have none."""
+    both = sample.a, sample.b
+    return within_span(*both) if sample.a.shape[1] == sample.b.shape[1] else both
 
 
 def _tar_name(far: float, impostors: int) -> str:

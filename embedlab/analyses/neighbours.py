@@ -65,7 +65,7 @@ from embedlab.errors import UserError
 from embedlab.estimates import Estimate, People, compared, judged, undrawn
 from embedlab.maths.moments import Drawn
 from embedlab.maths.neighbourhoods import Agreement, Twins, agreement, kept, means, nearest_people, p_values
-from embedlab.progress import track
+from embedlab.progress import busy, track
 
 FEWEST = 3
 LONGEST = 50
@@ -213,7 +213,8 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
     same = kept(*(nearest_people(x, k, rng) for x in whole))[:, k - 1]
     # People stay where they are in the space where halves agree further.
     twins = Twins.of(drawn.a if levels[0] >= levels[1] else drawn.b, drawn.owners)
-    twins = twins.matched((float(levels[0]), float(levels[1])), float(same.mean()), k, rng)
+    with busy("making twins as noisy as the spaces"):
+        twins = twins.matched((float(levels[0]), float(levels[1])), float(same.mean()), k, rng)
     pairs = max(params.twins, min(MOST_TWINS, -(-NULL_VALUES // people)))
     alike = [twins.agreement(k, longest, params.splits, rng) for _ in track(range(pairs), "drawing twins")]
     at_k = [_AtK.of(one, k) for one in (real, *alike)]

@@ -77,7 +77,7 @@ from embedlab.maths.bootstrap import interval, population, resamples, weighted_m
 from embedlab.maths.components import Components, RatioAcross, participation_ratio, principal, shares
 from embedlab.maths.joint import Joint, Sample
 from embedlab.maths.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
-from embedlab.progress import track
+from embedlab.progress import busy, track
 
 AXES = 3
 SCREE = 20
@@ -174,7 +174,7 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
     """
     _check(params)
     rows, model = _joint(sets), sets[0].model
-    halves = [_Halves.of(rows, params.seed + k) for k in range(SEEDS)]
+    halves = [_Halves.of(rows, params.seed + k) for k in track(range(SEEDS), "principal components")]
     fitted, judged = halves[0].fitted, halves[0].judged
     variance = _Variance.of(rows, halves[0], model, params)
     images = _images(IMAGES, min(params.drawn, len(judged)), len(sets), params)
@@ -186,7 +186,8 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
     named_images = _images(NAMED_IMAGES, len(most), len(sets), params)
     shown, named = samples[0], _enough(model, rows.sample(most, named_images, params.seed))
     pictures = _pictures(rows, halves, samples, named, params)
-    quality = {name: _Quality.of(rows, many, params) for name, many in pictures.items()}
+    judging = track(pictures.items(), "judging pictures", len(pictures))
+    quality = {name: _Quality.of(rows, many, params) for name, many in judging}
     k = _k(shown)
     return Projection(
         title=model,
@@ -284,7 +285,7 @@ class _Halves:
     @classmethod
     def of(cls, rows: Joint, seed: int) -> "_Halves":
         fitted, judged = rows.halves(seed)
-        return cls(fitted, judged, principal(rows.vectors[np.isin(rows.person, fitted)]))
+        return cls(fitted, judged, principal(rows.vectors[np.isin(rows.person, fitted)], rows.vectors))
 
 
 @dataclass(frozen=True)
@@ -316,7 +317,7 @@ class _Variance:
         more = resamples(len(halves.fitted), params.resamples, params.seed + 1).astype(np.float64)
         ranks = across.replicates(more, counts)
         shuffled = np.random.default_rng([params.seed, 1]).permuted(rows.vectors, axis=0)
-        chance = principal(shuffled[inside])
+        chance = principal(shuffled[inside], shuffled)
         null = shares(chance.squares(shuffled[~inside], np.zeros_like(other), 1)[0])
         null_rank = RatioAcross.of(shuffled[inside], own, shuffled[~inside], other, chance.mean).value
         explained = interval(drawn[:, :AXES].sum(axis=1))
@@ -349,9 +350,12 @@ def _pictures(
         drawn[FLAT].append((sample, solid[:, :2]))
         drawn[SOLID].append((sample, solid))
         vectors, axes = rows.vectors[shown.rows], params.map_dimensions
-        drawn[TSNE].append((shown, maps.tsne(vectors, params.perplexity, seed, axes)))
-        drawn[UMAP].append((shown, maps.umap(vectors, params.surroundings, seed, axes)))
-        drawn[NAMED].append((named, maps.tsne(rows.vectors[named.rows], params.perplexity, seed)))
+        with busy(f"t-SNE of {len(vectors):,} images"):
+            drawn[TSNE].append((shown, maps.tsne(vectors, params.perplexity, seed, axes)))
+        with busy(f"UMAP of {len(vectors):,} images"):
+            drawn[UMAP].append((shown, maps.umap(vectors, params.surroundings, seed, axes)))
+        with busy(f"t-SNE of {len(named.rows):,} images of people by name"):
+            drawn[NAMED].append((named, maps.tsne(rows.vectors[named.rows], params.perplexity, seed)))
     return drawn
 
 

@@ -77,7 +77,7 @@ from embedlab.maths.correspondence import Correspondence
 from embedlab.maths.energy import between_people
 from embedlab.maths.moments import Drawn
 from embedlab.maths.paired_clouds import FITTED, JUDGED, PairedClouds
-from embedlab.progress import track
+from embedlab.progress import busy, track
 
 TRACED = 200
 DRAWN, LINKED = 150, 40
@@ -218,7 +218,8 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     within = a.model == b.model
     trace = _Trace(clouds, params)
     search = params.search == "always" or (params.search == "between models" and not within)
-    found = _register(x, y, params, search=search, trace=trace)
+    with busy(f"registering {len(y):,} images onto {len(x):,}"):
+        found = _register(x, y, params, search=search, trace=trace)
     known = _known(x, y, params.kind)
     moved = {BEFORE: moving, AFTER: found.apply(moving)} | {n: apply(moving) for n, apply in known.items()}
     judged = {name: correspondence.judge(points, fixed, owners) for name, points in moved.items()}

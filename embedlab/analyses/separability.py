@@ -81,6 +81,7 @@ from embedlab.maths.folds import identity_folds
 from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.permutation import p_value
 from embedlab.maths.readout import held_out
+from embedlab.maths.span import within_span
 from embedlab.maths.variance import Shuffle, Units, dealt_out, versions_changed
 from embedlab.progress import track
 
@@ -299,6 +300,7 @@ class _Comparison:
 
 def _compare(a: np.ndarray, b: np.ndarray, draws: _Draws) -> _Comparison:
     found = _read(a, b, draws)
+    a, b = within_span(a, b)
     _measure_energy(found, a, b, draws)
     _split_displacement(found, a, b, draws)
     return found
@@ -417,7 +419,9 @@ def _missing(value: Any) -> bool:
 
 def _components(fitted: np.ndarray, judged: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Project held-out vectors on the fitted components, and give the share of variance of each."""
-    flat = fitted.reshape(-1, fitted.shape[2])
+    d = fitted.shape[2]
+    flat, others = within_span(fitted.reshape(-1, d), judged.reshape(-1, d))
+    judged = others.reshape(*judged.shape[:2], -1)
     centre = flat.mean(axis=0)
     variances, directions = np.linalg.eigh((flat - centre).T @ (flat - centre))
     axes = directions[:, variances > max(variances[-1], 1e-12) * 1e-9][:, ::-1][:, :most]

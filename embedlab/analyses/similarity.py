@@ -60,13 +60,14 @@ References
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import combinations
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -87,8 +88,10 @@ from embedlab.maths.similarity import (
     Space,
     compare,
 )
-from embedlab.progress import track
+from embedlab.progress import carried, track
 
+S = TypeVar("S")
+T = TypeVar("T")
 FEWEST_PEOPLE = 10
 SURE = 0.05
 THREADS = 4
@@ -194,10 +197,10 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
             f"similarity.neighbours must be less than the {len(plan.rows)} images compared, not "
             f"{params.neighbours}"
         )
-    with _pool() as pool:
-        spaces = list(track(pool.map(lambda s: _space(shared, s, plan), sets), "reading models", len(sets)))
+    with _pool() as mapped:
+        spaces = list(track(mapped(lambda s: _space(shared, s, plan), sets), "reading models", len(sets)))
         places = list(combinations(range(len(sets)), 2))
-        compared = pool.map(lambda place: compare(spaces[place[0]], spaces[place[1]], plan), places)
+        compared = mapped(lambda place: compare(spaces[place[0]], spaces[place[1]], plan), places)
         found = list(track(compared, "comparing models", len(places)))
     counts = resamples(people, params.resamples, params.seed)
     pairs = tuple(f"{sets[i].model} and {sets[j].model}" for i, j in places)
@@ -274,12 +277,19 @@ def _space(shared: EmbeddingSet, one: EmbeddingSet, plan: Plan) -> Space:
 
 
 @contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    """Open a few threads, each with matrix products of its own: the same bits however many there are."""
+def _pool() -> Iterator[Callable[[Callable[[S], T], Sequence[S]], Iterator[T]]]:
+    """Open a few threads, each with matrix products of its own: the same bits however many there are.
+
+    Given is a map whose work tells of its progress, and ends soon where nobody waits for it any more.
+    """
     from threadpoolctl import threadpool_limits
 
+    stopped = threading.Event()
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-        yield pool
+        try:
+            yield lambda work, items: pool.map(carried(work, stopped), items)
+        finally:
+            stopped.set()
 
 
 def _scores(pairs: Sequence[str], table: Scores, sizes: Mapping[str, int]) -> dict[str, Estimate]:

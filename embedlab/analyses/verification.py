@@ -194,13 +194,20 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     Raises
     ------
     UserError
-        If no person has two images, or there is only one person, or ``far`` is not between 0 and 1; if
-        the list of pairs cannot be read, none of its pairs is in the set, or all those are of one kind.
+        If no person has two images, or there is only one person, or all scores are too close together, or
+        ``far`` is not between 0 and 1; if the list of pairs cannot be read, none of its pairs is in the set,
+        or all those are of one kind.
     """
     if not 0 < params.far < 1:
         raise UserError(f"verification.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
     check_pairs(embeddings)
     pairs, people = _scored(embeddings, params), People.of(embeddings.identities, params)
+    if pairs.unresolved:
+        width = 2 / len(pairs.impostor)
+        raise UserError(
+            f"{embeddings.title} has all scores within {width:.0e} of one another, too close for their "
+            "resolution: subtract the mean of all vectors from each, or check them"
+        )
     asked = _asked(embeddings, params.pairs) if params.pairs else None
     impostors = int(pairs.impostor.sum())
     levels, curve = _fars(params.far, impostors)

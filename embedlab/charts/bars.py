@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from embedlab.charts.base import MARKER, figure, mpl_look, mpl_plain, plain, series_colours, short
+from embedlab.charts.base import MARKER, figure, mpl_legend, mpl_look, mpl_plain, plain, series_colours, short
 
 PATTERNS = ("", "/", ".", "x", "-")
 MPL_PATTERNS = ("", "///", "...", "xxx", "---")
@@ -247,8 +247,7 @@ class Bars:
         ax.set_xticks(range(len(self.categories)), [mpl_plain(name) for name in self.categories])
         ax.set_ylabel(mpl_plain(self.ylabel))
         ax.grid(visible=False, axis="x")
-        if self.series:
-            ax.legend(frameon=False)
+        mpl_legend(ax)
 
 
 def _whiskers(one: BarSeries, there: np.ndarray) -> dict[str, Any] | None:

@@ -36,6 +36,8 @@ _ROLES = (
     (re.compile(r"\b(different|inter|impostors?|two people|non-?match\w*)\b", re.IGNORECASE), DIFFERENT),
     (re.compile(r"\b(same|intra|genuine|one person|match\w*)\b", re.IGNORECASE), SAME),
 )
+# All control characters but the tab and the line's end, and the marks that embed or override a direction.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _models: ContextVar[dict[str, str] | None] = ContextVar("embedlab_model_colours", default=None)
 
 
@@ -165,14 +167,26 @@ def blend(values: np.ndarray, anchors: Sequence[str]) -> np.ndarray:
     return rgb.round().astype(np.uint8)
 
 
+def visible(text: str) -> str:
+    """Show what steers instead of being read: control characters, and those that turn text round.
+
+    An escape sequence cannot act on a terminal then, nor a mark of direction on the words after it.
+    """
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def plain(text: object) -> str:
     """Make text from data safe for plotly, which reads a part of HTML: it shows as it is written."""
-    return html.escape(str(text), quote=False).replace("\n", " ")
+    return visible(html.escape(_one_line(text), quote=False))
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).splitlines())
 
 
 def mpl_plain(text: object) -> str:
     """Make text from data safe for matplotlib: no formulas, nothing hidden from the legend."""
-    safe = str(text).replace("$", r"\$").replace("\n", " ")
+    safe = visible(_one_line(text)).replace("$", r"\$")
     return f" {safe}" if safe.startswith("_") else safe
 
 
@@ -253,6 +267,11 @@ def look(*, dark: bool = False) -> Any:
             "scene": {"xaxis": solid, "yaxis": solid, "zaxis": solid},
         }
     )
+
+
+def mpl_legend(ax: Any) -> Any:
+    """Add a legend where anything has a name; None where nothing has."""
+    return ax.legend(frameon=False) if ax.get_legend_handles_labels()[0] else None
 
 
 def mpl_look(ax: Any, title: str) -> None:

@@ -13,6 +13,7 @@ from embedlab.charts.base import (
     Scale,
     faded,
     figure,
+    mpl_legend,
     mpl_look,
     mpl_plain,
     plain,
@@ -210,8 +211,7 @@ class Curves:
             ax.minorticks_off()
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(mpl_plain(self.ylabel))
-        if self.curves:
-            ax.legend(frameon=False)
+        mpl_legend(ax)
 
     def _limits(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         xlimits = _reach([c.x for c in self.curves], self.xscale)

@@ -46,7 +46,7 @@ class Dendrogram:
     def __post_init__(self) -> None:
         check_shapes(self)
         joined = sorted(self.merges[:, :2].astype(int).ravel().tolist())
-        if len(self.merges) != len(self.labels) - 1 or joined != list(range(2 * len(self.merges))):
+        if len(self.merges) != max(0, len(self.labels) - 1) or joined != list(range(2 * len(self.merges))):
             raise ValueError(f"{len(self.merges)} merges do not join {len(self.labels)} leaves into one tree")
 
     def leaves(self) -> list[int]:
@@ -54,7 +54,7 @@ class Dendrogram:
         groups = [[leaf] for leaf in range(len(self.labels))]
         for first, second in self.merges[:, :2].astype(int):
             groups.append(groups[first] + groups[second])
-        return groups[-1]
+        return groups[-1] if groups else []
 
     def _brackets(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Give each merge as a line through four points: out along one branch, over, back along the other."""
@@ -69,7 +69,8 @@ class Dendrogram:
 
     def _range(self) -> tuple[float, float]:
         """Leave room for the leaves' marks."""
-        reach = float(self.merges[:, 2].max()) or 1.0
+        distances = self.merges[:, 2]
+        reach = float(distances[np.isfinite(distances)].max(initial=0)) or 1.0
         return -0.03 * reach, 1.05 * reach
 
     def plotly(self) -> Any:
@@ -107,7 +108,7 @@ class Dendrogram:
             tickmode="array",
             tickvals=list(range(len(names))),
             ticktext=[plain(name) for name in names],
-            range=[len(names) - 0.5, -0.5],
+            range=[max(len(names), 1) - 0.5, -0.5],
             showgrid=False,
             showline=False,
             ticks="",
@@ -123,7 +124,7 @@ class Dendrogram:
         shades = [colour_if_model(name, MARKER) for name in names]
         ax.scatter(np.zeros(len(names)), np.arange(len(names)), s=36, c=shades, zorder=3, clip_on=False)
         ax.set_xlim(*self._range())
-        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
         ax.set_yticks(range(len(names)), [mpl_plain(name) for name in names])
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.grid(visible=False, axis="y")

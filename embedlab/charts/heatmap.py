@@ -190,7 +190,9 @@ class Heatmap:
         )
         colours = colours.with_extremes(bad=NO_VALUE)
         low, high = self._span()
-        image = ax.imshow(self.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+        if self.values.size:
+            image = ax.imshow(self.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+            ax.figure.colorbar(image, ax=ax, label=mpl_plain(self.colour_label))
         texts = self._texts()
         for row, line in enumerate(texts or ()):
             for column, text in enumerate(line):
@@ -202,4 +204,3 @@ class Heatmap:
         ax.set_yticks(range(len(self.ylabels)), [mpl_plain(y) for y in self.ylabels])
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(mpl_plain(self.ylabel))
-        ax.figure.colorbar(image, ax=ax, label=mpl_plain(self.colour_label))

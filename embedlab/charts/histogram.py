@@ -14,6 +14,7 @@ from embedlab.charts.base import (
     colour_if_model,
     faded,
     figure,
+    mpl_legend,
     mpl_look,
     mpl_plain,
     plain,
@@ -78,13 +79,13 @@ class Histogram:
     def reach(self) -> tuple[float, float]:
         """Give the part of the axis where anything stands, with a little room."""
         edges = np.asarray(self.edges, dtype=np.float64)
-        filled = np.zeros(len(edges) - 1, dtype=bool)
+        filled = np.zeros(max(0, len(edges) - 1), dtype=bool)
         for counts in self.series.values():
             filled |= np.asarray(counts) > 0
         at = np.flatnonzero(filled)
-        ends = [edges[at[0]], edges[at[-1] + 1]] if len(at) else [edges[0], edges[-1]]
-        ends += [value for value in self.lines.values() if np.isfinite(value)]
-        room = 0.02 * (max(ends) - min(ends))
+        ends = [edges[at[0]], edges[at[-1] + 1]] if len(at) else [*edges[:1], *edges[-1:]]
+        ends = [value for value in (*ends, *self.lines.values()) if np.isfinite(value)] or [0.0]
+        room = 0.02 * (max(ends) - min(ends)) or 0.5
         return float(min(ends) - room), float(max(ends) + room)
 
     def plotly(self) -> Any:
@@ -148,4 +149,4 @@ class Histogram:
         ax.set_xlim(*self.reach())
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(self._ylabel)
-        ax.legend(frameon=False)
+        mpl_legend(ax)

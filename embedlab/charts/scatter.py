@@ -12,10 +12,12 @@ from embedlab.charts.base import (
     faded,
     figure,
     many_colours,
+    mpl_legend,
     mpl_look,
     mpl_plain,
     plain,
     series_colours,
+    visible,
 )
 from embedlab.shapes import check_shapes
 
@@ -190,7 +192,7 @@ class Scatter:
             fig.add_annotation(x=place[0], y=place[1], text=plain(name), **_LABEL)
         if solid:
             # The 3-D axes draw text on a canvas that does not know HTML entities.
-            titles = [axis.replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
+            titles = [visible(axis).replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
             scene: dict[str, Any] = {
                 f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)
             }
@@ -255,8 +257,8 @@ class Scatter:
             )
         if self.values is not None:
             ax.figure.colorbar(amounts, ax=ax, label=mpl_plain(self.value_label))
-        legend = ax.legend(frameon=False)
-        for handle in legend.legend_handles:
+        legend = mpl_legend(ax)
+        for handle in legend.legend_handles if legend else ():
             handle.set_color(MARKER)
 
 

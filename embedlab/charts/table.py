@@ -95,7 +95,7 @@ class Table:
         """Draw into matplotlib axes."""
         ax.set_title(mpl_plain(self.title), loc="left", fontsize=11)
         ax.axis("off")
-        if not self.rows:
+        if not (self.rows and self.columns):
             return
         table = ax.table(
             cellText=[[mpl_plain(text) for text in row] for row in self.cells()],

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -28,7 +28,7 @@ from embedlab.data.degradations import prepare
 from embedlab.data.encoding import encoder
 from embedlab.errors import UserError
 from embedlab.progress import say, track
-from embedlab.store import sha256_of, write_json
+from embedlab.store import locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from embedlab.data.detection import Detector
@@ -154,8 +154,8 @@ def align(
 
     The folder appears when it is whole. Until then the images lie in a hidden folder beside it, and
     beginning again goes on from there, if data, points and settings are the same. Beside the folder
-    ``<out>_alignment.json`` says how it was made and what was left out. Images keep their
-    names but for the suffix.
+    ``<out>_alignment.json`` says how it was made and what was left out, and ``.<out>.lock`` lets one
+    process at a time make it. Images keep their names but for the suffix.
 
     Parameters
     ----------
@@ -194,11 +194,6 @@ def align(
         "format": format,
         **how,
     }
-    if (done := _done(out, settings)) is not None:
-        say(f"  {out} was made so before, and stays")
-        return done
-    part = out.with_name(f".{out.name}.part")
-    _begin(part, out, settings)
 
     def made(i: int, target: Path) -> str | None:
         if target.exists():
@@ -219,7 +214,26 @@ def align(
         _put(target, encode(result))
         return None
 
-    names = _targets(dataset, format)
+    with locked(out, f"aligning into {out}"):
+        if (done := _done(out, settings)) is not None:
+            say(f"  {out} was made so before, and stays")
+            return done
+        part = out.with_name(f".{out.name}.part")
+        _begin(part, out, settings)
+        return _fill(dataset, part, out, settings, made)
+
+
+def _fill(
+    dataset: Dataset, part: Path, out: Path, settings: dict[str, Any], made: Callable[[int, Path], str | None]
+) -> Aligned:
+    """Make what is missing of the images in the hidden folder, and give the folder its name.
+
+    Parameters
+    ----------
+    made
+        Makes the image of a row at a path; says why it could not.
+    """
+    names = _targets(dataset, settings["format"])
     left_out = []
     try:
         for folder in {name.rpartition("/")[0] for name in names}:
@@ -288,7 +302,7 @@ def _targets(dataset: Dataset, suffix: str) -> list[str]:
         raise UserError(f"two people of {dataset.name} would share the folder {twice}: rename one of them")
     whole = []
     for item, label in zip(dataset.items, dataset.labels.tolist(), strict=True):
-        within = item.removeprefix(f"{dataset.identities[label]}/").split("/")
+        within = _within(item, dataset.identities[label]).split("/")
         # A name that begins with a point is hidden, and would be passed over.
         whole.append(
             "/".join([folders[label], *(f"_{one}" if one.startswith(".") else one for one in within)])
@@ -303,6 +317,12 @@ def _targets(dataset: Dataset, suffix: str) -> list[str]:
             free += "_"
         names[f"{free}.{suffix}"] = None
     return list(names)
+
+
+def _within(item: str, person: str) -> str:
+    """Name an item without its person's folder, and with the part of the data set that it lies in."""
+    part, found, rest = f"/{item}".partition(f"/{person}/")
+    return f"{part[1:].replace('/', '_')}_{rest}" if found and part else item.removeprefix(f"{person}/")
 
 
 def _stem(name: str) -> str:
@@ -326,6 +346,7 @@ def _done(out: Path, settings: dict[str, Any]) -> Aligned | None:
     try:
         record = json.loads(_record(out).read_text(encoding="utf-8"))
         if record["settings"] == settings:
+            out.with_name(f".{out.name}.part.json").unlink(missing_ok=True)  # A kill may have left it.
             return Aligned(out, record["images"], record["people"], tuple(record["left_out"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -370,7 +391,8 @@ def _finish(
     people = sum(1 for _ in part.iterdir())
     made = Aligned(out, kept, people, tuple(left_out))
     record = {key: value for key, value in asdict(made).items() if key != "path"}
-    part.rename(out)
+    # Before the folder: without its record nobody would know what it holds.
     write_json(_record(out), {"settings": settings, **record})
+    part.rename(out)
     part.with_name(f"{part.name}.json").unlink()
     return made

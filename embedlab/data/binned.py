@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 
 from embedlab import bins
 from embedlab.data.datasets import Dataset, UnreadableImage, read_image
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import Cropped, prepare
 from embedlab.data.encoding import encoder
 from embedlab.errors import UserError
 from embedlab.progress import say, track
@@ -123,6 +123,7 @@ def write_bin(
     encode = encoder(encoding, quality)
     a, b = pairs.rows(dataset.items)
     encoded: dict[int, bytes] = {}
+    cropped = Cropped()
     reasons: dict[str, str] = {}
     needed = np.unique(np.concatenate([a, b]))
 
@@ -131,7 +132,10 @@ def write_bin(
             image = dataset.image(row)
         except UnreadableImage as error:
             return error
-        return encode(image if size is None else prepare(image, None, size))
+        if size is not None:
+            cropped.see(image)
+            image = prepare(image, None, size)
+        return encode(image)
 
     rows = needed[needed >= 0].tolist()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -153,6 +157,7 @@ def write_bin(
         if not whole:
             raise UserError(f"{told}: give the pairs of this data set")
         say(f"  {told}; left out")
+    cropped.told(dataset.name, "only their central square was written")
     images = [encoded[int(row)] for k in whole for row in (a[k], b[k])]
     bins.write(path, images, [bool(pairs.same[k]) for k in whole])
     return len(whole)

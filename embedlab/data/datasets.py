@@ -2,18 +2,22 @@
 
 import hashlib
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from embedlab import names, signatures
+from embedlab.data.folders import Listing, listing
 from embedlab.errors import UserError, first_line
 from embedlab.progress import track
 from embedlab.shapes import check_shapes
@@ -22,7 +26,9 @@ from embedlab.store import checked_name, made_name
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".webp"),
+)
 
 MIN_SIDE = 8
 """A side below this many pixels holds no face."""
@@ -61,6 +67,10 @@ class Dataset:
         outside every identity's folder.
     caution
         What a reader of figures should know of how the people were found; empty if they were given.
+    files
+        The path of each item as it stands on disk, from ``root``; empty where items are called so.
+    notes
+        Sentences on what was left out or chosen when the images were listed.
     """
 
     name: str
@@ -70,6 +80,8 @@ class Dataset:
     identities: tuple[str, ...]
     ignored: int = 0
     caution: str = ""
+    notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -79,7 +91,7 @@ class Dataset:
 
     def path(self, i: int) -> Path:
         """Name the file of item ``i``."""
-        return self.root / self.items[i]
+        return self.root / (self.files or self.items)[i]
 
     def image(self, i: int) -> UInt8[np.ndarray, "h w 3"]:
         """Read item ``i``.
@@ -98,7 +110,8 @@ class Dataset:
         for item, label in zip(self.items, self.labels, strict=True):
             digest.update(f"{item}\0{self.identities[label]}\0".encode())
         root = str(self.root)
-        blocks = [self.items[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
+        files = self.files or self.items
+        blocks = [files[k : k + HASH_BLOCK] for k in range(0, len(self), HASH_BLOCK)]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             hashed = pool.map(lambda block: _contents(root, block), blocks)
             for contents in track(hashed, f"hashing {self.name}", len(blocks)):
@@ -127,9 +140,10 @@ def _contents(root: str, items: tuple[str, ...]) -> bytes:
 def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
     """List the images of an identity folder or of an index file.
 
-    An identity folder holds ``<identity>/<image>``; images in deeper folders belong to the outermost
-    one. An index file has a line an image, ``relative/path.jpg 17``: a path from the file's own folder,
-    white space, a label. Where every line starts with a folder of the file's name
+    An identity folder holds ``<identity>/<image>``; see `embedlab.data.folders.listing`. An index file has
+    a line an image, ``relative/path.jpg 17``: a path from the file's own folder, white space, a label. A
+    tab or the suffix of an image ends a path, so that both may hold spaces; paths may be written as
+    Windows writes them. Where every line starts with a folder of the file's name
     (``highres_ids.txt`` beside ``highres/``), item names start inside that folder, so that folder and
     index give the same names.
 
@@ -151,17 +165,21 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
     if not where.exists():
         raise UserError(f"{where} does not exist: name a folder of people, or an index file of images")
     stem = where.resolve().name if where.is_dir() else where.stem.removesuffix("_ids")
+    root = where
     if where.is_dir():
-        root = where
-        items, people, ignored = _folder(where)
-    else:
+        found = listing(where, SUFFIXES)
+    elif where.is_file():
         root, items, people = _index(where, stem)
-        ignored = 0
+        found = Listing(tuple(items), tuple(people), 0, (), "")
+    else:
+        raise UserError(f"{where} is neither a file nor a folder: name a folder of people, or an index file")
+    place = names.Place(where, "image", range(1, len(found.items) + 1))
+    items, people = names.of_items(found.items, place), names.of_people(found.people, place)
     identities, labels = np.unique(np.asarray(people, dtype=str), return_inverse=True)
     if len(identities) < 2:
         raise UserError(
-            f"{where} holds images of {people[0]!r} only: at least two people are needed to compare; put "
-            "each person's images in a folder of their own"
+            f"{where} holds images of {found.people[0]!r} only: at least two people are needed to compare; "
+            + _further(where, found)
         )
     return Dataset(
         # @ stands before a probe's pixels.
@@ -170,62 +188,26 @@ def open_dataset(where: Path | str, name: str | None = None) -> Dataset:
         items=tuple(items),
         labels=labels.astype(np.int64),
         identities=tuple(map(str, identities)),
-        ignored=ignored,
+        ignored=found.ignored,
+        caution=found.caution,
+        notes=found.notes,
+        files=() if tuple(items) == found.items else found.items,
     )
+
+
+def _further(where: Path, found: Listing) -> str:
+    """Say what to do about one person only: perhaps the people are a folder further down."""
+    outer = found.items[0].partition("/")[0]
+    within = {item.split("/")[1] for item in found.items if item.count("/") > 1}
+    if where.is_dir() and len(within) > 1:
+        return f"if the {len(within):,} folders within are people, name {where / outer}"
+    return "put each person's images in a folder of their own"
 
 
 def _name_given(name: str) -> str:
     if "@" in name:
         raise UserError(f"{name!r} cannot be the name of a data set: @ stands before a probe's pixels")
     return checked_name(name, "data set")
-
-
-def _folder(root: Path) -> tuple[list[str], list[str], int]:
-    items = []
-    ignored = 0
-    for relative in _files(str(root), "", frozenset()):
-        inside = "/" in relative
-        hidden = relative.rpartition("/")[2].startswith(".")
-        if inside and not hidden and relative.lower().endswith(SUFFIXES):
-            items.append(_utf8(relative, root))
-        else:
-            ignored += 1
-    if not items:
-        raise UserError(
-            f"{root} holds no images in folders of people ({ignored} other files): lay them out as "
-            f"{root}/<person>/<image>, with images ending in {' '.join(SUFFIXES)}"
-        )
-    items.sort()
-    return items, [item.partition("/")[0] for item in items], ignored
-
-
-def _files(folder: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Walk a folder, links too, but never round a circle of links."""
-    try:
-        status = os.stat(folder)  # noqa: PTH116
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            return
-        with os.scandir(folder) as found:
-            entries = list(found)
-    except OSError as error:
-        raise UserError(
-            f"cannot list {folder}: {error.strerror or error}: make the folder readable, or move it away"
-        ) from None
-    for entry in entries:
-        if entry.is_dir():
-            if not entry.name.startswith("."):
-                yield from _files(entry.path, f"{prefix}{entry.name}/", above | {here})
-        else:
-            yield prefix + entry.name
-
-
-def _utf8(item: str, where: Path) -> str:
-    try:
-        item.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{where} holds a file whose name is not UTF-8, {item!r}: rename it") from None
-    return item
 
 
 def _index(path: Path, name: str) -> tuple[Path, list[str], list[str]]:
@@ -241,31 +223,14 @@ def _index(path: Path, name: str) -> tuple[Path, list[str], list[str]]:
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line:
             continue
-        parts = line.rsplit(maxsplit=1)
-        if len(parts) < 2:
-            raise UserError(
-                f"{path}, line {number}: {line!r} has no label: write a path, a space and a label, as in "
-                "`relative/path.jpg 17`"
-            )
-        # "./a.jpg" and "a.jpg" are one image.
-        item = "/".join(part for part in parts[0].split("/") if part != ".")
-        if item.startswith("/") or ".." in item.split("/"):
-            raise UserError(
-                f"{path}, line {number}: {item!r} leads out of {path.parent}: paths must be relative to the "
-                "index file's folder, and inside it"
-            )
+        item, label = _parted(line, path, number)
         if item in first_line:
             raise UserError(
                 f"{path}, line {number}: {item!r} stands in line {first_line[item]} already: remove one of "
                 "them"
             )
-        if not os.path.isfile(path.parent / item):  # noqa: PTH113
-            raise UserError(
-                f"{path}, line {number}: there is no file {path.parent / item}: correct the path (it starts "
-                "from the index file's folder), or remove the line"
-            )
         first_line[item] = number
-        labels.append(parts[1])
+        labels.append(label)
     if not labels:
         raise UserError(f"{path} lists no images: give it a line an image, `relative/path.jpg 17`")
     items = list(first_line)
@@ -274,6 +239,47 @@ def _index(path: Path, name: str) -> tuple[Path, list[str], list[str]]:
         root = root / name
         items = [item.removeprefix(f"{name}/") for item in items]
     return root, items, _people(items, labels)
+
+
+# A path that ends as images do may be followed by a label of several words.
+_ENDING = "|".join(suffix.removeprefix(".") for suffix in SUFFIXES)
+_LINE = re.compile(rf"(.*\.(?:{_ENDING}))\s+(\S.*)", re.IGNORECASE)
+
+
+def _parted(line: str, path: Path, number: int) -> tuple[str, str]:
+    """Read an item and a label off a line of an index file."""
+    whole = _LINE.fullmatch(line)
+    if "\t" in line:
+        written, _, label = (part.strip() for part in line.rpartition("\t"))
+    elif whole is not None:
+        written, label = whole[1], whole[2]
+    else:
+        written, label = (*line.rsplit(maxsplit=1), "")[:2]
+    if not written or not label:
+        raise UserError(
+            f"{path}, line {number}: {line!r} has no label: write a path, a space and a label, as in "
+            "`relative/path.jpg 17`"
+        )
+    item = _item(written)
+    # On other systems than Windows a name may hold a backslash, and such a file goes first.
+    if "\\" in written and not os.path.isfile(path.parent / item):  # noqa: PTH113
+        item = _item(written.replace("\\", "/"))
+    if item.startswith("/") or re.match("[A-Za-z]:/", item) or ".." in item.split("/"):
+        raise UserError(
+            f"{path}, line {number}: {item!r} leads out of {path.parent}: paths must be relative to the "
+            "index file's folder, and inside it"
+        )
+    if not os.path.isfile(path.parent / item):  # noqa: PTH113
+        raise UserError(
+            f"{path}, line {number}: there is no file {path.parent / item}: correct the path (it starts "
+            "from the index file's folder), or remove the line"
+        )
+    return item, label
+
+
+def _item(written: str) -> str:
+    # "./a.jpg" and "a.jpg" are one image.
+    return "/".join(part for part in written.split("/") if part != ".")
 
 
 def _people(items: list[str], labels: list[str]) -> list[str]:
@@ -291,19 +297,25 @@ def _people(items: list[str], labels: list[str]) -> list[str]:
 def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
     """Read an image as 8-bit RGB, whatever it was, turned as its EXIF orientation says.
 
-    Sixteen-bit grey keeps its upper byte; transparent pixels show mid-grey; of an animation the first
-    picture is taken. Instead of a path an open file may be given.
+    Of 16 bits the upper 8 are kept; transparent pixels show mid-grey; of an animation the first picture is
+    taken. Instead of a path an open file may be given.
 
     Raises
     ------
     UnreadableImage
-        If it is broken, cut short, too small or too large; the message is a short reason.
+        If it is of none of ``FORMATS``, broken, cut short, too small or too large, or the scale of its
+        numbers is not known, as of fractions, and of 16 bits of which less than a quarter is used; the
+        message is a short reason.
     """
     from PIL import Image
 
     try:
-        with _opened(path) as (image, orientation):
-            pixels = _rgb(image)
+        with _opened(path) as image:
+            depth = _depth(image)
+            # All of a file is decoded here, and TIFFs are turned by PIL as they are.
+            image.load()
+            orientation = 1 if image.format == "TIFF" else _orientation(image)
+            pixels = _rgb(image, depth)
             if orientation in _TURNS:
                 pixels = pixels.transpose(Image.Transpose[_TURNS[orientation]])
             # A copy, because what PIL shares is read-only.
@@ -320,6 +332,9 @@ def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
         raise UnreadableImage(f"broken image: {first_line(error)}") from None
 
 
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+"""What is opened, whatever the file is called. PIL knows others for which it starts further programs."""
+
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -334,63 +349,137 @@ _TURNS = {
 _filters = threading.Lock()
 
 
-class _opened:
+@contextmanager
+def _quietly() -> Iterator[None]:
+    from PIL import Image
+
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def _opened(path: Path | str | BinaryIO) -> "Iterator[Image.Image]":
     """Open an image, having judged its size before anything is unpacked."""
+    from PIL import Image, UnidentifiedImageError
 
-    def __init__(self, path: Path | str | BinaryIO) -> None:
-        self.path = path
-
-    def __enter__(self) -> tuple[Any, int]:
-        from PIL import Image, UnidentifiedImageError
-
-        with _filters, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            try:
-                self.image = Image.open(self.path)
-            except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-                raise UnreadableImage(_too_large("the image")) from None
-            except UnidentifiedImageError:
-                empty = isinstance(self.path, Path | str) and os.path.getsize(self.path) == 0  # noqa: PTH202
-                raise UnreadableImage("the file is empty" if empty else "no image that PIL knows") from None
-            try:
-                orientation = int(self.image.getexif().get(0x0112, 1))
-            except Exception:
-                # The pixels are good even where the EXIF block is not.
-                orientation = 1
-        width, height = self.image.size
+    with _quietly():
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            raise UnreadableImage(_too_large("the image")) from None
+        except UnidentifiedImageError:
+            raise UnreadableImage(_unknown(path)) from None
+    with image:
+        width, height = image.size
         if min(width, height) < MIN_SIDE:
-            self.image.close()
             raise UnreadableImage(
                 f"{width} x {height} pixels is too small to hold a face: at least {MIN_SIDE}"
             )
         if width * height > MAX_PIXELS:
-            self.image.close()
             raise UnreadableImage(_too_large(f"{width} x {height} pixels"))
-        return self.image, orientation
+        yield image
 
-    def __exit__(self, *_: object) -> None:
-        self.image.close()
+
+def _unknown(path: Path | str | BinaryIO) -> str:
+    if isinstance(path, Path | str):
+        kind = signatures.of_file(Path(path))
+    else:
+        path.seek(0)
+        kind = signatures.of_bytes(path.read(signatures.HEAD))
+    if kind is signatures.EMPTY:
+        return "the file is empty"
+    return f"{kind.name}, and no image that is read" if kind else "no image that is read"
 
 
 def _too_large(what: str) -> str:
     return f"{what} is too large to be one face: at most {MAX_PIXELS // 1_000_000} million pixels"
 
 
-def _rgb(image: "Image.Image") -> "Image.Image":
+def _orientation(image: "Image.Image") -> int:
+    try:
+        with _quietly():
+            return int(image.getexif().get(0x0112, 1))
+    except Exception:
+        # The pixels are good even where the EXIF block is not.
+        return 1
+
+
+@dataclass(frozen=True)
+class _Depth:
+    """How an image's numbers are stored.
+
+    Attributes
+    ----------
+    bits
+        Of each channel.
+    signed
+        Whether they may be negative, or fractions.
+    inverted
+        Whether zero is white and PIL leaves it so.
+    """
+
+    bits: int = 8
+    signed: bool = False
+    inverted: bool = False
+
+
+def _depth(image: "Image.Image") -> _Depth:
+    """Read the depth off a file's header; after decoding PIL's mode does not tell it."""
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        bits, sample = (np.atleast_1d(tags.get(key, usual)) for key, usual in ((258, 1), (339, 1)))
+        deep = image.mode.startswith("I")
+        return _Depth(int(bits.max()), bool((sample != 1).any()), deep and tags.get(262) == 0)
+    if image.format == "PNG":
+        tile = image.tile  # type: ignore[attr-defined]
+        return _Depth(16 if image.mode.startswith("I") or ";16" in str(tile) else 8)
+    # PIL brings those of PPM files to 16 bits.
+    return _Depth(16 if image.format == "PPM" and image.mode == "I" else 8)
+
+
+DIM = 64
+"""Of 255. Where the brightest of 16-bit pixels is below this quarter of the scale, they may as well be of 8
+to 14 bits, and would come out black."""
+
+
+def _rgb(image: "Image.Image", depth: _Depth) -> "Image.Image":
     from PIL import Image
 
-    if image.mode == "RGB":
+    if image.mode == "RGB" and depth.bits <= 8:
         return image
-    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise UnreadableImage("32-bit integers, whose scale is not known: save it with 8 or 16 bits")
-        return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnreadableImage("floating-point pixels, whose scale is not known: save it with 8 or 16 bits")
+    if image.mode == "F" or depth.signed or depth.bits > 16:
+        numbers = "signed integers" if depth.bits <= 16 else f"{depth.bits}-bit integers"
+        kind = "floating-point pixels" if image.mode == "F" else numbers
+        raise UnreadableImage(f"{kind}, whose scale is not known: save it with 8 bits")
+    if image.mode.startswith("I"):
+        return Image.fromarray(_eight_bits(np.asarray(image).astype(np.int64), depth)).convert("RGB")
+    if depth.bits == 16:
+        # PIL has kept the upper bytes only.
+        _check_scale(int(np.asarray(image)[..., :3].max()), 255, "the upper byte of 16-bit pixels")
+    if image.mode == "LAB":
+        raise UnreadableImage("colours of the kind LAB, which are not converted: save it as RGB")
     if image.has_transparency_data:
-        over = image.convert("RGBA")
+        over = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
         under = Image.new("RGBA", over.size, (*GREY, 255))
         return Image.alpha_composite(under, over).convert("RGB")
     return image.convert("RGB")
+
+
+def _eight_bits(grey: Int[np.ndarray, "h w"], depth: _Depth) -> UInt8[np.ndarray, "h w"]:
+    top = (1 << depth.bits) - 1
+    # Where the file itself says 12 bits, that is the scale.
+    if depth.bits == 16:
+        _check_scale(int(grey.max()), top, "16-bit pixels")
+    grey = top - grey if depth.inverted else grey
+    eight: np.ndarray = (grey >> (depth.bits - 8)).astype(np.uint8)
+    return eight
+
+
+def _check_scale(most: int, top: int, what: str) -> None:
+    if most * 255 < DIM * top:
+        raise UnreadableImage(
+            f"{what} that end at {most:,} of {top:,}, so that their scale is not known (fewer bits in a "
+            f"16-bit file?): save it with 8 bits"
+        )

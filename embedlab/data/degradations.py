@@ -1,12 +1,15 @@
 """Probes: the condition images are seen under, and how they are brought to a network's input."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from jaxtyping import UInt8
 
 from embedlab.errors import UserError
+from embedlab.progress import say
 from embedlab.store import checked_name
 
 MIN_PIXELS = 2
@@ -46,6 +49,85 @@ def parse_probe(text: str) -> Probe:
     return Probe(checked_name(dataset, "data set"), shrunk)
 
 
+FITS = ("crop", "pad", "stretch")
+
+
+def squared(image: UInt8[np.ndarray, "h w 3"], fit: str = "crop") -> UInt8[np.ndarray, "s s 3"]:
+    """Make an image square: by its central square, by grey bars beside it, or by stretching it.
+
+    Parameters
+    ----------
+    image
+        RGB, 8 bits a channel.
+    fit
+        One of ``FITS``. Padded and stretched images have the longer side, so that nothing is lost.
+
+    Raises
+    ------
+    UserError
+        If there is no such way.
+    """
+    from PIL import Image
+
+    if fit not in FITS:
+        raise UserError(f"images cannot be made square by {fit!r}: choose {', '.join(FITS)}")
+    height, width = image.shape[:2]
+    if height == width:
+        return image
+    side = min(height, width) if fit == "crop" else max(height, width)
+    top, left = abs(height - side) // 2, abs(width - side) // 2
+    if fit == "crop":
+        return image[top : top + side, left : left + side]
+    if fit == "stretch":
+        stretched: np.ndarray = np.array(
+            Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+        )
+        return stretched
+    whole = np.full((side, side, 3), BARS, dtype=np.uint8)
+    whole[top : top + height, left : left + width] = image
+    return whole
+
+
+BARS = 128
+"""The middle of the scale, near zero once normalised."""
+
+
+class Cropped:
+    """Counts the images that are not square, of which `prepare` takes the middle; by many threads."""
+
+    def __init__(self) -> None:
+        self._shapes: Counter[tuple[int, ...]] = Counter()
+        self._images = 0
+        self._lock = Lock()
+
+    def see(self, image: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Count an image as it was read."""
+        with self._lock:
+            self._images += 1
+            if image.shape[0] != image.shape[1]:
+                self._shapes[image.shape[:2]] += 1
+
+    def told(self, name: str, what: str) -> None:
+        """Say how many images of a data set are not square, of what sizes, and what is done with them."""
+        count = self._shapes.total()
+        if not count:
+            return
+        sizes = [
+            f"{width} x {height} px" + (f" ({many:,})" if len(self._shapes) > 1 else "")
+            for (height, width), many in self._shapes.most_common(NAMED_SIZES)
+        ]
+        more = ", …" if len(self._shapes) > NAMED_SIZES else ""
+        be = "is" if count == 1 else "are"
+        say(
+            f"  {count:,} of {self._images:,} images of {name} {be} not square, but of "
+            f"{', '.join(sizes)}{more}: {what}"
+        )
+
+
+NAMED_SIZES = 3
+MIDDLE = "only their central square is used; `embedlab data pack --fit pad` keeps all of it"
+
+
 def prepare(image: UInt8[np.ndarray, "h w 3"], pixels: int | None, size: int) -> UInt8[np.ndarray, "s s 3"]:
     """Bring an image to a network's input size, by way of fewer pixels if asked.
 
@@ -64,10 +146,8 @@ def prepare(image: UInt8[np.ndarray, "h w 3"], pixels: int | None, size: int) ->
     """
     from PIL import Image
 
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    cut = image[top : top + side, left : left + side]
+    cut = squared(image)
+    side = len(cut)
     if side == size and (pixels is None or pixels >= side):
         return cut.copy()
     square = Image.fromarray(np.ascontiguousarray(cut))

@@ -5,17 +5,15 @@ RetinaFace: the left eye lies left of the right one in an upright picture. (Open
 right eye, because it is the person's.)
 """
 
-import csv
-import io
 import re
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embedlab import names, tables
 from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
@@ -28,6 +26,9 @@ FORMS = (
     tuple(f"p{k}{axis}" for k in range(1, 6) for axis in "xy"),
 )
 FARTHEST = 1e6
+WHAT = "landmarks"
+_Points = tuple[list[str], list[int], Float[np.ndarray, "n 10"]]
+"""Names, lines and coordinates, row by row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,18 +113,11 @@ def read(path: Path | str) -> Landmarks:
         the line.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {path} as landmarks ({error}): it must be UTF-8 text, a CSV file with a head or "
-            "CelebA's list_landmarks_align_celeba.txt"
-        ) from None
-    first = text.partition("\n")[0].strip()
+    first = tables.start(path, WHAT)[1].strip()
     counted = first.isascii() and first.isdigit()
+    written, lines, points = _celeba(path, tables.text(path, WHAT)) if counted else _csv(path)
     items: dict[str, int] = {}
-    numbers = array("d")
-    for line, item, words in _celeba(path, text) if counted else _csv(path, text):
+    for line, item in zip(lines, names.cleaned(written, "items", path), strict=True):
         if not item:
             raise UserError(f"{path}, line {line}: the image has no name: give it, or remove the row")
         if item in items:
@@ -131,18 +125,23 @@ def read(path: Path | str) -> Landmarks:
                 f"{path}, line {line}: {item!r} stands in line {items[item]} already: remove one of them"
             )
         items[item] = line
-        numbers.extend(_coordinates(path, line, words))
     if not items:
         raise UserError(f"{path} lists no landmarks: give it a row an image")
-    points = np.frombuffer(numbers).reshape(-1, 5, 2).copy()
+    if len(wrong := np.argwhere(~(np.abs(points) < FARTHEST))):
+        row, k = wrong[0]
+        raise UserError(
+            f"{path}, line {lines[row]}: {points[row, k]:g} is no coordinate in pixels: correct the row, or "
+            "remove it"
+        )
+    points = points.reshape(-1, 5, 2)
     _check_faces(path, points, items)
     return Landmarks(tuple(items), points)
 
 
-def _celeba(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
+def _celeba(path: Path, text: str) -> _Points:
     # As the first line was found: splitlines() would also cut at signs that strip() removes.
     lines = text.split("\n")
-    announced = int(lines[0]) if len(lines[0]) < 16 else -1
+    announced = int(lines[0].strip()) if len(lines[0]) < 16 else -1
     names = lines[1].split() if len(lines) > 1 else []
     if tuple(map(_plain, names)) != FORMS[0]:
         raise UserError(
@@ -160,7 +159,8 @@ def _celeba(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
             raise UserError(
                 f"{path}, line {number}: {len(words)} words where an image and ten numbers belong: correct it"
             )
-        yield number, words[0], words[1:]
+    points = [_coordinates(path, number, words[1:]) for number, words in rows]
+    return [words[0] for _, words in rows], [number for number, _ in rows], np.array(points).reshape(-1, 10)
 
 
 def _plain(name: str) -> str:
@@ -171,50 +171,38 @@ def _plain(name: str) -> str:
     return plain.replace("nosetip", "nose")
 
 
-def _csv(path: Path, text: str) -> Iterator[tuple[int, str, list[str]]]:
-    rows = csv.reader(io.StringIO(text, newline=""))
-    try:
-        head = [_plain(name) for name in next(rows, [])]
-        form = next((form for form in FORMS if set(form) <= set(head)), None)
-        named = [name for name in ITEM_COLUMNS if name in head]
-        if form is None or not named:
-            lacks = "a column of images (item)" if not named else "the ten columns of points"
-            raise UserError(
-                f"{path} lacks {lacks}: name them in its first line as in item,x1,y1,x2,y2,…,x5,y5 or "
-                "item,left_eye_x,left_eye_y,right_eye_x,…,right_mouth_y"
-            )
-        at_item, at = head.index(named[0]), [head.index(name) for name in form]
-        for row in rows:
-            if not row:
-                continue
-            if len(row) != len(head):
-                raise UserError(
-                    f"{path}, line {rows.line_num}: {len(row)} fields where the head has {len(head)}: "
-                    "correct the row"
-                )
-            yield rows.line_num, row[at_item].strip(), [row[k] for k in at]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: no CSV ({error}): correct the line") from None
+def _csv(path: Path) -> _Points:
+    file = tables.opened(path, WHAT)
+    head = {_plain(name): name for name in reversed(file.head)}
+    form = next((form for form in FORMS if set(form) <= head.keys()), None)
+    named = [name for name in ITEM_COLUMNS if name in head]
+    if form is None or not named:
+        lacks = "a column of images (item)" if not named else "the ten columns of points"
+        raise UserError(
+            f"{path} lacks {lacks}: name them in its first line as in item,x1,y1,x2,y2,…,x5,y5 or "
+            "item,left_eye_x,left_eye_y,right_eye_x,…,right_mouth_y"
+        )
+    items: list[str] = []
+    lines: list[int] = []
+    points = []
+    for rows in tables.batches(file):
+        items += rows.texts(head[named[0]])
+        lines += rows.lines
+        points.append(rows.numbers([head[name] for name in form]))
+    return items, lines, np.concatenate(points)
 
 
 def _coordinates(path: Path, line: int, words: Sequence[str]) -> list[float]:
-    try:
-        numbers = [float(word) for word in words]
-        if all(abs(number) < FARTHEST for number in numbers):
-            return numbers
-    except ValueError:
-        pass
-    wrong = next(word for word in words if not _is_coordinate(word))
-    raise UserError(
-        f"{path}, line {line}: {wrong[:20]!r} is no coordinate in pixels: correct the row, or remove it"
-    )
-
-
-def _is_coordinate(word: str) -> bool:
-    try:
-        return abs(float(word)) < FARTHEST
-    except ValueError:
-        return False
+    numbers = []
+    for word in words:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            raise UserError(
+                f"{path}, line {line}: {word[:20]!r} is no coordinate in pixels: correct the row, or "
+                "remove it"
+            ) from None
+    return numbers
 
 
 def mirrored(points: Float[np.ndarray, "n 5 2"]) -> Bool[np.ndarray, " n"]:

@@ -7,9 +7,10 @@
         144.npy
         items.parquet   item, identity, file, row: an image a row, in the data set's order
         pack.json       name, fingerprints, counts, images left out, …
+        .checked.json   files whose contents were compared with the fingerprint, and when
 
-Each image is its central square as ``degradations.prepare`` cuts it, at its own size or shrunk to the
-pack's. numpy opens the files as they are.
+Each image is square, by one of the ways of ``degradations.squared``, at its own size or shrunk to the pack's.
+numpy opens the files as they are.
 """
 
 import hashlib
@@ -17,10 +18,12 @@ import json
 import math
 import os
 import re
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,15 +33,16 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from embedlab.data.datasets import MAX_PIXELS, MIN_SIDE, Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import FITS, Cropped, prepare, squared
 from embedlab.errors import UserError, first_line
+from embedlab.names import clean
 from embedlab.progress import say, track
-from embedlab.store import atomic_folder, checked_name, write_json
+from embedlab.store import atomic_folder, checked_name, locked, sweep, write_json
 
 MAX_SIZES = 8
 """Sizes that a pack keeps: the largest, and the most frequent others."""
 
-TABLE, ABOUT = "items.parquet", "pack.json"
+TABLE, ABOUT, CHECKED = "items.parquet", "pack.json", ".checked.json"
 COLUMNS = ("item", "identity", "file", "row")
 SCHEMA = 1
 
@@ -47,6 +51,8 @@ TOGETHER = 32
 """Images a task, so that handing tasks to threads costs little beside reading the images."""
 MOST_JSON = 256 << 20
 MOST_TABLE = 8 << 30
+SETTLED_NS = 2_000_000_000
+"""A file that was changed since no longer than this could be changed again without a later date."""
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -68,8 +74,12 @@ class PackedDataset(Dataset):
         Fingerprint of the data set that was packed.
     size
         Side that larger images were shrunk to; 0 if none were.
+    fit
+        How images were made square, one of ``degradations.FITS``.
     contents
-        The pack's own fingerprint.
+        The fingerprint that the pack says it has.
+    stamps
+        Size, dates and number of each file when it was opened.
     """
 
     blocks: tuple[UInt8[np.ndarray, "k s s 3"], ...] = field(default=(), repr=False)
@@ -78,7 +88,9 @@ class PackedDataset(Dataset):
     skipped: tuple[dict[str, str], ...] = ()
     source: str = ""
     size: int = 0
+    fit: str = "crop"
     contents: str = ""
+    stamps: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def image(self, i: int) -> UInt8[np.ndarray, "s s 3"]:
         """Copy item ``i`` out of the memory map."""
@@ -86,12 +98,25 @@ class PackedDataset(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 of item names, identities and pixels, taken when they were packed.
+        """A sha256 of item names, identities and pixels, taken when they were packed and compared with them.
 
-        It does not depend on how the images are laid out in files, nor on the encoded files they came
-        from: two packs of one fingerprint train and extract alike. It is not that of the source, which
+        All pixels are read where size or dates of a file are not those of the last comparison. The
+        fingerprint does not depend on how the images are laid out in files, nor on the encoded files they
+        came from: two packs of one fingerprint train and extract alike. It is not that of the source, which
         hashes encoded files.
+
+        Raises
+        ------
+        UserError
+            If the pack was changed since.
         """
+        if not _is_checked(self):
+            if _fingerprint(_entries(self)) != self.contents:
+                raise UserError(
+                    f"{self.root} was changed after it was packed, for its images, their names or their "
+                    "people are not those of its fingerprint: remove it and pack the images anew"
+                )
+            _note_checked(self)
         return self.contents
 
 
@@ -100,7 +125,7 @@ def is_pack(path: Path | str) -> bool:
     return (Path(path) / ABOUT).is_file()
 
 
-def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> PackedDataset:
+def pack(dataset: Dataset, out: Path | str, *, size: int | None = None, fit: str = "crop") -> PackedDataset:
     """Read every image of a data set once, and write them as a pack.
 
     Memory stays bounded, whatever the number of images. Images that cannot be read are left out, counted
@@ -116,6 +141,8 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         The folder to make, by custom ``<name>.pack``.
     size
         Side in pixels that larger images are shrunk to; None leaves all at their own size.
+    fit
+        How images that are not square are made so, see ``degradations.squared``. How many there are is said.
 
     Raises
     ------
@@ -128,24 +155,24 @@ def pack(dataset: Dataset, out: Path | str, *, size: int | None = None) -> Packe
         raise UserError(
             f"size {size} cannot be the side of a face: choose from {MIN_SIDE} to {math.isqrt(MAX_PIXELS)} px"
         )
-    if out.exists():
-        if is_pack(out):
-            there = open_pack(out)
-            if (there.name, there.source, there.size) == (dataset.name, dataset.fingerprint, size or 0):
-                say(f"  {out} holds these images already")
-                return there
-        raise UserError(
-            f"{out} exists already and does not hold these images: remove it, or choose another place"
-        )
-    source = dataset.fingerprint
-    try:
+    if fit not in FITS:
+        raise UserError(f"images cannot be made square by {fit!r}: choose {', '.join(FITS)}")
+    with locked(out, f"packing {out}"):
+        if out.exists():
+            sweep(out.parent)
+            if is_pack(out):
+                there = open_pack(out)
+                wanted = (dataset.name, dataset.fingerprint, size or 0, fit)
+                if (there.name, there.source, there.size, there.fit) == wanted:
+                    assert there.fingerprint  # Not if they were changed since.
+                    say(f"  {out} holds these images already")
+                    return there
+            raise UserError(
+                f"{out} exists already and does not hold these images: remove it, or choose another place"
+            )
+        source = dataset.fingerprint
         with atomic_folder(out) as folder:
-            _write(dataset, folder, size, source)
-    except OSError as error:
-        raise UserError(
-            f"cannot pack {dataset.name} into {out}: {error.strerror or error}: free some space, or choose "
-            "another place"
-        ) from None
+            _write(dataset, folder, size, fit, source)
     return open_pack(out)
 
 
@@ -175,19 +202,31 @@ class _Packing:
         return bytes(self.digests[k * DIGEST : (k + 1) * DIGEST])
 
 
-def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> None:
-    done, files = _Packing(), _Files(folder)
+def _fitted(image: UInt8[np.ndarray, "h w 3"], fit: str) -> UInt8[np.ndarray, "s s 3"]:
+    height, width = image.shape[:2]
+    if fit != "crop" and max(height, width) ** 2 > MAX_PIXELS:
+        raise UnreadableImage(f"{width} x {height} pixels would be too large once they are square")
+    return squared(image, fit)
+
+
+CROPPED = "only their central square is packed; --fit pad keeps all of it, with bars, --fit stretch without"
+MADE = {"crop": CROPPED, "pad": "bars of grey were put beside them", "stretch": "they were stretched"}
+
+
+def _write(dataset: Dataset, folder: Path, size: int | None, fit: str, source: str) -> None:
+    done, files, cropped = _Packing(), _Files(folder), Cropped()
 
     def read(numbers: range) -> "list[tuple[np.ndarray, bytes] | UnreadableImage]":
         found: list[tuple[np.ndarray, bytes] | UnreadableImage] = []
         for i in numbers:
             try:
                 image = dataset.image(i)
+                whole = _fitted(image, fit)
             except UnreadableImage as error:
                 found.append(error)
                 continue
-            side = min(image.shape[:2])
-            square = prepare(image, None, side if size is None else min(side, size))
+            cropped.see(image)
+            square = prepare(whole, None, len(whole) if size is None else min(len(whole), size))
             found.append((square, hashlib.sha256(square.data).digest()))
         return found
 
@@ -207,6 +246,7 @@ def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> Non
         if done.skipped:
             first = f"{done.skipped[0]['item']}: {done.skipped[0]['reason']}"
             say(f"  left out {len(done.skipped):,} unreadable images ({first})")
+        cropped.told(dataset.name, MADE[fit])
         _merge(done, files)
     _write_table(dataset, done, folder)
     people = dataset.labels[done.items]
@@ -215,9 +255,13 @@ def _write(dataset: Dataset, folder: Path, size: int | None, source: str) -> Non
         {
             "schema": SCHEMA,
             "name": dataset.name,
-            "fingerprint": _fingerprint(dataset, done),
+            "fingerprint": _fingerprint(
+                (dataset.items[i], dataset.identities[dataset.labels[i]], side, done.digest(k))
+                for k, (i, side) in enumerate(zip(done.items, done.sides, strict=True))
+            ),
             "source": source,
             "size": size or 0,
+            "fit": fit,
             "images": len(done.items),
             "identities": len(np.unique(people)),
             "files": {f"{side}.npy": count for side, count in sorted(files.counts.items())},
@@ -329,12 +373,57 @@ def _merge(done: _Packing, files: _Files) -> None:
     )
 
 
-def _fingerprint(dataset: Dataset, done: _Packing) -> str:
+def _fingerprint(entries: Iterable[tuple[str, str, int, bytes]]) -> str:
+    """Hash item, person, side and hash of the pixels of each image."""
     digest = hashlib.sha256()
-    for k, (i, side) in enumerate(zip(done.items, done.sides, strict=True)):
-        person = dataset.identities[dataset.labels[i]]
-        digest.update(f"{dataset.items[i]}\0{person}\0{side}\0".encode() + done.digest(k))
+    for item, person, side, pixels in entries:
+        digest.update(f"{item}\0{person}\0{side}\0".encode() + pixels)
     return digest.hexdigest()
+
+
+def _entries(there: PackedDataset) -> Iterator[tuple[str, str, int, bytes]]:
+    """Read every image of a pack, and give what its fingerprint is made of."""
+
+    def hashed(numbers: range) -> list[bytes]:
+        return [hashlib.sha256(there.blocks[there.block[i]][there.row[i]].data).digest() for i in numbers]
+
+    n = len(there)
+    tasks = [range(k, min(k + TOGETHER, n)) for k in range(0, n, TOGETHER)]
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        digests = (one for task in _ahead(pool, hashed, tasks, 2 * threads) for one in task)
+        for i, pixels in enumerate(track(digests, f"comparing {there.name} with its fingerprint", n)):
+            side = len(there.blocks[there.block[i]][0])
+            yield there.items[i], there.identities[there.labels[i]], side, pixels
+
+
+def _stamps(folder: Path, names: Iterable[str]) -> dict[str, list[int]]:
+    """Give what changes with a file; its date of change too, which cannot be set back."""
+    found = {}
+    for name in names:
+        try:
+            status = (folder / name).stat()
+        except OSError:
+            continue  # Opening it will fail, and tell.
+        found[name] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return found
+
+
+def _is_checked(there: PackedDataset) -> bool:
+    try:
+        noted = json.loads((there.root / CHECKED).read_text(encoding="utf-8"))
+        return bool(noted == {"fingerprint": there.contents, "files": there.stamps})
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _note_checked(there: PackedDataset) -> None:
+    last = max(max(stamp[1:3]) for stamp in there.stamps.values())
+    if time.time_ns() - last < SETTLED_NS:
+        return
+    # A folder that cannot be written to is compared each time.
+    with suppress(UserError, OSError):
+        write_json(there.root / CHECKED, {"fingerprint": there.contents, "files": there.stamps})
 
 
 def _write_table(dataset: Dataset, done: _Packing, folder: Path) -> None:
@@ -369,6 +458,8 @@ def open_pack(folder: Path | str) -> PackedDataset:
     """
     folder = Path(folder)
     about = _about(folder)
+    # Before they are opened, so that a change in between is noticed at the next opening.
+    stamps = _stamps(folder, [TABLE, *about["files"]])
     files = dict(sorted(about["files"].items(), key=lambda one: int(Path(one[0]).stem)))
     blocks = [_block(folder / name, count) for name, count in files.items()]
     items, people, labels, block, row = _table(folder / TABLE, list(files), list(files.values()))
@@ -386,7 +477,10 @@ def open_pack(folder: Path | str) -> PackedDataset:
         skipped=tuple({"item": one["item"], "reason": one["reason"]} for one in about["skipped"]),
         source=about["source"],
         size=about["size"],
+        # Packs from before there was a choice are cropped.
+        fit=about.get("fit", "crop"),
         contents=about["fingerprint"],
+        stamps=stamps,
     )
 
 
@@ -415,6 +509,8 @@ def _about(folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(about.get(key), kind) or isinstance(about[key], bool):
             raise _broken(path, f"{key!r} is missing or is no {kind.__name__}")
+    if about.get("fit", "crop") not in FITS:
+        raise _broken(path, f"'fit' is none of {', '.join(FITS)}")
     if not about["files"] or "@" in about["name"]:
         raise _broken(path, "it names no files, or a data set that cannot be called so")
     for name, count in about["files"].items():
@@ -522,4 +618,5 @@ def _words(path: Path, name: str, column: Any) -> _Text:
         words += different
     if not all(isinstance(word, str) for word in words):
         raise _broken(path, f"its column {name!r} must hold text, without gaps")
-    return _Text(words, np.concatenate(which))
+    # Packs of older versions hold names as their source wrote them.
+    return _Text([clean(word) for word in words], np.concatenate(which))

@@ -14,11 +14,11 @@ from jaxtyping import Int, UInt8
 
 from embedlab.data import recordio
 from embedlab.data.datasets import Dataset, UnreadableImage, read_image
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import Cropped, prepare
 from embedlab.data.encoding import Encode, encoder
 from embedlab.errors import UserError
 from embedlab.progress import say, track
-from embedlab.store import atomic_file, made_name
+from embedlab.store import atomic_file, locked, made_name
 
 KEY_DIGITS = 8
 LABEL_DIGITS = 6
@@ -270,15 +270,17 @@ def write_rec(
             "in parts"
         )
     writing = _Writing(dataset, size)
-    recordio.write(path, writing.records(encode))
-    assert writing.shape is not None
-    height, width = writing.shape
-    for name, text in (
-        (path.with_suffix(".lst"), "".join(writing.listed)),
-        (path.with_name("property"), f"{len(writing.ranges)},{height},{width}\n"),
-    ):
-        with atomic_file(name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with locked(path, f"writing {path}"):
+        recordio.write(path, writing.records(encode))
+        assert writing.shape is not None
+        height, width = writing.shape
+        for name, text in (
+            (path.with_suffix(".lst"), "".join(writing.listed)),
+            (path.with_name("property"), f"{len(writing.ranges)},{height},{width}\n"),
+        ):
+            with atomic_file(name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    writing.cropped.told(dataset.name, "only their central square was written")
     if writing.left_out:
         first = writing.left_out[0]
         say(
@@ -297,6 +299,7 @@ class _Writing:
         self.listed: list[str] = []
         self.ranges: list[tuple[int, int]] = []
         self.left_out: list[dict[str, str]] = []
+        self.cropped = Cropped()
 
     def records(self, encode: Encode) -> Iterator[tuple[int, bytes]]:
         key, before = 1, -1
@@ -329,6 +332,7 @@ class _Writing:
             except UnreadableImage as error:
                 return error
             if self.size is not None:
+                self.cropped.see(image)
                 image = prepare(image, None, self.size)
             return image.shape[:2], encode(image)
 

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int, UInt
 
 from embedlab.errors import UserError
 from embedlab.progress import say, track
-from embedlab.store import atomic_file
+from embedlab.store import atomic_file, locked
 
 MAGIC = 0xCED7230A
 LONGEST = (1 << 29) - 1
@@ -391,22 +391,22 @@ def write(path: Path | str, records: Iterable[tuple[int, bytes]]) -> int:
     """
     path = Path(path)
     offset = count = 0
-    with atomic_file(path.with_suffix(".idx")) as index, atomic_file(path) as temporary:
-        try:
-            with temporary.open("wb") as file, index.open("w", encoding="ascii", newline="\n") as lines:
-                for key, record in records:
-                    if len(record) > LONGEST:
-                        raise UserError(
-                            f"record {key} has {len(record):,} bytes, and RecordIO takes {LONGEST:,} at "
-                            "most: shrink the image"
-                        )
-                    lines.write(f"{key}\t{offset}\n")
-                    offset += file.write(framed(record))
-                    count += 1
-        except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror or error}: make room, or choose another place"
-            ) from None
+    with (
+        locked(path, f"writing {path}"),
+        atomic_file(path.with_suffix(".idx")) as index,
+        atomic_file(path) as temporary,
+        temporary.open("wb") as file,
+        index.open("w", encoding="ascii", newline="\n") as lines,
+    ):
+        for key, record in records:
+            if len(record) > LONGEST:
+                raise UserError(
+                    f"record {key} has {len(record):,} bytes, and RecordIO takes {LONGEST:,} at most: shrink "
+                    "the image"
+                )
+            lines.write(f"{key}\t{offset}\n")
+            offset += file.write(framed(record))
+            count += 1
     return count
 
 

@@ -64,6 +64,7 @@ def subset(dataset: Dataset, people: Int[np.ndarray, " p"], name: str) -> Subset
         name=name,
         root=dataset.root,
         items=tuple(dataset.items[row] for row in rows),
+        files=tuple(dataset.files[row] for row in rows) if dataset.files else (),
         labels=np.searchsorted(kept, dataset.labels[rows]).astype(np.int64),
         identities=tuple(dataset.identities[person] for person in kept),
         caution=dataset.caution,

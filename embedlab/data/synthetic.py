@@ -9,17 +9,18 @@
     <folder>/highres_pairs.csv, highres_eval_pairs.csv  matching and non-matching pairs
     <folder>/synthetic.json                             what was drawn; written last
 
-An interrupted ``make`` goes on where it stopped: a picture depends on its person, its number and the
-seed alone, and no file has its final name before it is whole.
+One process at a time draws into a folder. An interrupted ``make`` goes on where it stopped: a picture
+depends on its person, its number and the seed alone, and no file has its final name before it is whole.
 """
 
 import io
 import json
 import os
+import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from embedlab.data import faces
 from embedlab.errors import UserError
 from embedlab.progress import track
 from embedlab.protocols import PairList
-from embedlab.store import atomic_file, write_json
+from embedlab.store import atomic_file, locked, sweep, write_json
 
 RECORD = "synthetic.json"
 STARTED = "synthetic.started.json"  # what is being drawn; goes when the record comes
@@ -111,15 +112,23 @@ def make(folder: Path, scale: str = "demo", seed: int = 0, device: str = "cpu") 
     people = asdict(SCALES[scale])
     images = {name: count * IMAGES[name] for name, count in people.items()}
     asked = {"scale": scale, "seed": seed, "renderer": faces.renderer_version(), "people": people}
-    cached = _is_there(folder, asked)
+    # Once the record is there it stays: what is whole is read without a lock, from a read-only disk too.
+    cached = (folder / RECORD).is_file() and _is_there(folder, asked)
     if not cached:
-        # Without it, drawing on after an interruption could mix the faces of two seeds.
-        write_json(folder / STARTED, asked)
-        for name, count in people.items():
-            _draw_set(folder, name, count, seed, device)
-        write_json(folder / RECORD, {**asked, "images": images})
-        (folder / STARTED).unlink()
+        with locked(folder, f"drawing faces into {folder}"):
+            cached = _is_there(folder, asked)
+            if not cached:
+                _draw(folder, asked, images, device)
     return Summary(folder, scale, seed, people, images, time.monotonic() - begun, cached)
+
+
+def _draw(folder: Path, asked: dict[str, Any], images: dict[str, int], device: str) -> None:
+    # Without it, drawing on after an interruption could mix the faces of two seeds.
+    write_json(folder / STARTED, asked)
+    for name, count in asked["people"].items():
+        _draw_set(folder, name, count, asked["seed"], device)
+    write_json(folder / RECORD, {**asked, "images": images})
+    (folder / STARTED).unlink()
 
 
 def _is_there(folder: Path, asked: dict[str, Any]) -> bool:
@@ -153,7 +162,13 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     identities = faces.draw_identities(people, seed * 10 + STREAM[name])
     nuisances = faces.draw_nuisances(people * per_person, seed * 10 + STREAM[name])
     files = [item(name, row // per_person, row % per_person) for row in range(people * per_person)]
-    there = {path.relative_to(folder / name).as_posix() for path in folder.glob(f"{name}/*/*.png")}
+    for person in folder.glob(f"{name}/*/"):
+        sweep(person)
+    there = {
+        path.relative_to(folder / name).as_posix()
+        for path in folder.glob(f"{name}/*/*.png")
+        if path.stat().st_size  # A power cut leaves names of files that never reached the disk.
+    }
     missing = [row for row, file in enumerate(files) if file not in there]
     blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
     with _workers(device, len(blocks)) as pool:
@@ -168,8 +183,12 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
             )
             for rows in blocks
         ]
-        for _ in track(pool.map(_draw, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
-            pass
+        try:
+            for _ in track(pool.map(_draw_block, work), f"drawing {name}, {BLOCK} at a time", len(blocks)):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Who was asked to end does not draw all the others first.
+            raise
     lines = [f"{name}/{file} {row // per_person}\n" for row, file in enumerate(files)]
     with atomic_file(folder / f"{name}_ids.txt") as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
@@ -187,16 +206,25 @@ def _workers(device: str, blocks: int) -> Executor:
     if device != "cpu" or blocks < 2 or cores < 2:
         return ThreadPoolExecutor(1)
     # A forked child would inherit torch's threads in a state nobody knows.
-    return ProcessPoolExecutor(min(cores, blocks), get_context("spawn"), initializer=_one_thread)
+    return ProcessPoolExecutor(min(cores, blocks), get_context("spawn"), initializer=_begin)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _draw(work: tuple[Any, ...]) -> None:
+def _end_with_parent() -> None:
+    # A parent that was killed cannot tell its workers to end, and they would wait for work for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _draw_block(work: tuple[Any, ...]) -> None:
     identities, nuisances, pixels, seed, device, paths = work
     for path, picture in zip(
         paths, faces.render(identities, nuisances, pixels, seed=seed, device=device), strict=True
@@ -210,7 +238,7 @@ def _save(path: Path, picture: np.ndarray) -> None:
     encoded = io.BytesIO()
     # Level 1 takes a third of the time of the default for a tenth more bytes: noise hardly packs.
     Image.fromarray(picture).save(encoded, "PNG", compress_level=1)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, durable=False) as temporary:
         temporary.write_bytes(encoded.getvalue())
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import njit
 
+from embedlab.maths._compiled import compiled
 from embedlab.maths._expectation_loops import exp2
 
 
@@ -13,7 +14,7 @@ def _line(line: np.ndarray) -> None:
         line[i] = exp2(power if power < 0 else power - power)
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def powers(block: np.ndarray) -> None:
     """Raise two to each element of ``block``, in place; what rounding left above zero becomes one."""
     for i in range(len(block)):

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from embedlab.maths._compiled import compiled
+
 STRIP = 1024
 """Sources that loops take at once: short enough for the nearest cache."""
 
@@ -160,7 +162,7 @@ def _add(sums: np.ndarray, part: np.ndarray) -> None:
             part[i, m] = 0
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _densities(
     nearest: np.ndarray, totals: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: np.ndarray
 ) -> float:
@@ -177,7 +179,7 @@ def _densities(
     return logs
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def normalise(kernel: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: np.ndarray) -> float:
     """Turn squared distances into kernel values and their weights; return the sum of log-densities.
 
@@ -192,7 +194,7 @@ def normalise(kernel: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: 
     return _densities(nearest, totals, log_clutter, weights, pt1)
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def sweep(
     u: np.ndarray, v: np.ndarray, log_clutter: float, kernel: np.ndarray, sums: np.ndarray, pt1: np.ndarray
 ) -> float:

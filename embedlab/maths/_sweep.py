@@ -1,10 +1,12 @@
 """The compiled inner loop of ``pairs``: apart, because importing numba takes a second."""
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from embedlab.maths._compiled import compiled
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def sweep(
     scores: np.ndarray,
     row_labels: np.ndarray,
@@ -58,7 +60,7 @@ def sweep(
     return size
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True, nogil=True)
 def weighted_thresholds(
     scores: np.ndarray,
     people: np.ndarray,
@@ -91,7 +93,7 @@ def weighted_thresholds(
     return found
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True, nogil=True)
 def weighted_shares(
     scores: np.ndarray, people: np.ndarray, weights: np.ndarray, limits: np.ndarray
 ) -> np.ndarray:

@@ -38,7 +38,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from embedlab.progress import blocks
+
 LEVEL = 0.95
+# Counts drawn at once.
+BLOCK = 1 << 22
 
 
 def resamples(people: int, count: int, seed: int) -> Float[np.ndarray, "resamples people"]:
@@ -58,7 +62,11 @@ def resamples(people: int, count: int, seed: int) -> Float[np.ndarray, "resample
     Counts of shape (count, people) as float32; each row sums to ``people``.
     """
     rng = np.random.default_rng(seed)
-    return rng.multinomial(people, np.full(people, 1.0 / people), size=count).astype(np.float32)
+    found, even = np.empty((count, people), np.float32), np.full(people, 1.0 / people)
+    step = max(1, BLOCK // max(people, 1))
+    for start in blocks(range(0, count, step), "drawing resamples of people"):
+        found[start : start + step] = rng.multinomial(people, even, size=min(step, count - start))
+    return found
 
 
 def population(identities: Sequence[str], count: int, seed: int) -> str:

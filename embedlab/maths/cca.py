@@ -110,7 +110,7 @@ def canonical(
         judged = 1 - fit
         left, strengths, right = thin_svd(white_a[fit].T @ cross.centred[fit] @ white_b[fit])
         one, other = white_a[fit] @ left, white_b[fit] @ right.T
-        weights = [_projection(one, a.scatters[fit]), _projection(other, b.scatters[fit])]
+        weights = [_projection(one, a, fit), _projection(other, b, fit)]
         one, other = one / _lengths(one, a.scatters[judged]), other / _lengths(other, b.scatters[judged])
         correlations = (one * (cross.centred[judged] @ other)).sum(axis=0)
         found.append(Canonical(one, other, correlations, strengths, (weights[0] + weights[1]) / 2))
@@ -160,7 +160,7 @@ class Turn:
     ----------
     rotation
         Of shape (p, q); where the dimensions differ it is the rotation of the smaller space, filled up
-        with zeros, into the larger.
+        with zeros, into the larger. Directions that the fitted rows say nothing of go nowhere.
     cosine
         Of the angle between both clouds of the judged half, about the means of the fitted one.
     in_sample
@@ -178,7 +178,9 @@ def turns(a: Halves, b: Halves, cross: Cross) -> tuple[Turn, Turn]:
     for fit in (0, 1):
         judged = 1 - fit
         left, strengths, right = thin_svd(cross.centred[fit])
-        rotation = left @ right
+        known = strengths > strengths[0] * max(a.rows.shape) * np.finfo(np.float64).eps
+        # Where fewer rows than dimensions leave a turn open, any is as good, and their mean is none.
+        rotation = left[:, known] @ right[known]
         moved_a, moved_b = a.means[judged] - a.means[fit], b.means[judged] - b.means[fit]
         inner = (rotation * cross.centred[judged]).sum() + a.sizes[judged] * (moved_a @ rotation @ moved_b)
         size = np.sqrt(np.prod([_spread(space, fit) for space in (a, b)]))
@@ -213,8 +215,11 @@ def _both(fits: tuple[Canonical, Canonical]) -> tuple[list[np.ndarray], list[np.
     return [one.correlations for one in fits], [one.in_sample for one in fits]
 
 
-def _projection(directions: np.ndarray, scatter: np.ndarray) -> np.ndarray:
-    sums = np.abs(directions.T @ scatter).sum(axis=1)
+def _projection(directions: np.ndarray, space: Halves, fit: int) -> np.ndarray:
+    along = directions.T @ space.scatters[fit]
+    # The one figure that is of a space's own columns.
+    along = along if space.basis is None else along @ space.basis.T
+    sums = np.abs(along).sum(axis=1)
     found: np.ndarray = sums / sums.sum()
     return found
 

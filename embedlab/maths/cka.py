@@ -23,6 +23,7 @@ from embedlab.maths.hsic import (
     squares,
     u_centred,
 )
+from embedlab.progress import track
 
 # Rows whose distances give the median.
 MEDIAN_ROWS = 1000
@@ -106,7 +107,7 @@ def rbf(
     widths = [bandwidth * median_distance(space, seed) for space in (x, y)]
     gradients, values, nulls = np.zeros((3, n)), np.zeros(3), np.zeros(len(orders))
     rough = y.astype(np.float32)
-    for rows in parts:
+    for rows in track(parts, "minibatches of RBF CKA"):
         a, b = (
             _rbf_kernel(space[rows].astype(np.float64), width)
             for space, width in zip((x, y), widths, strict=True)

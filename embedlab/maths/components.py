@@ -5,26 +5,28 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.span import basis_of, within_span
+
 BLOCK = 8192
 
 
 @dataclass(frozen=True)
 class Components:
-    """All principal components of some rows, widest first.
+    """All principal components of some rows, widest first, within the k dimensions that rows span.
 
     Attributes
     ----------
     mean
         Of shape (d,).
     variances
-        The rows' own variance along each component: the eigenvalues of their covariance, of shape (d,).
+        The rows' own variance along each component: the eigenvalues of their covariance, of shape (k,).
     directions
-        Orthonormal columns, of shape (d, d), each with its largest number positive.
+        Orthonormal columns, of shape (d, k), each with its largest number positive.
     """
 
     mean: Float[np.ndarray, " d"]
-    variances: Float[np.ndarray, " d"]
-    directions: Float[np.ndarray, "d d"]
+    variances: Float[np.ndarray, " k"]
+    directions: Float[np.ndarray, "d k"]
 
     def project(self, vectors: Float[np.ndarray, "n d"], components: int) -> Float[np.ndarray, "n k"]:
         """Give the rows' coordinates along the first components."""
@@ -33,7 +35,7 @@ class Components:
 
     def squares(
         self, vectors: Float[np.ndarray, "n d"], owners: Int[np.ndarray, " n"], people: int
-    ) -> Float[np.ndarray, "people d"]:
+    ) -> Float[np.ndarray, "people k"]:
         """Sum each person's squared coordinates along every component.
 
         Parameters
@@ -45,19 +47,32 @@ class Components:
         people
             How many people there are.
         """
-        found = np.zeros((people, len(self.mean)))
+        found = np.zeros((people, len(self.variances)))
         for start in range(0, len(vectors), BLOCK):
             some = slice(start, start + BLOCK)
-            np.add.at(found, owners[some], self.project(vectors[some], len(self.mean)) ** 2)
+            np.add.at(found, owners[some], self.project(vectors[some], len(self.variances)) ** 2)
         return found
 
 
-def principal(vectors: Float[np.ndarray, "n d"]) -> Components:
-    """Fit the principal components of rows in double precision, a block of rows at a time."""
+def principal(
+    vectors: Float[np.ndarray, "n d"], within: Float[np.ndarray, "m d"] | None = None
+) -> Components:
+    """Fit the principal components of rows in double precision, a block of rows at a time.
+
+    Parameters
+    ----------
+    vectors
+        The rows.
+    within
+        All rows whose variance will be asked for, these among them; components are given within the space
+        that they span. Without it within that of ``vectors``.
+    """
     mean = vectors.mean(axis=0, dtype=np.float64)
-    values, directions = np.linalg.eigh(_scatter(vectors, mean) / len(vectors))
-    directions = directions[:, ::-1]
-    signs = np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(len(mean))])
+    basis = basis_of(vectors if within is None else within)
+    centred_in = (vectors, mean) if basis is None else (vectors @ basis, mean @ basis)
+    values, directions = np.linalg.eigh(_scatter(*centred_in) / len(vectors))
+    directions = directions[:, ::-1] if basis is None else basis @ directions[:, ::-1]
+    signs = np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
     return Components(mean, np.maximum(values[::-1], 0.0), directions * signs)
 
 
@@ -115,9 +130,11 @@ class RatioAcross:
         mean: Float[np.ndarray, " d"],
     ) -> "RatioAcross":
         """Measure rows of two samples about one mean; ``owners`` are people 0…a−1 and 0…b−1."""
+        most = len(mean)
+        a, b, (mean,) = within_span(a, b, mean[None])
         spread_a, common_a = _by_person(a, owners_a, mean, _scatter(b, mean))
         spread_b, common_b = _by_person(b, owners_b, mean, _scatter(a, mean))
-        return cls(spread_a, spread_b, common_a, common_b, len(mean))
+        return cls(spread_a, spread_b, common_a, common_b, most)
 
     @property
     def value(self) -> float:

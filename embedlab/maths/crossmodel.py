@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embedlab.maths import weighted
 from embedlab.maths.bootstrap import interval, share_interval, weighted_mean
+from embedlab.progress import blocks
 
 R2, COSINE, RANK_1, TAR = range(4)
 FIGURES = ("R²", "cosine", "rank-1", "TAR")
@@ -107,16 +109,14 @@ class Search:
         -------
         TAR, its replicates (NaN where a resample has no pairs of a kind), and the impostor pairs accepted.
         """
-        from embedlab.maths._sweep import weighted_shares, weighted_thresholds
-
         rows = np.concatenate([np.ones((1, counts.shape[1]), np.float32), counts])
         probes = np.bincount(self.owners, minlength=counts.shape[1]) * rows.astype(np.float64)
         whole = probes.sum(axis=1) * rows.sum(axis=1, dtype=np.float64) - (probes * rows).sum(axis=1)
-        limits = weighted_thresholds(
+        limits = weighted.thresholds(
             self.tail_scores, self.tail_people, rows, whole[:, None] * far * (1 + 1e-12)
         )
         order = np.argsort(self.genuine, kind="stable")
-        shares = weighted_shares(self.genuine[order].astype(np.float64), self.owners[order], rows, limits)
+        shares = weighted.shares(self.genuine[order].astype(np.float64), self.owners[order], rows, limits)
         shares = np.where(np.isnan(limits), np.nan, shares)[:, 0]
         return float(shares[0]), shares[1:], int((self.tail_scores > limits[0, 0]).sum())
 
@@ -240,7 +240,7 @@ def search(
     hits, genuine = np.empty(n, bool), np.empty(n, np.float32)
     tail = _Tail(keep)
     size = max(1, BLOCK // people)
-    for start in range(0, n, size):
+    for start in blocks(range(0, n, size), "searching the gallery"):
         rows = slice(start, min(start + size, n))
         block = a[rows] @ b.T
         each, own = np.arange(len(block)), who.owners[rows]

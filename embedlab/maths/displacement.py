@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths import procrustes
+from embedlab.progress import track
 
 
 def residuals(
@@ -88,7 +89,7 @@ def chance_map(
     """
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     gained = []
-    for one in signs:
+    for one in track(signs, "maps of versions changed at random"):
         change = (one[owners] < 0)[:, None]
         shifted, mapped, _ = residuals(np.where(change, b, a), np.where(change, a, b), fold[owners])
         gained.append(float((shifted - mapped).sum()))

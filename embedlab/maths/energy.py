@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import blocks
+
 BLOCK = 1_024
 
 
@@ -71,7 +73,7 @@ def between_people(
     starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     sizes = np.bincount(owners).astype(np.float64)
     sums = np.zeros((3, len(sizes), len(sizes)))
-    for row in range(0, len(owners), BLOCK):
+    for row in blocks(range(0, len(owners), BLOCK), "distances of all pairs, in blocks"):
         rows = slice(row, row + BLOCK)
         for total, x, y in zip(sums, (a, b, a), (a, b, b), strict=True):
             apart = np.add.reduceat(euclidean_distances(x[rows], y), starts, axis=1)

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import sweep, track
+
 # Entries of one block of scores, of four bytes each.
 BLOCK = 1 << 23
+# Rows of a block at least: with fewer the others are read from memory for each of them again.
+ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def nearest_impostors(
 
     Notes
     -----
-    Memory beyond the inputs: copies of them in single precision and a block of 32 MB.
+    Memory beyond the inputs: copies of them in single precision and a block of 32 MB, or of 64 rows if that
+    is more.
     """
     if labels.min() == labels.max():
         raise ValueError("the rows show one person only: nobody is an impostor")
@@ -64,7 +69,7 @@ def nearest_impostors(
     left, right = _sorted(a, b, order)
     found = np.empty(len(order), np.int64)
     every = np.arange(len(order))
-    for rows, scores in _against_others(left, right, labels[order], every):
+    for rows, scores in _against_others(left, right, labels[order], every, "nearest impostors"):
         found[order[rows]] = order[scores.argmax(axis=1)]
     return found, _scored(a, a if b is None else b, np.arange(len(found)), found)
 
@@ -113,7 +118,7 @@ def false_matches(
     floor = float(ranked[2 * count - 1]) - 1e-4 if 2 * count <= len(ranked) else -np.inf
     hot = np.flatnonzero(nearest[order] >= floor)
     kept = [(np.empty(0, np.float32), np.empty((0, 2), np.int64))]
-    for rows, scores in _against_others(left, right, labels[order], hot):
+    for rows, scores in _against_others(left, right, labels[order], hot, "worst false matches"):
         if b is None:
             # Of a pair in two rows, the one where the lower row stands first.
             scores[order[rows][:, None] > order] = -np.inf
@@ -157,7 +162,7 @@ def within_people(
     bounds = np.searchsorted(labels[order], np.arange(int(labels.max()) + 2))
     means = np.full(len(bounds) - 1, np.nan)
     lowest = []
-    for person in np.flatnonzero(np.diff(bounds) > 1):
+    for person in track(np.flatnonzero(np.diff(bounds) > 1), "pairs of one person"):
         own = slice(bounds[person], bounds[person + 1])
         scores = left[own] @ right[own].T
         counted = (
@@ -178,12 +183,14 @@ def _sorted(a: np.ndarray, b: np.ndarray | None, order: np.ndarray) -> tuple[np.
 
 
 def _against_others(
-    left: np.ndarray, right: np.ndarray, people: np.ndarray, rows: np.ndarray
+    left: np.ndarray, right: np.ndarray, people: np.ndarray, rows: np.ndarray, what: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Score some rows against all others, a block of rows at a time; their own person scores −∞."""
     begins, ends = np.searchsorted(people, people[rows]), np.searchsorted(people, people[rows], side="right")
-    step = max(1, BLOCK // len(right))
-    for start in range(0, len(rows), step):
+    starts = range(0, len(rows), max(ROWS, BLOCK // len(right)))
+    step = starts.step
+    size = f"{len(rows):,} images against {len(right):,}"
+    for start in sweep(starts, f"{what}, in blocks", len(starts), size) if len(starts) > 1 else starts:
         some = slice(start, start + step)
         scores = left[rows[some]] @ right.T
         for row, begin, end in zip(scores, begins[some], ends[some], strict=True):

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.hsic import blocks
+from embedlab.maths.span import basis_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Halves:
         Of each half.
     scatters
         Sums of products about the half's own mean.
+    basis
+        The axes that all these are coordinates along, as columns; None where they are the space's own.
     """
 
     rows: Float[np.ndarray, "n d"]
@@ -31,15 +34,19 @@ class Halves:
     sizes: Int[np.ndarray, " 2"]
     means: Float[np.ndarray, "2 d"]
     scatters: Float[np.ndarray, "2 d d"]
+    basis: Float[np.ndarray, "e d"] | None = None
 
     @classmethod
-    def of(cls, vectors: Float[np.ndarray, "n d"], half: Int[np.ndarray, " n"]) -> "Halves":
-        """Take a space apart."""
+    def of(cls, vectors: Float[np.ndarray, "n e"], half: Int[np.ndarray, " n"]) -> "Halves":
+        """Take a space apart; of few rows, the space that they span."""
+        basis = basis_of(vectors)
+        if basis is not None:
+            vectors = vectors @ basis
         rows = (vectors - vectors.mean(axis=0, dtype=np.float64)).astype(vectors.dtype)
         sizes = np.bincount(half, minlength=2)
         means = np.stack([rows[half == h].mean(axis=0, dtype=np.float64) for h in (0, 1)])
         scatters = products(rows, rows, half) - _of_means(sizes, means, means)
-        return cls(rows, half, sizes, means, scatters)
+        return cls(rows, half, sizes, means, scatters, basis)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths import procrustes as orthogonal
+from embedlab.progress import track
 from embedlab.shapes import check_shapes
 
 Method = Literal[
@@ -388,7 +389,11 @@ class RidgePath:
         parts = [_Sums.of(x[own], y[own], each[own]) for own in groups]
         whole = _added(parts)
         size = (a.shape[1], len(a))
-        held_out = () if fold is None else tuple(_HeldOut.of(part, whole, *size) for part in parts)
+        held_out = (
+            ()
+            if fold is None
+            else tuple(_HeldOut.of(part, whole, *size) for part in track(parts, "ridge, a fold left out"))
+        )
         squared = np.array([one.over_penalties(penalties) for one in held_out])
         baseline = np.array([one.squares for one in held_out])
         return cls(

@@ -4,11 +4,13 @@ Lists are short beside all pairs, so every score is kept and nothing is binned. 
 person, as ``bootstrap.resamples`` gives them: a pair of one person i weighs wᵢ, a pair of i and j wᵢ·wⱼ.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embedlab import progress
 from embedlab.maths.folds import identity_folds
 from embedlab.maths.roc import Rates
 
@@ -98,9 +100,10 @@ def rates(listed: Listed, fars: Float[np.ndarray, " k"], counts: Float[np.ndarra
     )
 
 
-def _blocks(rows: int, columns: int) -> list[slice]:
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
     size = max(1, BLOCK // max(columns, 1))
-    return [slice(k, k + size) for k in range(0, rows, size)]
+    for start in progress.blocks(range(0, rows, size), "resamples of listed pairs"):
+        yield slice(start, start + size)
 
 
 def _running(weights: np.ndarray, ends: np.ndarray) -> np.ndarray:

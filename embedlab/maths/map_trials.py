@@ -12,6 +12,7 @@ from embedlab.maths.crossmodel import FIGURES, R2, RANK_1, Judge, Judged, cosine
 from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import METHODS, LinearMap, RidgePath
 from embedlab.maths.matched import other_people
+from embedlab.progress import track
 
 UNMAPPED, SOURCE, TARGET = "unmapped", "source by itself", "target by itself"
 ENTRIES = (UNMAPPED, *METHODS, SOURCE, TARGET)
@@ -34,12 +35,16 @@ class Choices:
         Directions of low-rank ridge; 0 to choose them.
     seed
         Seed of the folds, of shuffled pairs and of the pairs drawn for the curve.
+    unit
+        Where rows are given within their span: its dimension as a share of the source space's, so that λ
+        means the same.
     """
 
     folds: int
     penalties: Float[np.ndarray, " path"]
     rank: int
     seed: int
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,8 @@ class MapTrial:
         R² and mean cosine of the pairs fitted on, of shape (2, methods); NaN where there is no such map.
     path
         Ridge over the whole path.
+    penalty
+        The λ chosen on it.
     rank
         Rank of the low-rank map.
     sizes
@@ -71,6 +78,7 @@ class MapTrial:
     nulls: Mapping[str, Judged]
     in_sample: Float[np.ndarray, "two methods"]
     path: RidgePath
+    penalty: float
     rank: int
     sizes: Int[np.ndarray, " sizes"]
     curve: Float[np.ndarray, "maps sizes two"]
@@ -127,7 +135,7 @@ class MapTrial:
             "rank_draws": draws,
             "path_errors": self.path.errors,
             "path_pooled": self.path.pooled,
-            "chosen_penalty": self.path.penalties[self.path.chosen],
+            "chosen_penalty": np.float64(self.penalty),
             "rank_errors": self.path.rank_errors,
             "chosen_rank": np.int64(self.rank),
             "curve": self.curve,
@@ -163,11 +171,14 @@ def try_maps(
     maps, path = _maps(x, y, fold, choices)
     partners = other_people(people, np.random.default_rng([choices.seed, 10]))
     shuffled, _ = _maps(x, y[partners], fold, choices)
-    judged = {name: judge.mapped(_mapped(one, held)) for name, one in maps.items()}
+    judged = {
+        name: judge.mapped(_mapped(one, held)) for name, one in track(maps.items(), "judging maps", len(maps))
+    }
     # Of the nulls the values are wanted, and the replicates of one.
     short = replace(judge, counts=judge.counts[:1])
     nulls = {
-        name: (judge if name == RIDGE else short).mapped(_mapped(one, held)) for name, one in shuffled.items()
+        name: (judge if name == RIDGE else short).mapped(_mapped(one, held))
+        for name, one in track(shuffled.items(), "judging maps of shuffled pairs", len(shuffled))
     }
     chance = np.array([np.nan, np.nan, 1 / len(judge.who.gallery), judge.far or np.nan])
     if x.shape[1] == y.shape[1]:
@@ -182,6 +193,7 @@ def try_maps(
         nulls=nulls,
         in_sample=np.array([_in_sample(maps.get(name), x, y) for name in METHODS]).T,
         path=path,
+        penalty=float(choices.penalties[path.chosen]),
         rank=maps["low-rank ridge"].rank,
         sizes=sizes,
         curve=curve,
@@ -202,7 +214,7 @@ def _folds(people: np.ndarray, choices: Choices) -> np.ndarray:
 
 
 def _path(x: np.ndarray, y: np.ndarray, fold: np.ndarray, choices: Choices) -> RidgePath:
-    return RidgePath.of(x, y, fold, penalties=choices.penalties)
+    return RidgePath.of(x, y, fold, penalties=choices.penalties * choices.unit)
 
 
 def _maps(
@@ -239,7 +251,7 @@ def _efficiency(
     judge = replace(judge, far=0.0)
     values = np.full((len(CURVES), len(sizes), 2), np.nan)
     draws = np.full((*values.shape, len(judge.counts)), np.nan)
-    for s, size in enumerate(sizes[:-1]):
+    for s, size in enumerate(track(sizes[:-1], "fitting maps on few pairs")):
         some = np.random.default_rng([choices.seed, 11]).permutation(len(x))[:size]
         own = np.unique(people[some], return_inverse=True)[1]
         if own.max() == 0:

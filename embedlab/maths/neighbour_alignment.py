@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths.hsic import Alignment, Hsic, norm, of_sparse
 from embedlab.maths.neighbours import nearest, overlap
+from embedlab.progress import track
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def cknna(
     """
     own = [of_sparse(one.kernel(), one.kernel()) for one in (a, b)]
     size = norm(own[0].value, own[1].value)
-    nulls = [_common(a, b.renamed(order)).value / size for order in shuffles]
+    nulls = [_common(a, b.renamed(order)).value / size for order in track(shuffles, "shuffles of CKNNA")]
     return Alignment.of(_common(a, b), *own), np.array(nulls)
 
 

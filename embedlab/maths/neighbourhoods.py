@@ -22,6 +22,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import blocks, track
+
 BLOCK = 1 << 22
 # How finely the noise of twins is matched, and over how many draws of it.
 CLOSE, MATCHED = 0.02, 2
@@ -95,7 +97,7 @@ def nearest_people(
     away = -means[order].astype(np.float32)
     found = np.empty((n, k), np.int64)
     step = max(1, BLOCK // n)
-    for start in range(0, n, step):
+    for start in blocks(range(0, n, step), f"{k} nearest of {n:,} people, in blocks"):
         rows = np.arange(start, min(start + step, n))
         apart = means[rows].astype(np.float32) @ away.T
         apart[rows - start, place[rows]] = np.inf
@@ -207,7 +209,7 @@ def agreement(
     people = int(owners[-1]) + 1
     shares, others = np.zeros((4, people, longest)), np.zeros((4, people))
     strangers = np.zeros(longest)
-    for _ in range(splits):
+    for _ in track(range(splits), "dealing images into halves"):
         half = halves(owners, rng)
         (a0, a1), (b0, b1) = (_lists(x, owners, half, longest, rng) for x in (a, b))
         for j, (one, other) in enumerate(((a0, a1), (b0, b1), (a0, b1), (a1, b0))):

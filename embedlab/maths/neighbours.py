@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import blocks
+
 # Entries of one block of distances; a block takes four bytes an entry, a few times over.
 BLOCK = 1 << 23
 # Pairs measured again at once.
@@ -67,7 +69,7 @@ def nearest(
     indices = np.empty((len(a), k), np.int64)
     distances = np.empty((len(a), k), np.float64)
     step = max(1, BLOCK // len(b))
-    for start in range(0, len(a), step):
+    for start in blocks(range(0, len(a), step), f"{k} nearest of {len(a):,} images, in blocks"):
         rows = slice(start, min(start + step, len(a)))
         sizes = squares_a[rows, None] + squares_b
         most_apart = rough_a[rows] @ rough_b.T
@@ -100,7 +102,9 @@ def _prepared(
 
 def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
     """Leave out every row that k + 1 equal ones come before: by index it can be nobody's neighbour."""
-    _, group = np.unique(rows, axis=0, return_inverse=True)
+    # Rows as strings of bytes, which compare faster than a field a number; −0 becomes 0.
+    whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
+    _, group = np.unique(whole.ravel(), return_inverse=True)
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
     earlier = np.empty(len(rows), np.int64)
@@ -170,7 +174,7 @@ def trustworthiness(
     squares = np.einsum("ij,ij->i", centred, centred)
     invented = np.empty(n)
     step = max(1, BLOCK // n)
-    for start in range(0, n, step):
+    for start in blocks(range(0, n, step), f"trustworthiness of {n:,} images, in blocks"):
         rows = np.arange(start, min(start + step, n))
         squared = squares - 2 * centred[rows] @ centred.T
         # The point itself comes before all others and has rank 0.

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Shaped
 
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.components import principal
+from embedlab.maths.components import Components, principal
 from embedlab.maths.folds import identity_folds
 
 FEWEST_PEOPLE = 9
@@ -120,6 +120,11 @@ class PairedClouds:
         return self.target[some], self.source[others]
 
 
+def _fitted(cloud: np.ndarray, fitted: np.ndarray, axes: int) -> Components:
+    """Fit axes on some rows; where they span fewer than are asked for, the other rows add theirs."""
+    return principal(cloud[fitted], cloud if axes > np.count_nonzero(fitted) else None)
+
+
 def _on_axes(
     a: EmbeddingSet, b: EmbeddingSet, group: np.ndarray, axes: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -134,10 +139,10 @@ def _on_axes(
     fitted, judged = group == FITTED, group == JUDGED
     one_model = a.model == b.model
     if one_model:
-        both = principal(np.concatenate([a.unit[fitted], b.unit[fitted]]))
-        spaces = (both, both)
+        spaces = [_fitted(np.concatenate([a.unit, b.unit]), np.tile(fitted, 2), axes)] * 2
     else:
-        spaces = (principal(a.unit[fitted]), principal(b.unit[fitted]))
+        spaces = [_fitted(a.unit, fitted, axes), _fitted(b.unit, fitted, axes)]
+    axes = min(axes, *(len(space.variances) for space in spaces))
     target, source = (space.project(s.unit, axes) for space, s in zip(spaces, (a, b), strict=True))
     spreads = [float(np.sqrt(cloud[fitted].var(axis=0).sum())) for cloud in (target, source)]
     for one, spread in zip((a, b), spreads, strict=True):

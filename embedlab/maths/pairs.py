@@ -6,7 +6,7 @@ person, every genuine score, and the highest impostor scores with both their peo
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,12 +16,18 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import sweep, track
+
 BINS = 65_536
 COARSE = 256
 BLOCK = 1_024
 THREADS = 16
 SAMPLE = 100_000
+# Bytes that the threads' histograms a person may take together.
+ROOM = 2 << 30
 Metric = Literal["cosine", "euclidean"]
+Place = tuple[slice, slice]
+Counted = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,12 @@ class Pairs:
     same_item_people: Int[np.ndarray, " s"]
     tail_scores: Float[np.ndarray, " t"]
     tail_people: Int[np.ndarray, "t 2"]
+
+    @property
+    def unresolved(self) -> bool:
+        """Whether all scores lie in one bin, so that their counts tell nothing apart."""
+        filled = np.flatnonzero(self.impostor)
+        return len(filled) == 1 and bool((_bin(self.genuine_scores, len(self.impostor)) == filled[0]).all())
 
     def distance(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Turn scores into distances."""
@@ -135,7 +147,8 @@ def all_pairs(
 
     Notes
     -----
-    Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread.
+    Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread,
+    which are so few that this stays within 2 GB.
     """
     order = np.argsort(labels, kind="stable")
     left = np.ascontiguousarray(a[order], dtype=np.float32)
@@ -263,10 +276,9 @@ def _sweep_all(
     cross: bool,
 ) -> dict[str, np.ndarray]:
     """Count the impostor pairs, block by block, and keep the highest."""
-    from numba import get_num_threads
     from threadpoolctl import threadpool_limits
 
-    from embedlab.maths._sweep import sweep
+    from embedlab.maths._sweep import sweep as sweep_block
 
     coarse = min(coarse, bins)
     shift = (bins // coarse).bit_length() - 1
@@ -274,18 +286,17 @@ def _sweep_all(
         raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
     top = _Tail(tail, _floor(scorer, rows_of, columns_of, tail, cross=cross))
     block = min(BLOCK, max(len(rows_of), len(columns_of)))
-    made = [
-        _Bench.of(block, bins, coarse, int(rows_of.max()) + 1) for _ in range(min(get_num_threads(), THREADS))
-    ]
+    persons = int(rows_of.max()) + 1
+    made = [_Bench.of(block, bins, coarse, persons) for _ in range(_threads(persons, coarse))]
     benches: SimpleQueue[_Bench] = SimpleQueue()
     for bench in made:
         benches.put(bench)
 
-    def work(place: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+    def work(place: Place) -> Counted:
         rows, columns = place
         bench = benches.get()
         try:
-            size = sweep(
+            size = sweep_block(
                 scorer.block(rows, columns), rows_of[rows], columns_of[columns],
                 -block - 1 if cross else rows.start - columns.start, shift,
                 bench.fine, bench.by_person, top.floor, bench.scores, bench.people,
@@ -298,23 +309,54 @@ def _sweep_all(
     # spinning after it and take the cores from the counting.
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(made)) as pool:
         places = _places(len(rows_of), len(columns_of), block, cross=cross)
-        under_way: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
-        for place in places:
-            under_way.append(pool.submit(work, place))
-            if len(under_way) > 2 * len(made):
-                top.add(*under_way.popleft().result())
-        while under_way:
-            top.add(*under_way.popleft().result())
+        found = _in_turn(pool, work, places, 2 * len(made))
+        for scores, people in _tracked(found, len(rows_of), len(columns_of), block, cross=cross):
+            top.add(scores, people)
     tail_scores, tail_people = top.sorted()
+    by_person = made[0].by_person.astype(np.int64)
+    for bench in made[1:]:
+        by_person += bench.by_person
     return {
         "impostor": np.sum([bench.fine for bench in made], axis=0),
-        "impostor_by_person": np.sum([bench.by_person for bench in made], axis=0, dtype=np.int64),
+        "impostor_by_person": by_person,
         "tail_scores": tail_scores,
         "tail_people": tail_people,
     }
 
 
-def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[tuple[slice, slice]]:
+def _threads(persons: int, coarse: int) -> int:
+    """Choose how many threads count, each into a histogram a person of its own."""
+    from numba import get_num_threads
+
+    return max(1, min(get_num_threads(), THREADS, ROOM // (persons * coarse * 4)))
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, work: Callable[[Place], Counted], places: Iterable[Place], ahead: int
+) -> Iterator[Counted]:
+    """Give what the work finds at each place, in their order, with so many pieces of it under way."""
+    under_way: deque[Future[Counted]] = deque()
+    for place in places:
+        under_way.append(pool.submit(work, place))
+        if len(under_way) > ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _tracked(
+    found: Iterator[Counted], rows: int, columns: int, block: int, *, cross: bool
+) -> Iterator[Counted]:
+    down, across = -(-rows // block), -(-columns // block)
+    total = down * across if cross else down * (down + 1) // 2
+    if total == 1:
+        return found
+    pairs = rows * columns if cross else rows * (rows - 1) // 2
+    size = f"{pairs:,} pairs of {rows:,} images" + (f" with {columns:,}" if cross else "")
+    return sweep(found, "all pairs, in blocks", total, size)
+
+
+def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[Place]:
     """Name the blocks, without those below the diagonal where each pair counts once."""
     for row in range(0, rows, block):
         for column in range(0 if cross else row, columns, block):
@@ -399,7 +441,7 @@ def _within_people(
     starts = np.flatnonzero(np.r_[True, people[1:] != people[:-1], True])
     scores: list[np.ndarray] = [np.empty(0, np.float32)]
     owners: list[np.ndarray] = [np.empty(0, np.int64)]
-    for begin, end in pairwise(starts):
+    for begin, end in track(pairwise(starts), "pairs of one person", len(starts) - 1):
         if end - begin < 2:
             continue
         block = scorer.block(slice(begin, end), slice(begin, end))

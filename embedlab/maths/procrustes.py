@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from embedlab.maths.span import basis_of
+
 
 @dataclass(frozen=True)
 class Procrustes:
@@ -64,16 +66,29 @@ def fit(
     a, b = a.astype(np.float64), b.astype(np.float64)
     none = np.zeros(a.shape[1])
     centre_a, centre_b = (a.mean(axis=0), b.mean(axis=0)) if shift else (none, none)
-    centred = a - centre_a
-    left, strengths, right = thin_svd(centred.T @ (b - centre_b))
+    centred, onto = a - centre_a, b - centre_b
+    basis = basis_of(centred, onto)
+    if basis is None:
+        rotation, strength = _turn(centred, onto)
+    else:
+        # What is at right angles to all rows of both is not turned at all.
+        turn, strength = _turn(centred @ basis, onto @ basis)
+        rotation = basis @ (turn - np.eye(len(turn))) @ basis.T
+        rotation[np.diag_indices_from(rotation)] += 1.0
+    spread = float((centred**2).sum())
+    size = strength / spread if scale and spread else 1.0
+    return Procrustes(rotation, size, centre_b - size * (centre_a @ rotation))
+
+
+def _turn(a: np.ndarray, b: np.ndarray) -> tuple[Float[np.ndarray, "d d"], float]:
+    """Give the rotation of least squares, open directions turned least, and the sum of what it gains."""
+    left, strengths, right = thin_svd(a.T @ b)
     known = strengths > strengths[0] * max(a.shape) * np.finfo(np.float64).eps
     rotation = left[:, known] @ right[known]
     if not known.all():
         outer, _, inner = thin_svd(left[:, ~known].T @ right[~known].T)
         rotation = rotation + left[:, ~known] @ outer @ inner @ right[~known]
-    spread = float((centred**2).sum())
-    size = float(strengths[known].sum()) / spread if scale and spread else 1.0
-    return Procrustes(rotation, size, centre_b - size * (centre_a @ rotation))
+    return rotation, float(strengths[known].sum())
 
 
 def thin_svd(matrix: Float[np.ndarray, "m n"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

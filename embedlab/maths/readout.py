@@ -1,9 +1,13 @@
 """A linear classifier of two versions of the same points, judged on people it was not fitted on."""
 
 import warnings
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float, Int
+
+from embedlab.maths.span import basis_of
+from embedlab.progress import track
 
 
 def held_out(
@@ -37,21 +41,34 @@ def held_out(
     from sklearn.linear_model import LogisticRegression
 
     first, right = np.empty(versions.shape[:2]), np.empty((len(signs), versions.shape[1]))
-    for k in range(fold.max() + 1):
-        out = fold[owners] == k
-        fitted = versions[:, ~out].reshape(-1, versions.shape[2])
-        centre, spread = fitted.mean(axis=0), fitted.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
-        fitted, judged = (fitted - centre) / spread, (versions[:, out] - centre) / spread
-        for j, sign in enumerate(signs[:, owners]):
-            is_second = np.concatenate([sign[~out] < 0, sign[~out] > 0])
-            with warnings.catch_warnings():
-                # Nearly converged is near enough, for the value and its nulls alike.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model = LogisticRegression(max_iter=300).fit(fitted, is_second)
-            odds = judged @ model.coef_[0] + model.intercept_[0]
-            # Of two equal versions one is named rightly, whichever it is.
-            right[j, out] = ((odds[0] * sign[out] <= 0).astype(float) + (odds[1] * sign[out] > 0)) / 2
-            if j == 0:
-                first[:, out] = odds
+    folds, labellings = range(fold.max() + 1), range(len(signs))
+    for k, j in track(product(folds, labellings), "fitting classifiers", len(folds) * len(labellings)):
+        if j == 0:
+            out = fold[owners] == k
+            fitted, judged = _standardised(versions[:, ~out], versions[:, out])
+        sign = signs[j, owners]
+        is_second = np.concatenate([sign[~out] < 0, sign[~out] > 0])
+        with warnings.catch_warnings():
+            # Nearly converged is near enough, for the value and its nulls alike.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(max_iter=300).fit(fitted, is_second)
+        odds = judged @ model.coef_[0] + model.intercept_[0]
+        # Of two equal versions one is named rightly, whichever it is.
+        right[j, out] = ((odds[0] * sign[out] <= 0).astype(float) + (odds[1] * sign[out] > 0)) / 2
+        if j == 0:
+            first[:, out] = odds
     return first, right
+
+
+def _standardised(fitted: np.ndarray, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bring coordinates to mean 0 and spread 1 on the points fitted on, these one under another.
+
+    Coordinates along axes that these points span are given where there are fewer of these: the classifier
+    penalises all directions alike, and is nowhere inclined to those that it has not seen.
+    """
+    rows = fitted.reshape(-1, fitted.shape[2])
+    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    rows, judged = (rows - centre) / spread, (judged - centre) / spread
+    basis = basis_of(rows)
+    return (rows, judged) if basis is None else (rows @ basis, judged @ basis)

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from embedlab.maths.neighbours import nearest
+from embedlab.progress import blocks
 
 # Weights of one block of resamples, in entries.
 BLOCK = 1 << 21
@@ -57,7 +58,7 @@ def resampled_auc(
     ties = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     hit = hits[order].astype(np.float64)
     step = max(1, BLOCK // len(order))
-    for start in range(0, len(counts), step):
+    for start in blocks(range(0, len(counts), step), "resamples of AUC"):
         weights = counts[start : start + step, owners[order]]
         above = np.add.reduceat(weights * hit, ties, axis=1)
         below = np.add.reduceat(weights * (1 - hit), ties, axis=1)

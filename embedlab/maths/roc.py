@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths import weighted
 from embedlab.maths.bootstrap import impostor_histograms, shares
 from embedlab.maths.pairs import Pairs, edges
 
@@ -112,12 +113,10 @@ def limits(
     of impostor scores reaches. Beyond it the set's are exact to a bin, and a resample's move by what
     the coarse histogram says they move.
     """
-    from embedlab.maths._sweep import weighted_thresholds
-
     ones = np.ones((1, counts.shape[1]), np.float32)
     order = np.argsort(fars)
     exact, drawn = (
-        weighted_thresholds(
+        weighted.thresholds(
             pairs.tail_scores,
             pairs.tail_people,
             weights,
@@ -159,11 +158,9 @@ def accepted_share(
     pairs: Pairs, counts: Float[np.ndarray, "b people"], limits: Float[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b k"]:
     """Give the weighted share of genuine scores above each resample's limits; NaN where it has none."""
-    from embedlab.maths._sweep import weighted_shares
-
     order = np.argsort(pairs.genuine_scores, kind="stable")
     scores = pairs.genuine_scores[order].astype(np.float64)
-    found: np.ndarray = weighted_shares(
+    found: np.ndarray = weighted.shares(
         scores, pairs.genuine_people[order], counts, np.ascontiguousarray(limits, dtype=np.float64)
     )
     return found

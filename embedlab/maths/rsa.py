@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import track
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -80,7 +82,7 @@ def spearman(
     moved = a.ranks * b.ranks + _above(a, b.ranks) + _above(b, a.ranks)
     gradient = squareform(moved - moved.mean()).sum(axis=1) / size
     one, other = a.square, b.square
-    nulls = [_matched(one, other, order) / (2 * size) for order in shuffles]
+    nulls = [_matched(one, other, order) / (2 * size) for order in track(shuffles, "shuffles of RSA")]
     return value, gradient, np.array(nulls)
 
 

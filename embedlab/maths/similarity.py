@@ -18,6 +18,7 @@ from embedlab.maths.halves import Cross, Halves, rematched
 from embedlab.maths.hsic import Hsic, of_features
 from embedlab.maths.neighbour_alignment import Near, cknna, mutual
 from embedlab.maths.rsa import Ranked, spearman
+from embedlab.progress import track
 
 # No person fills more than this share of a sample.
 MOST_OF_SAMPLE = 10
@@ -237,7 +238,7 @@ def _by_moments(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
     x, y = a.halves, b.halves
     cross = Cross.of(x, y)
     wholes, refits = [], []
-    for k, order in enumerate(plan.orders):
+    for k, order in enumerate(track(plan.orders, "matching images at random")):
         by_chance = Cross.of(x, y, order)
         if k < plan.shuffles:
             wholes.append((order, by_chance.raw.sum(axis=0)))

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.neighbours import nearest
+from embedlab.progress import blocks
 
 # Rows of one block of a kernel matrix.
 BLOCK = 1_024
@@ -119,7 +120,8 @@ def effective_rank(vectors: Float[np.ndarray, "n d"]) -> float:
        214262, 2017.
     """
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    spread = centred.T @ centred
+    # Of both products the smaller; they have the same eigenvalues beside zeros.
+    spread = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
     trace = float(np.trace(spread))
     # What rounding leaves of equal rows is no direction.
     return trace**2 / float((spread**2).sum()) if trace > 1e-10 * len(vectors) else float("nan")
@@ -173,7 +175,7 @@ def pair_sums(
     rows, owners = vectors[order], labels[order]
     starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
     sums = np.zeros((len(starts), len(starts)))
-    for start in range(0, n, BLOCK):
+    for start in blocks(range(0, n, BLOCK), "pairs of people, in blocks"):
         here = np.arange(start, min(start + BLOCK, n))
         values = kernel(rows[here] @ rows.T)
         if not itself:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.progress import track
+
 Shuffle = Callable[[np.random.Generator], np.ndarray]
 
 
@@ -65,7 +67,9 @@ class Units:
         self, shuffle: Shuffle, permutations: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "b k"]:
         """Give η² of random groupings."""
-        return np.stack([self.eta_squared(shuffle(rng)) for _ in range(permutations)])
+        return np.stack(
+            [self.eta_squared(shuffle(rng)) for _ in track(range(permutations), "η² of random groups")]
+        )
 
 
 def eta_squared(

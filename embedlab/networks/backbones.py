@@ -147,15 +147,6 @@ def output_parameters(network: nn.Module) -> list[str]:
     return [name for name, _ in network.named_parameters() if name.startswith(within)]
 
 
-def memory_format(network: nn.Module, device: str) -> torch.memory_format:
-    """Name the layout in memory that a network is fastest in.
-
-    Channels last, except on MPS, and except where channels are no multiple of eight: there oneDNN's
-    backward pass of a strided 1×1 convolution writes out of bounds (torch 2.13, AVX2).
-    """
-    odd = any(
-        module.out_channels % 8
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and not name.endswith(("fc1", "fc2"))
-    )
-    return torch.contiguous_format if device == "mps" or odd else torch.channels_last
+def memory_format(device: str) -> torch.memory_format:
+    """Name the layout in memory that networks are fastest in: channels last, except on MPS."""
+    return torch.contiguous_format if device == "mps" else torch.channels_last

@@ -34,6 +34,7 @@ from embedlab.networks import inference
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
 from embedlab.store import checked_name, made_name
+from embedlab.weights import NORM_STATISTICS, LayerWeights, of_tensors
 
 ASSUMED = "insightface"
 
@@ -180,6 +181,29 @@ def open_callable(spec: str, preprocessing: str | None = None, name: str | None 
             f"attribute `preprocessing` (known: {', '.join(PRESETS)})"
         )
     return embedder
+
+
+def layer_weights(embedder: Embedder) -> LayerWeights | None:
+    """Read the kernels of a network that is loaded, whoever made it; None where there is no torch network.
+
+    What stands in ``weight``, ``bias`` and the running statistics of each module is taken, so kernels that
+    are computed from others, as under weight normalisation, come as the network uses them.
+    """
+    network = getattr(embedder, "network", None)
+    network = network.network if isinstance(network, Vectors) else network
+    while isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    network = getattr(network, "_orig_mod", network)  # What torch.compile wraps.
+    if not isinstance(network, nn.Module):
+        return None
+    found = {}
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            for kind in NORM_STATISTICS:
+                value = getattr(module, kind, None)
+                if torch.is_tensor(value) and value.is_floating_point():
+                    found[f"{name}.{kind}"] = value.detach().float().cpu().numpy()
+    return of_tensors(found, embedder.name)
 
 
 def _ready(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from embedlab.errors import UserError
 from embedlab.networks import inference
 from embedlab.networks.embedder import Preprocessing
-from embedlab.store import Lab, atomic_file, sha256_of, write_json
+from embedlab.store import Lab, atomic_file, locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -95,14 +95,15 @@ def save(lab: Lab, network: "nn.Module", record: Record) -> Path:
 
     folder = lab.checkpoint(record.name)
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    with atomic_file(folder / WEIGHTS) as temporary:
-        # One key only: safetensors writes several in an order that differs from run to run.
-        save_file(tensors, temporary, metadata={"order": "\n".join(tensors)})
-        sha256 = sha256_of(temporary)
-        # Not before the weights are whole: a full disk leaves the model that was there.
-        (folder / RECORD).unlink(missing_ok=True)
-    described = replace(record, weights_sha256=sha256, network=describe(network))
-    write_json(folder / RECORD, asdict(described))
+    with locked(folder, f"writing {record.name}"):
+        with atomic_file(folder / WEIGHTS) as temporary:
+            # One key only: safetensors writes several in an order that differs from run to run.
+            save_file(tensors, temporary, metadata={"order": "\n".join(tensors)})
+            sha256 = sha256_of(temporary)
+            # Not before the weights are whole: a full disk leaves the model that was there.
+            (folder / RECORD).unlink(missing_ok=True)
+        described = replace(record, weights_sha256=sha256, network=describe(network))
+        write_json(folder / RECORD, asdict(described))
     return folder
 
 
@@ -130,7 +131,7 @@ def read_record(lab: Lab, name: str) -> Record:
             )
         values["preprocessing"] = Preprocessing.from_json(values["preprocessing"], str(path))
         return Record(**values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"cannot read {path} ({error}): train the model again with `embedlab train {name} --fresh`"
         ) from None
@@ -173,7 +174,7 @@ def _loaded(lab: Lab, name: str) -> tuple["Backbone", Record]:
     path = lab.checkpoint(name) / WEIGHTS
     imported = record.recipe.get("imported")
     again = (
-        f"import {imported} again with --fresh"
+        f"import it again with `embedlab import {imported} --model {name} --fresh`"
         if imported
         else f"train the model again with `embedlab train {name} --fresh`"
     )

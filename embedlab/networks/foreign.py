@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from embedlab import compute
+from embedlab import compute, signatures
 from embedlab.errors import UserError, first_line
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
@@ -79,7 +79,7 @@ class OnnxEmbedder:
         self._input = session.get_inputs()[0].name
         self.layout = layout
         self._pool = ThreadPoolExecutor(threads)
-        self.output, self.dimension = self._found_output()
+        self.output, self.dimension = self._tried()
 
     def embed(self, images: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "n d"]:
         """Turn RGB images of ``preprocessing.size`` into float32 vectors, not normalised.
@@ -118,6 +118,24 @@ class OnnxEmbedder:
                 f"model {self.name} fails on a batch of shape {x.shape}: {_short(error)}: export it for that "
                 "shape"
             ) from None
+
+    def _tried(self) -> tuple[str, int]:
+        """Find the output of the vectors, and whether a call may have several images where it says so."""
+        try:
+            return self._found_output()
+        except UserError:
+            if self.batch is not None:
+                raise
+            # Many exporters open the input, and leave a fixed shape within.
+            self.batch = 1
+            try:
+                found = self._found_output()
+            except UserError:
+                self.batch = None
+            else:
+                say(f"  model {self.name} takes one image a call, though its input is open: taken one by one")
+                return found
+            raise
 
     def _found_output(self) -> tuple[str, int]:
         """Find the output that holds the vectors by running the network on two grey images."""
@@ -166,7 +184,7 @@ def open_model(path: Path | str, preprocessing: str | None = None, name: str | N
     if suffix in TORCH_SUFFIXES:
         from embedlab.networks import imports
 
-        return imports.open_file(_file(path), preprocessing, name)
+        return imports.open_file(model_file(path), preprocessing, name)
     raise UserError(
         f"{path} is no model file that can be read: give a file .onnx, {', '.join(TORCH_SUFFIXES)}"
     )
@@ -199,7 +217,7 @@ def open_onnx(path: Path | str, preprocessing: str | None = None, name: str | No
         If the file is missing, broken, or its input or outputs have other shapes; if the preset is not
         known or the JSON file is wrong.
     """
-    path = _file(Path(path))
+    path = model_file(Path(path))
     name = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     session, threads, device = _session(path)
     batch, size, layout = _input_shape(session, path)
@@ -232,10 +250,21 @@ def _say_assumed(path: Path) -> None:
     )
 
 
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"there is no model file {path}: correct the path")
-    return path
+def model_file(path: Path) -> Path:
+    """Give the path back if there is a file that can be read.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it cannot be read.
+    """
+    try:
+        if path.is_file():
+            with path.open("rb"):
+                return path
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}: make it readable") from None
+    raise UserError(f"there is no model file {path}: correct the path")
 
 
 def _session(path: Path) -> tuple[Any, int, str]:
@@ -251,14 +280,34 @@ def _session(path: Path) -> tuple[Any, int, str]:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            # Its second try prints, and tries something else only where there is a GPU.
+            str(path), options, providers=providers, enable_fallback=int(len(providers) > 1)
+        )  # fmt: skip
+        for each in (*session.get_inputs(), *session.get_outputs()):
+            # A damaged file may hold names that are no text, which shows only here.
+            _ = each.name, each.shape, each.type
     except Exception as error:
         # onnxruntime's errors have no common class.
-        raise UserError(f"cannot read {path} as an ONNX network ({_short(error)}): export it again") from None
+        raise _unreadable(path, error) from None
     if session.get_providers()[0] == "CUDAExecutionProvider":
         return session, 1, "cuda, onnxruntime"
     threads = os.cpu_count() or 1
     return session, threads, f"cpu, onnxruntime, {threads} threads"
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    kind = signatures.of_file(path)
+    if kind not in (None, signatures.ONNX):
+        return UserError(f"{path} is no ONNX network, but {kind.name}: {kind.cure or 'give the network'}")
+    missing = [name for name in _outside(path.read_bytes()) if not (path.parent / name).is_file()]
+    if missing:
+        return UserError(
+            f"{path} keeps its weights in {missing[0]}, and there is no such file beside it: fetch that too"
+        )
+    return UserError(
+        f"cannot read {path} as an ONNX network ({_short(error)}): export it, or fetch it, again"
+    )
 
 
 def _input_shape(session: Any, path: Path) -> tuple[int | None, int | None, Layout]:
@@ -317,7 +366,7 @@ def contract(
         return _preset(assumed, size, ""), True
     try:
         stated = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"cannot read {beside} as JSON ({error}): correct it or remove it") from None
     stated = stated.get("preprocessing") if isinstance(stated, dict) else None
     if isinstance(stated, str):
@@ -347,16 +396,20 @@ def _fingerprint(path: Path) -> str:
     """Hash the file, and the files beside it that it keeps its weights in."""
     content = path.read_bytes()
     digest = sha256(content)
-    # Protobuf: field 1 "location", then field 2, a length below 128, and the file's name.
-    found = re.finditer(rb"\x0a\x08location\x12([\x01-\x7f])", content)
-    names = {content[match.end() : match.end() + match[1][0]] for match in found}
-    for name in sorted(names):
-        weights = path.parent / os.fsdecode(name)
+    for name in _outside(content):
+        weights = path.parent / name
         if weights.is_file():
             with weights.open("rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _outside(content: bytes) -> list[str]:
+    """Name the files that an ONNX network keeps its weights in."""
+    # Protobuf: field 1 "location", then field 2, a length below 128, and the file's name.
+    found = re.finditer(rb"\x0a\x08location\x12([\x01-\x7f])", content)
+    return sorted({os.fsdecode(content[match.end() : match.end() + match[1][0]]) for match in found})
 
 
 def _short(error: Exception) -> str:

@@ -5,20 +5,19 @@ it is, fills ours with it and stores that beside the networks trained here. Noth
 unpickled. A tensor that is missing, unknown or of another shape is named, and nothing is imported then.
 """
 
-import pickle
 import sys
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import embedlab
 from embedlab import compute
-from embedlab.errors import UserError, first_line
-from embedlab.networks import checkpoints, foreign, inference, key_tables
+from embedlab.errors import UserError
+from embedlab.networks import checkpoints, foreign, inference, key_tables, torch_files
 from embedlab.networks.embedder import PRESETS, Preprocessing
 from embedlab.networks.key_tables import Match
+from embedlab.networks.torch_files import listed
 from embedlab.progress import say
 from embedlab.store import Lab, checked_name, made_name, sha256_of
 
@@ -26,19 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from embedlab.networks.blocks import Backbone
-
-WRAPPERS = (
-    "state_dict",
-    "state_dict_backbone",
-    "model_state_dict",
-    "model",
-    "backbone",
-    "network",
-    "net",
-)
-"""Keys that programs save a state dict under, beside epoch and optimiser; looked for in this order."""
-
-NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +43,8 @@ class Imported:
         What stood before each key.
     left_out
         Tensors beside the network, such as a head's.
+    note
+        Which of several networks of the file it is; empty if there was no choice.
     """
 
     network: "Backbone"
@@ -64,16 +52,18 @@ class Imported:
     sha256: str
     prefix: str
     left_out: tuple[str, ...]
+    note: str = ""
 
     @property
     def words(self) -> str:
         """Say in a line what was found."""
         network = self.network
         under = f", under {self.prefix!r}" if self.prefix else ""
-        beside = f"; left out: {_listed(self.left_out)}" if self.left_out else ""
+        beside = f"; left out: {listed(self.left_out)}" if self.left_out else ""
+        note = f"; {self.note}" if self.note else ""
         return (
             f"layout of {self.match.source}{under}: {self.match.backbone}, width {self.match.width}, "
-            f"{network.input_size} px, {network.dimension} numbers{beside}"
+            f"{network.input_size} px, {network.dimension} numbers{note}{beside}"
         )
 
 
@@ -83,8 +73,8 @@ def read(path: Path | str, *, backbone: str | None = None, input_size: int | Non
     Parameters
     ----------
     path
-        A file written by ``torch.save`` or safetensors. The state dict may stand alone or under one of
-        ``WRAPPERS``, and its keys may all begin alike (``module.``, ``model.``, ``backbone.``).
+        A file written by ``torch.save`` or safetensors. The state dict may stand alone or under keys, and its
+        own keys may all begin alike (``module.``, ``model.``, ``backbone.``); see ``torch_files.read``.
     backbone
         What it should be; told otherwise it is refused. By default whatever it is.
     input_size
@@ -97,27 +87,29 @@ def read(path: Path | str, *, backbone: str | None = None, input_size: int | Non
         another shape or not finite.
     """
     path = Path(path)
-    whole, sha256 = _tensors(path)
-    prefix = key_tables.prefix(list(whole), str(path))
+    held = torch_files.read(path)
+    whole, prefix = held.state, held.prefix
     state = {key.removeprefix(prefix): value for key, value in whole.items() if key.startswith(prefix)}
     found = key_tables.match({key: tuple(value.shape) for key, value in state.items()}, str(path))
     if backbone not in (None, found.backbone):
         raise UserError(
-            f"{path} is {found.backbone} in the layout of {found.source}, not {backbone}: import it with "
-            f"--recipe {found.backbone}"
+            f"{path} is {found.backbone} in the layout of {found.source}, not {backbone}: "
+            f"`embedlab import {path} --recipe {found.backbone}`"
         )
     size = found.input_size or input_size
     if size is None:
         raise UserError(
-            f"{path} is {found.backbone}, whose shapes leave the input open: say how large with --input"
+            f"{path} is {found.backbone}, whose shapes leave the input open: say how large with "
+            f"`embedlab import {path} --input PX`"
         )
     if input_size not in (None, size):
         raise UserError(
-            f"{path} takes images of {size} px, as its linear layer says, not {input_size}: import it with "
-            f"--input {size}"
+            f"{path} takes images of {size} px, as its linear layer says, not {input_size}: "
+            f"`embedlab import {path} --input {size}`"
         )
     network = _filled(found, size, state, str(path))
-    return Imported(network, found, sha256, prefix, tuple(sorted(set(whole) - {prefix + k for k in state})))
+    left_out = tuple(sorted(set(whole) - {prefix + key for key in state}))
+    return Imported(network, found, sha256_of(path), prefix, left_out, held.note)
 
 
 def open_file(path: Path, preprocessing: str | None, name: str | None) -> inference.TorchEmbedder:
@@ -172,10 +164,12 @@ def import_backbone(
     Raises
     ------
     UserError
-        As ``read`` does, if there is another model of that name already, or if the preset is not known.
+        As ``read`` does, if there is another model of that name already or vectors from elsewhere are
+        called so, or if the preset is not known.
     """
     path = Path(path)
     made = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
+    lab.refuse_strangers(made)
     found = read(path, backbone=backbone, input_size=input_size)
     contract, assumed = foreign.contract(path, preprocessing, found.network.input_size, found.match.preset)
     recipe = {
@@ -244,63 +238,6 @@ def _say_assumed(path: Path, match: Match) -> None:
     )
 
 
-def _tensors(path: Path) -> tuple[dict[str, "Tensor"], str]:
-    """Read the tensors of a file, by key, and its sha256."""
-    import torch
-
-    if not path.is_file():
-        raise UserError(f"there is no model file {path}: correct the path")
-    if path.suffix.lower() not in foreign.TORCH_SUFFIXES:
-        raise UserError(
-            f"{path} holds no state dict that can be read: give a file {', '.join(foreign.TORCH_SUFFIXES)}"
-        )
-    content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _unpickled(path)
-    # Some programs save the state dict within a checkpoint within a checkpoint.
-    for _ in range(2):
-        within = [content[key] for key in WRAPPERS if isinstance(content, Mapping) and key in content]
-        content = next((each for each in within if isinstance(each, Mapping)), content)
-    tensors = content if isinstance(content, Mapping) else {}
-    if not tensors or not all(torch.is_tensor(value) for value in tensors.values()):
-        raise UserError(
-            f"{path} holds no state dict of tensors: save the network's state_dict() with torch.save"
-        )
-    return {str(key): value for key, value in tensors.items()}, sha256_of(path)
-
-
-def _safetensors(path: Path) -> dict[str, "Tensor"]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"cannot read {path} as safetensors ({first_line(error)}): save it again") from None
-    return tensors
-
-
-def _unpickled(path: Path) -> Any:
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            # It says that a pickle of another protocol may fail; if so, it does.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        bare = f"{path.stem}.pth"
-        raise UserError(
-            f"{path} holds more than tensors (as whole networks and Lightning's .ckpt files do), which "
-            "embedlab does not run: in the program that made it, and if you trust it, save the tensors alone "
-            f"with torch.save(torch.load({path.name!r}, weights_only=False)['state_dict'], {bare!r})"
-        ) from None
-    except Exception as error:
-        # What is no pickle makes torch's reader raise nearly anything.
-        raise UserError(
-            f"cannot read {path} as a PyTorch checkpoint ({first_line(error)}): save its state_dict with "
-            "torch.save"
-        ) from None
-
-
 def _filled(found: Match, size: int, state: Mapping[str, "Tensor"], where: str) -> "Backbone":
     """Make the network and fill it, or name every tensor that does not fit."""
     import torch
@@ -315,6 +252,8 @@ def _filled(found: Match, size: int, state: Mapping[str, "Tensor"], where: str) 
             dimension=found.dimension,
             **found.layout,
         )
+    if any(value.is_quantized for value in state.values()):
+        raise torch_files.quantised(Path(where))
     ours = network.state_dict()
     table = {key: found.theirs(key) for key in ours}
     # Counters of batches, which nothing reads; older files lack them.
@@ -328,21 +267,23 @@ def _filled(found: Match, size: int, state: Mapping[str, "Tensor"], where: str) 
             for key, theirs in both.items()
             if state[theirs].shape != ours[key].shape
         ),
+        "of whole or complex numbers": sorted(
+            theirs
+            for key, theirs in both.items()
+            if ours[key].is_floating_point() and not state[theirs].is_floating_point()
+        ),
+        # As float32, the numbers that the network will have.
         "not finite": sorted(
             theirs
             for theirs in both.values()
-            if state[theirs].is_floating_point() and not bool(torch.isfinite(state[theirs]).all())
+            if state[theirs].is_floating_point() and not bool(torch.isfinite(state[theirs].float()).all())
         ),
     }
     if any(wrong.values()):
-        said = "; ".join(f"{len(keys)} {what} ({_listed(keys)})" for what, keys in wrong.items() if keys)
+        said = "; ".join(f"{len(keys)} {what} ({listed(keys)})" for what, keys in wrong.items() if keys)
         raise UserError(
             f"{where} is no {found.backbone} of width {found.width} in the layout of {found.source}: {said}; "
             "export the network to ONNX instead"
         )
     network.load_state_dict({key: state[theirs] for key, theirs in both.items()}, strict=False)
     return network
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"

@@ -105,7 +105,7 @@ class TorchEmbedder:
         )
         batch = (ordered.float() - mean) / std
         with torch.autocast("cuda", half) if cuda else nullcontext():
-            vectors = self.network(batch.contiguous(memory_format=memory_format(self.network, self.device)))
+            vectors = self.network(batch.contiguous(memory_format=memory_format(self.device)))
         return vectors.float()  # type: ignore[no-any-return]
 
 
@@ -193,7 +193,7 @@ def embedder(
     from embedlab.networks.folding import folded
 
     network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=memory_format(network, device))  # type: ignore[call-overload]
+    network = network.to(memory_format=memory_format(device))  # type: ignore[call-overload]
     made = TorchEmbedder(name, preprocessing, int(network.dimension), fingerprint, network, device)  # type: ignore[arg-type]
     if device == "cpu" and isinstance(network, Backbone):
         made._folded = folded(network)

@@ -129,15 +129,14 @@ class Match:
         return CAUTIONS.get(self.source, "")
 
 
-def prefix(keys: Sequence[str], where: str) -> str:
-    """Find what stands before every key of the network: ``module.``, ``model.``, ``backbone.`` or nothing.
+def prefixes(keys: Sequence[str]) -> list[str]:
+    """Find what stands before every key of a network: ``module.``, ``model.``, ``backbone.`` or nothing.
 
-    Raises
-    ------
-    UserError
-        If no network of a known layout is among the keys, or several are.
+    Returns
+    -------
+    One for each network of a known layout, sorted.
     """
-    found = sorted(
+    return sorted(
         {
             key.removesuffix(anchor)
             for key in keys
@@ -145,17 +144,6 @@ def prefix(keys: Sequence[str], where: str) -> str:
             if key == anchor or key.endswith(f".{anchor}")
         }
     )
-    if not found:
-        raise UserError(
-            f"{where} is no network of a known layout (IR, IR-SE, iresnet, MobileFaceNet, SphereFace-20 or "
-            f"SE-ResNet-50): it begins with {', '.join(list(keys)[:3]) or 'nothing'}; export the network to "
-            "ONNX instead"
-        )
-    if len(found) > 1:
-        raise UserError(
-            f"{where} holds several networks, under {', '.join(map(repr, found))}: save the state dict of one"
-        )
-    return found[0]
 
 
 def match(shapes: Shapes, where: str) -> Match:

@@ -20,6 +20,7 @@ References
 .. [2] Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +28,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embedlab.networks.blocks import STRIDE, Backbone, SEModule, he_normal
+from embedlab.networks.blocks import STRIDE, Backbone, SEModule, Subsample, he_normal
 
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 """Layers → residual blocks in each of the four stages."""
@@ -45,18 +46,6 @@ class Layout:
     """A factor and a bias in the BatchNorm of the embedding."""
     linear_bias: bool = True
     """A bias in the linear layer."""
-
-
-class Subsample(nn.Module):
-    """Keep every ``stride``-th row and column: a max-pool of 1×1 windows, at no cost."""
-
-    def __init__(self, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c i j"]:
-        """Give a view of the kept pixels."""
-        return x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]
 
 
 class IRBlock(nn.Module):
@@ -79,7 +68,13 @@ class IRBlock(nn.Module):
         self.shortcut_layer: nn.Module
         if convolved or channels != out_channels:
             self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                OrderedDict(
+                    {
+                        "subsample": Subsample(stride),
+                        "0": nn.Conv2d(channels, out_channels, 1, bias=False),
+                        "1": nn.BatchNorm2d(out_channels),
+                    }
+                )
             )
         else:
             self.shortcut_layer = Subsample(stride)

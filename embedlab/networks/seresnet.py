@@ -14,7 +14,7 @@ References
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from embedlab.networks.blocks import Backbone, SEModule, he_normal
+from embedlab.networks.blocks import Backbone, SEModule, Subsample, he_normal
 
 BLOCKS = (3, 4, 6, 3)
 EXPANSION = 4
@@ -27,7 +27,8 @@ class SEBottleneck(nn.Module):
     def __init__(self, channels: int, inner: int, stride: int, *, convolved: bool) -> None:
         super().__init__()
         out = EXPANSION * inner
-        self.conv1 = nn.Conv2d(channels, inner, 1, stride, bias=False)
+        self.subsample = Subsample(stride)
+        self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(inner)
@@ -37,12 +38,11 @@ class SEBottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module = nn.Identity()
         if convolved:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
         """Add the weighed branch to the shortcut."""
+        x = self.subsample(x)
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         out: Tensor = self.relu(self.se(self.bn3(self.conv3(y))) + self.downsample(x))

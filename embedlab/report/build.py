@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +15,11 @@ from typing import Any
 
 from embedlab import store
 from embedlab.analysis import Estimate
-from embedlab.charts import Table, colour, model_colours
-from embedlab.charts.base import cell, look
-from embedlab.errors import UserError
+from embedlab.charts import Chart, Table, colour, model_colours
+from embedlab.charts.base import cell, look, visible
+from embedlab.errors import ESCAPED, UserError
 from embedlab.report import numbers, sections
-from embedlab.report.sections import Section
+from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
@@ -29,6 +30,8 @@ LONG = 16
 SHOWN = 4
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
+# By it a report is known again, so that nobody else's page is replaced.
+FOOTER = "Made by embedlab."
 
 
 def build(
@@ -73,57 +76,204 @@ def build(
     UserError
         If the path does not end in ``.html`` or cannot be written.
     """
+    with model_colours(models):
+        parts = [part_of(sections.of_outcome(outcome), i, outcome) for i, outcome in enumerate(outcomes)]
+        parts += [part_of(section, len(parts) + i) for i, section in enumerate(extra)]
+        return write(path, parts, Head(title, models, provenance, probes, prose))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a report says above and below its sections.
+
+    Attributes
+    ----------
+    title, models, provenance, probes, prose
+        As ``build`` takes them.
+    unfinished
+        What is still to come, in a sentence; empty if nothing is.
+    """
+
+    title: str
+    models: Sequence[str]
+    provenance: Mapping[str, Sequence[tuple[str, str]]]
+    probes: Sequence[str] = ()
+    prose: str = ""
+    unfinished: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section as it stands in the page, so that it is drawn once however often the page is written.
+
+    Attributes
+    ----------
+    name, anchor, state
+        The section's own.
+    sound
+        Whether nothing of it failed with a bug.
+    found, body
+        Its lines on the first screen, and the section itself, as HTML.
+    drawn
+        Whether it has charts that the library draws.
+    numbers
+        What ``report.json`` says of it.
+    """
+
+    name: str
+    anchor: str
+    state: str
+    sound: bool
+    found: str
+    body: str
+    drawn: bool
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart in the page: HTML of a table, else plotly JSON and its height in pixels."""
+
+    kind: str
+    title: str
+    note: str
+    text: Any
+    height: int = 0
+    wide: bool = True
+
+
+def part_of(section: Section, index: int, outcome: Outcome | None = None) -> Part:
+    """Draw one section; what of it cannot be drawn becomes a boxed remark with its traceback.
+
+    Parameters
+    ----------
+    section
+        What to draw.
+    index
+        Its place in the report, which makes the names of its charts unique.
+    outcome
+        The runs that it was made of, for ``report.json``.
+    """
+    try:
+        return _part(section, index, outcome)
+    except Exception:
+        return _part(sections.broken(section.name, section.heading), index, outcome)
+
+
+def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
+    drawn, notes = _drawn(section.charts)
+    if notes:
+        state = "partial" if section.state == "ok" else section.state
+        section = replace(section, notes=(*section.notes, *notes), state=state)
+
+    def rendered(template: str) -> str:
+        made = environment().get_template(template)
+        return str(made.render(section=section, charts=drawn, index=index))
+
+    found, body = rendered("found.html.jinja"), rendered("section.html.jinja")
+    plain = numbers.part(section, outcome)
+    return Part(
+        name=section.name,
+        anchor=section.anchor,
+        state=section.state,
+        sound=section.sound and plain["state"] == section.state,
+        found=found,
+        body=body,
+        drawn=any(one.kind != "Table" for one in drawn),
+        numbers=plain,
+    )
+
+
+def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
+    """Draw each chart by itself, so that one that fails costs no other."""
+    drawn: list[Drawn] = []
+    notes: list[Note] = []
+    for chart in charts:
+        try:
+            drawn.append(_one(chart))
+        except Exception:
+            notes.append(sections.bug(f"The chart {str(getattr(chart, 'title', ''))!r} could not be drawn"))
+    flags = across([one.kind for one in drawn])
+    return [replace(one, wide=flag) for one, flag in zip(drawn, flags, strict=True)], notes
+
+
+def _one(chart: Chart) -> Drawn:
+    if isinstance(chart, Table):
+        made = environment().get_template("elements.html.jinja").module.table(chart)
+        return Drawn("Table", chart.title, chart.note, made)
+    text, height = figure_json(chart)
+    return Drawn(type(chart).__name__, chart.title, chart.note, _for_script(text), height)
+
+
+def numbers_beside(path: Path) -> Path:
+    """Give where the numbers of a report stand: ``report.json`` beside ``index.html``, else its own name."""
+    return path.with_name("report.json" if path.stem == "index" else f"{path.stem}.json")
+
+
+def check_place(path: Path) -> None:
+    """See that a report may be written to a place, and that nobody else's file is lost there.
+
+    A report of an earlier run is replaced. A link is replaced as well; what it leads to stays.
+
+    Raises
+    ------
+    UserError
+        If the path does not end in ``.html``, or a folder or a file of somebody else stands there.
+    """
     if path.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{path} is no name for a report: end it in .html")
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
-    with model_colours(models):
-        every = [*(sections.of_outcome(outcome) for outcome in outcomes), *extra]
-        page = _page(every, title=title, models=models, probes=probes, provenance=provenance, prose=prose)
-    whole = numbers.document(title, models, probes, every, outcomes, provenance)
-    beside = path.with_name("report.json" if path.stem == "index" else f"{path.stem}.json")
+    for one, mark in ((path, FOOTER), (numbers_beside(path), '"provenance": {')):
+        if one.is_dir():
+            raise UserError(f"cannot write {one}: it is a folder: give the name of a file in it")
+        if one.is_file() and not one.is_symlink() and not _is_ours(one, mark):
+            raise UserError(
+                f"{one} is there, and embedlab did not write it: move it away, or give another place"
+            )
+
+
+def _is_ours(path: Path, mark: str) -> bool:
     try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return not text.strip() or mark.encode() in text
+
+
+def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
+    """Put sections together into the page, and their numbers into the JSON beside it.
+
+    Raises
+    ------
+    UserError
+        If the place will not do, as ``check_place`` says, or cannot be written.
+    """
+    check_place(path)
+    page = _page(parts, head)
+    plain = [part.numbers for part in parts]
+    whole = numbers.assembled(
+        head.title, head.models, head.probes, plain, head.provenance, unfinished=bool(head.unfinished)
+    )
+    # Else the page of one and the numbers of another could stand side by side.
+    with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8", newline="\n")
-        store.write_json(beside, whole)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}: choose another place") from None
+            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
+        store.write_json(numbers_beside(path), whole)
     return path
 
 
-def _page(
-    every: Sequence[Section],
-    *,
-    title: str,
-    models: Sequence[str],
-    probes: Sequence[str],
-    provenance: Mapping[str, Sequence[tuple[str, str]]],
-    prose: str,
-) -> str:
-    figures = {
-        (i, j): f"chart-{i}-{j}"
-        for i, section in enumerate(every)
-        for j, chart in enumerate(section.charts)
-        if not isinstance(chart, Table)
-    }
-    drawn = {place: figure_json(every[place[0]].charts[place[1]]) for place in figures}
+def _page(parts: Sequence[Part], head: Head) -> str:
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
-    plotly, packed = _plotly() if figures else ("", "")
+    plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
     looks = {name: look(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
     return str(
         environment()
         .get_template("page.html.jinja")
         .render(
-            title=title,
-            models=[(name, colour(name)) for name in models],
-            probes=probes,
-            prose=prose,
-            sections=every,
-            figures=figures,
-            wide={i: across(section.charts) for i, section in enumerate(every)},
-            drawn={place: (_for_script(text), height) for place, (text, height) in drawn.items()},
-            provenance=provenance,
+            head=head,
+            models=[(name, colour(name)) for name in head.models],
+            parts=[replace(part, found=_safe(part.found), body=_safe(part.body)) for part in parts],
+            footer=FOOTER,
             style=_safe((static / "style.css").read_text(encoding="utf-8")),
             script=_safe(script),
             plotly=packed,
@@ -133,9 +283,9 @@ def _page(
     )
 
 
-def across(charts: Sequence[Any]) -> list[bool]:
-    """Say which charts take the whole width: tables, tiles, and every one left without a neighbour."""
-    flags = [type(chart).__name__ in WIDE for chart in charts]
+def across(kinds: Sequence[str]) -> list[bool]:
+    """Say which kinds of charts take the whole width: tables, tiles, and every one without a neighbour."""
+    flags = [kind in WIDE for kind in kinds]
     start = 0
     while start < len(flags):
         end = start
@@ -212,6 +362,8 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        # What is safe already has had its own turn.
+        finalize=lambda value: value if hasattr(value, "__html__") else visible(str(value)),
     )
     made.filters |= {
         "prose": prose_html,
@@ -231,7 +383,7 @@ def environment() -> Any:
 
 def words_of(table: Table) -> list[bool]:
     """Say which columns hold words, to be set from the left, and which numbers."""
-    first = table.rows[0] if table.rows else ()
+    first = table.rows[0] if table.rows else ("",) * len(table.columns)
     return [isinstance(value, str) and value[:1].isalpha() for value in first]
 
 
@@ -260,7 +412,7 @@ def prose_html(text: str) -> Any:
 
 
 def _inline(text: str) -> str:
-    safe = html.escape(text)
+    safe = html.escape(visible(text))
     safe = re.sub(r"\[(\w+)\]_", r"[\1]", safe)
     safe = re.sub(r"``(.+?)``", r"<code>\1</code>", safe)
     return re.sub(r"(?<![\w*])\*(?=\S)([^*]+?)(?<=\S)\*(?![\w*])", r"<em>\1</em>", safe)

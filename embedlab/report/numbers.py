@@ -10,8 +10,8 @@ import numpy as np
 
 from embedlab.analysis import Result
 from embedlab.charts import Cell, Table
-from embedlab.estimates import Estimate, Estimates
-from embedlab.report.sections import Section
+from embedlab.estimates import Estimate, Estimates, Place
+from embedlab.report.sections import Section, broken
 from embedlab.runner import Outcome
 
 SCHEMA = 2
@@ -39,18 +39,46 @@ def document(
     outcomes
         The outcomes that the first of the sections were made of, in the same order.
     """
-    whole = {
-        "schema": SCHEMA,
-        "title": title,
-        "models": list(models),
-        "probes": list(probes),
-        "sections": [
-            _section(section, outcome)
-            for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
-        ],
-        "provenance": {heading: [list(row) for row in rows] for heading, rows in provenance.items()},
-    }
-    plain: dict[str, Any] = jsonable(whole)
+    parts = [
+        part(section, outcome)
+        for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
+    ]
+    return assembled(title, models, probes, parts, provenance)
+
+
+def assembled(
+    title: str,
+    models: Sequence[str],
+    probes: Sequence[str],
+    parts: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Sequence[tuple[str, str]]],
+    *,
+    unfinished: bool = False,
+) -> dict[str, Any]:
+    """Give the whole report as plain values from those of its sections.
+
+    Parameters
+    ----------
+    title, models, probes, provenance
+        As the report shows them.
+    parts
+        What ``part`` gave of each section.
+    unfinished
+        Whether analyses are still to come.
+    """
+    head: dict[str, Any] = jsonable(
+        {"schema": SCHEMA, "title": title, "unfinished": unfinished, "models": models, "probes": probes}
+    )
+    rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
+    return {**head, "sections": list(parts), "provenance": jsonable(rows)}
+
+
+def part(section: Section, outcome: Outcome | None) -> dict[str, Any]:
+    """Give one section as plain values; what cannot be given so is a section that says it is broken."""
+    try:
+        plain: dict[str, Any] = jsonable(_section(section, outcome))
+    except Exception:
+        plain = jsonable(_section(broken(section.name, section.heading), None))
     return plain
 
 
@@ -70,6 +98,7 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         "question": section.heading,
         "state": section.state,
         "findings": [{"text": finding.text, "tone": finding.tone} for finding in section.findings],
+        "cautions": section.cautions,
         "numbers": numbers,
         "tables": tables,
     }
@@ -78,7 +107,13 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         whole["differences"] = differences_of(outcome.results)
         whole["params"] = dataclasses.asdict(outcome.params)
         whole["runs"] = [
-            {"title": run.title, "reason": run.reason, "error": run.error, "record": run.record}
+            {
+                "title": run.title,
+                "reason": run.reason,
+                "error": run.error,
+                "caution": run.caution,
+                "record": run.record,
+            }
             for run in outcome.runs
         ]
     return whole
@@ -116,22 +151,25 @@ def differences_of(results: Sequence[Result]) -> list[dict[str, Any]]:
     against the first; of one result each place against the first of the same measure.
     """
     kept = [(result.title, _kept(result)) for result in results]
-    pairs = []
+    found = []
     for i, (title, mine) in enumerate(kept):
         for other, theirs in kept[i + 1 :] if len(kept) <= ALL_COMPARED or i == 0 else []:
-            pairs += [((title, key), (other, key)) for key in mine if key in theirs]
-        firsts: dict[str, tuple[str, ...]] = {}
+            found += [_difference(key, title, mine, key, other, theirs) for key in mine if key in theirs]
+        firsts: dict[str, Place] = {}
         for key in mine:
             first = firsts.setdefault(key[0], key)
-            pairs += [((title, key), (title, first))] if key != first else []
-    by_title = dict(kept)
-    found = []
-    for (a, key), (b, other_key) in pairs:
-        one, other = by_title[a][key], by_title[b][other_key]
-        if one.is_paired(other):
-            sides = {"a": {"result": a, "where": key[1:]}, "b": {"result": b, "where": other_key[1:]}}
-            found.append({"what": key[0], **sides, **_plain(one - other)})
-    return found
+            found += [_difference(key, title, mine, first, title, mine)] if key != first else []
+    return [one for one in found if one is not None]
+
+
+def _difference(
+    key: Place, title: str, mine: Estimates, other_key: Place, other: str, theirs: Estimates
+) -> dict[str, Any] | None:
+    a, b = mine[key], theirs[other_key]
+    if not a.is_paired(b):
+        return None
+    sides = {"a": {"result": title, "where": key[1:]}, "b": {"result": other, "where": other_key[1:]}}
+    return {"what": key[0], **sides, **_plain(a - b)}
 
 
 def _unused(title: str, taken: Mapping[str, Any]) -> str:
@@ -164,15 +202,45 @@ def jsonable(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def headlines(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Pick the Estimates out of a ``report.json``: section → result → label → estimate.
+SEARCHED = {
+    "kernels": ("",),
+    "layers": ("",),
+    "projection": ("t-SNE", "UMAP"),
+    "registration": (", after", "after minus", "unrelated people"),
+}
+"""Section → what is in the labels of numbers that rest on a search among many optima.
 
-    This is what ``reports/demo/numbers.json`` keeps of one report, for tests to compare with.
+Matchings of kernels, maps and registrations can end in another optimum for a change in the last bit, and
+processors differ in that. Their intervals are over people or kernels, with the optimum that was found, and so
+do not say how far the number of another machine may lie. Closed forms (PCA, Procrustes with known pairs)
+move as the vectors do.
+"""
+
+
+def headlines(document: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Pick the Estimates that hold on every machine out of a ``report.json``.
+
+    Left out is what rests on a search (``SEARCHED``) and what its own name calls unstable, operating points
+    of few false accepts. This is what ``reports/demo/numbers.json`` keeps of one report, for tests to compare
+    with.
+
+    Returns
+    -------
+    Section → result → label → estimate; a section without any is there, and empty.
     """
     return {
         section["name"]: {
-            column: {label: value for label, value in values.items() if isinstance(value, Mapping)}
+            column: {
+                label: value
+                for label, value in values.items()
+                if isinstance(value, Mapping) and is_stable(section["name"], label)
+            }
             for column, values in section["numbers"].items()
         }
         for section in document["sections"]
     }
+
+
+def is_stable(section: str, label: str) -> bool:
+    """Tell whether another machine's number lies within what its interval suggests."""
+    return "unstable" not in label and not any(word in label for word in SEARCHED.get(section, ()))

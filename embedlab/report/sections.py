@@ -2,19 +2,20 @@
 
 import dataclasses
 import re
+import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from embedlab import study
-from embedlab.analysis import Analysis, Estimate, Finding, Number, Result
+from embedlab.analysis import Analysis, Estimate, Finding, Number, Result, Tone
 from embedlab.charts import Chart, Faces
 from embedlab.charts.base import cell, short
 from embedlab.errors import UserError
 from embedlab.runner import Outcome, Run
 
-State = Literal["ok", "partial", "inapplicable", "failed"]
+State = Literal["ok", "partial", "inapplicable", "failed", "broken"]
 HEADINGS = ("How to read it", "Limits", "References")
 T = TypeVar("T")
 
@@ -73,7 +74,10 @@ class Section:
     runs
         Where the results came from.
     state
-        ``partial`` if some runs gave no result; ``inapplicable`` or ``failed`` if none did.
+        ``partial`` if some runs gave no result; ``inapplicable`` or ``failed`` if none did; ``broken`` if
+        there are results and they cannot be shown.
+    cautions
+        Sentences on what results rest on, such as images that were left out.
     """
 
     name: str
@@ -86,6 +90,12 @@ class Section:
     params: tuple[tuple[str, str, str, str], ...] = ()
     runs: tuple[RunRow, ...] = ()
     state: State = "ok"
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing of it failed with a bug."""
+        return not any(note.kind == "error" for note in self.notes)
 
     @property
     def anchor(self) -> str:
@@ -96,9 +106,16 @@ class Section:
 def of_outcome(outcome: Outcome) -> Section:
     """Turn all runs of one analysis into a section.
 
-    A run without a result becomes a note, and so does an exception from ``charts`` or ``findings``:
-    one mistake never costs the report.
+    A run without a result becomes a note, and so does an exception from ``charts``, ``findings`` or
+    anything else of the analysis: one mistake never costs the report.
     """
+    try:
+        return _of_outcome(outcome)
+    except Exception:
+        return broken(outcome.analysis.name, outcome.analysis.question)
+
+
+def _of_outcome(outcome: Outcome) -> Section:
     section = of_results(outcome.analysis, outcome.results)
     notes = [*(_note(run) for run in outcome.runs if run.result is None), *section.notes]
     state: State = "ok"
@@ -112,33 +129,57 @@ def of_outcome(outcome: Outcome) -> Section:
         params=_params(outcome),
         runs=tuple(_run_row(run) for run in outcome.runs if run.result is not None),
         state=state,
+        cautions=tuple(_cautions(outcome)),
     )
+
+
+def broken(name: str, heading: str) -> Section:
+    """Give the section that stands for one that cannot be shown, inside ``except``: its traceback."""
+    note = bug("This section could not be shown")
+    return Section(str(name), str(heading), notes=(note,), state="broken")
+
+
+def _cautions(outcome: Outcome) -> Iterator[str]:
+    for run in outcome.runs:
+        if run.caution:
+            yield f"{run.title}: {run.caution}"
+        if run.unstored:
+            yield f"{run.title}: the result could not be stored and will be computed again: {run.unstored}"
 
 
 def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Section:
     """Turn results of one analysis into a section, without their provenance."""
     notes: list[Note] = []
 
-    def tried(make: Callable[[Sequence[Result]], list[T]], what: str) -> tuple[T, ...]:
+    def tried(make: Callable[[Sequence[Result]], T], what: str, otherwise: T) -> T:
         try:
-            return tuple(make(results)) if results else ()
+            return make(results) if results else otherwise
         except Exception:
-            notes.append(
-                Note(f"The {what} could not be made; this is a bug.", "error", traceback.format_exc())
-            )
-            return ()
+            notes.append(bug(f"The {what} could not be made"))
+            return otherwise
 
-    findings = tried(analysis.findings, "findings")
-    charts = tuple(chart for chart in tried(analysis.charts, "charts") if _is_worth_showing(chart))
     return Section(
         analysis.name,
         analysis.question,
-        findings=findings,
-        charts=charts,
-        numbers=numbers_of(results),
+        findings=tried(lambda them: _checked(analysis.findings(them)), "findings", ()),
+        charts=tried(lambda them: tuple(filter(_is_worth_showing, analysis.charts(them))), "charts", ()),
+        numbers=tried(numbers_of, "numbers", None),
         notes=tuple(notes),
         about=parts(analysis.doc),
     )
+
+
+def bug(what: str) -> Note:
+    """Give the remark on an exception, inside ``except``: what could not be made, and the traceback."""
+    why = "there is not enough memory" if isinstance(sys.exception(), MemoryError) else "this is a bug"
+    return Note(f"{what}; {why}.", "error", traceback.format_exc())
+
+
+def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    for one in findings:
+        if one.tone not in get_args(Tone):
+            raise ValueError(f"{one!r} has a tone that there is not")
+    return tuple(findings)
 
 
 def _is_worth_showing(chart: Chart) -> bool:
@@ -213,8 +254,9 @@ def _params(outcome: Outcome) -> tuple[tuple[str, str, str, str], ...]:
     values = dataclasses.asdict(outcome.params)
     try:
         known = study.params_of(outcome.analysis.name)
-    except (UserError, OSError, TypeError):
-        # An analysis that is only defined in a notebook has no source to read docstrings from.
+    except (UserError, OSError, TypeError, SyntaxError):
+        # An analysis that is only defined in a notebook has no source to read docstrings from, and one of a
+        # function has it indented.
         known = {}
     defaults = dataclasses.asdict(outcome.analysis.params)
     rows = []

@@ -99,7 +99,7 @@ class Log:
 
         with (
             atomic_file(path) as temporary,
-            pq.ParquetWriter(temporary, self.schema, compression="zstd") as out,
+            pq.ParquetWriter(temporary, self.schema, compression="zstd", write_page_checksum=True) as out,
         ):
             for table in tables:
                 if table.num_rows:

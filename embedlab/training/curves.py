@@ -173,7 +173,7 @@ def _write_pairs(path: Path, pairs: ValidationPairs) -> None:
         schema=schemas()[PAIRS].with_metadata(metadata),
     )
     with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def _board(folder: Path, step: int) -> "SummaryWriter | None":

@@ -10,21 +10,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Terminated, UserError, unwritable
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 REFINEMENTS = 3
 
 
-class Terminated(SystemExit):
-    """The training was asked to end by SIGTERM, and did so at a step's end; status 143."""
-
-    def __init__(self) -> None:
-        super().__init__(128 + signal.SIGTERM)
-
-
 class Signals:
-    """While it is open, SIGTERM and Ctrl-C are noted, for the loop to end at a step.
+    """While it is open, SIGTERM, SIGHUP and Ctrl-C are noted, for the loop to end at a step.
 
     A second Ctrl-C interrupts at once. Outside the main thread, where Python allows no handlers, signals
     do what they did.
@@ -41,8 +34,10 @@ class Signals:
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._note)
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                # Whom nohup started is to outlive the terminal.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,12 +57,12 @@ def obey(number: int, *, aloud: bool = True) -> NoReturn:
     Raises
     ------
     Terminated
-        For SIGTERM.
+        For SIGTERM and SIGHUP.
     KeyboardInterrupt
         For SIGINT; not ``aloud``, SystemExit with its status 130.
     """
-    if number == signal.SIGTERM:
-        raise Terminated
+    if number != signal.SIGINT:
+        raise Terminated(number)
     raise KeyboardInterrupt if aloud else SystemExit(128 + signal.SIGINT)
 
 
@@ -78,38 +73,23 @@ def spoken(number: int) -> str:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn a disk that is full into a line of words.
+    """Turn a disk that is full, or may not be written to, into a line of words.
 
     Raises
     ------
     UserError
-        If a write inside fails for lack of space, a quota or a limit of the size.
+        If a write inside fails for lack of space, a quota, a limit of the size or a permission.
     """
-    from safetensors import SafetensorError
-
     try:
         yield
-    except (OSError, SafetensorError, UserError) as error:
-        # pyarrow and safetensors wrap what the system said; its number stands in their words alone.
-        number = getattr(error, "errno", None)
-        if number not in FULL and not any(os.strerror(code) in str(error) for code in FULL):
+    except Exception as error:
+        if (number := unwritable(error)) is None:
             raise
+        advice = "make it writable" if number in CLOSED else "make room there"
         raise UserError(
-            f"cannot write to {folder} ({first_line(error)}): make room there, and the same command goes on "
-            "from the last state that was kept"
+            f"cannot write to {folder} ({os.strerror(number)}): {advice}, and the same command goes on from "
+            "the last state that was kept"
         ) from None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on the host or on a device."""
-    import torch
-
-    said = str(error).lower()
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in said
-        or "out of memory" in said
-    )
 
 
 def largest_batch(batch: int, fits: Callable[[int], bool], multiple: int = 1) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from embedlab.data.datasets import Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.data.packed import PackedDataset
 from embedlab.errors import UserError
 from embedlab.networks.embedder import Preprocessing
@@ -312,12 +312,14 @@ class _Loose:
         start = len(self.pixels)
         labels: list[int] = []
         unreadable: list[dict[str, str]] = []
+        cropped = Cropped()
 
         def image(i: int) -> np.ndarray | UnreadableImage:
             try:
                 found = dataset.image(i)
             except UnreadableImage as error:
                 return error
+            cropped.see(found)
             return prepare(found, None, min(self.size, *found.shape[:2]))
 
         with ThreadPoolExecutor(self.threads) as pool:
@@ -328,6 +330,7 @@ class _Loose:
                     continue
                 self.pixels.append(one)
                 labels.append(label)
+        cropped.told(dataset.name, MIDDLE)
         here = slice(start, len(self.pixels))
         self.found[id(dataset)] = (here, np.array(labels, dtype=np.int64), unreadable)
 

@@ -133,7 +133,7 @@ def make(lab: Lab, recipe: Recipe, classes: int, device: str) -> Learner:
             module.p = recipe.dropout
     head = make_head(recipe, int(network.dimension), classes).to(device)
     network = network.to(device)
-    network = network.to(memory_format=backbones.memory_format(network, device))  # type: ignore[call-overload]
+    network = network.to(memory_format=backbones.memory_format(device))  # type: ignore[call-overload]
     freeze(network, recipe.trained)
     return Learner(network, head, _optimiser(recipe, network, head), network, head)
 

@@ -19,8 +19,8 @@ from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import say
 from embedlab.protocols import PairList
-from embedlab.ranks import Ranks, agreed, joined
-from embedlab.store import Lab
+from embedlab.ranks import Ranks, agreed, from_first, joined
+from embedlab.store import Lab, locked, sweep
 from embedlab.training import distributed, faults, learner, state, validation
 from embedlab.training import images as training_images
 from embedlab.training.distributed import Slice
@@ -41,12 +41,14 @@ def train(
     *,
     fresh: bool = False,
     strict: bool = False,
+    told: str = "",
 ) -> Path:
     """Train a model, or go on with a training that was stopped, or do nothing if it is done.
 
     Under ``torchrun`` the processes train it together, each on its share of every batch; the first one
-    writes and speaks. SIGTERM and Ctrl-C end the training at the end of a step, with a state to go on
-    from.
+    writes and speaks. Apart from them one process at a time trains a model in a lab; another one waits,
+    and then has what that one made or goes on with it. SIGTERM and Ctrl-C end the training at the end of
+    a step, with a state to go on from.
 
     Parameters
     ----------
@@ -64,6 +66,8 @@ def train(
         Begin anew, whatever the lab holds of this model.
     strict
         Stop at unreadable images instead of leaving them out.
+    told
+        What else is said where the training begins, such as its scale.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def train(
     Raises
     ------
     UserError
-        If the lab holds this model trained by another recipe, from other models or on other data, the
+        If the lab holds this model trained by another recipe, from other models or on other data, or
+        vectors from elsewhere under its name, the
         data are too few, a model to begin from is missing or does not fit, the loss stops being finite,
         or memory or disk do not suffice.
     Terminated
@@ -86,8 +91,21 @@ def train(
         stack.enter_context(torch.random.fork_rng(devices=cards))
         begun = monotonic()
         with agreed(ranks):
+            lab.refuse_strangers(name)
             key = _key(lab, name, recipe, data, validating)
-            if _is_finished(lab, name, key, fresh, ranks):
+            kept = lab.checkpoint(name) / state.FILE
+            done = not fresh and not kept.exists() and _is_finished(lab, name, key)
+        if from_first(done, ranks):
+            return lab.checkpoint(name)
+        with agreed(ranks):
+            if ranks.leads:
+                stack.enter_context(locked(lab.checkpoint(name), f"training {name}"))
+        with agreed(ranks):
+            # Whoever held the lock may have finished it.
+            done = not fresh and _is_finished(lab, name, key)
+            if (done or fresh) and ranks.leads:
+                kept.unlink(missing_ok=True)
+            if done:
                 return lab.checkpoint(name)
             preprocessing = learner.contract(lab, recipe)
             images = training_images.read(data, preprocessing, device, strict=strict)
@@ -98,7 +116,8 @@ def train(
         learns, progress = _begun(lab, name, recipe, images, key, device, ranks, here)
         say(
             f"{name}: {len(images):,} images of {len(images.identities):,} people, "
-            f"{recipe.epochs} epochs on {compute.describe()}"
+            f"{recipe.epochs} epochs, {_network(recipe)}, head {recipe.head} on {compute.describe()}"
+            + (f"; {told}" if told else "")
             + (f" in {ranks.world} processes" if ranks.world > 1 else "")
             + (f", resumed in epoch {progress.epoch + 1}" if progress.images else "")
         )
@@ -112,7 +131,7 @@ def train(
                 record = _record(name, recipe, key, images, progress, preprocessing, ranks)
                 record = replace(record, seen=learner.seen(lab, recipe, data))
                 checkpoints.save(lab, learns.network, record)
-                (lab.checkpoint(name) / state.FILE).unlink(missing_ok=True)
+                kept.unlink(missing_ok=True)
     return lab.checkpoint(name)
 
 
@@ -141,26 +160,21 @@ def _key(
     }
 
 
-def _is_finished(lab: Lab, name: str, key: dict[str, Any], fresh: bool, ranks: Ranks) -> bool:
-    path = lab.checkpoint(name) / state.FILE
-    if fresh:
-        if ranks.leads:
-            path.unlink(missing_ok=True)
-        return False
+def _is_finished(lab: Lab, name: str, key: dict[str, Any]) -> bool:
+    """Tell whether the lab has this very model; refuse to overwrite another."""
     if name not in lab.trained():
         return False
+    sweep(lab.checkpoint(name))
     record = checkpoints.read_record(lab, name)
     trained = {"recipe": record.recipe, "data": record.data, "origin": record.origin}
     try:
         state.check(trained, key, f"the model {name} in {lab.root}")
     except UserError:
-        if path.exists():
+        if (lab.checkpoint(name) / state.FILE).exists():
             # It may be this recipe's own; reading it tells.
             return False
         raise
     checkpoints.load(lab, name)
-    if ranks.leads:
-        path.unlink(missing_ok=True)
     return True
 
 
@@ -189,6 +203,10 @@ def _begun(
             f"the processes see different states in {lab.root}: it must be one folder that all machines share"
         )
     return learner.readied(learns, recipe, device, ranks, here), progress
+
+
+def _network(recipe: Recipe) -> str:
+    return f"parts {recipe.parts}" if recipe.parts else f"{recipe.backbone} of width {recipe.width}"
 
 
 def _record(

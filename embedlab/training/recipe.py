@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embedlab.analysis import Params
+from embedlab.documents import toml
 from embedlab.errors import UserError
 
 SCALES = ("demo", "small", "paper")
@@ -182,7 +183,7 @@ def load(name: str | Path, scale: str = "paper", overrides: Mapping[str, Any] | 
 def _read(name: str | Path) -> tuple[dict[str, Any], str]:
     try:
         if str(name).endswith(".toml"):
-            return tomllib.loads(Path(name).read_text(encoding="utf-8")), str(name)
+            return toml(Path(name), "recipe"), str(name)
         if name not in names():
             raise UserError(
                 f"unknown recipe {str(name)!r}: there are {', '.join(names())}, or name a .toml file"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from embedlab import compute
-from embedlab.errors import UserError
+from embedlab.errors import UserError, is_out_of_memory
 from embedlab.learning import Measured
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.octuplet import octuplet_loss
@@ -76,7 +76,7 @@ class Run:
     signals: faults.Signals = field(default_factory=faults.Signals)
 
     def __post_init__(self) -> None:
-        self.layout = memory_format(self.learner.network, self.device)
+        self.layout = memory_format(self.device)
         self.labels = self.images.labels.numpy()
         self.steps = Epoch(self.recipe, self.labels, 0).steps
         bfloat16 = {"auto": self.device == "cuda", "float32": False, "bfloat16": True}
@@ -162,7 +162,7 @@ class Run:
         try:
             return self.learn(plan)
         except (MemoryError, RuntimeError) as error:
-            if not faults.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         # Only here, where the error and what it refers to are gone, is its memory free again.
         raise UserError(self.too_large(plan))
@@ -348,7 +348,7 @@ class Run:
             self.loss(plan).backward()  # type: ignore[no-untyped-call]
             del momenta
         except (MemoryError, RuntimeError) as error:
-            if not faults.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return False
         return True

@@ -10,12 +10,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import nn
 
 from embedlab.data.datasets import Dataset, UnreadableImage
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.errors import UserError
 from embedlab.learning import Measured, Roc, ValidationPairs
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.embedder import Preprocessing
-from embedlab.progress import say
+from embedlab.progress import blocks, say, track
 from embedlab.protocols import PairList
 
 FOLDS = 10
@@ -87,12 +87,12 @@ class Validation:
         )
 
     def _scores(self, network: nn.Module, device: str, condition: str) -> Float[np.ndarray, " p"]:
-        layout = memory_format(network, device)
+        layout = memory_format(device)
         images = self.images[condition]
         batch = 16 * BATCH if torch.device(device).type == "cuda" else BATCH
         vectors = []
         with torch.inference_mode():
-            for start in range(0, len(images), batch):
+            for start in blocks(range(0, len(images), batch), "measuring on the validation's images"):
                 x = torch.from_numpy(self.preprocessing.apply(images[start : start + batch])).to(device)
                 vectors.append(network(x.contiguous(memory_format=layout)).float())
         unit = torch.nn.functional.normalize(torch.cat(vectors).cpu()).numpy()
@@ -196,14 +196,17 @@ def prepared(dataset: Dataset, pairs: PairList, preprocessing: Preprocessing) ->
             )
     position: dict[str, int] = {}
     images: dict[str, list[np.ndarray]] = {"": [], f"@{SHRUNK}": []}
-    for item in dict.fromkeys((*pairs.a, *pairs.b)):
+    cropped, every = Cropped(), dict.fromkeys((*pairs.a, *pairs.b))
+    for item in track(every, "reading the validation's images"):
         try:
             image = dataset.image(row_of[item])
         except UnreadableImage:
             continue
         position[item] = len(position)
+        cropped.see(image)
         images[""].append(prepare(image, None, preprocessing.size))
         images[f"@{SHRUNK}"].append(prepare(image, SHRUNK, preprocessing.size))
+    cropped.told(dataset.name, MIDDLE)
     kept = [i for i in range(len(pairs)) if pairs.a[i] in position and pairs.b[i] in position]
     same = pairs.same[kept]
     if min(same.sum(), (~same).sum()) < FOLDS:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist, squareform
@@ -146,6 +148,18 @@ def test_equal_vectors_everywhere_are_refused():
     a = EmbeddingSet.from_rows("m", "p", np.ones((4, 3)), list("abcd"), list("xxyy"))
     with pytest.raises(UserError, match="all pairs of images at one distance"):
         distances.compute((a,), FEW)
+
+
+def offset():
+    """People who are told apart well, all far from the origin in one direction."""
+    near = embedding_set(12, 3)
+    return dataclasses.replace(near, vectors=near.vectors + np.float32(3000))
+
+
+def test_scores_too_close_for_their_bins_are_a_reason_and_no_figures():
+    match = "has all scores within 3e-05 of one another, too close for their resolution: subtract the mean"
+    with pytest.raises(UserError, match=match):
+        distances.compute((offset(),), FEW)
 
 
 def test_bins_must_divide_the_fine_ones():

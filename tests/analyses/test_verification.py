@@ -177,6 +177,18 @@ def test_sets_without_both_kinds_of_pairs_are_refused(people, images, message):
         verification.compute(embedding_set(people, images), FEW)
 
 
+def offset():
+    """People who are told apart well, all far from the origin in one direction."""
+    near = embedding_set(12, 3)
+    return dataclasses.replace(near, vectors=near.vectors + np.float32(3000))
+
+
+def test_scores_too_close_for_their_bins_are_a_reason_and_no_figures():
+    match = "has all scores within 3e-05 of one another, too close for their resolution: subtract the mean"
+    with pytest.raises(UserError, match=match):
+        verification.compute(offset(), VerificationParams(resamples=20))
+
+
 @pytest.mark.parametrize("far", [0.0, 1.0, -1.0])
 def test_a_far_that_is_no_share_is_refused(far):
     with pytest.raises(UserError, match="verification.far must lie between 0 and 1"):
@@ -462,11 +474,17 @@ def test_a_list_of_one_kind_is_refused(noisy, tmp_path, kind, words):
 def test_pairs_that_contradict_the_identities_are_told(noisy, tmp_path):
     one, other, same = drawn_list(noisy)
     wrong = same.copy()
-    wrong[[0, 1]] = ~wrong[[0, 1]]
+    # A list that names a pair with both truths is refused as such.
+    pairs = [tuple(sorted(pair)) for pair in zip(one.tolist(), other.tolist(), strict=True)]
+    alone = [row for row, pair in enumerate(pairs) if pairs.count(pair) == 1][:2]
+    wrong[alone] = ~wrong[alone]
     file = listed_file(tmp_path, noisy.items[one], noisy.items[other], wrong)
     found = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
     assert found.list_contradicted == 2
-    assert found.list_contradicted_items[0] == f"{noisy.items[one[0]]} with {noisy.items[other[0]]}"
+    assert (
+        found.list_contradicted_items[0]
+        == f"{noisy.items[one[alone[0]]]} with {noisy.items[other[alone[0]]]}"
+    )
     assert any(
         "2 pairs of list.csv contradict the identities" in f.text for f in verification.findings([found])
     )

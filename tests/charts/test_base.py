@@ -18,6 +18,7 @@ from embedlab.charts.base import (
     plain,
     series_colours,
     short,
+    visible,
 )
 
 
@@ -96,3 +97,17 @@ def test_charts_say_which_axes_they_need():
     assert Scatter(title="", points=np.zeros((2, 3)), axes=("x", "y", "z"), **names).projection == "3d"
     assert Scatter(title="", points=np.zeros((2, 2)), axes=("x", "y"), **names).projection is None
     assert Tiles(title="", tiles=(), columns=1).projection is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[0m", r"a\u001b[0m"),
+        ("\u202eevil\u2069", r"\u202eevil\u2069"),
+        ("\udcff\x00\x7f\x85", r"\udcff\u0000\u007f\u0085"),
+        ("tab\tand\nline", "tab\tand\nline"),
+        ("سلام\u200f, 日本, é", "سلام\u200f, 日本, é"),
+    ],
+)
+def test_what_steers_is_shown_and_what_is_read_stays(text, shown):
+    assert visible(text) == shown

@@ -239,7 +239,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert "4 of 7 images were left out: 2 it has no landmarks (first bob/new.png); " in told
     assert {one["item"]: one["reason"] for one in made.left_out} == {
         "bob/away.png": "its face lies outside the picture",
-        "bob/broken.png": "no image that PIL knows",
+        "bob/broken.png": "no image that is read",
         "bob/new.png": "it has no landmarks",
         "cyd/3.png": "it has no landmarks",
     }
@@ -249,6 +249,7 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert record["left_out"] == list(made.left_out)
     assert record["settings"]["size"] == 50
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
@@ -293,6 +294,7 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(tmp_path, faces, m
     assert len(again) == 1
     assert open_dataset(tmp_path / "out").ignored == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
@@ -359,7 +361,7 @@ def test_no_image_at_all_is_told_and_nothing_stays(tmp_path, faces):
 
     with pytest.raises(UserError, match="no image of faces could be aligned: 3 no face was found .first ann"):
         align(faces, tmp_path / "out", size=50, detector=Blind())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "points.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "faces", "points.csv"]
 
 
 def test_two_people_of_one_folder_are_refused(tmp_path):
@@ -389,3 +391,30 @@ def test_real_faces_on_the_template_stay_as_they_are(shared_data, tmp_path):
     assert len(found) == len(faces) > 10
     for i in range(len(found)):
         assert np.abs(found.image(i).astype(int) - faces.image(i)).max() < 1
+
+
+def test_people_in_parts_of_a_data_set_are_aligned_into_their_own_folders(tmp_path):
+    for part in ("train", "test"):
+        for person in ("ann", "bob"):
+            path = tmp_path / "faces" / part / person / "1.png"
+            path.parent.mkdir(parents=True)
+            Image.new("RGB", (40, 50), (len(part) * 9, len(person) * 9, 9)).save(path)
+    made = open_dataset(align(open_dataset(tmp_path / "faces"), tmp_path / "out", size=32, crop=True).path)
+    assert made.items == ("ann/test_1.png", "ann/train_1.png", "bob/test_1.png", "bob/train_1.png")
+    assert (made.identities, made.caution) == (("ann", "bob"), "")
+
+
+def test_a_kill_at_the_very_end_costs_nothing(tmp_path, faces, monkeypatch):
+    """Neither before the folder has its name, nor after."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alignment.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            align(faces, tmp_path / "out", size=50, crop=True)
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    (tmp_path / ".out.part.json").write_text("left by a kill")
+    assert align(faces, tmp_path / "out", size=50, crop=True).images == 3
+    assert not list(tmp_path.glob(".*"))

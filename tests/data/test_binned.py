@@ -58,7 +58,7 @@ def test_the_fingerprint_is_that_of_pictures_and_people(tmp_path, opened):
 
 def test_a_broken_picture_is_one_unreadable_item(tmp_path):
     opened = binned.open_bin(written(tmp_path, [A, b"\x89PNG not really", B, C], [0, 0]))
-    with pytest.raises(UnreadableImage, match="no image that PIL knows"):
+    with pytest.raises(UnreadableImage, match="no image that is read"):
         opened.image(1)
     assert opened.image(0).shape == (12, 12, 3)
 
@@ -121,7 +121,7 @@ def test_pairs_without_their_images_are_left_out_and_told(tmp_path, people, caps
     listed = pairs(["ann/1", "ann/2", "ann/2"], ["ann/2", "bob/1", "gone/1"], [True, False, False])
     with progress.shown():
         assert binned.write_bin(open_dataset(people), listed, tmp_path / "s.bin") == 1
-    told = "2 of 3 pairs lack an image (2 images; first bob/1.png: no image that PIL knows); left out"
+    told = "2 of 3 pairs lack an image (2 images; first bob/1.png: no image that is read); left out"
     assert told in capsys.readouterr().err
     with pytest.raises(
         UserError, match="1 of 1 pairs lack an image .* gone/1: not in faces.: give the pairs"

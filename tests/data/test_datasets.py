@@ -158,9 +158,41 @@ def test_paths_may_have_spaces_tabs_and_dots(people):
     assert index.identities == ("ann lee", "bob")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_an_index_from_another_system_gives_the_same_items(people, end, mark):
+    lines = [f"{mark}faces\\ann\\ann_0.png 5", ".\\faces\\bob\\bob_0.png\t7", "faces/bob\\bob_1.png 7", ""]
+    path = people.parent / "faces_ids.txt"
+    path.write_bytes(end.join(lines).encode())
+    index = open_dataset(path)
+    assert index.items == ("ann/ann_0.png", "bob/bob_0.png", "bob/bob_1.png")
+    assert index.identities == ("ann", "bob")
+
+
+def test_a_backslash_in_a_name_is_kept_where_there_is_such_a_file(people):
+    (people / "ann" / "ann_0.png").rename(people / "ann\\0.png")
+    index = open_dataset(write_index(people, ["faces/ann\\0.png 1", "faces/bob/bob_0.png 2"]))
+    assert index.items == ("ann\\0.png", "bob/bob_0.png")
+
+
+@pytest.mark.parametrize("between", [" ", "\t", "   "])
+def test_labels_may_be_names_of_several_words(people, between):
+    lines = [f"faces/{item}{between}{who}" for item, who in LABELLED]
+    index = open_dataset(write_index(people, lines))
+    assert index.identities == ("Ann Lee", "Bob van Dyk")
+    assert index.labels.tolist() == [0, 1, 0]
+
+
+LABELLED = [("ann/ann_0.png", "Ann Lee"), ("bob/bob_0.png", "Bob van Dyk"), ("bob/bob_1.png", "Ann Lee")]
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        (["C:\\faces\\ann\\ann_0.png 1"], "line 1: 'C:/faces/ann/ann_0.png' leads out of"),
+        (["..\\x.png 1"], "line 1: '../x.png' leads out of"),
+        (["faces/ann/ann_0.png 1", "faces\\ann\\ann_0.png 1"], "line 2: .* stands in line 1 already"),
+        (["faces/ann/ann_0.png\t"], "line 1: .* has no label"),
         (["faces/ann/ann_0.png 1", "faces/bob/bob_0.png"], "faces_ids.txt, line 2: .* has no label"),
         (["faces/ann/ann_0.png 1", "faces/ann/ann_0.png 1"], "line 2: .* stands in line 1 already"),
         (["faces/ann/ann_0.png 1", "faces/./ann/ann_0.png 1"], "line 2: .* stands in line 1 already"),
@@ -344,7 +376,7 @@ def test_a_bomb_raises_no_warning_where_warnings_are_off(tmp_path, recwarn):
     ("content", "message"),
     [
         (b"", "the file is empty"),
-        (b"hello", "no image that PIL knows"),
+        (b"hello", "no image that is read"),
         (b"\x89PNG\r\n\x1a\n", "broken|no image"),
     ],
 )
@@ -388,6 +420,281 @@ def test_pixels_of_no_known_scale_are_refused(tmp_path):
         read_image(tmp_path / "i.tif")
 
 
+NO_SCALE = "so that their scale is not known|whose scale is not known"
+
+
+def drawn(bits, rng, *, shape=(9, 14)):
+    """Numbers of so many bits, the least and the largest among them, and what they are with eight."""
+    whole = rng.integers(0, 1 << bits, shape).astype(np.int64)
+    whole.flat[0], whole.flat[1] = 0, (1 << bits) - 1
+    return whole, (whole >> (bits - 8)).astype(np.uint8)
+
+
+def written(path, array):
+    """Write numbers of 16 bits, grey or in colours, as a PNG or an uncompressed TIFF."""
+    import struct
+    import zlib
+
+    height, width, *planes = array.shape
+    channels = planes[0] if planes else 1
+    if path.suffix == ".png":
+        rows = b"".join(b"\0" + row.tobytes() for row in array.astype(">u2"))
+        colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+        head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+        parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+        chunks = [
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        ]
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+        return path
+    data = array.astype("<u2").tobytes()
+    photometric = {1: 1, 3: 2, 4: 5}[channels]
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, 0), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, photometric), (273, 4, 1, 8), (277, 3, 1, channels), (278, 4, 1, height)]
+    tags += [(279, 4, 1, len(data))]
+    start = 8 + len(data)
+    depths = struct.pack(f"<{channels}H", *[16] * channels)
+    after = start + 2 + 12 * len(tags) + 4
+    entries = b""
+    for tag, kind, count, value in tags:
+        if tag == 258:
+            value = after if len(depths) > 4 else int.from_bytes(depths, "little")
+        entries += struct.pack("<HHII", tag, kind, count, value)
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, start) + data
+        + struct.pack("<H", len(tags)) + entries + bytes(4) + depths
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("shape", [(9, 14), (9, 14, 3)])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_few_bits_in_a_file_of_sixteen_are_never_read_as_black(tmp_path, rng, name, shape, bits):
+    whole, expected = drawn(bits, rng, shape=shape)
+    path = written(tmp_path / name, whole)
+    if bits < 16:
+        with pytest.raises(UnreadableImage, match=NO_SCALE):
+            read_image(path)
+    else:
+        expected = expected if len(shape) == 3 else np.repeat(expected[..., None], 3, axis=2)
+        np.testing.assert_array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_sixteen_bits_beside_an_alpha_channel_are_judged_without_it(tmp_path, rng, channels):
+    whole, expected = drawn(16, rng, shape=(9, 14, channels))
+    whole[..., -1] = 65_535
+    colours = np.broadcast_to(expected[..., :-1], (9, 14, 3))
+    np.testing.assert_array_equal(read_image(written(tmp_path / "a.png", whole)), colours)
+    whole[..., :-1] >>= 4
+    with pytest.raises(UnreadableImage, match="the upper byte of 16-bit pixels that end at 15 of 255"):
+        read_image(written(tmp_path / "a.png", whole))
+
+
+def test_a_grey_map_says_its_own_scale(tmp_path, rng):
+    whole, expected = drawn(12, rng)
+    (tmp_path / "a.pgm").write_bytes(b"P5 14 9 4095\n" + whole.astype(">u2").tobytes())
+    read = read_image(tmp_path / "a.pgm")
+    assert np.abs(read[..., 0].astype(int) - expected).max() <= 1
+    assert read.max() == 255
+    (tmp_path / "b.pgm").write_bytes(b"P5 14 9 65535\n" + whole.astype(">u2").tobytes())
+    with pytest.raises(UnreadableImage, match=r"16-bit pixels that end at 4,095 of 65,535"):
+        read_image(tmp_path / "b.pgm")
+
+
+def test_sixteen_bits_of_which_zero_is_white(tmp_path, rng):
+    whole, expected = drawn(16, rng)
+    Image.fromarray(whole.astype(np.uint16)).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], 255 - expected)
+    np.testing.assert_array_equal(read_image(written(tmp_path / "b.tif", whole))[..., 0], expected)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+@pytest.mark.parametrize("most", [1, 255, 4095, 65_535])
+def test_numbers_of_32_bits_are_refused_whatever_they_are(tmp_path, kind, most):
+    pixels = np.linspace(0, most, 126).reshape(9, 14).astype(kind)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(UnreadableImage, match=NO_SCALE):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("signed", [8, 16])
+def test_signed_numbers_are_refused(tmp_path, rng, signed):
+    pixels = rng.integers(0, 100, (9, 14)).astype(np.uint8 if signed == 8 else np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", tiffinfo={339: 2})
+    with pytest.raises(UnreadableImage, match="signed integers, whose scale is not known"):
+        read_image(tmp_path / "a.tif")
+
+
+MODES = {
+    "1": {"png", "tif", "bmp", "gif"},
+    "L": {"png", "tif", "bmp", "jpg", "pgm", "webp", "gif"},
+    "P": {"png", "tif", "bmp", "gif"},
+    "LA": {"png", "tif"},
+    "PA": {"tif"},
+    "RGB": {"png", "tif", "bmp", "jpg", "ppm", "webp"},
+    "RGBA": {"png", "tif", "webp", "bmp"},
+    "RGBX": {"tif"},
+    "CMYK": {"jpg", "tif"},
+    "YCbCr": {"jpg", "tif"},
+    "LAB": {"tif"},
+    "I": {"tif"},
+    "I;16": {"png", "tif"},
+    "I;16B": {"tif"},
+    "I;16L": set(),
+    "I;16N": set(),
+    "F": {"tif"},
+    "HSV": set(),
+    "RGBa": set(),
+    "La": set(),
+}
+REFUSED = {("LAB", "tif"), ("F", "tif"), ("I", "tif")}
+
+
+def block(mode):
+    """A picture of four large patches that any mode and any compression keep."""
+    if mode.startswith(("I", "F")):
+        grey = np.kron(np.array([[0, 80], [160, 255]]), np.ones((16, 16)))
+        if mode == "F":
+            return Image.fromarray((grey / 255).astype(np.float32)), grey
+        kind = {"I": np.int32, "I;16": np.uint16, "I;16B": ">u2"}[mode]
+        return Image.fromarray((grey * 257).astype(kind)), grey
+    grey = np.kron(np.array([[0, 255], [255, 0]]), np.ones((16, 16)))
+    base = Image.fromarray(grey.astype(np.uint8))
+    if mode == "PA":
+        base = base.convert("P")
+    elif mode == "LAB":
+        return Image.fromarray(np.repeat(grey[..., None], 3, 2).astype(np.uint8), "RGB"), grey
+    return base.convert("RGB").convert(mode) if mode in ("CMYK", "YCbCr", "HSV") else base.convert(mode), grey
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [(mode, suffix) for mode, kinds in MODES.items() for suffix in sorted(kinds)]
+)
+def test_a_picture_of_every_mode_is_right_or_refused(tmp_path, mode, suffix):
+    image, grey = block(mode)
+    path = tmp_path / f"a.{suffix}"
+    if mode == "LAB":
+        image.save(path, tiffinfo={262: 8})
+    else:
+        image.save(path)
+    if (mode, suffix) in REFUSED:
+        with pytest.raises(UnreadableImage, match="not known|not converted"):
+            read_image(path)
+        return
+    np.testing.assert_allclose(read_image(path).astype(float), np.repeat(grey[..., None], 3, 2), atol=3)
+
+
+def test_every_mode_of_pil_is_in_the_table():
+    assert set(Image.MODES) <= set(MODES)
+
+
+@pytest.mark.parametrize("premultiplied", [1, 2])
+def test_transparency_that_is_multiplied_in_already_is_undone(tmp_path, premultiplied):
+    """An opaque and a half transparent pixel of the same white, as TIFFs store them."""
+    import struct
+
+    straight = np.zeros((9, 14, 2), np.uint8)
+    straight[..., 0], straight[..., 1], straight[:, 7:, 1] = 255, 255, 128
+    if premultiplied == 1:
+        straight[:, 7:, 0] = 128
+    Image.fromarray(straight, "LA").save(tmp_path / "a.tif")
+    as_saved, wanted = (struct.pack("<HHIHH", 338, 3, 1, kind, 0) for kind in (2, premultiplied))
+    whole = (tmp_path / "a.tif").read_bytes()
+    assert whole.count(as_saved) == 1
+    (tmp_path / "a.tif").write_bytes(whole.replace(as_saved, wanted))
+    read = read_image(tmp_path / "a.tif")
+    np.testing.assert_allclose(read[0, [0, 13]], [[255] * 3, [192] * 3], atol=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate"])
+@pytest.mark.parametrize("through", ["path", "file"])
+def test_tiffs_are_turned_once(tmp_path, rng, orientation, compression, through):
+    import io
+
+    upright = rng.integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    turns = [None, *(Image.Transpose(turn) for turn in (0, 3, 1, 5, 2, 6, 4))]
+    turn = turns[orientation - 1]
+    # What is stored is the upright picture, turned so that the orientation undoes it.
+    stored = Image.fromarray(upright) if turn is None else Image.fromarray(upright).transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.tif", exif=exif, compression=compression)
+    place = tmp_path / "a.tif"
+    found = read_image(place if through == "path" else io.BytesIO(place.read_bytes()))
+    np.testing.assert_array_equal(found, upright)
+
+
+def test_a_tiff_that_says_its_orientation_twice_is_turned_once(tmp_path, rng):
+    upright = rng.integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    said = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    stored = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "a.tif", tiffinfo={274: 6, 700: said})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), upright)
+
+
+# What must not be opened
+
+
+POSTSCRIPT = b"""%!PS-Adobe-3.0 EPSF-3.0
+%%BoundingBox: 0 0 20 20
+%%EndComments
+showpage
+%%EOF
+"""
+
+
+def test_postscript_under_a_pictures_name_starts_nothing(tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    for name in ("x.png", "x.jpg", "x.tif"):
+        (tmp_path / name).write_bytes(POSTSCRIPT)
+        with pytest.raises(UnreadableImage, match="a PostScript file, and no image that is read"):
+            read_image(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("format", ["ICO", "PCX", "TGA", "SGI", "PDF", "DDS"])
+def test_other_formats_are_not_opened_whatever_they_are_called(tmp_path, format):
+    Image.new("RGB", (32, 32), (9, 99, 199)).save(tmp_path / "a.png", format)
+    with pytest.raises(UnreadableImage, match="no image that is read"):
+        read_image(tmp_path / "a.png")
+
+
+def test_pictures_are_opened_by_their_contents_among_the_formats(tmp_path):
+    for format in datasets.FORMATS:
+        Image.new("L", (32, 32), 77).save(tmp_path / "a.png", format)
+        np.testing.assert_allclose(read_image(tmp_path / "a.png"), 77, atol=2)
+    Image.new("L", (32, 32), 77).save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[
+        Image.new("L", (32, 32), 11)
+    ])  # fmt: skip
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg"), 77, atol=2)
+
+
+def test_nothing_opens_images_of_every_format():
+    """PIL opens some formats by starting further programs, so that a list stands at every call."""
+    import ast
+    from pathlib import Path
+
+    calls, unlisted = 0, []
+    for path in sorted(Path(datasets.__file__).parents[1].rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert "PIL.Image import" not in text, path.name
+        for node in ast.walk(ast.parse(text)) if "Image.open" in text else ():
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Image.open"):
+                calls += 1
+                if not any(given.arg == "formats" for given in node.keywords):
+                    unlisted.append(f"{path.name}:{node.lineno}")
+    assert calls
+    assert not unlisted
+
+
 def test_a_file_that_cannot_be_opened_gives_the_systems_reason(tmp_path):
     with pytest.raises(UnreadableImage, match="cannot be opened: No such file"):
         read_image(tmp_path / "gone.png")
@@ -414,5 +721,7 @@ def test_an_open_file_is_read_as_a_path_is(people, tmp_path):
     path = people / "ann" / "ann_0.png"
     np.testing.assert_array_equal(read_image(io.BytesIO(path.read_bytes())), read_image(path))
     np.testing.assert_array_equal(open_dataset(people).image(0), read_image(path))
-    with pytest.raises(UnreadableImage, match="no image that PIL knows"):
+    with pytest.raises(UnreadableImage, match="the file is empty"):
         read_image(io.BytesIO(b""))
+    with pytest.raises(UnreadableImage, match="a web page, not a file, and no image that is read"):
+        read_image(io.BytesIO(b"<!DOCTYPE html><html></html>"))

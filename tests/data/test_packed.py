@@ -2,7 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
+import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ from PIL import Image
 from embedlab import progress
 from embedlab.data import packed
 from embedlab.data.datasets import open_dataset
-from embedlab.data.degradations import prepare
+from embedlab.data.degradations import prepare, squared
 from embedlab.data.packed import open_pack, pack
 from embedlab.errors import UserError
 
@@ -102,11 +104,91 @@ def test_the_fingerprint_is_of_names_people_and_pixels(tmp_path):
     assert pack(again, tmp_path / "b.pack").source == again.fingerprint
 
 
+def one_pixel(folder):
+    images = np.lib.format.open_memmap(folder / "36.npy", mode="r+")
+    images[3, 2, 1, 0] ^= 1
+    images.flush()
+
+
+def other_person(folder):
+    table = pq.read_table(folder / "items.parquet")
+    people = table["identity"].to_pylist()
+    people[0], people[-1] = people[-1], people[0]
+    pq.write_table(table.set_column(1, "identity", pa.array(people)), folder / "items.parquet")
+
+
+def swapped_rows(folder):
+    table = pq.read_table(folder / "items.parquet")
+    rows = table["row"].to_pylist()
+    rows[0], rows[3] = rows[3], rows[0]
+    pq.write_table(table.set_column(3, "row", pa.array(rows)), folder / "items.parquet")
+
+
+def another_fingerprint(folder):
+    changed(folder, fingerprint="0" * 64)
+
+
+CHANGES = [one_pixel, other_person, swapped_rows, another_fingerprint]
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_pack_that_was_changed_is_told_and_gives_no_old_numbers(tmp_path, monkeypatch, change, settled):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0 if settled else 10**18)
+    faces = made(tmp_path / "faces", [(36, 36)] * 7)
+    folder = pack(faces, tmp_path / "faces.pack").root
+    assert open_pack(folder).fingerprint
+    assert (folder / packed.CHECKED).exists() == settled
+    dates = {path: path.stat() for path in folder.iterdir()}
+    time.sleep(0.02)
+    change(folder)
+    for path, status in dates.items():
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # As rsync and unzip do.
+    with pytest.raises(
+        UserError, match=r"faces.pack was changed after it was packed.*pack the images anew"
+    ) as told:
+        assert open_pack(folder).fingerprint
+    assert "\n" not in str(told.value)
+    with pytest.raises(UserError, match="was changed after it was packed"):
+        pack(faces, folder)
+
+
+def test_a_pack_is_read_through_only_where_its_files_may_have_changed(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0)
+    first = open_pack(folder).fingerprint
+    read = []
+    real = packed._entries
+    monkeypatch.setattr(packed, "_entries", lambda there: read.append(there.root) or real(there))
+    assert open_pack(folder).fingerprint == first
+    assert read == []
+    for spoil in ("", "{", "[" * 100_000, "{}", "\ud800"):
+        (folder / packed.CHECKED).write_bytes(spoil.encode("utf-8", "surrogatepass"))
+        assert open_pack(folder).fingerprint == first
+        assert read.pop() == folder
+    copy = shutil.copytree(folder, tmp_path / "copy.pack")
+    assert open_pack(copy).fingerprint == first
+    assert read.pop() == copy
+    (folder / "36.npy").touch()
+    assert open_pack(folder).fingerprint == first
+    assert read == [folder]
+
+
+def test_a_pack_in_a_place_that_cannot_be_written_is_compared_each_time(folder, monkeypatch):
+    monkeypatch.setattr(packed, "SETTLED_NS", 0)
+
+    def full(*_):
+        raise UserError("cannot write")
+
+    monkeypatch.setattr(packed, "write_json", full)
+    assert open_pack(folder).fingerprint == open_pack(folder).fingerprint
+    assert not (folder / packed.CHECKED).exists()
+
+
 def test_unreadable_images_are_left_out_counted_and_named(faces, tmp_path):
     faces.path(3).write_bytes(b"broken")
     faces.path(5).write_bytes(b"")
     text = said(lambda: pack(faces, tmp_path / "faces.pack"))
-    assert f"left out 2 unreadable images ({faces.items[3]}: no image that PIL knows)" in text
+    assert f"left out 2 unreadable images ({faces.items[3]}: no image that is read)" in text
     there = open_pack(tmp_path / "faces.pack")
     assert [one["item"] for one in there.skipped] == [faces.items[3], faces.items[5]]
     assert there.skipped[1]["reason"] == "the file is empty"
@@ -114,6 +196,69 @@ def test_unreadable_images_are_left_out_counted_and_named(faces, tmp_path):
     np.testing.assert_array_equal(
         there.image(3), prepare(faces.image(4), None, min(faces.image(4).shape[:2]))
     )
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [None, 32])
+def test_images_that_are_not_square_are_fitted_as_asked_and_counted(tmp_path, fit, size):
+    faces = made(tmp_path / "faces", [(112, 92)] * 4 + [(40, 60)] * 2 + [(36, 36)] * 3)
+    text = said(lambda: pack(faces, tmp_path / "faces.pack", fit=fit, size=size))
+    told = "6 of 9 images of faces are not square, but of 92 x 112 px (4), 60 x 40 px (2): "
+    assert text.count(told) == 1
+    assert ("only their central square is packed; --fit pad keeps all of it" in text) == (fit == "crop")
+    there = open_pack(tmp_path / "faces.pack")
+    assert there.fit == fit
+    for i in range(len(faces)):
+        image = faces.image(i)
+        height, width = image.shape[:2]
+        side = min(height, width) if fit == "crop" else max(height, width)
+        whole = squared(image, fit)
+        assert whole.shape == (side, side, 3)
+        if fit == "pad" and height > width:
+            left = (height - width) // 2
+            np.testing.assert_array_equal(whole[:, left : left + width], image)
+            assert (whole[:, :left] == 128).all()
+            assert (whole[:, left + width :] == 128).all()
+        if fit == "stretch":
+            resized = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+            np.testing.assert_array_equal(whole, np.asarray(resized))
+        np.testing.assert_array_equal(there.image(i), prepare(whole, None, min(side, size or side)))
+
+
+def test_square_images_are_packed_without_a_word(tmp_path):
+    faces = made(tmp_path / "faces", [(36, 36)] * 4)
+    assert "square" not in said(lambda: pack(faces, tmp_path / "faces.pack"))
+
+
+def test_a_pack_fitted_otherwise_is_another(tmp_path):
+    faces = made(tmp_path / "faces", [(40, 36)] * 4)
+    fingerprints = {
+        fit: pack(faces, tmp_path / f"{fit}.pack", fit=fit).fingerprint for fit in ("crop", "pad", "stretch")
+    }
+    assert len(set(fingerprints.values())) == 3
+    with pytest.raises(UserError, match="exists already and does not hold these images"):
+        pack(faces, tmp_path / "pad.pack", fit="crop")
+    with pytest.raises(UserError, match="cannot be made square by 'squeeze': choose crop, pad, stretch"):
+        pack(faces, tmp_path / "x.pack", fit="squeeze")
+
+
+def test_packs_from_before_there_was_a_choice_are_cropped(tmp_path):
+    root = pack(made(tmp_path / "faces", [(40, 36)] * 4), tmp_path / "faces.pack").root
+    about = json.loads((root / "pack.json").read_text())
+    del about["fit"]
+    (root / "pack.json").write_text(json.dumps(about))
+    assert open_pack(root).fit == "crop"
+    (root / "pack.json").write_text(json.dumps({**about, "fit": "squeeze"}))
+    with pytest.raises(UserError, match="'fit' is none of crop, pad, stretch"):
+        open_pack(root)
+
+
+def test_a_strip_that_would_fill_the_memory_once_square_is_left_out(tmp_path):
+    faces = made(tmp_path / "faces", [(36, 36)] * 2 + [(8, 9000)])
+    there = pack(faces, tmp_path / "faces.pack", fit="pad")
+    assert [one["reason"] for one in there.skipped] == [
+        "9000 x 8 pixels would be too large once they are square"
+    ]
 
 
 def test_a_person_without_a_readable_image_is_no_identity(tmp_path):
@@ -173,9 +318,7 @@ def test_a_full_disk_leaves_nothing_behind(faces, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packed._Files, "flush", full)
-    with pytest.raises(
-        UserError, match="cannot pack faces into .*: No space left on device: free some space"
-    ):
+    with pytest.raises(UserError, match="cannot write .*faces.pack: No space left on device: make room"):
         pack(faces, tmp_path / "out" / "faces.pack")
     assert list((tmp_path / "out").iterdir()) == []
 

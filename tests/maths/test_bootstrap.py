@@ -115,3 +115,10 @@ def test_impostor_histograms_are_first_order_exact():
     by_person = np.array([[2, 1], [1, 1], [1, 2]])
     found = bootstrap.impostor_histograms(by_person, np.array([[1, 1, 1], [2, 1, 1]], np.float32))
     np.testing.assert_allclose(found, [[2, 2], [4, 3]])
+
+
+def test_resamples_drawn_some_at_a_time_are_the_same(monkeypatch):
+    whole = np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=50)
+    for block in (1, 30 * 7, 1 << 22):
+        monkeypatch.setattr("embedlab.maths.bootstrap.BLOCK", block)
+        np.testing.assert_array_equal(bootstrap.resamples(30, 50, 3), whole)

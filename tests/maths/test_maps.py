@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
 
 from embedlab.maths.maps import tsne, umap
 from embedlab.maths.neighbours import trustworthiness
@@ -39,9 +41,17 @@ def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
 
 
 def test_global_order_comes_from_the_start(clusters):
-    """Along a chain of clusters the map keeps the ends apart, as a random start seldom does."""
+    """Along a chain of clusters far ones stay farther apart, as they do not once the clusters are dealt anew.
+
+    Layouts differ from machine to machine, so it is the ranks of distances that are held, of several seeds.
+    UMAP's do not keep that order, which one layout of one machine can hide.
+    """
     chain = clusters + np.outer(np.repeat(np.arange(12), 8), np.full(20, 1.5))
-    for placed in (tsne(chain, 10.0, 0), umap(chain, 8, 0)):
-        ends = np.linalg.norm(placed[:8].mean(axis=0) - placed[-8:].mean(axis=0))
-        neighbours = np.linalg.norm(placed[:8].mean(axis=0) - placed[8:16].mean(axis=0))
-        assert ends > 3 * neighbours
+    apart = pdist(np.arange(12)[:, None])
+    rng = np.random.default_rng(0)
+    kept, dealt = [], []
+    for seed in range(3):
+        middles = tsne(chain, 10.0, seed).reshape(12, 8, 2).mean(axis=1)
+        kept.append(spearmanr(apart, pdist(middles)).statistic)
+        dealt += [spearmanr(apart, pdist(rng.permutation(middles))).statistic for _ in range(100)]
+    assert np.median(kept) > np.quantile(dealt, 0.99)

@@ -190,3 +190,13 @@ def test_a_template_without_direction_is_like_nobody():
     found = template_pairs(unit, np.array([0, 0, 1]))
     assert sorted(found.tail_scores.tolist()) == [0, 0, 0]
     assert found.genuine_scores.tolist() == [-1, -1]
+
+
+def test_many_people_are_counted_by_fewer_threads(monkeypatch):
+    import numba
+
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 16)
+    assert pairs._threads(1_000, 256) == 16
+    # Ten times the people take ten times the room a thread, and never more than two gigabytes together.
+    assert pairs._threads(1_000_000, 256) * 1_000_000 * 256 * 4 <= pairs.ROOM
+    assert pairs._threads(100_000_000, 256) == 1

@@ -230,3 +230,65 @@ def test_vectors_that_change_their_length_are_refused(module):
     embedder = open_callable("planted_net:load", "raw01")
     with pytest.raises(UserError, match="vectors of 3 numbers, and before of 2"):
         embedder.embed(np.zeros((3, 112, 112, 3), np.uint8))
+
+
+CONVOLUTIONS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    input_size = 8
+    def __init__(self, wrapped=lambda layer: layer):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = wrapped(nn.Conv2d(3, 4, 3))
+        self.norm = nn.BatchNorm2d(4)
+        self.slope = nn.PReLU(4)
+        self.last = nn.Linear(4, 6)
+    def forward(self, x):
+        return self.last(self.slope(self.norm(self.first(x))).mean(dim=(2, 3)))
+
+def load():
+    return Net()
+
+def half():
+    return Net().bfloat16()
+
+def parallel():
+    return nn.DataParallel(Net())
+
+def compiled():
+    return torch.compile(Net(), backend="eager")
+
+def normed():
+    return Net(torch.nn.utils.parametrizations.weight_norm)
+
+def embedder():
+    from embedlab.networks.callables import open_callable
+    return open_callable("planted_net:load", "raw01")
+
+def function():
+    net = Net().eval()
+    return lambda images: net(torch.tensor(images).permute(0, 3, 1, 2).float())
+function.preprocessing = {"size": 8}
+"""
+
+
+@pytest.mark.parametrize("call", ["load", "half", "parallel", "compiled", "normed", "embedder"])
+def test_the_weights_of_a_live_network_are_those_that_it_computes_with(module, said, call):
+    module(CONVOLUTIONS)
+    found = callables.layer_weights(
+        open_callable(f"planted_net:{call}", None if call == "embedder" else "raw01")
+    )
+    own = sys.modules["planted_net"].Net()
+    tolerance = 1e-2 if call == "half" else 1e-6
+    assert list(found.layers) == ["first"]
+    np.testing.assert_allclose(found.layers["first"], own.first.weight.detach(), atol=tolerance)
+    assert found.layers["first"].dtype == np.float32
+    assert set(found.norms["norm"]) == {"weight", "bias", "running_mean", "running_var"}
+    np.testing.assert_allclose(found.slopes["slope"], own.slope.weight.detach(), atol=tolerance)
+
+
+def test_a_function_has_no_weights_to_read(module):
+    module(CONVOLUTIONS)
+    assert callables.layer_weights(open_callable("planted_net:function")) is None

@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -307,10 +308,12 @@ def test_missing_broken_and_other_files_are_refused(tmp_path):
         open_model(tmp_path / "gone.onnx")
     with pytest.raises(UserError, match=r"there is no model file .*gone\.pth"):
         open_model(tmp_path / "gone.pth")
-    for content in (b"", b"hello", write_onnx(tmp_path / "whole.onnx").read_bytes()[:-40]):
+    whole = write_onnx(tmp_path / "whole.onnx").read_bytes()
+    for content in (b"hello", *(whole[:kept] for kept in (3, 40, len(whole) // 2, len(whole) - 40))):
         (tmp_path / "a.onnx").write_bytes(content)
-        with pytest.raises(UserError, match=r"cannot read .*a\.onnx as an ONNX network"):
+        with pytest.raises(UserError, match=r"cannot read .*a\.onnx as an ONNX network") as caught:
             open_model(tmp_path / "a.onnx", "imagenet")
+        assert "\n" not in str(caught.value)
     (tmp_path / "a.h5").write_bytes(b"")
     with pytest.raises(
         UserError, match=r"no model file that can be read: give a file \.onnx, \.pth, \.pt, \.ckpt"
@@ -366,3 +369,90 @@ def test_real_networks_open_and_tell_faces_apart(shared_data, model, preset, d):
     vectors = embedder.embed(images)
     assert np.isfinite(vectors).all()
     np.testing.assert_allclose(vectors[1:2], embedder.embed(images[1:2]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "an empty file: fetch it again"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\n", "a Git LFS pointer, .*git lfs pull"),
+        (b"<!DOCTYPE html><html></html>", "a web page"),
+        (b"PK\x03\x04 cut", "a zip archive that is cut short"),
+        (b'\x10\0\0\0\0\0\0\0{"__metadata__":{}}', "a safetensors file: call it .safetensors"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ],
+)
+def test_what_is_called_onnx_and_is_not_says_what_it_is(tmp_path, content, said):
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.onnx is no ONNX network, but {said}") as caught:
+        open_model(tmp_path / "a.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_beside_it_are_named(tmp_path):
+    path = write_onnx(tmp_path / "a.onnx", external="a.weights")
+    assert open_onnx(path, "imagenet").dimension == D
+    (tmp_path / "a.weights").unlink()
+    with pytest.raises(
+        UserError, match=r"a\.onnx keeps its weights in a\.weights, and there is no such file"
+    ):
+        open_onnx(path, "imagenet")
+
+
+def fixed_within(images, rows):
+    """An open input, and a shape within that is fixed to some images."""
+    shape = numpy_helper.from_array(np.array([rows, 3 * 8 * 8]), "shape")
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["e"]),
+    ]
+    return {"shape": (images, 3, 8, 8), "nodes": nodes, "more": [shape]}
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, foreign.CHUNK + 3])
+def test_an_open_input_before_a_graph_of_one_image_is_given_one_a_call(tmp_path, n):
+    heard = io.StringIO()
+    with progress.shown(heard):
+        embedder = open_onnx(write_onnx(tmp_path / "a.onnx", **fixed_within("n", 1)), "imagenet")
+    assert heard.getvalue().count("model a takes one image a call, though its input is open") == 1
+    assert embedder.batch == 1
+    np.testing.assert_allclose(embedder.embed(faces(n)), expected(faces(n), "imagenet"), rtol=1e-4, atol=1e-3)
+
+
+def test_a_graph_that_runs_all_images_together_is_given_one_a_call(tmp_path):
+    """A shape of one row takes any number of images, and makes one long vector of them."""
+    shape = numpy_helper.from_array(np.array([1, -1]), "shape")
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["g"]),
+        helper.make_node("Reshape", ["g", "shape"], ["e"]),
+    ]
+    embedder = open_onnx(write_onnx(tmp_path / "a.onnx", nodes=nodes, more=[shape]), "imagenet")
+    assert (embedder.batch, embedder.dimension) == (1, D)
+    np.testing.assert_allclose(embedder.embed(faces(3)), expected(faces(3), "imagenet"), rtol=1e-4, atol=1e-3)
+
+
+def test_a_graph_that_takes_neither_says_why(tmp_path):
+    with pytest.raises(UserError, match=r"fails on a batch of shape \(2, 3, 8, 8\)") as caught:
+        open_onnx(write_onnx(tmp_path / "a.onnx", **fixed_within("n", 4)), "imagenet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 8, 8), (1, 1, 3, 8, 8), ("n", 1, 8, 8), ("n", 3, 8, 10), ("n", 192), (), ("n", 4, 8, 8), None],
+)
+def test_inputs_of_odd_shapes_are_refused_in_a_line(tmp_path, shape):
+    nodes = [helper.make_node("Identity", ["x"], ["e"])]
+    with pytest.raises(UserError, match="has an input of shape") as caught:
+        open_onnx(write_onnx(tmp_path / "a.onnx", shape, nodes=nodes), "imagenet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_prints_nothing_of_its_own(tmp_path, capfd):
+    whole = write_onnx(tmp_path / "a.onnx").read_bytes()
+    assert whole.count(b"\x01x") > 1
+    (tmp_path / "a.onnx").write_bytes(whole.replace(b"\x01x", b"\x01\xff"))
+    with pytest.raises(UserError, match=r"cannot read .*a\.onnx as an ONNX network"):
+        open_onnx(tmp_path / "a.onnx", "imagenet")
+    assert capfd.readouterr() == ("", "")

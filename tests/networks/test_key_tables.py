@@ -55,18 +55,15 @@ def test_a_layout_that_mixes_the_sources_is_nobodys():
 
 def test_the_prefix_is_what_stands_before_the_known_keys():
     keys = list(shapes("iresnet"))
-    assert key_tables.prefix(keys, "x") == ""
-    assert (
-        key_tables.prefix([f"module.model.{key}" for key in keys] + ["head.kernel"], "x") == "module.model."
-    )
+    assert key_tables.prefixes(keys) == [""]
+    assert key_tables.prefixes([f"module.model.{key}" for key in keys] + ["head.kernel"]) == ["module.model."]
 
 
-def test_several_networks_and_none_are_refused():
+def test_every_network_has_a_prefix_and_other_keys_have_none():
     keys = list(shapes("cavaface"))
-    with pytest.raises(UserError, match=r"holds several networks, under 'student.', 'teacher.': save the"):
-        key_tables.prefix([f"{who}.{key}" for who in ("teacher", "student") for key in keys], "x")
-    with pytest.raises(UserError, match="x is no network of a known layout .*begins with weight, bias"):
-        key_tables.prefix(["weight", "bias"], "x")
+    both = [f"{who}.{key}" for who in ("teacher", "student") for key in keys]
+    assert key_tables.prefixes(both) == ["student.", "teacher."]
+    assert key_tables.prefixes(["weight", "bias"]) == []
 
 
 def test_a_network_cut_short_says_what_it_lacks():

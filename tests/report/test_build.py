@@ -15,7 +15,8 @@ from embedlab.analysis import Estimate, Finding
 from embedlab.charts import PALETTE, Table
 from embedlab.errors import UserError
 from embedlab.report import Section, build
-from embedlab.report.build import across, prose_html, words_of
+from embedlab.report.build import across, check_place, part_of, prose_html, words_of
+from embedlab.report.sections import Numbers
 
 PROVENANCE = {"This report": [("command", "embedlab report"), ("seed", "0")]}
 
@@ -243,9 +244,8 @@ def test_prose_knows_paragraphs_lists_references_and_code():
     assert prose_html("2 * 3 * 4 <b>") == "<p>2 * 3 * 4 &lt;b&gt;</p>"
 
 
-def test_charts_without_a_neighbour_take_the_whole_width(cheese, outcome):
-    kinds = {type(chart).__name__: chart for chart in cheese.charts(outcome.results)}
-    narrow, tiles = kinds["Histogram"], kinds["Tiles"]
+def test_charts_without_a_neighbour_take_the_whole_width():
+    narrow, tiles = "Histogram", "Tiles"
     assert across([narrow]) == [True]
     assert across([narrow, narrow]) == [False, False]
     assert across([narrow, narrow, narrow, tiles, narrow, narrow]) == [False, False, True, True, False, False]
@@ -281,7 +281,7 @@ def test_columns_of_words_stand_left_and_intervals_break_nowhere(tmp_path):
     assert words_of(table) == [True, True, False, False]
     assert [a.get("class") for tag, a in page.elements if tag == "td"][:3] == ["words", None, None]
     assert page.says("0.500 [0.400,\N{NO-BREAK SPACE}0.600]")
-    assert words_of(Table(title="t", columns=("a",), rows=())) == []
+    assert words_of(Table(title="t", columns=("a",), rows=())) == [False]
 
 
 def test_the_first_screen_folds_what_is_more_than_a_few_findings(tmp_path):
@@ -293,3 +293,116 @@ def test_the_first_screen_folds_what_is_more_than_a_few_findings(tmp_path):
 
     assert not folded(4)
     assert folded(5)
+
+
+class Unspeakable:
+    """A value that cannot be written down."""
+
+    def __format__(self, spec):
+        raise ZeroDivisionError("planted")
+
+    __str__ = __repr__ = lambda self: format(self)
+
+
+BROKEN = {
+    "a table": {"charts": (Table(title="Rows <b>", columns=("n",), rows=((Unspeakable(),),)),)},
+    "a chart that is none": {"charts": (object(),)},
+    "a number": {"numbers": Numbers(("a",), {"x": (Unspeakable(),)})},
+    "a finding": {"findings": (Finding("It is.", "splendid"),)},
+    "a note": {"notes": (None,)},
+    "params": {"params": ((1, 2),)},
+    "about": {"about": (("Limits", 3),)},
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_cannot_be_shown_costs_itself_and_no_other(tmp_path, outcome, what):
+    odd = Section("odd", "Does it show?", **BROKEN[what])
+    page = make(tmp_path, [outcome], extra=[odd, Section("last", "?", findings=(Finding("It went."),))])
+    assert page.says("this is a bug")
+    assert page.says("Traceback (most recent call last)")
+    assert page.says("It went.")
+    assert page.says("0.040 [0.010, 0.500]")
+    assert not part_of(odd, 0).sound
+    whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [one["name"] for one in whole["sections"]] == ["conftest", "odd", "last"]
+
+
+def test_a_chart_that_cannot_be_drawn_leaves_its_section_the_others(tmp_path, outcome, cheese):
+    histogram = next(c for c in cheese.charts(outcome.results) if type(c).__name__ == "Histogram")
+    spoilt = dataclasses.replace(histogram, title="Spoilt <i>")
+    object.__setattr__(spoilt, "edges", None)
+    page = make(tmp_path, [], extra=[Section("s", "?", charts=(spoilt, histogram))])
+    assert page.says("The chart 'Spoilt <i>' could not be drawn; this is a bug.")
+    assert [a["aria-label"] for _, a in page.elements if a.get("role") == "img"] == ["Spread"]
+    assert page.says("1 of its runs or parts gave no result")
+
+
+def test_a_table_without_rows_has_its_headings(tmp_path):
+    page = make(
+        tmp_path, [], extra=[Section("s", "?", charts=(Table(title="t", columns=("a", "b"), rows=()),))]
+    )
+    assert [a.get("class") for tag, a in page.elements if tag == "th"][:2] == [None, None]
+    assert page.texts.count("b") == 1
+    assert not page.says("this is a bug")
+
+
+def test_a_name_that_steers_is_shown_and_bytes_that_are_no_text_do_not_cost_the_page(tmp_path, outcome):
+    name = "a\x1b[31mb\u202ec\udcff"
+    section = Section("s", "?", findings=(Finding(f"It is {name}."),), numbers=Numbers((name,), {name: (1,)}))
+    page = make(tmp_path, [], extra=[section], title=name, provenance={name: [(name, name)]}, prose=name)
+    assert page.says(r"It is a\u001b[31mb\u202ec\udcff.")
+    assert not set(name) - set("a[31mbc") & set("".join(page.texts))
+    whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert whole["title"] == name
+
+
+def test_cautions_stand_in_the_section_and_in_the_numbers(tmp_path, outcome):
+    runs = (dataclasses.replace(outcome.runs[0], caution="2 images <left> out"), *outcome.runs[1:])
+    page = make(tmp_path, [dataclasses.replace(outcome, runs=runs)])
+    assert page.says("as is in brie: 2 images <left> out")
+    (section,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["sections"]
+    assert section["cautions"] == ["as is in brie: 2 images <left> out"]
+    assert section["runs"][0]["caution"] == "2 images <left> out"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("index.html", "<h1>My page</h1>"), ("report.json", '{"mine": 1}'), ("index.html", "\xff")],
+)
+def test_a_file_that_embedlab_did_not_write_is_left_alone(tmp_path, outcome, name, text):
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=rf"{name} is there, and embedlab did not write it"):
+        make(tmp_path, [outcome])
+    assert (tmp_path / name).read_text(encoding="latin-1") == text
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_files_in_the_folder_and_what_a_link_leads_to_stay(tmp_path, outcome):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "page.html").write_text("mine")
+    for link in ("index.html", "report.json"):
+        (tmp_path / link).symlink_to(tmp_path / "other" / "page.html")
+    (tmp_path / "notes.txt").write_text("mine")
+    page = make(tmp_path, [outcome])
+    assert page.says("What was found")
+    assert (tmp_path / "other" / "page.html").read_text() == (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "index.html",
+        "notes.txt",
+        "other",
+        "report.json",
+    ]
+
+
+def test_an_earlier_report_and_an_empty_file_are_replaced(tmp_path, outcome):
+    (tmp_path / "index.html").write_text("")
+    make(tmp_path, [outcome], title="Old")
+    assert make(tmp_path, [outcome], title="New").says("New")
+
+
+@pytest.mark.parametrize("name", ["index.html", "report.json"])
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"cannot write .*{name}: it is a folder"):
+        check_place(tmp_path / "index.html")

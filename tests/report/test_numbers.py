@@ -49,6 +49,19 @@ def test_it_is_valid_json_whatever_the_numbers_are(outcome):
     json.dumps(document, allow_nan=False)
 
 
+def test_headlines_leave_out_what_another_machine_need_not_find():
+    one = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9, "null": None}
+    labels = [
+        "RMSE, before", "RMSE, after", "RMSE, unrelated people", "RMSE, after minus before", "TAR, unstable",
+    ]  # fmt: skip
+    column = {"a onto b": dict.fromkeys(labels, one) | {"images": 7}}
+    document = {
+        "sections": [{"name": name, "numbers": column} for name in ("registration", "mapping", "layers")]
+    }
+    found = {name: list(columns["a onto b"]) for name, columns in numbers.headlines(document).items()}
+    assert found == {"registration": ["RMSE, before"], "mapping": labels[:-1], "layers": []}
+
+
 def test_tables_keep_their_values(outcome):
     table = whole(outcome)["sections"][0]["tables"][0]
     assert table["title"] == "Rows"

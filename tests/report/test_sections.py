@@ -56,6 +56,42 @@ def test_a_chart_that_cannot_be_made_costs_the_chart_and_not_the_section(cheese,
     assert "ZeroDivisionError" in section.notes[0].detail
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"findings": lambda _: ["It is."]},
+        {"findings": lambda _: [Finding("It is.", "splendid")]},
+        {"findings": lambda _: None},
+        {"charts": lambda _: None},
+        {"charts": lambda _: [Faces(title="f", rows=None)]},
+    ],
+)
+def test_whatever_an_analysis_gives_wrongly_is_a_note_and_the_rest_stays(cheese, outcome, change):
+    section = of_outcome(dataclasses.replace(outcome, analysis=dataclasses.replace(cheese, **change)))
+    assert section.state == "partial"
+    assert not section.sound
+    assert section.numbers.columns == ("as is in brie", "as is in gouda")
+    assert section.notes[-1].text.endswith("this is a bug.")
+
+
+def test_memory_that_does_not_suffice_is_no_bug(cheese, outcome):
+    def charts(results):
+        raise MemoryError
+
+    (note,) = of_results(dataclasses.replace(cheese, charts=charts), outcome.results).notes
+    assert note.text == "The charts could not be made; there is not enough memory."
+
+
+def test_an_outcome_that_cannot_be_a_section_is_a_broken_one(outcome):
+    section = of_outcome(dataclasses.replace(outcome, params=None))
+    assert (section.state, section.sound, section.heading) == ("broken", False, outcome.analysis.question)
+
+
+def test_only_a_bug_makes_a_section_unsound(outcome):
+    assert not of_outcome(outcome).sound
+    assert of_outcome(dataclasses.replace(outcome, runs=outcome.runs[:3])).sound
+
+
 def test_the_docstring_is_cut_at_its_headings(cheese):
     about = dict(parts(cheese.doc))
     assert list(about) == ["What it measures", "How to read it", "Limits", "References"]

@@ -53,6 +53,24 @@ def test_a_full_disk_is_one_line_with_what_to_do(tmp_path, error):
         raise error
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, os.strerror(errno.EROFS)),
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
+        SafetensorError("Error while serializing: I/O error: Read-only file system (os error 30)"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_is_one_line_with_what_to_do(tmp_path, error):
+    with (
+        pytest.raises(
+            UserError, match=r"cannot write to .*(Read-only|Permission).*make it writable, and the"
+        ),
+        faults.writing(tmp_path),
+    ):
+        raise error
+
+
 def test_other_errors_of_writing_stay_what_they_are(tmp_path):
     with pytest.raises(IsADirectoryError), faults.writing(tmp_path):
         raise IsADirectoryError(errno.EISDIR, "Is a directory")

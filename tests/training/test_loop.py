@@ -109,7 +109,7 @@ def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
     with progress.shown():
         loop.train(lab, "m", tiny(), [people("lowres")], (strangers, pairs(strangers)))
     said = capsys.readouterr().err
-    assert "m: 36 images of 6 people, 2 epochs on cpu" in said
+    assert "m: 36 images of 6 people, 2 epochs, ir_se_18 of width 4, head arcface on cpu" in said
     assert "epoch 2 of 2: loss " in said
     assert "images/s" in said
 
@@ -187,7 +187,7 @@ def test_plateau_needs_pairs(people, lab):
 
 
 def vectors(network: torch.nn.Module) -> torch.Tensor:
-    layout, size = backbones.memory_format(network, "cpu"), network.input_size
+    layout, size = backbones.memory_format("cpu"), network.input_size
     x = torch.linspace(-1, 1, 2 * 3 * size * size).reshape(2, 3, size, size).contiguous(memory_format=layout)
     with torch.inference_mode():
         return network.eval().to(memory_format=layout)(x)

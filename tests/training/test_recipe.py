@@ -73,6 +73,8 @@ def test_an_unknown_table_lists_the_scales(tmp_path):
         ('data = "a"\n[demo]\nwidth = "wide"\n', r"mine.toml \[demo\]: width must be int"),
         ('data = "a"\nlow = "always"\n', "low must be one of 'never'"),
         ("data = ", "cannot read recipe .*mine.toml"),
+        ("seed = 1" + "0" * 5000, "cannot read recipe .*mine.toml: it is not valid TOML"),
+        ("a = " + "[" * 20_000, "cannot read recipe .*mine.toml: it is not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, text, said):

@@ -1,0 +1,147 @@
+"""Parquet files of any maker, and folders of their parts, read as tables of what has a use."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from embedlab import columns, footers, headroom
+from embedlab.errors import UserError, first_line
+
+
+class Read(NamedTuple):
+    """A table, the columns that were not unpacked with what they hold, and the names of all."""
+
+    table: Any
+    left_out: dict[str, str]
+    names: list[str]
+
+
+def parts(path: Path) -> list[Path]:
+    """List the Parquet files that a path means: itself, or those of a folder, in the order of their names.
+
+    Raises
+    ------
+    UserError
+        If it is a folder without such files, or one with folders of them (partitions), whose names hold a
+        column.
+    """
+    if not path.is_dir():
+        return [path]
+    try:
+        inside = sorted(entry for entry in path.iterdir() if entry.name[0] not in "._")
+    except OSError as error:
+        raise UserError(f"cannot list {path}: {error.strerror or error}: make the folder readable") from None
+    found = [entry for entry in inside if entry.suffix.lower() == ".parquet" and entry.is_file()]
+    if folders := [entry.name for entry in inside if entry.is_dir()]:
+        raise UserError(
+            f"{path} is a folder with folders in it, such as {folders[0]!r}: give a folder of Parquet files "
+            "alone, or one file"
+        )
+    if not found:
+        raise UserError(f"{path} is a folder without Parquet files: give a file, or a folder of its parts")
+    return found
+
+
+def read(path: Path, wanted: Collection[str]) -> Read:
+    """Read a file, or a folder of parts in the order of their names.
+
+    Parameters
+    ----------
+    path
+        The file or the folder.
+    wanted
+        Columns to read whatever they hold. Of the others only those that can be attributes are unpacked.
+
+    Raises
+    ------
+    UserError
+        If a file is no Parquet file, is cut short or has other columns than the first part, a column stands
+        twice, or the contents would fill the memory.
+    """
+    import pyarrow as pa
+
+    files = parts(path)
+    found: list[Read] = []
+    held = 0
+    for file in files:
+        found.append(_one(file, wanted, held))
+        held += _bytes(found[-1].table)
+        if sorted(found[-1].names) != sorted(found[0].names):
+            raise UserError(
+                f"{file} has other columns ({', '.join(found[-1].names)}) than {files[0].name} "
+                f"({', '.join(found[0].names)}): make the parts alike"
+            )
+    left_out = {name: kind for one in found for name, kind in one.left_out.items()}
+    tables = [one.table.drop_columns([n for n in left_out if n in one.table.column_names]) for one in found]
+    try:
+        return Read(pa.concat_tables(tables, promote_options="permissive"), left_out, found[0].names)
+    except pa.ArrowException as error:
+        raise UserError(
+            f"the parts of {path} hold different types ({first_line(error)}): make them alike"
+        ) from None
+
+
+def _one(path: Path, wanted: Collection[str], held: int) -> Read:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path} as Parquet: it is no regular file: give the path of one")
+    try:
+        schema = pq.read_schema(path)
+        kept = [one.name for one in schema if one.name in wanted or columns.is_plain(one.type)]
+        if twice := [name for name in schema.names if schema.names.count(name) > 1]:
+            raise UserError(f"{path} has two columns of one name, {twice[0]!r}: rename one")
+        # As a dictionary a text that stands in many rows is unpacked once.
+        texts = [name for name in kept if columns.is_text(schema.field(name).type)]
+        with pq.ParquetFile(path, read_dictionary=texts, page_checksum_verification=True) as file:
+            headroom.check(path, held + _unpacked(path, file, kept))
+            table = file.read(columns=kept)
+        # Text that is no UTF-8, or a number that points past the dictionary, would only fail where looked at.
+        table.validate(full=True)
+        headroom.check(path, held + _bytes(table))
+    except (ValueError, pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from None
+    return Read(table, {one.name: str(one.type) for one in schema if one.name not in kept}, schema.names)
+
+
+def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
+    """Give the bytes that columns take, from what the file states; lists are copied once.
+
+    Texts are kept as a dictionary and numbers into it.
+    """
+    leaves = {}
+    for k in range(len(file.schema)):
+        leaf = file.schema.column(k)
+        leaves[leaf.path] = leaf.length, leaf.max_repetition_level > 0
+    total = 0
+    for one in footers.stated(path):
+        length, repeated = leaves.get(".".join(one.path), (0, True))
+        width = footers.WIDTHS.get(one.kind, length if one.kind == footers.FIXED else 4)
+        if one.path and one.path[0] in kept:
+            total += one.values * (width + 4 * repeated) + (
+                one.bytes if one.kind == footers.BYTE_ARRAY else 0
+            )
+    return total
+
+
+def _bytes(table: Any) -> int:
+    """Give the bytes that a table takes once the texts of its dictionaries stand in every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = int(table.nbytes)
+    for column in table.columns:
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            if columns.is_text(chunk.dictionary.type):
+                lengths = pc.binary_length(chunk.dictionary)
+                total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
+    return total
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Say that a file is no Parquet file, and why."""
+    return UserError(
+        f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
+        "another kind; make it again"
+    )

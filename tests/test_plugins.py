@@ -1,0 +1,148 @@
+"""Analyses of other packages: the documented one works, and a broken one costs itself alone."""
+
+import importlib
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from embedlab import analysis, catalogue, cli, embeddings, study
+from embedlab.errors import UserError
+from embedlab.store import Lab
+from tests.planted import embedding_set
+
+TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CODE, PROJECT = (re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL)[0] for kind in ("python", "toml"))
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Put modules and the record of a package onto the path, as pip does."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    modules = []
+
+    def add(package, points, **files):
+        record = site / f"{package}-1.0.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in points.items()]
+        (record / "entry_points.txt").write_text("\n".join(["[embedlab.analyses]", *lines, ""]))
+        for name, text in files.items():
+            (site / f"{name}.py").write_text(text)
+            modules.append(name)
+        importlib.invalidate_caches()
+
+    yield add
+    for name in modules:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def documented(install):
+    project = tomllib.loads(PROJECT)["project"]
+    (module,) = tomllib.loads(PROJECT)["tool"]["setuptools"]["py-modules"]
+    install(project["name"], project["entry-points"]["embedlab.analyses"], **{module: CODE})
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    embeddings.write(tmp_path / "m.parquet", embedding_set(), {})
+    return ["--models", str(tmp_path / "m.parquet"), "--lab", str(tmp_path / "lab")]
+
+
+def test_the_documented_package_is_an_analysis_like_any_other(documented, vectors, tmp_path, capsys):
+    assert cli.main(["list", "analyses", "--lab", str(tmp_path / "lab")]) == 0
+    assert re.search(r"spread +over: set +0 stored +How far do the vectors lie", capsys.readouterr().out)
+    assert cli.main(["run", "spread", *vectors, "--set", "resamples=200", "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    found = whole["sections"][0]["numbers"]["imported in m"]["spread"]
+    unit = embedding_set().unit
+    truth = 1 - (unit @ unit.mean(axis=0)).mean() / ((unit.mean(axis=0) ** 2).sum() ** 0.5)
+    assert found["value"] == pytest.approx(truth, abs=1e-6)
+    assert found["low"] < found["value"] < found["high"]
+    # Planted people lie all round the origin, as vectors of random signs do.
+    assert found["null"] == pytest.approx(found["value"], abs=0.1)
+    assert whole["sections"][0]["params"]["resamples"] == 200
+
+
+def test_both_forms_of_an_entry_point_are_taken_under_its_own_name(documented, install):
+    whole = CODE.replace("ANALYSIS =", "class Deep:\n    pass\n\n\nDeep.one = ANALYSIS =")
+    points = {"one": "deep_spread", "two": "deep_spread:Deep.one", "three": "deep_spread:ANALYSIS [extra]"}
+    install("deep", points, deep_spread=whole)
+    assert not analysis.unusable()
+    for name in ("spread", *points):
+        found = analysis.get(name)
+        assert (found.name, found.question) == (name, "How far do the vectors lie from their mean direction?")
+        assert "resamples" in study.params_of(name)
+    assert study.names(study.Study(("a",)))[-4:] == ("one", "spread", "three", "two")
+
+
+BROKEN = {
+    "an import that fails": ("plugged", {"plugged": "import no_such_thing_"}, "ModuleNotFoundError"),
+    "code that fails": ("plugged", {"plugged": "1 / 0"}, "ZeroDivisionError: division by zero"),
+    "code that leaves": ("plugged:ANALYSIS", {"plugged": "import sys; sys.exit(3)"}, "SystemExit: 3"),
+    "a syntax error": ("plugged", {"plugged": "def ("}, "SyntaxError"),
+    "several lines": ("plugged", {"plugged": "raise ValueError('one\\ntwo')"}, r"ValueError: one\)"),
+    "no module": ("nowhere_to_be_found", {}, "ModuleNotFoundError"),
+    "no attribute": ("plugged:ANALYSIS", {"plugged": ""}, "AttributeError"),
+    "no such attribute": ("plugged:A.B", {"plugged": "A = 1"}, "AttributeError"),
+    "another thing": ("plugged:A", {"plugged": "A = 1"}, "is int, not an embedlab.analysis.Analysis"),
+    "an empty value": ("plugged:", {"plugged": "ANALYSIS = None"}, "is NoneType"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_one_is_named_in_a_line_and_costs_itself_alone(install, kind):
+    value, files, message = BROKEN[kind]
+    install("broken", {"mine": value}, **files)
+    assert re.search(message, analysis.unusable()["mine"])
+    with pytest.raises(UserError, match=f"'mine', which another package declares as .*{message}") as told:
+        analysis.get("mine")
+    assert "\n" not in str(told.value)
+    assert "mine" not in study.names(study.Study(("a",)))
+    with pytest.raises(UserError, match="mend or uninstall that package"):
+        study.plan(study.Study(("a",), ("p",), ("mine",)))
+
+
+def test_list_and_report_go_on_beside_a_broken_one(
+    install, documented, vectors, tmp_path, monkeypatch, capsys
+):
+    install("broken", {"mine": "plugged"}, plugged="1 / 0")
+    assert cli.main(["list", "analyses", "--lab", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"mine +cannot be used +the analysis 'mine', .*ZeroDivisionError", text)
+    assert "spread " in text
+    monkeypatch.setattr(analysis, "builtin", dict)
+    page = tmp_path / "r.html"
+    assert cli.main(["report", *vectors, "--out", str(page)]) == 0
+    assert "caution: the analysis 'mine', which another package" in capsys.readouterr().err
+    assert re.search("<em>Caution</em>: the analysis .{1,9}mine", page.read_text(encoding="utf-8"))
+    whole = json.loads(page.with_suffix(".json").read_text())
+    assert [section["name"] for section in whole["sections"]] == ["spread"]
+    assert cli.main(["report", *vectors, "--only", "mine", "--out", str(page)]) == 2
+    assert "cannot be imported (ZeroDivisionError" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_name_that_is_taken_stays_what_it_was_and_that_is_said(install, capsys, tmp_path):
+    install("first", {"distances": "plugged", "mine": "plugged"}, plugged=CODE)
+    install("second", {"mine": "plugged_too"}, plugged_too=CODE)
+    assert analysis.get("distances").compute.__module__ == "embedlab.analyses.distances"
+    assert analysis.get("mine").compute.__module__ == "plugged"
+    told = analysis.unusable()
+    assert list(told) == ["distances = plugged", "mine = plugged_too"]
+    assert all("and is left out: rename its entry point" in reason for reason in told.values())
+    assert {"distances", "mine"} <= set(study.names(study.Study(("a",))))
+    text = catalogue.listing(Lab(tmp_path), "analyses")
+    assert re.search(
+        r"distances = plugged +cannot be used +the analysis 'distances' of plugged has the name", text
+    )
+
+
+def test_the_catalogue_in_the_repository_lists_none_of_them(documented):
+    assert "spread" not in catalogue.markdown().replace("spreads", "")
