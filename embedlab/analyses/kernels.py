@@ -47,17 +47,18 @@ References
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Chart, Curve, Curves, Table, Tile, Tiles
+from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.charts import Cell, Chart, Curve, Curves, Table, Tile, Tiles
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import clopper_pearson, interval, resamples
+from embedlab.estimates import Estimate, Estimates, People, judged, undrawn
+from embedlab.maths.bootstrap import clopper_pearson
 from embedlab.maths.channel_matching import first_layer_match
 from embedlab.maths.kernel_structure import (
     COLOURS,
@@ -71,6 +72,8 @@ from embedlab.maths.kernel_structure import (
     statistics,
     structured,
 )
+from embedlab.maths.layer_distance import FEWEST
+from embedlab.maths.moments import Drawn
 from embedlab.maths.permutation import p_value
 from embedlab.progress import track
 from embedlab.weights import LayerWeights, shared_layers
@@ -78,10 +81,16 @@ from embedlab.weights import LayerWeights, shared_layers
 TEST = 0.05
 POINTS = 101
 FRESH_MATCHES = 199
-FEWEST, ROUNDED = 5, 100
+ROUNDED = 100
 SHOWN_MODELS, SHOWN_PAIRS, SHOWN_TILES, COLUMNS = 8, 2, 64, 8
 KINDS = ("structured first-layer kernels", "structured beyond the mean")
 NETWORKS = ("first network", "second network")
+DIFFERENCE = "difference"
+CORRELATION = "mean |r| of matched first-layer kernels"
+OF_KERNELS = ("mean_share", "measured", "p_values", "found")
+OF_LAYERS = ("whole_kernels", "layer_p", "least", "fresh_mean", "fresh_quantiles")
+CENTRED = "Without each channel's mean. "
+LOW, SUM, SCALED, ZERO = "low frequencies", "sum", "scaled sum", "size × place of zero"
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,13 @@ class Kernels(Result):
 
     Attributes
     ----------
+    estimates
+        Of each network's first layer the share of structured kernels, as it is and beyond its mean, and
+        their difference; of matched kernels the mean correlation, where they can be matched.
+    by_layer
+        Of each layer in each network the mean low-frequency share, if its kernels are larger than 1×1, the
+        sum, the scaled one, and the layer's size times the place of zero between its extremes; and how
+        far the sums are apart.
     whole_kernels
         Whether kernels were measured over all input channels, or slices of one.
     kernel_of, mean_share, measured, p_values, found
@@ -120,17 +136,15 @@ class Kernels(Result):
         Matched kernels (of a, of b), best first, and their signed correlations.
     first_fresh_r
         The absolute correlation that 5 % of matched fresh kernels exceed.
-    deep, deep_count, deep_share, deep_fresh, deep_p
-        Layers of larger kernels than 1×1: how many slices were measured, their mean low-frequency share,
-        that of fresh ones, and the p value of the layer's structure.
-    layers, sums, scaled_sums, zero_sums, difference
-        Sums by layer; scaled ones; the layer's size times the place of zero between its extremes.
+    deep, deep_fresh, deep_p
+        Layers of larger kernels than 1×1: the mean low-frequency share of fresh kernels, and the p value
+        of the layer's structure.
     """
 
     a: str = field(metadata={"hidden": True})
     b: str = field(metadata={"hidden": True})
-    structure: Mapping[str, Estimate]
-    correlation: Estimate | None = field(metadata={"label": "mean |r| of matched first-layer kernels"})
+    estimates: Estimates
+    by_layer: Estimates = field(metadata={"hidden": True})
     correlation_p: float = field(metadata={"hidden": True})
     slices: int = field(metadata={"hidden": True})
     seed: int = field(metadata={"hidden": True})
@@ -150,20 +164,23 @@ class Kernels(Result):
     first_r: Float[np.ndarray, " matched"]
     first_fresh_r: float | None = field(metadata={"hidden": True})
     deep: tuple[str, ...]
-    deep_count: Int[np.ndarray, "deep two"]
-    deep_share: Float[np.ndarray, "deep two"]
     deep_fresh: Float[np.ndarray, " deep"]
     deep_p: Float[np.ndarray, "deep two"]
     layers: tuple[str, ...]
-    sums: Float[np.ndarray, "layers two"]
-    scaled_sums: Float[np.ndarray, "layers two"]
-    zero_sums: Float[np.ndarray, "layers two"]
-    difference: tuple[Estimate, ...]
 
     @property
     def models(self) -> tuple[str, str]:
         """The two networks' names."""
         return self.a, self.b
+
+    @property
+    def correlation(self) -> Estimate | None:
+        """How alike matched first-layer kernels are; None where they cannot be matched."""
+        return self.estimates.at(CORRELATION, ())
+
+    def along(self, what: str, k: int, names: Sequence[str]) -> np.ndarray:
+        """Give one figure of a network's layers; NaN for what there is not."""
+        return self.by_layer.row(what, [(name, NETWORKS[k]) for name in names])[0]
 
 
 def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
@@ -189,47 +206,26 @@ def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
     shared = shared_layers(a, b)
     parts = [_structure(weights, params) for weights in track((a, b), "first layers beside fresh ones")]
     firsts = [next(iter(weights.layers.values())).astype(np.float64) for weights in (a, b)]
+    correlation, matched = _matches(firsts[0], firsts[1], params)
+    low, deep = _deep(a, b, shared, params)
     return Kernels(
         title=f"{a.model} and {b.model}",
         a=a.model,
         b=b.model,
-        structure=_shares(parts, params),
+        estimates=Estimates(_shares(parts, params) | correlation),
+        by_layer=Estimates(low | _sums(a, b, shared, params)),
         slices=params.slices,
         seed=params.seed,
-        whole_kernels=np.array([part.whole_kernels for part in parts]),
-        kernel_of=np.repeat([0, 1], [len(part.found) for part in parts]),
-        mean_share=np.concatenate([part.mean_share for part in parts]),
-        measured=np.concatenate([part.measured for part in parts]),
-        p_values=np.concatenate([part.p_values for part in parts]),
-        found=np.concatenate([part.found for part in parts]),
-        layer_p=np.stack([part.layer_p for part in parts]),
-        least=np.stack([part.least for part in parts]),
-        fresh_mean=np.stack([part.fresh_mean for part in parts]),
-        fresh_quantiles=np.stack([part.fresh_quantiles for part in parts]),
+        **_joined(parts),
         first_a=firsts[0],
         first_b=firsts[1],
-        **_matches(firsts[0], firsts[1], params),
-        **_deep(a, b, shared, params),
+        **matched,
+        **deep,
         layers=tuple(shared),
-        **_sums(a, b, shared, params),
     )
 
 
-class _Structure(NamedTuple):
-    """One network's part of ``Kernels``."""
-
-    whole_kernels: bool
-    mean_share: np.ndarray
-    measured: np.ndarray
-    p_values: np.ndarray
-    found: np.ndarray
-    layer_p: np.ndarray
-    least: np.ndarray
-    fresh_mean: np.ndarray
-    fresh_quantiles: np.ndarray
-
-
-def _structure(weights: LayerWeights, params: KernelParams) -> _Structure:
+def _structure(weights: LayerWeights, params: KernelParams) -> dict[str, np.ndarray]:
     """Measure the first layer's kernels as they are and beyond their means, each beside fresh ones."""
     kernels = next(iter(weights.layers.values())).astype(np.float64)
     whole = kernels.shape[1] <= COLOURS
@@ -239,66 +235,72 @@ def _structure(weights: LayerWeights, params: KernelParams) -> _Structure:
     n, (channels, height, width) = len(x), x.shape[1:]
     energy = (x**2).sum(axis=(1, 2, 3))
     means = height * width * (x.mean(axis=(2, 3)) ** 2).sum(axis=1)
-    part = _Structure(
-        whole_kernels=whole,
-        mean_share=np.divide(means, energy, out=np.full(n, np.nan), where=energy > 0),
-        measured=np.full((n, 3), np.nan),
-        p_values=np.ones((n, 2)),
-        found=np.zeros((n, 2), dtype=bool),
-        layer_p=np.full(2, np.nan),
-        least=np.full(2, np.nan),
-        fresh_mean=np.full(3, np.nan),
-        fresh_quantiles=np.full((2, POINTS), np.nan),
-    )
+    part = {
+        "whole_kernels": np.array(whole),
+        "mean_share": np.divide(means, energy, out=np.full(n, np.nan), where=energy > 0),
+        "measured": np.full((n, 3), np.nan),
+        "p_values": np.ones((n, 2)),
+        "found": np.zeros((n, 2), dtype=bool),
+        "layer_p": np.full(2, np.nan),
+        "least": np.full(2, np.nan),
+        "fresh_mean": np.full(3, np.nan),
+        "fresh_quantiles": np.full((2, POINTS), np.nan),
+    }
     for k, (beyond, columns) in enumerate(((False, [0, 1]), (True, [2])) if n else ()):
         shape = (channels, height, width)
         null = fresh(*shape, params.fresh_kernels, params.seed, beyond_mean=beyond)
-        part.fresh_mean[columns] = null[:, columns].mean(axis=0)
-        part.fresh_quantiles[k] = np.quantile(null[:, columns[0]], np.linspace(0, 1, POINTS))
+        part["fresh_mean"][columns] = null[:, columns].mean(axis=0)
+        part["fresh_quantiles"][k] = np.quantile(null[:, columns[0]], np.linspace(0, 1, POINTS))
         least = least_found(shape, params.fresh_kernels, params.seed, TEST / n, beyond_mean=beyond)
-        part.least[k] = np.nan if least is None else least
+        part["least"][k] = np.nan if least is None else least
         y = centred(x) if beyond else x
         there = np.any(y != 0, axis=(1, 2, 3))
         if there.any():
             own = statistics(y[there])
-            part.measured[np.ix_(there, columns)] = own[:, columns]
-            part.p_values[there, k] = kernel_p_values(own, null)
-            part.found[:, k] = structured(part.p_values[:, k], TEST)
-            part.layer_p[k] = layer_p_value(own, null, params.shuffles, params.seed)
+            part["measured"][np.ix_(there, columns)] = own[:, columns]
+            part["p_values"][there, k] = kernel_p_values(own, null)
+            part["found"][:, k] = structured(part["p_values"][:, k], TEST)
+            part["layer_p"][k] = layer_p_value(own, null, params.shuffles, params.seed)
     return part
 
 
-def _shares(parts: Sequence[_Structure], params: KernelParams) -> dict[str, Estimate]:
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    """Put the kernels of both networks one after another, and what a layer has one of side by side."""
+    return {
+        "kernel_of": np.repeat([0, 1], [len(part["found"]) for part in parts]),
+        **{name: np.concatenate([part[name] for part in parts]) for name in OF_KERNELS},
+        **{name: np.stack([part[name] for part in parts]) for name in OF_LAYERS},
+    }
+
+
+def _shares(parts: Sequence[Mapping[str, np.ndarray]], params: KernelParams) -> Estimates:
     """Give the share of structured kernels in each network, and the difference."""
-    shares: dict[str, Estimate] = {}
+    shares = Estimates()
     for k, kind in enumerate(KINDS):
-        both = []
         for part, network in zip(parts, NETWORKS, strict=True):
-            if n := len(part.found):
-                count = int(part.found[:, k].sum())
+            if n := len(part["found"]):
+                count = int(part["found"][:, k].sum())
                 null = share_of_fresh(n, TEST, params.seed)
-                both.append(Estimate(count / n, *clopper_pearson(count, n), n, null))
-                shares[f"{kind}, {network}"] = both[-1]
-        if len(both) == 2:
-            shares[f"{kind}, difference"] = _difference(*both)
+                shares[kind, network] = Estimate(count / n, *clopper_pearson(count, n), n, null)
+        if len(shares.places(kind)) == 2:
+            shares[kind, DIFFERENCE] = _difference(shares, kind)
     return shares
 
 
-def _difference(a: Estimate, b: Estimate) -> Estimate:
-    """Give a − b, its interval by squaring and adding the distances to the ends of both [2]_."""
-    ends = [
-        (e.value, e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in (a, b)
-    ]
-    (p, p_low, p_high), (q, q_low, q_high) = ends
+def _difference(shares: Estimates, kind: str) -> Estimate:
+    """Give first − second, its interval by squaring and adding the distances to the ends of both [2]_."""
+    (p, q), (p_low, q_low), (p_high, q_high) = (
+        ends.tolist() for ends in shares.row(kind, [(network,) for network in NETWORKS])
+    )
     low, high = p - q - math.hypot(p - p_low, q_high - q), p - q + math.hypot(p_high - p, q - q_low)
-    return Estimate(p - q, low, high, a.n + b.n, 0.0)
+    return Estimate(p - q, low, high, sum(shares[kind, network].n for network in NETWORKS), 0.0)
 
 
-def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> dict[str, Any]:
+def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> tuple[Estimates, dict[str, Any]]:
     """Match first-layer kernels, best pairs first, beside fresh ones in b's place."""
     if a.shape[1:] != b.shape[1:] or a[0].size < 3:
-        nothing = {"correlation": None, "correlation_p": 1.0, "first_fresh_r": None}
-        return nothing | {"first_order": np.zeros((0, 2), np.int64), "first_r": np.zeros(0)}
+        nothing = {"first_order": np.zeros((0, 2), np.int64), "first_r": np.zeros(0)}
+        return Estimates(), nothing | {"correlation_p": 1.0, "first_fresh_r": None}
     found = first_layer_match(a, b)
     rows = np.flatnonzero(found.order >= 0)
     rows = rows[np.argsort(-found.correlation[rows], kind="stable")]
@@ -306,8 +308,8 @@ def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> dict[str, An
     drawn = [first_layer_match(a, rng.normal(size=b.shape)).correlation for _ in range(FRESH_MATCHES)]
     null = np.stack([r[np.isfinite(r)] for r in drawn])
     value = float(found.correlation[rows].mean())
-    return {
-        "correlation": Estimate(value, n=len(rows), null=float(null.mean())),
+    mean = Estimate(value, n=len(rows), null=float(null.mean()))
+    return Estimates({(CORRELATION,): mean}), {
         "correlation_p": p_value(value, null.mean(axis=1)),
         "first_fresh_r": float(np.quantile(null, 0.95)),
         "first_order": np.stack([rows, found.order[rows]], axis=1).astype(np.int64),
@@ -315,49 +317,44 @@ def _matches(a: np.ndarray, b: np.ndarray, params: KernelParams) -> dict[str, An
     }
 
 
-def _deep(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> dict[str, Any]:
+def _deep(
+    a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams
+) -> tuple[Estimates, dict[str, Any]]:
     """Give the mean low-frequency share of each layer's slices, and test whether they are structured."""
-    deep, counts, shares, fresh_shares, p_values = [], [], [], [], []
-    for name in track(names, "deeper layers beside fresh ones"):
-        if a.layers[name].shape[2:] == (1, 1):
-            continue
+    found = Estimates()
+    deep = [name for name in names if a.layers[name].shape[2:] != (1, 1)]
+    nulls, p_values = np.full(len(deep), np.nan), np.full((len(deep), 2), np.nan)
+    for k, name in enumerate(track(deep, "deeper layers beside fresh ones")):
         both = [patterns(w.layers[name], params.slices, params.seed) for w in (a, b)]
         channels, height, width = both[0].shape[1:]
         null = fresh(channels, height, width, params.fresh_kernels, params.seed)
-        measured = [statistics(x) for x in both]
-        deep.append(name)
-        counts.append([len(x) for x in both])
-        shares.append([float(m[:, 0].mean()) if len(m) else np.nan for m in measured])
-        fresh_shares.append(float(null[:, 0].mean()))
-        p_values.append(
-            [layer_p_value(m, null, params.shuffles, params.seed) if len(m) else np.nan for m in measured]
-        )
-    return {
-        "deep": tuple(deep),
-        "deep_count": np.array(counts, dtype=np.int64).reshape(-1, 2),
-        "deep_share": np.array(shares, dtype=np.float64).reshape(-1, 2),
-        "deep_fresh": np.array(fresh_shares, dtype=np.float64),
-        "deep_p": np.array(p_values, dtype=np.float64).reshape(-1, 2),
-    }
+        nulls[k] = null[:, 0].mean()
+        for m, slices in enumerate(both):
+            if n := len(slices):
+                own = statistics(slices)
+                found[LOW, name, NETWORKS[m]] = Estimate(float(own[:, 0].mean()), n=n, null=float(nulls[k]))
+                p_values[k, m] = layer_p_value(own, null, params.shuffles, params.seed)
+    return found, {"deep": tuple(deep), "deep_fresh": nulls, "deep_p": p_values}
 
 
-def _sums(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> dict[str, Any]:
+def _sums(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: KernelParams) -> Estimates:
     """Sum each layer's weights, as they are and min-max scaled, and give the size times zero's place."""
-    sums, scaled, zero = (np.full((len(names), 2), np.nan) for _ in range(3))
-    gaps = []
+    found = Estimates()
     for k, name in enumerate(names):
-        x, y = (w.layers[name].astype(np.float64) for w in (a, b))
-        for m, values in enumerate((x, y)):
-            sums[k, m] = values.sum()
+        both = [w.layers[name].astype(np.float64) for w in (a, b)]
+        n = len(both[0])
+        for network, values in zip(NETWORKS, both, strict=True):
+            found[SUM, name, network] = Estimate(float(values.sum()), n=n)
             low, high = values.min(), values.max()
             if high > low:
-                scaled[k, m] = ((values - low) / (high - low)).sum()
-                zero[k, m] = -values.size * low / (high - low)
-        channels = (x - y).reshape(len(x), -1).sum(axis=1)
-        drawn = resamples(len(x), params.resamples, params.seed + k) @ channels
-        ends = interval(drawn) if len(x) >= FEWEST else (None, None)
-        gaps.append(Estimate(float(channels.sum()), *ends, len(x), 0.0))
-    return {"sums": sums, "scaled_sums": scaled, "zero_sums": zero, "difference": tuple(gaps)}
+                scaled = float(((values - low) / (high - low)).sum())
+                found[SCALED, name, network] = Estimate(scaled, n=n)
+                found[ZERO, name, network] = Estimate(float(-values.size * low / (high - low)), n=n)
+        gaps = (both[0] - both[1]).reshape(n, -1).sum(axis=1)
+        channels = People.of(range(n), replace(params, seed=params.seed + k))
+        drawn = channels.counts @ gaps if n >= FEWEST else np.full(len(channels.counts), np.nan)
+        found[SUM, name, DIFFERENCE] = undrawn(channels.estimate(Drawn(float(gaps.sum()), drawn), n, 0.0))
+    return found
 
 
 def charts(results: Sequence[Kernels]) -> list[Chart]:
@@ -419,52 +416,54 @@ def _p(value: float) -> str:
 
 
 def _structure_table(networks: Mapping[str, tuple[Kernels, int]]) -> Table:
-    rows = []
-    for model, (r, k) in networks.items():
-        own = r.kernel_of == k
-        means = [
-            f"{_mean(sign * r.measured[own, c])} ({sign * r.fresh_mean[k, c]:.2f})" if own.any() else "n/a"
-            for c, sign in ((0, 1), (1, -1), (2, 1))
-        ]
-        counts = [_count(r, k, j) for j in (0, 1)]
-        least = [_least(value) if own.any() else "n/a" for value in r.least[k]]
-        rows.append(
-            (
-                model,
-                counts[0],
-                least[0],
-                means[0],
-                means[1],
-                _mean(r.mean_share[own]),
-                counts[1],
-                least[1],
-                means[2],
-            )
-        )
     return Table(
         title="How structured the first layers are",
         columns=(
-            *("network", "structured", "found from", "low frequencies (fresh)", "total variation (fresh)"),
-            *("share of means", "beyond the mean", "found from", "Gabor fit (fresh)"),
+            *("network", "structured", "p", "found from", "low frequencies (fresh)"),
+            *("total variation (fresh)", "share of means", "beyond the mean", "p beyond", "found from"),
+            "Gabor fit (fresh)",
         ),
-        rows=tuple(rows),
-        note=f"Structured: found at a false discovery rate of {TEST:.0%}, with the p value of the layer as a "
-        "whole. Found from: the share of energy that a Gabor function must hold for a kernel to be found in "
+        rows=tuple(
+            (
+                model,
+                *_structured(r, k, 0),
+                _beside_fresh(r, k, 0),
+                _beside_fresh(r, k, 1, sign=-1),
+                *_cells([_mean(r.mean_share[r.kernel_of == k])], "{:.2f}".format),
+                *_structured(r, k, 1),
+                _beside_fresh(r, k, 2),
+            )
+            for model, (r, k) in networks.items()
+        ),
+        note=f"Structured: found at a false discovery rate of {TEST:.0%}; p: of the layer as a whole. "
+        "Found from: the share of energy that a Gabor function must hold for a kernel to be found in "
         "80 % of cases at the p value that a single one needs. The others are means over kernels, in "
-        "brackets those of fresh ones. Share of means: energy of the channels' means. The last three are "
+        "brackets those of fresh ones. Share of means: energy of the channels' means. The last four are "
         "without them.",
     )
 
 
-def _count(r: Kernels, k: int, j: int) -> str:
-    own = r.found[r.kernel_of == k, j]
-    test = f", p = {_p(r.layer_p[k, j])}" if np.isfinite(r.layer_p[k, j]) else ""
-    return f"{own.sum()} of {len(own)}{'' if r.whole_kernels[k] else ' slices'}{test}" if len(own) else "n/a"
+def _structured(r: Kernels, k: int, j: int) -> tuple[Cell | None, ...]:
+    """Give how many of a network's kernels are structured, the p value of the layer, and the power."""
+    own, least = r.found[r.kernel_of == k, j], r.least[k, j]
+    if not len(own):
+        return None, None, None
+    count = f"{own.sum()} of {len(own)}{'' if r.whole_kernels[k] else ' slices'}"
+    share = r.estimates[KINDS[j], NETWORKS[k]]
+    return Cell(share, count), *_cells([r.layer_p[k, j]], _p), Cell(least, _least(least))
 
 
-def _mean(values: np.ndarray) -> str:
+def _beside_fresh(r: Kernels, k: int, column: int, sign: int = 1) -> Cell | None:
+    """Give the mean of a statistic over a network's kernels, that of fresh ones in brackets."""
+    null = sign * float(r.fresh_mean[k, column])
+    own = r.measured[r.kernel_of == k, column]
+    mean = Estimate(sign * _mean(own), n=int(np.isfinite(own).sum()), null=null)
+    return Cell(mean, f"{mean:.2f} ({null:.2f})") if mean.n else None
+
+
+def _mean(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
-    return f"{values.mean():.2f}" if len(values) else "n/a"
+    return float(values.mean()) if len(values) else np.nan
 
 
 def _least(value: float) -> str:
@@ -474,17 +473,11 @@ def _least(value: float) -> str:
 def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> list[Chart]:
     """Draw how low-frequency and Gabor shares of first-layer kernels lie beside those of fresh ones."""
     drawn: list[Chart] = []
-    for j, (column, title, label, words) in enumerate(
-        (
-            (0, "Low frequencies of first-layer kernels", "share of energy in low frequencies", ""),
-            (
-                2,
-                "Best Gabor fit of first-layer kernels",
-                "share of energy that the best Gabor function explains",
-                "Without each channel's mean. ",
-            ),
-        )
-    ):
+    kinds = (
+        (0, "Low frequencies", "share of energy in low frequencies", ""),
+        (2, "Best Gabor fit", "share of energy that the best Gabor function explains", CENTRED),
+    )
+    for j, (column, title, label, words) in enumerate(kinds):
         curves, nulls = [], {}
         for model, (r, k) in shown.items():
             values = np.sort(r.measured[r.kernel_of == k, column])
@@ -499,7 +492,7 @@ def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> li
             curves += [Curve(name, x, grid, dash="dash") for name, x in nulls.items()]
             drawn.append(
                 Curves(
-                    title=title,
+                    title=f"{title} of first-layer kernels",
                     xlabel=label,
                     ylabel="share of kernels at or below",
                     curves=tuple(curves),
@@ -513,7 +506,7 @@ def _depth_chart(shown: Mapping[str, tuple[Kernels, int]], more: str) -> Curves:
     curves = []
     for model, (r, k) in shown.items():
         x = np.arange(1, len(r.deep) + 1)
-        curves.append(Curve(model, x, r.deep_share[:, k], model=model, markers=True))
+        curves.append(Curve(model, x, r.along(LOW, k, r.deep), model=model, markers=True))
     longest = max((r for r, _ in shown.values()), key=lambda r: len(r.deep))
     x = np.arange(1, len(longest.deep) + 1)
     curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash"))
@@ -547,7 +540,7 @@ def _matched_tiles(r: Kernels) -> Tiles:
         pairs = zip(best[some], correlations[some], strict=True)
         tiles += [Tile(of_b[j], f"channel {j}: {v:+.2f}") for (_, j), v in pairs]
     fresh_words = ""
-    if r.correlation is not None and r.correlation.null is not None:
+    if r.correlation is not None:
         fresh_words = (
             f" Mean |r| is {r.correlation.value:.2f}, of fresh kernels in place of {r.b}'s "
             f"{r.correlation.null:.2f} (p = {_p(r.correlation_p)}); 5 % of matched fresh kernels are above "
@@ -570,9 +563,9 @@ def _matches_table(results: Sequence[Kernels]) -> Table:
         title="First-layer kernels of all pairs, matched up to order and sign",
         columns=("pair", "kernels matched", "mean |r|", "fresh kernels", "p"),
         rows=tuple(
-            (r.title, r.correlation.n, r.correlation.value, r.correlation.null, _p(r.correlation_p))
-            if r.correlation is not None
-            else (r.title, "n/a", "n/a", "n/a", "n/a")
+            (r.title, mean.n, mean.value, mean.null, *_cells([r.correlation_p], _p))
+            if (mean := r.correlation)
+            else (r.title, None, None, None, None)
             for r in results
         ),
         note="Only kernels of one size over the same channels can be correlated.",
@@ -584,10 +577,11 @@ def _sum_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> list[Cha
     sums, scaled, off = [], [], []
     for model, (r, k) in shown.items():
         x = np.arange(1, len(r.layers) + 1)
-        sums.append(Curve(model, x, r.sums[:, k], model=model, markers=True))
-        scaled.append(Curve(model, x, r.scaled_sums[:, k], model=model, markers=True))
-        scaled.append(Curve(f"{model}: size × place of zero", x, r.zero_sums[:, k], model=model, dash="dot"))
-        off.append(np.abs(r.scaled_sums[:, k] - r.zero_sums[:, k]) / r.scaled_sums[:, k])
+        whole, zero = r.along(SCALED, k, r.layers), r.along(ZERO, k, r.layers)
+        sums.append(Curve(model, x, r.along(SUM, k, r.layers), model=model, markers=True))
+        scaled.append(Curve(model, x, whole, model=model, markers=True))
+        scaled.append(Curve(f"{model}: {ZERO}", x, zero, model=model, dash="dot"))
+        off.append(np.abs(whole - zero) / whole)
     gaps = np.concatenate(off)
     gaps = gaps[np.isfinite(gaps)]
     agree = f" In half of these layers the two differ by {np.median(gaps):.1%} or less." if len(gaps) else ""
@@ -615,17 +609,17 @@ def _sum_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> list[Cha
 
 
 def _layer_table(r: Kernels) -> Table:
-    deep = {name: k for k, name in enumerate(r.deep)}
-    rows = []
-    for k, name in enumerate(r.layers):
-        low, tests = ["n/a", "n/a", "n/a"], ["n/a", "n/a"]
-        if name in deep:
-            d = deep[name]
-            low = [f"{v:.3f}" for v in (*r.deep_share[d], r.deep_fresh[d])]
-            tests = [_p(p) for p in r.deep_p[d]]
-        sums = [f"{v:.2f}" for v in r.sums[k]]
-        scaled = [v if np.isfinite(v) else "n/a" for v in r.scaled_sums[k]]
-        rows.append((name, *sums, f"{r.difference[k]:.2f}", *scaled, *low, *tests))
+    deep = dict(zip(r.deep, np.c_[r.deep_fresh, r.deep_p], strict=True))
+    null, *p_values = np.array([deep.get(name, np.full(3, np.nan)) for name in r.layers]).T
+    columns = (
+        r.layers,
+        *(_cells(r.along(SUM, k, r.layers), "{:.2f}".format) for k in (0, 1)),
+        [Cell(gap := r.by_layer[SUM, name, DIFFERENCE], f"{gap:.2f}") for name in r.layers],
+        *(r.along(SCALED, k, r.layers) for k in (0, 1)),
+        *(_cells(r.along(LOW, k, r.layers), "{:.3f}".format) for k in (0, 1)),
+        _cells(null, "{:.3f}".format),
+        *(_cells(values, _p) for values in p_values),
+    )
     return Table(
         title=f"Layers of {r.title}",
         columns=(
@@ -636,11 +630,15 @@ def _layer_table(r: Kernels) -> Table:
             *(f"low frequencies in {m}" for m in (*r.models, "fresh")),
             *(f"p, {m}" for m in r.models),
         ),
-        rows=tuple(rows),
+        rows=tuple(zip(*columns, strict=True)),
         note="Layers that both networks have. The interval of a difference is over output channels; p: of "
         "the layer's structure against fresh kernels.",
         folded=True,
     )
+
+
+def _cells(values: Iterable[float], write: Callable[[float], str]) -> list[Cell | None]:
+    return [Cell(value, write(value)) if np.isfinite(value) else None for value in values]
 
 
 def findings(results: Sequence[Kernels]) -> list[Finding]:
@@ -650,7 +648,7 @@ def findings(results: Sequence[Kernels]) -> list[Finding]:
     said = []
     for r in results:
         said.append(_structure_words(r))
-        if r.correlation is not None and r.correlation.null is not None:
+        if r.correlation is not None:
             beyond = "more than" if r.correlation_p <= TEST else "not beyond chance more than"
             said.append(
                 Finding(
@@ -669,27 +667,12 @@ def _structure_words(r: Kernels) -> Finding:
             "weight a channel, or zero."
         )
     what = "first-layer kernels" if r.whole_kernels.all() else "slices of the first layer's kernels"
-    leads = (f"Of the {what}", "Beyond their means, by a pattern such as an edge or a bar,")
+    leads = (f"Of the {what},", "Beyond their means, by a pattern such as an edge or a bar,")
+    ends = ("are more structured than freshly drawn ones", "are more structured")
     said = []
-    for j, (kind, lead) in enumerate(zip(KINDS, leads, strict=True)):
-        counts = []
-        for k, network in enumerate(NETWORKS):
-            share, own = r.structure[f"{kind}, {network}"], r.found[r.kernel_of == k, j]
-            digits = 0 if len(own) < ROUNDED else 1
-            ends = f"{share.low or 0.0:.{digits}%} to {share.high or 0.0:.{digits}%}"
-            test = f"; the layer: p = {_p(r.layer_p[k, j])}" if np.isfinite(r.layer_p[k, j]) else ""
-            counts.append(f"{own.sum()} of {len(own)} in {r.models[k]} ({ends}{test})")
-        gap = r.structure[f"{kind}, difference"]
-        chance = gap.low is None or gap.high is None or gap.low <= 0 <= gap.high
-        end = (
-            f"the difference of {gap.points()} may be chance" if chance else f"a difference of {gap.points()}"
-        )
-        joined = " and ".join(counts)
-        said.append(
-            f"{lead}, {joined} are more structured than freshly drawn ones: {end}."
-            if j == 0
-            else f"{lead} {joined} are more structured: {end}."
-        )
+    for j, (kind, lead, end) in enumerate(zip(KINDS, leads, ends, strict=True)):
+        counts = " and ".join(_count_words(r, k, j) for k in (0, 1))
+        said.append(judged(f"{lead} {counts} {end}", r.estimates[kind, DIFFERENCE]).text)
     if not r.found[:, 1].all():
         least = " and ".join(dict.fromkeys(_least(value) for value in r.least[:, 1]))
         said.append(
@@ -697,6 +680,14 @@ def _structure_words(r: Kernels) -> Finding:
             "kernel."
         )
     return Finding(" ".join(said))
+
+
+def _count_words(r: Kernels, k: int, j: int) -> str:
+    share, own = r.estimates[KINDS[j], NETWORKS[k]], r.found[r.kernel_of == k, j]
+    digits = 0 if len(own) < ROUNDED else 1
+    test = f"; the layer: p = {_p(r.layer_p[k, j])}" if np.isfinite(r.layer_p[k, j]) else ""
+    ends = f"{share.low:.{digits}%} to {share.high:.{digits}%}"
+    return f"{own.sum()} of {len(own)} in {r.models[k]} ({ends}{test})"
 
 
 def _structure_of_all(networks: Mapping[str, tuple[Kernels, int]]) -> Finding:

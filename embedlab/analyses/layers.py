@@ -48,15 +48,16 @@ References
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Chart, Curve, Curves, Heatmap, Table
+from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates
 from embedlab.maths.channel_matching import Matching, fresh_like, match, scale_free
 from embedlab.maths.layer_distance import (
     Distance,
@@ -75,7 +76,13 @@ BINS = 60
 DRAWN_FROM = 100
 SMALL_LEFT_OUT = f"Layers of fewer than {DRAWN_FROM} weights stand in the table only."
 SHOWN_MODELS, SHOWN_PAIRS = 8, 2
-DASHES: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
+DISTANCE, UNMATCHED, ALL = "relative distance", "relative distance without matching", "all layers"
+BETWEEN_FRESH = "relative distance of two fresh networks"
+MEAN, VARIANCE = "drift of the running mean", "drift of the running variance"
+DRIFTS: tuple[tuple[str, str, Literal["dash", "dot"]], ...] = (
+    (MEAN, "mean", "dash"),
+    (VARIANCE, "variance", "dot"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,22 +109,24 @@ class Layers(Result):
     ----------
     how
         How channels were matched, in words.
-    whole, whole_p
-        Distance over all weights after matching, null: fresh networks; and its p value.
-    distance, distance_p
-        By layer, the same.
+    estimates
+        Distance over all weights and by layer after matching, null: fresh networks; and the distance of two
+        fresh networks.
+    whole_p, distance_p
+        The p values of the first, and by layer.
     sizes
         How many weights each layer has.
     fresh, fresh_fresh
         Distances of fresh networks to the first one, and to each other, by layer.
-    unmatched, unmatched_p
-        Distances without matching, null: shuffled channels.
+    by_layer
+        Distances without matching and, of the norm layers that could be matched, how far their statistics
+        are apart; null: shuffled channels.
+    unmatched_p
+        The p values of the former.
     stable_ranks, fresh_ranks
         Of each layer; mean of fresh ones and the ends of where 95 % of them lie.
     spectrum_layers, spectra
         A first and a last layer: singular values of the first, the second, and fresh networks.
-    norms, norm_mean, norm_variance
-        Norm layers that could be matched, and how far their statistics are apart.
     """
 
     a: str = field(metadata={"hidden": True})
@@ -130,30 +139,35 @@ class Layers(Result):
     closer: int = field(metadata={"label": "layers closer than fresh networks"})
     lower_a: int = field(metadata={"label": "layers of lower stable rank than fresh, first network"})
     lower_b: int = field(metadata={"label": "layers of lower stable rank than fresh, second network"})
-    whole: Estimate = field(metadata={"label": "relative distance, all layers"})
-    whole_fresh: Estimate = field(metadata={"label": "relative distance of two fresh networks"})
+    estimates: Estimates
+    by_layer: Estimates = field(metadata={"hidden": True})
     whole_p: float = field(metadata={"hidden": True})
-    distance: Mapping[str, Estimate]
     seed: int = field(metadata={"hidden": True})
     layers: tuple[str, ...]
     sizes: Int[np.ndarray, " layers"]
     distance_p: Float[np.ndarray, " layers"]
     fresh: Float[np.ndarray, "fresh layers"]
     fresh_fresh: Float[np.ndarray, "half layers"]
-    unmatched: tuple[Estimate, ...]
     unmatched_p: Float[np.ndarray, " layers"]
     stable_ranks: Float[np.ndarray, "layers two"]
     fresh_ranks: Float[np.ndarray, "layers 3"]
     spectrum_layers: tuple[str, ...]
     spectra: Float[np.ndarray, "shown 3 bins"]
-    norms: tuple[str, ...]
-    norm_mean: tuple[Estimate, ...]
-    norm_variance: tuple[Estimate, ...]
 
     @property
     def models(self) -> tuple[str, str]:
         """The two networks' names."""
         return self.a, self.b
+
+    @property
+    def whole(self) -> Estimate:
+        """The distance over all weights after matching."""
+        return self.estimates[DISTANCE, ALL]
+
+    @property
+    def level(self) -> float:
+        """The distance of the first network and fresh ones."""
+        return self.whole.null or 0.0
 
     @property
     def one_recipe(self) -> bool:
@@ -183,12 +197,17 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
     with busy("matching channels"):
         values, matching = _matched(a, b, shared, params)
     fresh, fresh_fresh = _fresh(a, b, shared, params)
-    near, far = _distances(a, b, matching, shared, params)
-    p_values = np.array([further_p_value(d.value, fresh[:, k]) for k, d in enumerate(near)])
+    nulls = fresh.mean(axis=0)
+    whole = {
+        (DISTANCE, ALL): Estimate(values[-1], n=len(shared), null=float(nulls[-1])),
+        (BETWEEN_FRESH,): Estimate(float(fresh_fresh[:, -1].mean()), n=len(fresh_fresh)),
+    }
+    near, far, unmatched_p = _distances(a, b, matching, dict(zip(shared, nulls, strict=False)), params)
+    p_values = np.array(
+        [further_p_value(near[DISTANCE, name].value, fresh[:, k]) for k, name in enumerate(shared)]
+    )
     ranks, fresh_ranks, rank_p = _stable_ranks(a, b, shared, params)
     lower = (rank_p <= TEST / len(shared)).sum(axis=0)
-    channels = [len(a.layers[name]) for name in shared]
-    names, means, variances = _norms(a, matching.apply(b), params)
     return Layers(
         title=f"{a.model} and {b.model}",
         a=a.model,
@@ -201,27 +220,19 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
         closer=int((p_values <= TEST / len(shared)).sum()),
         lower_a=int(lower[0]),
         lower_b=int(lower[1]),
-        whole=Estimate(values[-1], n=len(shared), null=float(fresh[:, -1].mean())),
-        whole_fresh=Estimate(float(fresh_fresh[:, -1].mean()), n=len(fresh_fresh)),
+        estimates=Estimates(whole | near),
+        by_layer=Estimates(far | _norms(a, matching.apply(b), params)),
         whole_p=further_p_value(values[-1], fresh[:, -1]),
-        distance={
-            f"relative distance, {name}": Estimate(d.value, d.low, d.high, n, float(fresh[:, k].mean()))
-            for k, (name, d, n) in enumerate(zip(shared, near, channels, strict=True))
-        },
         seed=params.seed,
         layers=tuple(shared),
         sizes=np.array([a.layers[name].size for name in shared]),
         distance_p=p_values,
         fresh=fresh[:, :-1],
         fresh_fresh=fresh_fresh[:, :-1],
-        unmatched=tuple(_estimate(d, n) for d, n in zip(far, channels, strict=True)),
-        unmatched_p=np.array([d.p_value for d in far]),
+        unmatched_p=unmatched_p,
         stable_ranks=ranks,
         fresh_ranks=fresh_ranks,
         **_spectra(a, b, shared, params),
-        norms=names,
-        norm_mean=means,
-        norm_variance=variances,
     )
 
 
@@ -258,18 +269,20 @@ def _fresh(
 
 
 def _distances(
-    a: LayerWeights, b: LayerWeights, matching: Matching, names: Sequence[str], params: LayerParams
-) -> tuple[list[Distance], list[Distance]]:
-    """Give each layer's distance with its interval, matched, and as channels are numbered."""
+    a: LayerWeights, b: LayerWeights, matching: Matching, nulls: Mapping[str, float], params: LayerParams
+) -> tuple[Estimates, Estimates, np.ndarray]:
+    """Give each layer's distance, matched; and as channels are numbered, with its p values."""
     x, y = scale_free(a), scale_free(b)
     z = matching.apply(y)
-    near, far = [], []
-    for k, name in enumerate(names):
-        seed = params.seed + k
-        own = x.layers[name]
-        near.append(relative_distance(own, z.layers[name], replicates=params.resamples, seed=seed))
-        far.append(relative_distance(own, y.layers[name], shuffles=params.shuffles, seed=seed))
-    return near, far
+    near, far, p_values = Estimates(), Estimates(), []
+    for k, (name, null) in enumerate(nulls.items()):
+        own, seed = x.layers[name], params.seed + k
+        matched = relative_distance(own, z.layers[name], replicates=params.resamples, seed=seed)
+        near[DISTANCE, name] = replace(_estimate(matched, len(own)), null=float(null))
+        numbered = relative_distance(own, y.layers[name], shuffles=params.shuffles, seed=seed)
+        far[UNMATCHED, name] = _estimate(numbered, len(own))
+        p_values.append(numbered.p_value)
+    return near, far, np.array(p_values)
 
 
 def _estimate(distance: Distance, n: int) -> Estimate:
@@ -307,11 +320,9 @@ def _spectra(a: LayerWeights, b: LayerWeights, names: Sequence[str], params: Lay
     return {"spectrum_layers": shown, "spectra": found}
 
 
-def _norms(
-    a: LayerWeights, b: LayerWeights, params: LayerParams
-) -> tuple[tuple[str, ...], tuple[Estimate, ...], tuple[Estimate, ...]]:
+def _norms(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Estimates:
     """Compare the running statistics of the norm layers that both networks have, b's channels matched."""
-    names, means, variances = [], [], []
+    found = Estimates()
     for k, (name, own) in enumerate(a.norms.items()):
         other = b.norms.get(name, {})
         if not {"running_mean", "running_var"} <= set(own) & set(other):
@@ -322,10 +333,9 @@ def _norms(
             own, other, shuffles=params.shuffles, replicates=params.resamples, seed=params.seed + k
         )
         if drift.mean is not None and drift.variance is not None:
-            names.append(name)
-            means.append(_estimate(drift.mean, drift.channels))
-            variances.append(_estimate(drift.variance, drift.channels))
-    return tuple(names), tuple(means), tuple(variances)
+            found[MEAN, name] = _estimate(drift.mean, drift.channels)
+            found[VARIANCE, name] = _estimate(drift.variance, drift.channels)
+    return found
 
 
 def charts(results: Sequence[Layers]) -> list[Chart]:
@@ -338,7 +348,7 @@ def charts(results: Sequence[Layers]) -> list[Chart]:
         drawn.append(_pairs_table(results))
     drawn.append(_rank_chart(networks))
     drawn += [_spectrum_chart(results[0], k) for k in range(len(results[0].spectrum_layers))]
-    drawn += [_norm_chart(r) for r in results[:SHOWN_PAIRS] if r.norms]
+    drawn += [_norm_chart(r) for r in results[:SHOWN_PAIRS] if r.by_layer.places(MEAN)]
     drawn += [_layer_table(r) for r in results[:SHOWN_PAIRS]]
     return drawn
 
@@ -358,31 +368,22 @@ def _large(r: Layers) -> np.ndarray:
     return large if len(large) else np.arange(len(r.layers))
 
 
-def _ends(estimates: Sequence[Estimate]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give values and both ends; nan where there is no interval."""
-    ends = [(e.value, e.low, e.high) for e in estimates]
-    value, low, high = (
-        np.array([np.nan if v is None else v for v in column]) for column in zip(*ends, strict=True)
-    )
-    return value, low, high
-
-
 def _distance_chart(r: Layers, results: Sequence[Layers]) -> Curves:
     """Draw the distance by layer, matched and not, beside fresh networks and two seeds of one recipe."""
     k = _large(r)
+    places = [(r.layers[layer],) for layer in k]
     low, high = further_range(r.fresh[:, k])
-    value, lowest, highest = (values[k] for values in _ends(list(r.distance.values())))
     curves = [
-        Curve("matched", k + 1, value, lowest, highest, markers=True),
-        Curve("not matched", k + 1, np.array([e.value for e in r.unmatched])[k], dash="dash"),
+        Curve("matched", k + 1, *r.estimates.row(DISTANCE, places), markers=True),
+        Curve("not matched", k + 1, r.by_layer.row(UNMATCHED, places)[0], dash="dash"),
         Curve("fresh network (null)", k + 1, r.fresh[:, k].mean(axis=0), low, high),
         Curve("two fresh networks (null)", k + 1, r.fresh_fresh[:, k].mean(axis=0), dash="dot"),
     ]
     twins = [t for t in results if t.one_recipe and t is not r and t.recipe_a in (r.recipe_a, r.recipe_b)]
     alike = [t for t in twins if t.layers == r.layers]
     for twin in alike[:1]:
-        values = np.array([e.value for e in twin.distance.values()])[k]
-        curves.append(Curve("two seeds of one recipe", k + 1, values, dash="dash"))
+        apart = twin.estimates.row(DISTANCE, places)[0]
+        curves.append(Curve("two seeds of one recipe", k + 1, apart, dash="dash"))
     words = " No two seeds of a recipe of theirs are among the models to compare with."
     if alike:
         words = f" Seeds of one recipe: {alike[0].title}, matched."
@@ -414,7 +415,7 @@ def _map(results: Sequence[Layers], networks: tuple[str, ...]) -> Heatmap:
         cells = (networks.index(r.a), networks.index(r.b))
         for cell in (cells, cells[::-1]):
             values[cell] = r.whole.value
-            text[cell] = f"{r.whole.value:.2f}\n({r.whole.null or 0.0:.2f})"
+            text[cell] = f"{r.whole.value:.2f}\n({r.level:.2f})"
     return Heatmap(
         title="Distance of all pairs, over all layers",
         xlabels=networks,
@@ -436,10 +437,10 @@ def _pairs_table(results: Sequence[Layers]) -> Table:
         rows=tuple(
             (
                 r.title,
-                f"{r.whole.value:.3f}",
-                f"{r.whole.null or 0.0:.3f}",
-                _p(r.whole_p),
-                f"{r.closer} of {r.compared}",
+                _cell(r.whole.value),
+                _cell(r.level),
+                Cell(r.whole_p, _p(r.whole_p)),
+                Cell(r.closer, f"{r.closer} of {r.compared}"),
                 r.how,
                 r.one_recipe,
             )
@@ -451,6 +452,10 @@ def _pairs_table(results: Sequence[Layers]) -> Table:
 
 def _p(value: float) -> str:
     return "below 0.0001" if value < 1e-4 else f"{value:.4f}" if value < 0.001 else f"{value:.3f}"
+
+
+def _cell(value: float | None, spec: str = ".3f") -> Cell | None:
+    return Cell(value, format(value, spec)) if value is not None and np.isfinite(value) else None
 
 
 def _rank_chart(networks: Mapping[str, tuple[Layers, int]]) -> Curves:
@@ -490,12 +495,11 @@ def _spectrum_chart(r: Layers, k: int) -> Curves:
 
 
 def _norm_chart(r: Layers) -> Curves:
-    x = np.arange(1, len(r.norms) + 1)
-    curves = []
-    for name, estimates in (("mean", r.norm_mean), ("variance", r.norm_variance)):
-        curves.append(Curve(name, x, *_ends(estimates), markers=True))
-    for name, estimates, dash in (("mean", r.norm_mean, DASHES[1]), ("variance", r.norm_variance, DASHES[2])):
-        null = np.array([np.nan if e.null is None else e.null for e in estimates])
+    norms = r.by_layer.places(MEAN)
+    x = np.arange(1, len(norms) + 1)
+    curves = [Curve(name, x, *r.by_layer.row(what, norms), markers=True) for what, name, _ in DRIFTS]
+    for what, name, dash in DRIFTS:
+        null = np.array([r.by_layer[what, *norm].null for norm in norms], np.float64)
         curves.append(Curve(f"{name}, shuffled channels (null)", x, null, dash=dash))
     return Curves(
         title=f"Drift of the norm layers of {r.title}",
@@ -508,27 +512,24 @@ def _norm_chart(r: Layers) -> Curves:
 
 
 def _layer_table(r: Layers) -> Table:
-    rows = tuple(
-        (
-            k + 1,
-            name,
-            matched,
-            f"{matched.null or 0.0:.3f}",
-            _p(r.distance_p[k]),
-            f"{r.unmatched[k].value:.3f}",
-            f"{r.unmatched[k].null or 0.0:.3f}",
-            f"{r.unmatched_p[k]:.4f}",
-            *(f"{v:.2f}" for v in (*r.stable_ranks[k], r.fresh_ranks[k, 0])),
+    rows = []
+    for k, name in enumerate(r.layers):
+        matched, unmatched = r.estimates[DISTANCE, name], r.by_layer[UNMATCHED, name]
+        ranks = (*r.stable_ranks[k], r.fresh_ranks[k, 0])
+        rows.append(
+            (
+                *(k + 1, name, matched, _cell(matched.null), Cell(r.distance_p[k], _p(r.distance_p[k]))),
+                *(Cell(unmatched, f"{unmatched.value:.3f}"), _cell(unmatched.null)),
+                *(_cell(r.unmatched_p[k], ".4f"), *(_cell(rank, ".2f") for rank in ranks)),
+            )
         )
-        for k, (name, matched) in enumerate(zip(r.layers, r.distance.values(), strict=True))
-    )
     return Table(
         title=f"Layers of {r.title}, by name",
         columns=(
             *("", "layer", "matched", "fresh", "p", "not matched", "shuffled", "p of shuffles"),
             *(f"stable rank, {m}" for m in (*r.models, "fresh")),
         ),
-        rows=rows,
+        rows=tuple(rows),
         note="Relative distances, with matching (p: of a further fresh network being as near) and without "
         "(p: the share of channel shuffles as near); intervals are over output channels.",
         folded=True,
@@ -541,7 +542,7 @@ def findings(results: Sequence[Layers]) -> list[Finding]:
     twins = [r for r in results if r.one_recipe]
     if twins:
         listed = ", ".join(
-            f"{r.title} at {r.whole.value:.3f} (fresh networks {r.whole.null or 0.0:.3f})" for r in twins[:3]
+            f"{r.title} at {r.whole.value:.3f} (fresh networks {r.level:.3f})" for r in twins[:3]
         )
         said.append(Finding(f"Trainings of one recipe from different seeds come this near: {listed}."))
     else:
@@ -561,7 +562,7 @@ def _words(r: Layers) -> Finding:
         verdict = f"not shown to be nearer than those (p {_is(r.whole_p)})"
     text = (
         f"With channels matched {r.how}, {r.a} and {r.b} are at a relative distance of {r.whole.value:.3f} "
-        f"over all layers, {r.a} and fresh networks at {r.whole.null or 0.0:.3f}: {verdict}, and nearer in "
+        f"over all layers, {r.a} and fresh networks at {r.level:.3f}: {verdict}, and nearer in "
         f"{r.closer} of {r.compared} layers one by one. Stable rank is lower than in fresh layers in "
         f"{r.lower_a} of them in {r.a} and {r.lower_b} in {r.b}."
     )
@@ -585,7 +586,7 @@ def _words_of_all(results: Sequence[Layers]) -> Finding:
         f"With channels matched, {near} of {len(results)} pairs of networks are nearer than the first of the "
         f"pair and fresh networks (Bonferroni over pairs); the nearest are {best.a} and {best.b}, at a "
         f"relative distance of {best.whole.value:.3f} over all layers, {best.a} and fresh networks being at "
-        f"{best.whole.null or 0.0:.3f}."
+        f"{best.level:.3f}."
     )
 
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 
 from embedlab.analyses import kernels
-from embedlab.analyses.kernels import KernelParams
+from embedlab.analyses.kernels import DIFFERENCE, KINDS, LOW, NETWORKS, SCALED, SUM, ZERO, KernelParams
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates
 from embedlab.maths.kernel_structure import planted
 from embedlab.weights import LayerWeights
 from tests.planted import layer_weights
 
 FEW = KernelParams(fresh_kernels=1000, shuffles=199, resamples=100, slices=200)
+KERNELS = KINDS[0]
+FIRST, SECOND = NETWORKS
 
 
 def one_layer(model, values, name="conv0"):
@@ -32,9 +35,9 @@ def found():
 
 
 def test_gabor_kernels_are_called_structured_and_fresh_he_normal_ones_are_not(found):
-    first = found.structure["structured first-layer kernels, first network"]
-    second = found.structure["structured first-layer kernels, second network"]
-    more = found.structure["structured first-layer kernels, difference"]
+    first = found.estimates[KERNELS, FIRST]
+    second = found.estimates[KERNELS, SECOND]
+    more = found.estimates[KERNELS, DIFFERENCE]
     assert first.value == 1
     assert first.low > 0.7
     assert second.value <= 1 / 16
@@ -115,7 +118,7 @@ def test_a_network_that_is_zero_everywhere_is_a_sentence():
 def test_kernels_of_one_weight_are_said_to_have_no_pattern():
     a, b = (one_layer(m, np.random.default_rng(k).normal(size=(8, 3, 1, 1))) for k, m in enumerate("ab"))
     found = kernels.compute(a, b, FEW)
-    assert found.structure == {}
+    assert not any(found.estimates.places(kind) for kind in KINDS)
     assert "no kernel that could show a pattern" in kernels.findings([found])[0].text
     assert kernels.charts([found])
 
@@ -141,23 +144,29 @@ def test_deeper_layers_are_tested_as_a_whole():
     b = LayerWeights("b", layers | {"deep": rng.normal(size=(16, 16, 3, 3))}, {})
     found = kernels.compute(a, b, FEW)
     assert found.deep == ("first", "deep")
-    assert found.deep_count[1].tolist() == [200, 200]
+    smooth, fresh_like = (found.by_layer[LOW, "deep", network] for network in NETWORKS)
+    assert (smooth.n, fresh_like.n) == (200, 200)
     assert found.deep_p[1, 0] < 0.01 < found.deep_p[1, 1]
-    assert found.deep_share[1, 0] > found.deep_fresh[1] + 0.1
+    assert smooth.value > smooth.null + 0.1
+    assert fresh_like.value == pytest.approx(fresh_like.null, abs=0.05)
+    assert ("point",) not in found.by_layer.places(LOW)
 
 
 def test_sums_are_those_written_out_and_the_scaled_ones_follow_zeros_place():
     a, b = layer_weights("a"), layer_weights("b", seed=1)
     found = kernels.compute(a, b, FEW)
     x, y = a.layers["conv1"].astype(float), b.layers["conv1"].astype(float)
-    assert found.sums[1] == pytest.approx([x.sum(), y.sum()])
+    of = {key: found.by_layer[key, "conv1", FIRST].value for key in (SUM, SCALED, ZERO)}
+    assert of[SUM] == pytest.approx(x.sum())
+    assert found.by_layer[SUM, "conv1", SECOND].value == pytest.approx(y.sum())
     scaled = (x - x.min()) / (x.max() - x.min())
-    assert found.scaled_sums[1, 0] == pytest.approx(scaled.sum())
+    assert of[SCALED] == pytest.approx(scaled.sum())
     place = -x.min() / (x.max() - x.min())
-    assert found.zero_sums[1, 0] == pytest.approx(x.size * place)
-    assert found.scaled_sums[1, 0] - found.zero_sums[1, 0] == pytest.approx(x.sum() / (x.max() - x.min()))
-    assert found.difference[1].value == pytest.approx((x - y).sum())
-    assert found.difference[1].low < (x - y).sum() < found.difference[1].high
+    assert of[ZERO] == pytest.approx(x.size * place)
+    assert of[SCALED] - of[ZERO] == pytest.approx(x.sum() / (x.max() - x.min()))
+    gap = found.by_layer[SUM, "conv1", DIFFERENCE]
+    assert gap.value == pytest.approx((x - y).sum())
+    assert gap.low < (x - y).sum() < gap.high
     (chart,) = (c for c in kernels.charts([found]) if c.title.endswith("min-max scaled"))
     assert "says nothing about the other weights" in chart.note
 
@@ -168,15 +177,42 @@ def test_shuffling_all_but_two_weights_leaves_the_scaled_sum_as_it_is():
         n: np.random.default_rng(0).permutation(k.ravel()).reshape(k.shape) for n, k in a.layers.items()
     }
     found = kernels.compute(a, LayerWeights("b", shuffled, {}), FEW)
-    np.testing.assert_allclose(found.scaled_sums[:, 0], found.scaled_sums[:, 1], rtol=1e-5)
+    first, second = (found.along(SCALED, k, found.layers) for k in (0, 1))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
 def test_the_interval_of_a_difference_of_shares_is_newcombes():
-    a, b = (kernels.Estimate(*values) for values in ((0.8, 0.6, 0.9, 10), (0.5, 0.3, 0.7, 10)))
-    found = kernels._difference(a, b)
+    both = zip(NETWORKS, ((0.8, 0.6, 0.9, 10), (0.5, 0.3, 0.7, 10)), strict=True)
+    found = kernels._difference(Estimates({("k", n): Estimate(*values) for n, values in both}), "k")
     assert found.value == pytest.approx(0.3)
     assert found.low == pytest.approx(0.3 - np.hypot(0.2, 0.2))
     assert found.high == pytest.approx(0.3 + np.hypot(0.1, 0.2))
+
+
+def test_a_difference_of_sums_over_few_channels_has_no_interval():
+    a, b = (layer_weights(m, seed=k, channels=4) for k, m in enumerate("ab"))
+    gap = kernels.compute(a, b, FEW).by_layer[SUM, "conv1", DIFFERENCE]
+    assert gap.value == pytest.approx(float((a.layers["conv1"] - b.layers["conv1"]).sum()), abs=1e-4)
+    assert (gap.low, gap.high, gap.n) == (None, None, 4)
+
+
+def test_tables_hold_numbers_and_no_layer_without_a_test_is_given_one():
+    a, b = (
+        LayerWeights(m, layer_weights(seed=k).layers | {"dead": np.zeros((2, 2, 3, 3), "f4")}, {})
+        for k, m in enumerate("ab")
+    )
+    found = kernels.compute(a, b, FEW)
+    structure, layers = (
+        next(c for c in kernels.charts([found]) if c.title.startswith(t)) for t in ("How str", "Layers of")
+    )
+    row = structure.rows[0]
+    assert row[1].value == found.estimates[KERNELS, FIRST]
+    assert row[2].value == found.layer_p[0, 0]
+    assert row[4].value.value == pytest.approx(found.measured[:16, 0].mean())
+    assert row[4].value.null == found.fresh_mean[0, 0]
+    assert layers.rows[1][1].value == found.by_layer[SUM, "conv1", FIRST].value
+    assert layers.rows[1][-2].value == found.deep_p[1, 0]
+    assert layers.cells()[-1][-2:] == ["n/a", "n/a"]
 
 
 def test_networks_without_a_common_layer_are_refused():

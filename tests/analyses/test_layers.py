@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from embedlab.analyses import layers
-from embedlab.analyses.layers import LayerParams
+from embedlab.analyses.layers import BETWEEN_FRESH, DISTANCE, MEAN, UNMATCHED, VARIANCE, LayerParams
+from embedlab.charts import Table
 from embedlab.errors import UserError
 from embedlab.maths.channel_matching import reordered
 from embedlab.weights import LayerWeights, wiring
@@ -42,11 +43,15 @@ def noisy(weights, amount, seed=2, **changes):
     return dataclasses.replace(weights, layers=kernels, **changes)
 
 
+def by_layer(found, what=DISTANCE):
+    return [(found.by_layer | found.estimates)[what, name] for name in found.layers]
+
+
 def test_a_permuted_copy_is_at_distance_zero_and_far_without_matching():
     found = layers.compute(chain(), permuted(chain(), model="b"), FEW)
     assert found.whole.value == pytest.approx(0, abs=1e-3)
-    assert all(e.value == pytest.approx(0, abs=1e-3) for e in found.distance.values())
-    assert min(e.value for e in found.unmatched) > 1
+    assert all(e.value == pytest.approx(0, abs=1e-3) for e in by_layer(found))
+    assert min(e.value for e in by_layer(found, UNMATCHED)) > 1
     assert found.closer == found.compared == 3
     assert found.how == "through the network"
     assert "relative distance of 0.000 over all layers" in layers.findings([found])[0].text
@@ -65,7 +70,7 @@ def test_scales_of_channels_change_nothing():
 def test_an_unrelated_network_is_as_far_as_fresh_ones():
     found = layers.compute(chain(), chain("b", seed=5), FEW)
     assert found.whole.value == pytest.approx(found.whole.null, abs=0.05)
-    assert found.whole_fresh.value == pytest.approx(found.whole.null, abs=0.05)
+    assert found.estimates[BETWEEN_FRESH,].value == pytest.approx(found.whole.null, abs=0.05)
     assert found.whole.null < 1.38
     assert found.closer == 0
     assert "not shown to be nearer than those" in layers.findings([found])[0].text
@@ -82,7 +87,7 @@ def test_a_noisy_permuted_copy_lies_between():
     expected = np.sqrt(2 - 2 / np.sqrt(1 + 0.5**2))
     assert found.whole.value == pytest.approx(expected, abs=0.03)
     assert found.whole_p < 1e-4
-    for estimate in found.distance.values():
+    for estimate in by_layer(found):
         assert estimate.low < estimate.value < estimate.high < estimate.null
 
 
@@ -148,10 +153,29 @@ def residual(model, seed):
 def test_norm_statistics_of_a_permuted_copy_have_not_drifted():
     a = residual("a", 0)
     found = layers.compute(a, permuted(a, model="b"), FEW)
-    assert found.norms == ("input_layer.1", "body.0.res_layer.0")
-    assert [e.value for e in (*found.norm_mean, *found.norm_variance)] == pytest.approx([0] * 4)
-    assert min(e.null for e in (*found.norm_mean, *found.norm_variance)) > 0.3
+    norms = (("input_layer.1",), ("body.0.res_layer.0",))
+    assert found.by_layer.places(MEAN) == found.by_layer.places(VARIANCE) == norms
+    drifts = [found.by_layer[what, *norm] for what in (MEAN, VARIANCE) for norm in norms]
+    assert [e.value for e in drifts] == pytest.approx([0] * 4)
+    assert min(e.null for e in drifts) > 0.3
     assert any(c.title.startswith("Drift of the norm layers") for c in layers.charts([found]))
+
+
+def test_the_tables_hold_numbers_and_what_a_dead_layer_has_not_is_no_number():
+    a, b = (
+        dataclasses.replace(w, layers=w.layers | {"dead": np.zeros((2, 2, 3, 3), "f4")})
+        for w in (chain(), chain("b", 1))
+    )
+    found = layers.compute(a, b, FEW)
+    pairs, by_name, _ = (c for c in layers.charts([found, found]) if isinstance(c, Table))
+    assert pairs.rows[0][1].value == found.whole.value
+    assert pairs.rows[0][3].value == found.whole_p
+    row = by_name.rows[1]
+    assert row[2] == found.estimates[DISTANCE, "conv1"]
+    assert row[5].value == found.by_layer[UNMATCHED, "conv1"]
+    assert row[8].value == found.stable_ranks[1, 0]
+    assert by_name.cells()[-1][1] == "dead"
+    assert by_name.cells()[-1][8] == "n/a"
 
 
 def test_networks_without_a_common_layer_are_refused():
