@@ -46,23 +46,24 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Chart, Curve, Curves, Heatmap, Table
+from embedlab.analysis import Analysis, Finding, Number, Params, Result
+from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, Place, compared, judged, label, unknown, where
 from embedlab.maths import roc
-from embedlab.maths.bootstrap import interval, population, resamples, share_interval
+from embedlab.maths.moments import Drawn
 from embedlab.maths.pairs import Pairs, all_pairs
 from embedlab.progress import track
 
-Cell = tuple[int, int]
+Crossed = tuple[int, int]
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10
 NATIVE = 0  # Stands for "as it is" among numbers of pixels.
-OWN, FIXED, GOT = 0, 1, 2
-LABELS = ("TAR, {}, own threshold", "TAR, {}, fixed threshold", "FAR, {}, fixed threshold")
+OWN, FIXED, GOT = "TAR, own threshold", "TAR, fixed threshold", "FAR, fixed threshold"
+MEASURES = (OWN, FIXED, GOT)
 BREAK = -0.1  # Of TAR.
 
 
@@ -85,8 +86,16 @@ class ResolutionParams(Params):
 class Resolution(Result):
     """TAR and FAR of every gallery with every probe.
 
-    Axes of three are the measures: TAR at the own threshold, TAR at the fixed one, and the FAR that the
-    fixed one gets. Axes of k are gallery and probe, in rising order of ``pixels``, native (0) last.
+    Places are a gallery and a probe of as many pixels or fewer.
+
+    Attributes
+    ----------
+    estimates
+        TAR at the own threshold and at the fixed one, and the FAR that the fixed one gets.
+    pixels
+        Resolutions in rising order, native (0) last.
+    false_accepts
+        Those at the own threshold and at the fixed one.
     """
 
     model: str = field(metadata={"hidden": True})
@@ -100,35 +109,58 @@ class Resolution(Result):
     far: float = field(metadata={"label": "FAR at which thresholds are set"})
     far_asked: float = field(metadata={"hidden": True})
     threshold: float = field(metadata={"label": "threshold of native × native"})
-    estimates: Mapping[str, Estimate]
-    population: str = field(metadata={"hidden": True})
+    estimates: Estimates
     pixels: Int[np.ndarray, " k"]
-    figures: Float[np.ndarray, "3 k k"]
-    ends: Float[np.ndarray, "2 3 k k"]
-    false_accepts: Int[np.ndarray, "3 k k"]
-    replicates: Float32[np.ndarray, "3 resamples k k"]
+    false_accepts: Int[np.ndarray, "2 k k"]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Resolutions in words, rising."""
         return tuple(_name(p) for p in self.pixels)
 
-    def at(self, measure: int, cell: Cell) -> Estimate:
-        """Give one figure of one cell with its interval."""
-        low, high = self.ends[:, measure, *cell]
-        return Estimate(float(self.figures[measure, *cell]), _number(low), _number(high), self.people)
+    @property
+    def last(self) -> int:
+        """Where native images stand."""
+        return len(self.pixels) - 1
 
-    def unsteady(self, measure: int, cell: Cell) -> bool:
+    def numbers(self) -> dict[str, Number]:
+        """List the native row and the diagonal, those that rest on few false accepts marked."""
+        few = {
+            label((what, *self.place(cell)))
+            for what in MEASURES
+            for cell in _half(self)
+            if self.unsteady(what, cell)
+        }
+        # In native × native the fixed threshold is the own one.
+        shown = {(OWN, "native", "native")} | {(w, *p) for w in MEASURES for p in _listed(self.names)[1:]}
+        others = {label(key) for key in self.estimates if key not in shown}
+        whole = super().numbers().items()
+        return {f"{k}, unstable" if k in few else k: v for k, v in whole if k not in others}
+
+    def place(self, cell: Crossed) -> Place:
+        """Name the two resolutions of a cell, whichever is gallery and whichever probe."""
+        return self.names[max(cell)], self.names[min(cell)]
+
+    def at(self, what: str, cell: Crossed) -> Estimate:
+        """Give one figure of one cell."""
+        return self.estimates[what, *self.place(cell)]
+
+    def table(self, what: str) -> Float[np.ndarray, "k k"]:
+        """Give one figure of every gallery and probe."""
+        k = range(len(self.pixels))
+        return np.array([[self.at(what, (g, p)).value for p in k] for g in k])
+
+    def counted(self, what: str, cell: Crossed) -> int:
+        """Count the false accepts that a figure rests on."""
+        return int(self.false_accepts[0 if what == OWN else 1, *cell])
+
+    def unsteady(self, what: str, cell: Crossed) -> bool:
         """Say whether a figure rests on too few false accepts."""
-        return bool(self.false_accepts[measure, *cell] < STABLE)
+        return self.counted(what, cell) < STABLE
 
 
 def _name(pixels: int) -> str:
     return "native" if pixels == NATIVE else f"{pixels} px"
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _ladder(text: str) -> set[int]:
@@ -189,28 +221,24 @@ def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolutio
         )
     impostors = (len(native.items) ** 2 - int((sizes**2).sum())) // 2
     far = _resolvable(params.far, impostors, native.title)
-    counts = resamples(len(sizes), params.resamples, params.seed)
-    tables: dict[str, np.ndarray] = {
-        "figures": np.empty((3, k, k)),
-        "ends": np.empty((2, 3, k, k)),
-        "false_accepts": np.empty((3, k, k), np.int64),
-        "replicates": np.empty((3, params.resamples, k, k), np.float32),
-    }
+    people, names = People.of(native.identities, params), [_name(p) for p in sorted(by_pixels, key=_rank)]
+    found, false = Estimates(), np.empty((2, k, k), np.int64)
     fixed: tuple[np.ndarray, np.ndarray] = (np.empty(0), np.empty(0))
     cells = [(g, p) for g in reversed(range(k)) for p in range(g, k)]  # Native × native comes first.
     for g, p in track(cells, f"pairing resolutions in {native.model}"):
         pairs = all_pairs(images[g].unit, native.labels, None if g == p else images[p].unit)
-        own = roc.limits(pairs, np.array([far]), counts)
+        own = roc.limits(pairs, np.array([far]), people.counts)
         fixed = own if g == p == k - 1 else fixed
-        for table, values in zip(tables.values(), _cell(pairs, counts, own, fixed), strict=True):
-            table[..., g, p] = table[..., p, g] = values
-    pixels = sorted(by_pixels, key=_rank)
+        measured, false[:, g, p] = _cell(pairs, people, own, fixed, far)
+        false[:, p, g] = false[:, g, p]
+        found |= {(what, names[p], names[g]): one for what, one in measured.items()}
+    places = dict.fromkeys([*_listed(names), *found.places(OWN)])
     return Resolution(
         title=f"{dataset} in {native.model}",
         model=native.model,
         dataset=dataset,
         other_datasets=others,
-        missing=tuple(sorted(_ladder(params.pixels) - set(pixels))),
+        missing=tuple(sorted(_ladder(params.pixels) - set(by_pixels))),
         people=len(sizes),
         images=len(native.items),
         left_out=left_out,
@@ -219,10 +247,9 @@ def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolutio
         far_asked=params.far,
         # The lowest accepted score: the float above the highest rejected one.
         threshold=float(np.nextafter(np.float32(fixed[0][0]), np.float32(2))),
-        estimates=_estimates([_name(p) for p in pixels], tables, far, int((sizes > 1).sum()), len(sizes)),
-        population=population(native.identities, params.resamples, params.seed),
-        pixels=np.array(pixels, dtype=np.int64),
-        **tables,
+        estimates=Estimates({(w, *place): found[w, *place] for w in MEASURES for place in places}),
+        pixels=np.array(sorted(by_pixels, key=_rank), dtype=np.int64),
+        false_accepts=false,
     )
 
 
@@ -277,47 +304,34 @@ def _resolvable(far: float, impostors: int, title: str) -> float:
 
 def _cell(
     pairs: Pairs,
-    counts: np.ndarray,
+    people: People,
     own: tuple[np.ndarray, np.ndarray],
     fixed: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Measure a cell at its own and at the fixed limit: figures, ends, false accepts, replicates."""
-    ones = np.ones((1, counts.shape[1]), np.float32)
+    far: float,
+) -> tuple[dict[str, Estimate], np.ndarray]:
+    """Measure a cell at its own and at the fixed limit, and count the false accepts of both."""
+    ones = np.ones((1, people.counts.shape[1]), np.float32)
     point, drawn = np.concatenate([own[0], fixed[0]]), np.concatenate([own[1], fixed[1]], axis=1)
-    false = np.array([roc.false_accepts(pairs, float(limit)) for limit in point])[[OWN, FIXED, FIXED]]
-    figures = np.r_[roc.accepted_share(pairs, ones, point[None])[0], false[GOT] / int(pairs.impostor.sum())]
-    tar = roc.accepted_share(pairs, counts, drawn)
+    false = np.array([roc.false_accepts(pairs, float(limit)) for limit in point])
+    tar, draws = (roc.accepted_share(pairs, *at) for at in ((ones, point[None]), (people.counts, drawn)))
     # A resample of one person alone has no impostor pair, so no threshold and no TAR.
-    tar[roc.impostor_weight(pairs, counts) <= 0] = np.nan
-    replicates = np.stack([*tar.T, roc.achieved_far(pairs, counts, drawn[:, FIXED])])
+    draws[roc.impostor_weight(pairs, people.counts) <= 0] = np.nan
+    got = Drawn(
+        float(false[1] / int(pairs.impostor.sum())), roc.achieved_far(pairs, people.counts, drawn[:, 1])
+    )
+    accepted = [Drawn(float(value), each) for value, each in zip(tar[0], draws.T, strict=True)]
     paired = len(np.unique(pairs.genuine_people))
-    ends = [
-        share_interval(float(value), draws, people)
-        for value, draws, people in zip(figures, replicates, (paired, paired, counts.shape[1]), strict=True)
-    ]
-    return figures, np.array(ends, dtype=np.float64).T, false, replicates
+    return {
+        OWN: people.estimate(accepted[0], paired, far, share=True),
+        FIXED: people.estimate(accepted[1], paired, got.value, share=True),
+        GOT: people.estimate(got, people.counts.shape[1], far, share=True),
+    }, false
 
 
-def _estimates(
-    names: Sequence[str], tables: Mapping[str, np.ndarray], far: float, paired: int, people: int
-) -> dict[str, Estimate]:
-    """List the native row and the diagonal; the whole table is in the arrays."""
-    last = len(names) - 1
-    cells = [(last, last), *((last, p) for p in range(last)), *((p, p) for p in range(last))]
-    found = {}
-    for measure, label in enumerate(LABELS):
-        # In native × native the fixed threshold is the own one.
-        for g, p in cells if measure == OWN else cells[1:]:
-            mark = ", unstable" if tables["false_accepts"][measure, g, p] < STABLE else ""
-            low, high = map(_number, tables["ends"][:, measure, g, p])
-            found[label.format(f"{names[g]} × {names[p]}") + mark] = Estimate(
-                float(tables["figures"][measure, g, p]),
-                low,
-                high,
-                people if measure == GOT else paired,
-                float(tables["figures"][GOT, g, p]) if measure == FIXED else far,
-            )
-    return found
+def _listed(names: Sequence[str]) -> list[Place]:
+    """List native × native, the rest of the native row, and the rest of the diagonal."""
+    *fewer, native = names
+    return [(native, native), *((native, name) for name in fewer), *((name, name) for name in fewer)]
 
 
 def charts(results: Sequence[Resolution]) -> list[Chart]:
@@ -338,26 +352,8 @@ def _baseline(r: Resolution, results: Sequence[Resolution]) -> Resolution | None
     return None if alike[0] is r else alike[0]
 
 
-def _change(a: Resolution, b: Resolution, cell: Cell, other: Cell | None = None) -> Estimate:
-    """Give TAR of a's cell less b's, own thresholds, with the paired interval."""
-    return _less(a, (OWN, *cell), b, (OWN, *(other or cell)))
-
-
-def _less(a: Resolution, at: tuple[int, int, int], b: Resolution, other: tuple[int, int, int]) -> Estimate:
-    value = float(a.figures[at] - b.figures[other])
-    if a.population != b.population:
-        return Estimate(value)
-    gaps = a.replicates[at[0], :, *at[1:]].astype(np.float64) - b.replicates[other[0], :, *other[1:]]
-    return Estimate(value, *interval(gaps), a.people)
-
-
-def _sure(e: Estimate) -> bool:
-    """Say whether an interval leaves zero out."""
-    return e.low is not None and e.high is not None and not e.low <= 0 <= e.high
-
-
 def _grid(
-    r: Resolution, title: str, note: str, of: Callable[[Cell], tuple[float, str]], **look: Any
+    r: Resolution, title: str, note: str, of: Callable[[Crossed], tuple[float, str]], **look: Any
 ) -> Heatmap:
     """Draw a value with its text for each gallery and probe."""
     k = range(len(r.pixels))
@@ -375,34 +371,34 @@ def _grid(
     )
 
 
-def _written(r: Resolution, base: Resolution | None, measure: int, cell: Cell) -> str:
+def _written(r: Resolution, base: Resolution | None, what: str, cell: Crossed) -> str:
     """Write a figure, and the first model's in brackets: TAR in per cent, FAR in multiples of that asked."""
 
     def figure(of: Resolution) -> str:
-        value = float(of.figures[measure, *cell])
-        return f"{value / of.far:.2g}×" if measure == GOT else f"{100 * value:.1f}"
+        value = of.at(what, cell).value
+        return f"{value / of.far:.2g}×" if what == GOT else f"{100 * value:.1f}"
 
     bracket = "" if base is None else f"\n({figure(base)})"
-    return f"{figure(r)}{' *' if r.unsteady(measure, cell) else ''}{bracket}"
+    return f"{figure(r)}{' *' if r.unsteady(what, cell) else ''}{bracket}"
 
 
-def _legend(r: Resolution, base: Resolution | None, measure: int) -> str:
+def _legend(r: Resolution, base: Resolution | None, what: str) -> str:
     text = " Intervals stand in the table below."
     text += "" if base is None else f" In brackets: {base.model}."
-    few = (r.false_accepts[measure] < STABLE).any()
+    few = any(r.unsteady(what, cell) for cell in _half(r))
     return text + (f" * fewer than {STABLE} false accepts, unstable." if few else "")
 
 
-def _shares(r: Resolution, base: Resolution | None, measure: int) -> Heatmap:
+def _shares(r: Resolution, base: Resolution | None, what: str) -> Heatmap:
     name, note = "own thresholds", f"In each cell the threshold of FAR {r.far:g} there."
-    if measure == FIXED:
+    if what == FIXED:
         name = "fixed threshold"
         note = f"The threshold {r.threshold:.4f} of native × native at FAR {r.far:g}, applied everywhere."
     return _grid(
         r,
         f"TAR of {r.title}, {name}",
-        note + _legend(r, base, measure),
-        lambda cell: (100 * float(r.figures[measure, *cell]), _written(r, base, measure, cell)),
+        note + _legend(r, base, what),
+        lambda cell: (100 * r.at(what, cell).value, _written(r, base, what, cell)),
         colour_label="TAR in %",
         span=(0.0, 100.0),
     )
@@ -411,7 +407,7 @@ def _shares(r: Resolution, base: Resolution | None, measure: int) -> Heatmap:
 def _drift(r: Resolution) -> Float[np.ndarray, "k k"]:
     """Give the decades by which FAR misses the one asked for; of no false accept, what one would be."""
     one = 1 / (r.impostor_pairs * (2.0 - np.eye(len(r.pixels))))
-    drift: np.ndarray = np.log10(np.maximum(r.figures[GOT], one) / r.far)
+    drift: np.ndarray = np.log10(np.maximum(r.table(GOT), one) / r.far)
     return drift
 
 
@@ -430,9 +426,9 @@ def _drifts(r: Resolution, base: Resolution | None, reach: float) -> Heatmap:
 
 
 def _differences(r: Resolution, base: Resolution) -> Heatmap:
-    def of(cell: Cell) -> tuple[float, str]:
-        more = _change(r, base, cell)
-        return 100 * more.value, f"{100 * more.value:+.1f}{'' if _sure(more) else ' ~'}"
+    def of(cell: Crossed) -> tuple[float, str]:
+        more = r.at(OWN, cell) - base.at(OWN, cell)
+        return 100 * more.value, f"{100 * more.value:+.1f}{'' if more.sign else ' ~'}"
 
     return _grid(
         r,
@@ -450,14 +446,11 @@ def _curves(results: Sequence[Resolution]) -> list[Curves]:
     top = 2.0 * max(int(r.pixels.max()) for r in results)
     places = {p: float(p or top) for r in results for p in r.pixels.tolist()}
 
-    def line(
-        r: Resolution, name: str, measure: int, dash: Literal["solid", "dash"], *, native: bool
-    ) -> Curve:
-        probes = np.arange(len(r.pixels))
-        at = (measure, np.full(len(probes), probes[-1]) if native else probes, probes)
+    def line(r: Resolution, name: str, what: str, dash: Literal["solid", "dash"], *, native: bool) -> Curve:
+        cells = [(r.last if native else p, p) for p in range(len(r.pixels))]
+        ends = r.estimates.row(what, [r.place(cell) for cell in cells])
         x = np.array([places[p] for p in r.pixels.tolist()])
-        low, high = r.ends[0][at], r.ends[1][at]
-        return Curve(f"{r.model}, {name}", x, r.figures[at], low, high, r.model, dash, markers=True)
+        return Curve(f"{r.model}, {name}", x, *ends, r.model, dash, markers=True)
 
     tar, far = [], []
     for r in results:
@@ -490,12 +483,14 @@ def _table(results: Sequence[Resolution]) -> Table:
     for r in results:
         base = _baseline(r, results)
         for cell in _half(r):
-            row = [r.title, " × ".join(r.names[k] for k in cell)]
-            row += [f"{r.at(OWN, cell):.1%}", f"{r.at(FIXED, cell):.1%}", f"{r.at(GOT, cell):.2g}"]
-            for measure in (OWN, FIXED):
-                few = " (unstable)" if r.unsteady(measure, cell) else ""
-                row.append(f"{r.false_accepts[measure, *cell]:,}{few}")
-            row.append("" if base is None else _change(r, base, cell).points().replace(" points", ""))
+            row: list[Any] = [r.title, where(r.place(cell))]
+            for what, spec in ((OWN, ".1%"), (FIXED, ".1%"), (GOT, ".2g")):
+                row.append(Cell(r.at(what, cell), format(r.at(what, cell), spec)))
+            for what in (OWN, FIXED):
+                few = " (unstable)" if r.unsteady(what, cell) else ""
+                row.append(Cell(r.counted(what, cell), f"{r.counted(what, cell):,}{few}"))
+            more = None if base is None else r.at(OWN, cell) - base.at(OWN, cell)
+            row.append("" if more is None else Cell(more, more.points().replace(" points", "")))
             rows.append(tuple(row[: 7 + (len(results) > 1)]))
     columns = [
         *("set", "gallery × probe", "TAR, own threshold", "TAR, fixed threshold", "FAR, fixed threshold"),
@@ -509,7 +504,7 @@ def _table(results: Sequence[Resolution]) -> Table:
     )
 
 
-def _half(r: Resolution) -> list[Cell]:
+def _half(r: Resolution) -> list[Crossed]:
     """List native × native, then each gallery with itself and the probes below it."""
     falling = range(len(r.pixels))[::-1]
     return [(g, p) for g in falling for p in falling if p <= g]
@@ -534,29 +529,30 @@ def _few(few: bool) -> str:
     return f" (unstable, fewer than {STABLE} false accepts)" if few else ""
 
 
-def _between(r: Resolution, cell: Cell) -> str:
+def _between(r: Resolution, cell: Crossed) -> str:
     kinds = dict.fromkeys(r.names[k].replace(" px", "-px") for k in cell)
     return f"between {' and '.join(kinds)} images"
 
 
 def _breaks(r: Resolution) -> Finding:
     """Find the largest resolution at which a native gallery loses much, and more than chance."""
-    last = len(r.pixels) - 1
-    falling = range(last)[::-1]
-    change = [_change(r, r, (last, p), (last, last)) for p in range(last)]
-    lost = [p for p in falling if change[p].value < 0 and _sure(change[p])]
+    native, falling = (r.last, r.last), range(r.last)[::-1]
+    change = [r.at(OWN, (r.last, p)) - r.at(OWN, native) for p in range(r.last)]
+    lost = [p for p in falling if change[p].sign == -1]
     broken = [p for p in lost if change[p].value < BREAK]
 
     def told(p: int) -> str:
-        return f"{r.names[p]} ({r.figures[OWN, last, p]:.1%}, {change[p].points()})"
+        return f"{r.names[p]} ({r.at(OWN, (r.last, p)).value:.1%}, {change[p].points()})"
 
-    few = any(r.unsteady(OWN, (last, p)) for p in range(last + 1))
+    few = any(r.unsteady(OWN, (r.last, p)) for p in range(r.last + 1))
     text = (
-        f"On {r.title}, a native gallery accepts {r.at(OWN, (last, last)):.1%} of genuine native probes at "
+        f"On {r.title}, a native gallery accepts {r.at(OWN, native):.1%} of genuine native probes at "
         f"FAR {r.far:g}{_few(few)}"
     )
     if not lost:
         lowest = min(falling, key=lambda p: change[p].value)
+        if change[lowest].sign is None:
+            return Finding(f"{text}, and fewest at {told(lowest)}; {unknown('loss')}.")
         return Finding(
             f"{text}; no loss is beyond chance, and the lowest figure elsewhere is at {told(lowest)}."
         )
@@ -572,57 +568,51 @@ def _breaks(r: Resolution) -> Finding:
 
 def _costs(r: Resolution) -> Finding:
     """Say what the threshold of native × native gets elsewhere, and what it loses there."""
-    cells = _half(r)[1:]
-    most = max(cells, key=lambda cell: float(r.figures[GOT, *cell]))
-    got = r.at(GOT, most)
-    # Against native × native, which falls short of the FAR asked by up to one false accept itself.
-    drift = _less(r, (GOT, *most), r, (GOT, *_half(r)[0]))
-    more = _sure(drift) and drift.value > 0
+    native, *cells = _half(r)
+    most = max(cells, key=lambda cell: r.at(GOT, cell).value)
+    got, asked = r.at(GOT, most), r.at(GOT, native)
+    # Native × native falls short of the FAR asked by up to one false accept itself.
     text = (
         f"A threshold set for FAR {r.far:g} on native images gets FAR {got:.2g}{_few(r.unsteady(GOT, most))} "
-        f"{_between(r, most)} in {r.title}"
+        f"{_between(r, most)} in {r.title}, the highest of all, and {asked.value:.2g} between native ones"
     )
-    if not more:
-        text += ", the highest of all" + (
-            "" if _sure(drift) else ", which may differ from that by chance alone"
-        )
-    cost = {cell: _less(r, (FIXED, *cell), r, (OWN, *cell)) for cell in cells}
-    dear = min(cells, key=lambda cell: cost[cell].value)
-    if cost[dear].value < 0 and _sure(cost[dear]):
-        text += (
-            f"; {_between(r, dear)} it accepts {r.figures[FIXED, *dear]:.1%} of genuine pairs where a "
-            f"threshold of their own accepts {r.figures[OWN, *dear]:.1%} ({cost[dear].points()})"
-        )
-    return Finding(f"{text}.", "bad" if more else "plain")
+    drift = compared(text, got, asked, spec="+.2g", tones=("plain", "bad"))
+    dear = min(cells, key=lambda cell: r.at(FIXED, cell).value - r.at(OWN, cell).value)
+    fixed, own = r.at(FIXED, dear), r.at(OWN, dear)
+    if fixed.value >= own.value or (fixed - own).sign == 0:
+        return drift
+    text = (
+        f"{drift.text} {_between(r, dear).capitalize()} it accepts {fixed.value:.1%} of genuine pairs where "
+        f"a threshold of their own accepts {own.value:.1%}"
+    )
+    return Finding(compared(text, fixed, own).text, drift.tone)
 
 
 def _compared(r: Resolution, base: Resolution) -> Finding:
     """Compare two models against a native gallery, resolution by resolution."""
-    last = len(r.pixels) - 1
-    row = [(last, p) for p in range(len(r.pixels))[::-1]]
-    change = {r.names[p]: _change(r, base, (last, p)) for _, p in row}
-    sides = [
-        {n: e for n, e in change.items() if _sure(e) and (e.value > 0) == more} for more in (True, False)
-    ]
-    open_ = [name for name, e in change.items() if not _sure(e)]
+    row = [(r.last, p) for p in range(len(r.pixels))[::-1]]
+    sides = [(r.at(OWN, cell), base.at(OWN, cell)) for cell in row]
+    change = {r.names[p]: mine - theirs for (_, p), (mine, theirs) in zip(row, sides, strict=True)}
     few = any(x.unsteady(OWN, cell) for x in (r, base) for cell in row)
-    parts = [
-        f"{word} genuine pairs at {', '.join(f'{name} ({e.points()})' for name, e in side.items())}"
-        for word, side in zip(("more", "fewer"), sides, strict=True)
-        if side
-    ]
-    text = f"Against a native gallery of {r.dataset} at FAR {r.far:g}{_few(few)}, "
-    if r.population != base.population:
+    text = f"Against a native gallery of {r.dataset} at FAR {r.far:g}{_few(few)}, {r.model}"
+    if any(e.sign is None for e in change.values()):
         told = ", ".join(f"{name} {100 * e.value:+.1f}" for name, e in change.items())
-        text += f"{r.model} differs from {base.model} by these points of TAR: {told}; they were measured on "
-        return Finding(f"{text}different people, so no interval of the difference is given.")
+        why = unknown(paired=all(mine.is_paired(theirs) for mine, theirs in sides))
+        return Finding(f"{text} differs from {base.model} by these points of TAR: {told}; {why}.")
+    by_sign = {sign: {n: e for n, e in change.items() if e.sign == sign} for sign in (1, -1, 0)}
+    parts = [
+        f"{word} genuine pairs at {', '.join(f'{n} ({e.points()})' for n, e in by_sign[sign].items())}"
+        for sign, word in ((1, "more"), (-1, "fewer"))
+        if by_sign[sign]
+    ]
     if not parts:
         at = max(change, key=lambda name: abs(change[name].value))
-        text += f"what {r.model} and {base.model} differ by may be chance at every resolution, at most"
-        return Finding(f"{text} {change[at].points()} at {at}.")
-    text += f"{r.model} accepts {' and '.join(parts)} than {base.model}"
-    text += f"; at {', '.join(open_)} the difference may be chance" if open_ else ""
-    return Finding(f"{text}.", "good" if parts and not sides[1] else "plain")
+        return judged(
+            f"{text} and {base.model} differ beyond chance at no resolution, most at {at}", change[at]
+        )
+    text += f" accepts {' and '.join(parts)} than {base.model}"
+    text += f"; at {', '.join(by_sign[0])} no difference is beyond chance" if by_sign[0] else ""
+    return Finding(f"{text}.", "plain" if by_sign[-1] else "good")
 
 
 def _cautions(r: Resolution) -> list[Finding]:
