@@ -82,6 +82,7 @@ from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.permutation import p_value
 from embedlab.maths.readout import held_out
 from embedlab.maths.span import within_span
+from embedlab.maths.turns import some_by_name
 from embedlab.maths.variance import Shuffle, Units, dealt_out, versions_changed
 from embedlab.progress import track
 
@@ -234,11 +235,8 @@ def _drawn(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> _Sample:
         )
     rng = np.random.default_rng([params.seed, 10])
     chosen = rng.permutation(people)[: params.people]
-    rows = np.argsort(shared.items)[rng.permutation(len(shared.items))]
-    rows = rows[np.argsort(shared.labels[rows], kind="stable")]
-    labels = shared.labels[rows]
-    place = np.arange(len(rows)) - np.searchsorted(labels, np.arange(people))[labels]
-    reference = shared.take(rows[(place < params.images) & np.isin(labels, chosen)])
+    rows = some_by_name(shared.items, shared.labels, params.images, rng)
+    reference = shared.take(rows[np.isin(shared.labels[rows], chosen)])
     cut = (reference, *(aligned(reference, s).b for s in sets[1:]))
     same = {
         name: np.asarray(values)
