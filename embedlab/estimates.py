@@ -266,12 +266,23 @@ def judged(
     tones: tuple[Tone, Tone] = ("bad", "good"),
 ) -> Finding:
     """End a sentence with a difference that was measured as such; as ``compared`` does."""
-    told = gap.points() if spec == "points" else format(gap, spec)
+    told = _told(gap, spec)
     if gap.sign is None:
         return Finding(f"{text}; {unknown(word, paired=paired)}.", gap=gap)
     if gap.sign == 0:
         return Finding(f"{text}: the {word} of {told} may be chance.", gap=gap)
     return Finding(f"{text}: a {word} of {told}.", tones[gap.sign > 0], gap)
+
+
+def hedged(gap: Estimate, *, spec: str = "points", word: str = "difference") -> str:
+    """Write a difference within a sentence that goes on: "+1.2 points [-0.3, +2.7], which may be chance"."""
+    if gap.sign is None:
+        return f"{_told(gap, spec)} ({unknown(word)})"
+    return _told(gap, spec) + ("" if gap.sign else ", which may be chance")
+
+
+def _told(gap: Estimate, spec: str) -> str:
+    return gap.points() if spec == "points" else format(gap, spec)
 
 
 def unknown(word: str = "difference", *, paired: bool = True) -> str:

@@ -11,6 +11,7 @@ from embedlab.estimates import (
     bars,
     by_place,
     compared,
+    hedged,
     judged,
     label,
     undrawn,
@@ -111,6 +112,19 @@ def test_a_difference_is_written_as_it_is_asked():
     said = compared("Text", measured(5.0), measured(0.0, seed=1), spec=".2f", tones=("plain", "plain"))
     assert said.text.startswith("Text: a difference of 4.94 [")
     assert said.tone == "plain"
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.01, 0.03), "+2.0 points [+1.0, +3.0]"),
+        ((-0.01, 0.03), "+2.0 points [-1.0, +3.0], which may be chance"),
+        ((None, None), "+2.0 points (too few people to say how sure the change is)"),
+    ],
+)
+def test_within_a_sentence_a_difference_says_whether_it_may_be_chance(ends, said):
+    assert hedged(Estimate(0.02, *ends), word="change") == said
+    assert hedged(Estimate(0.02, *ends), spec=".2f").startswith("0.02")
 
 
 def test_bca_and_the_rule_of_three_are_those_of_the_bootstrap():

@@ -50,19 +50,19 @@ References
    subsets bootstrap. Computer Vision and Image Understanding 93(1), 2004.
 """
 
-from collections.abc import Mapping as Dict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Heatmap, Table
+from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.charts import Bars, BarSeries, Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, population, resamples
+from embedlab.estimates import Estimate, Estimates, People, hedged, judged, undrawn, unknown
 from embedlab.maths.crossmodel import COSINE, FIGURES, R2, RANK_1, TAR, Judge, trial
 from embedlab.maths.linear_maps import METHODS
 from embedlab.maths.map_trials import (
@@ -78,6 +78,7 @@ from embedlab.maths.map_trials import (
     try_maps,
 )
 from embedlab.maths.matched import held_out, same_person
+from embedlab.maths.moments import Drawn
 from embedlab.maths.span import within_span
 from embedlab.maths.turns import some_of_each
 
@@ -95,6 +96,9 @@ GAP = "share of the gap in rank-1 closed"
 OVER_ROTATION = "rank-1, ridge less Procrustes"
 OVER_UNMAPPED = "rank-1, ridge less unmapped"
 OVER_NULL = "rank-1, ridge less ridge on shuffled pairs"
+LOST = f"loss of rank-1 with {FEW} pairs"
+# What is drawn as bars and compared, besides ridge by every figure.
+BARRED = (UNMAPPED, ROTATION, RIDGE, SOURCE, TARGET)
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,9 @@ class MappingParams(Params):
 class Mapping(Result):
     """Maps in one direction (degraded to native) or in both (between models), judged on held-out people.
 
-    Arrays go over directions, the figures R², cosine, rank-1 and TAR, and the entries of ``ENTRIES``; those
-    of the curve over its maps, numbers of pairs, and rank-1 and R². NaN where there is nothing.
+    Estimates are by figure, map and direction, differences by what they are and direction; ``others`` are
+    those of the maps and of the numbers of pairs that the tables and curves alone show. Arrays go over
+    directions; NaN where there is nothing.
     """
 
     kind: str = field(metadata={"hidden": True})
@@ -151,15 +156,9 @@ class Mapping(Result):
     impostors: int = field(metadata={"label": "impostor pairs"})
     far: float = field(metadata={"label": "FAR of TAR"})
     seed: int = field(metadata={"hidden": True})
-    estimates: Dict[str, Estimate]
-    population: str = field(metadata={"hidden": True})
-    values: Float[np.ndarray, "directions figures entries"]
-    low: Float[np.ndarray, "directions figures entries"]
-    high: Float[np.ndarray, "directions figures entries"]
-    nulls: Float[np.ndarray, "directions figures entries"]
+    estimates: Estimates
+    others: Estimates = field(metadata={"hidden": True})
     in_sample: Float[np.ndarray, "directions two methods"]
-    false_accepts: Int[np.ndarray, "directions entries"]
-    rank_draws: Float[np.ndarray, "directions entries resamples"]
     penalties: Float[np.ndarray, " path"]
     path_errors: Float[np.ndarray, "directions folds path"]
     path_pooled: Float[np.ndarray, "directions path"]
@@ -167,27 +166,28 @@ class Mapping(Result):
     rank_errors: Float[np.ndarray, "directions ranks"]
     chosen_rank: Int[np.ndarray, " directions"]
     sizes: Int[np.ndarray, " sizes"]
-    curve: Float[np.ndarray, "directions maps sizes two"]
-    curve_low: Float[np.ndarray, "directions maps sizes two"]
-    curve_high: Float[np.ndarray, "directions maps sizes two"]
 
     def name(self, direction: int) -> str:
         """Give a direction in words, without model or probe where both sides share it."""
-        return f"{self.sources[direction]} → {self.targets[direction]}"
+        return _direction(self.sources[direction], self.targets[direction])
 
-    def figure(self, direction: int, figure: int, entry: str) -> Estimate | None:
-        """Give one number with its interval and its null; None where there is none."""
-        place = (direction, figure, ENTRIES.index(entry))
-        value, low, high, null = (
-            None if np.isnan(all_[place]) else float(all_[place])
-            for all_ in (self.values, self.low, self.high, self.nulls)
-        )
-        n = self.searched if figure in (RANK_1, TAR) else self.gallery
-        return None if value is None else Estimate(value, low, high, n, null)
+    @property
+    def tar(self) -> str:
+        """Name the TAR."""
+        return _tar_name(self.far, self.impostors)
 
-    def estimate(self, direction: int, what: str) -> Estimate | None:
-        """Give a headline number of a direction by what it is; None where there is none."""
-        return self.estimates.get(f"{self.name(direction)}: {what}")
+    def at(self, direction: int, what: str, *where: str) -> Estimate | None:
+        """Find a figure or a difference in a direction; None where there is none."""
+        place = (*where, self.name(direction))
+        return self.estimates.at(what, place) or self.others.at(what, place)
+
+
+def _direction(source: str, target: str) -> str:
+    return f"{source} → {target}"
+
+
+def _pairs(size: int) -> str:
+    return f"{size} pairs"
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class _Sample:
     labels: np.ndarray
     held: np.ndarray
     all_people: int
-    population: str
+    names: tuple[str, ...]
 
 
 def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
@@ -222,21 +222,26 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
     gallery, searched = len(who.gallery), len(np.unique(who.owners))
     impostors = len(who.probes) * (gallery - 1)
     far = params.far if params.far * impostors >= 1 else 0.0
-    counts = resamples(gallery, params.resamples, params.seed)
+    drawn = People.of(range(gallery), params, items=sample.names)
     path = np.geomspace(*PENALTY_ENDS, params.penalties)
     both = tuple(zip(_few_axes(sample), (a, b), strict=True))
     done = []
-    for (x, source), (y, into) in [both[::-1]] if degraded else [both, both[::-1]]:
-        unit = x.shape[1] / source.vectors.shape[1]
+    for (x, out_of), (y, into) in [both[::-1]] if degraded else [both, both[::-1]]:
+        unit = x.shape[1] / out_of.vectors.shape[1]
         choices = Choices(params.folds, path, params.rank, params.seed, unit)
         centre = y[partners].mean(axis=0, dtype=np.float64)
         if not all(((y[some] - centre) ** 2).sum() > 1e-9 for some in (partners, held)):
             raise UserError(f"all drawn images of {into.title} have one vector: check the vectors")
-        judge = Judge(y[held], owners, centre, who, counts, far)
+        judge = Judge(y[held], owners, centre, who, drawn.counts, far)
         done.append(try_maps(x[rows], y[partners], people, x[held], judge, choices))
-    arrays = [found.arrays(searched) for found in done]
     names = (b.probe, a.probe) if degraded else (a.model, b.model)
     sources, targets = ((names[0],), (names[1],)) if degraded else (names, names[::-1])
+    told, others, tar = Estimates(), Estimates(), _tar_name(params.far, impostors)
+    for source, target, one in zip(sources, targets, done, strict=True):
+        name = _direction(source, target)
+        figures, more = _figures(one, name, tar, drawn, searched)
+        told |= figures | _differences(one, name, tar, drawn, searched)
+        others |= more
     return Mapping(
         title=f"{b.probe} → {a.title}" if degraded else f"{a.model} and {b.model} on {a.probe}",
         kind="degraded pair" if degraded else "model pair",
@@ -257,14 +262,15 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
         impostors=impostors,
         far=params.far,
         seed=params.seed,
-        estimates={
-            f"{source} → {target}: {what}": one
-            for source, target, found in zip(sources, targets, done, strict=True)
-            for what, one in _headlines(found, _tar_name(params.far, impostors), searched, gallery).items()
-        },
-        population=sample.population,
-        **{name: np.stack([one[name] for one in arrays]) for name in arrays[0]},
+        estimates=told,
+        others=others,
+        in_sample=np.stack([one.in_sample for one in done]),
         penalties=path,
+        path_errors=np.stack([one.path.errors for one in done]),
+        path_pooled=np.stack([one.path.pooled for one in done]),
+        chosen_penalty=np.array([one.penalty for one in done]),
+        rank_errors=np.stack([one.path.rank_errors for one in done]),
+        chosen_rank=np.array([one.rank for one in done]),
         sizes=done[0].sizes,
     )
 
@@ -309,14 +315,13 @@ def _sample(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> _Sample:
     few = some_of_each(labels, params.images, rng)
     kept = order[few[np.isin(labels[few], drawn)]]
     first, second = pair.a.take(kept), pair.b.take(kept)
-    named = [*first.identities, *first.items, str(params.held), str(params.probes)]
     return _Sample(
         a=first.unit,
         b=second.unit,
         labels=first.labels,
         held=held_out(np.bincount(first.labels), params.held, rng),
         all_people=all_people,
-        population=population(named, params.resamples, params.seed),
+        names=(*first.identities, *first.items, str(params.held), str(params.probes)),
     )
 
 
@@ -334,43 +339,52 @@ def _matched(sample: _Sample, params: MappingParams) -> tuple[np.ndarray, np.nda
     return rows[own], rows[partners]
 
 
-def _headlines(done: MapTrial, tar: str, searched: int, gallery: int) -> dict[str, Estimate]:
-    """Give the numbers of the report's table."""
-    main, null = done.judged[RIDGE], done.nulls[RIDGE].values
-    found = {
-        f"{FIGURES[figure]}, {RIDGE}": Estimate(
-            float(main.values[figure]), *main.ends(figure, gallery), gallery, float(null[figure])
-        )
-        for figure in (R2, COSINE)
-    }
-    for figure, name in ((RANK_1, "rank-1"), (TAR, tar)):
-        if np.isnan(main.values[figure]):
-            continue
-        for entry in (UNMAPPED, ROTATION, RIDGE, SOURCE, TARGET):
-            if entry in done.judged:
-                one, by_chance = done.judged[entry], done.nulls[entry].values[figure]
-                ends = one.ends(figure, searched)
-                found[f"{name}, {entry}"] = Estimate(
-                    float(one.values[figure]), *ends, searched, float(by_chance)
-                )
-        for ceiling in (TARGET, SOURCE):
-            top = done.judged[ceiling]
-            found[f"loss of {name} against {ceiling}"] = Estimate(
-                *top.above(main, figure), searched, float(top.values[figure] - null[figure])
-            )
-    others = {OVER_ROTATION: done.judged[ROTATION], OVER_NULL: done.nulls[RIDGE]}
-    if UNMAPPED in done.judged:
-        others[OVER_UNMAPPED] = done.judged[UNMAPPED]
-        if (closed := done.gap_closed(RIDGE)) is not None:
-            found[GAP] = Estimate(*closed, searched, 0.0)
-    found |= {name: Estimate(*main.above(other, RANK_1), searched, 0.0) for name, other in others.items()}
-    if FEW in done.sizes and done.sizes[-1] >= ENOUGH * FEW:
-        found |= {_few_name(name): Estimate(*done.lost_with(FEW, name), searched, 0.0) for name in CURVES}
+def _figures(
+    done: MapTrial, name: str, tar: str, people: People, searched: int
+) -> tuple[Estimates, Estimates]:
+    """Give the figures of a direction: those of the report's table, and the others."""
+    told, others = Estimates(), Estimates()
+    whole = {(entry,): done.judged[entry] for entry in ENTRIES if entry in done.judged}
+    few = {(entry, _pairs(size)): found for (entry, size), found in done.fewer.items()}
+    for figure in FIGURES:
+        what, share = tar if figure == TAR else figure, figure in (RANK_1, TAR)
+        n = searched if share else len(people.counts[0])
+        for place, found in (whole | few).items():
+            if figure in found:
+                null = done.nulls[place[0]].get(figure) if place in whole else None
+                one = people.estimate(found[figure], n, null, share=share)
+                if place == (RIDGE,) or (share and place in [(entry,) for entry in BARRED]):
+                    told[what, *place, name] = one
+                else:
+                    others[what, *place, name] = undrawn(one)
+    return told, others
+
+
+def _differences(done: MapTrial, name: str, tar: str, people: People, searched: int) -> Estimates:
+    found = Estimates()
+
+    def add(one: Drawn, *what: str, null: float = 0.0) -> None:
+        found[*what, name] = people.estimate(one, searched, null)
+
+    main, null, floor = done.judged[RIDGE], done.nulls[RIDGE], done.judged.get(UNMAPPED)
+    for figure, what in ((RANK_1, RANK_1), (TAR, tar)):
+        for ceiling in (TARGET, SOURCE) if figure in main else ():
+            top = done.judged[ceiling][figure]
+            add(top - main[figure], _loss(what, ceiling), null=top.value - null[figure])
+    add(main[RANK_1] - done.judged[ROTATION][RANK_1], OVER_ROTATION)
+    add(main[RANK_1] - done.shuffled[RANK_1], OVER_NULL)
+    if floor:
+        add(main[RANK_1] - floor[RANK_1], OVER_UNMAPPED)
+        if people.estimate(done.judged[TARGET][RANK_1] - floor[RANK_1], searched).sign == 1:
+            add(done.gap_closed(RIDGE), GAP)
+    for entry in CURVES if done.sizes[-1] >= ENOUGH * FEW else ():
+        if lost := done.lost_with(FEW, entry):
+            add(lost, LOST, entry)
     return found
 
 
-def _few_name(entry: str) -> str:
-    return f"loss of rank-1 with {FEW} pairs, {entry}"
+def _loss(what: str, ceiling: str) -> str:
+    return f"loss of {what} against {ceiling}"
 
 
 Way = tuple[Mapping, int]
@@ -387,7 +401,7 @@ def charts(results: Sequence[Mapping]) -> list[Chart]:
     # Of either kind as many, where there are both.
     share = max(LINES // 2, LINES - min(map(len, kinds)))
     some = [way for kind in kinds for way in kind[:share]][:LINES]
-    drawn += [*(_few_chart(some, len(ways), k) for k in range(2)), _path_chart(some, len(ways))]
+    drawn += [*(_few_chart(some, len(ways), figure) for figure in (RANK_1, R2)), _path_chart(some, len(ways))]
     return [*drawn, _every_map(some[:TABLED], len(ways)), _summary(ways)]
 
 
@@ -422,14 +436,13 @@ def _overview(ways: Sequence[Way]) -> Bars:
     shown = ways[:BARS]
     several = len({r.probe for r, _ in shown}) > 1
     degraded = shown[0][0].kind == "degraded pair"
-    series = []
-    for entry in (UNMAPPED, ROTATION, RIDGE, SOURCE, TARGET):
-        found = [r.figure(d, RANK_1, entry) for r, d in shown]
-        value, low, high = (
-            np.array([getattr(one, end, None) for one in found], np.float64)
-            for end in ("value", "low", "high")
+    series = tuple(
+        BarSeries(
+            entry,
+            *np.concatenate([r.estimates.row(RANK_1, [(entry, r.name(d))]) for r, d in shown], axis=1),
         )
-        series.append(BarSeries(entry, value, low, high))
+        for entry in BARRED
+    )
     unequal = np.isnan(series[0].values).any()
     missing = " Unmapped vectors of unequal dimension cannot be compared." if unequal else ""
     return Bars(
@@ -439,8 +452,8 @@ def _overview(ways: Sequence[Way]) -> Bars:
             f"{r.sources[d]}, {r.model_a}" if degraded else r.name(d) + (f", {r.probe}" if several else "")
             for r, d in shown
         ),
-        series=tuple(series),
-        nulls=np.array([r.nulls[d, RANK_1, ENTRIES.index(RIDGE)] for r, d in shown]),
+        series=series,
+        nulls=np.array([_of(way, RANK_1, RIDGE).null for way in shown], np.float64),
         note=f"{_who(shown)} Null: ridge fitted on pairs of different people.{missing}"
         + _others(len(shown), len(ways)),
     )
@@ -452,14 +465,12 @@ def _matrix(probe: str, group: Sequence[Mapping]) -> Heatmap:
     text = np.full(values.shape, "", dtype=object)
     for r in group:
         for d, (source, target) in enumerate(zip(r.sources, r.targets, strict=True)):
-            mapped, own, top = (
-                float(r.values[d, RANK_1, ENTRIES.index(entry)]) for entry in (RIDGE, SOURCE, TARGET)
-            )
+            mapped, own, top = (_of((r, d), RANK_1, entry).value for entry in (RIDGE, SOURCE, TARGET))
             row, column = models.index(source), models.index(target)
             values[row, column], values[row, row] = mapped, own
             kept = f"\n({mapped / min(own, top):.0%})" if min(own, top) > 0 else ""
             text[row, column], text[row, row] = f"{mapped:.1%}{kept}", f"{own:.1%}\nby itself"
-    alike = len({r.population for r in group}) == 1
+    alike = len({_of((r, 0), RANK_1, RIDGE).drawn_from for r in group}) == 1
     return Heatmap(
         title=f"Rank-1 of vectors mapped by ridge, on {probe}",
         xlabels=models,
@@ -475,19 +486,16 @@ def _matrix(probe: str, group: Sequence[Mapping]) -> Heatmap:
     )
 
 
-def _few_chart(ways: Sequence[Way], there: int, figure: int) -> Curves:
-    name = ("rank-1", "R²")[figure]
+def _few_chart(ways: Sequence[Way], there: int, figure: str) -> Curves:
     return Curves(
-        title=f"How many pairs a map needs: {name}",
+        title=f"How many pairs a map needs: {figure}",
         xlabel="pairs fitted on",
-        ylabel=f"{name} of held-out people",
+        ylabel=f"{figure} of held-out people",
         curves=tuple(
             Curve(
-                name=f"{_label((r, d))}, {CURVES[k]}",
-                x=r.sizes.astype(np.float64),
-                y=r.curve[d, k, :, figure],
-                low=r.curve_low[d, k, :, figure],
-                high=r.curve_high[d, k, :, figure],
+                f"{_label((r, d))}, {CURVES[k]}",
+                r.sizes.astype(np.float64),
+                *r.others.row(figure, [(CURVES[k], _pairs(size), r.name(d)) for size in r.sizes]),
                 model=_model((r, d)),
                 dash=("solid", "dash")[k],
                 markers=True,
@@ -537,13 +545,13 @@ def _path_chart(ways: Sequence[Way], there: int) -> Curves:
 def _every_map(ways: Sequence[Way], there: int) -> Table:
     rows: list[tuple[object, ...]] = []
     for r, d in ways:
-        for e, entry in enumerate(ENTRIES):
-            found = [r.figure(d, figure, entry) for figure in range(len(FIGURES))]
-            within = r.in_sample[d, :, METHODS.index(entry)] if entry in METHODS else np.full(2, np.nan)
+        for entry in ENTRIES:
+            found = {what: r.at(d, what, entry) for what in (R2, COSINE, RANK_1, r.tar)}
+            within = r.in_sample[d, :, METHODS.index(entry)] if entry in METHODS else (None, None)
             if found[RANK_1] is not None:
                 name = f"{entry} (rank {r.chosen_rank[d]})" if entry == "low-rank ridge" else entry
-                plain = (*within, r.nulls[d, R2, e], r.nulls[d, RANK_1, e])
-                rows.append((_label((r, d)), name, *map(_cell, found), *map(_cell, plain)))
+                nulls = (one and one.null for one in (found[R2], found[RANK_1]))
+                rows.append((_label((r, d)), name, *map(_cell, (*found.values(), *within, *nulls))))
     far = "/".join(dict.fromkeys(f"{r.far:g}" for r, _ in ways))
     unsure = (
         f" TAR rests on fewer than {STABLE} false accepts and is unstable, or is left out where FAR × "
@@ -564,19 +572,21 @@ def _every_map(ways: Sequence[Way], there: int) -> Table:
     )
 
 
-def _cell(one: Estimate | float | None) -> str:
-    return "–" if one is None or one != one else f"{one:.3f}"
+def _cell(one: Estimate | float | None) -> Estimate | Cell:
+    if isinstance(one, Estimate):
+        return one
+    return Cell(None, "–") if one is None or np.isnan(one) else Cell(float(one), f"{one:.3f}")
 
 
 def _summary(ways: Sequence[Way]) -> Table:
-    def row(way: Way) -> tuple[str, ...]:
+    def row(way: Way) -> tuple[Any, ...]:
         r, d = way
         wanted = (
-            *(f"rank-1, {entry}" for entry in (UNMAPPED, RIDGE, SOURCE, TARGET)),
-            *(f"loss of {what} against {TARGET}" for what in ("rank-1", _tar_name(r.far, r.impostors))),
-            *(f"R², {RIDGE}", OVER_ROTATION),
+            *((RANK_1, entry) for entry in (UNMAPPED, RIDGE, SOURCE, TARGET)),
+            *((_loss(what, TARGET),) for what in (RANK_1, r.tar)),
+            *((R2, RIDGE), (OVER_ROTATION,)),
         )
-        return (_label(way), *(_cell(r.estimate(d, what)) for what in wanted))
+        return (_label(way), *(_cell(r.at(d, *what)) for what in wanted))
 
     return Table(
         title="All directions, mapped by ridge",
@@ -592,73 +602,61 @@ def _summary(ways: Sequence[Way]) -> Table:
 def findings(results: Sequence[Mapping]) -> list[Finding]:
     """Say how much maps recover, whether a rotation is enough, and whether few pairs are."""
     ways = [(r, d) for r in results for d in range(len(r.sources))]
-    restored = [w for w in ways if w[0].kind == "degraded pair" and w[0].estimate(w[1], OVER_UNMAPPED)]
+    restored = [way for way in ways if way[0].kind == "degraded pair" and way[0].at(way[1], OVER_UNMAPPED)]
     across = [way for way in ways if way not in restored]
     few = len(ways) <= TOLD
     said = [_across(way) for way in across] if few or len(across) < 2 else [_all_across(across)]
     said += [_restored(way) for way in restored] if few or len(restored) < 2 else [_all_restored(restored)]
     said += [*_models_apart(restored), _stretching(ways)]
-    return said + _few_pairs([way for way in ways if way[0].estimate(way[1], _few_name(RIDGE))])
+    return said + _few_pairs([way for way in ways if way[0].at(way[1], LOST, RIDGE)])
 
 
-def _of(way: Way, what: str) -> Estimate:
-    found = way[0].estimate(way[1], what)
+def _of(way: Way, what: str, *where: str) -> Estimate:
+    found = way[0].at(way[1], what, *where)
     if found is None:
         raise ValueError(f"{way[0].title} has no {what}")
     return found
 
 
 def _rank_1(way: Way, entry: str) -> float:
-    return _of(way, f"rank-1, {entry}").value
+    return _of(way, RANK_1, entry).value
 
 
-def _sign(one: Estimate) -> int:
-    """Say whether a difference is above (1) or below (-1) zero beyond chance, or may be either (0)."""
-    if one.low is None or one.high is None:
-        return 0
-    return 1 if one.low > 0 else -1 if one.high < 0 else 0
-
-
-def _loss(way: Way) -> Estimate:
+def _change(way: Way) -> Estimate:
     """Give the change of rank-1 against the target by itself."""
-    one = _of(way, f"loss of rank-1 against {TARGET}")
-    low, high = (None if end is None else -end for end in (one.high, one.low))
-    return Estimate(-one.value, low, high, one.n)
-
-
-def _points(one: Estimate) -> str:
-    return one.points() + ("" if _sign(one) else ", which may be chance")
+    return -_of(way, _loss(RANK_1, TARGET))
 
 
 def _across(way: Way) -> Finding:
     r, d = way
-    main = _of(way, f"rank-1, {RIDGE}")
+    main, beyond, change = _of(way, RANK_1, RIDGE), _of(way, OVER_NULL), _change(way)
     text = (
         f"Mapped by ridge from {r.sources[d]} to {r.targets[d]} ({_place(r)}), the vectors of people it was "
-        f"not fitted on (R² {_of(way, f'R², {RIDGE}').value:.2f}) find the right one of {r.gallery:,} "
+        f"not fitted on (R² {_of(way, R2, RIDGE).value:.2f}) find the right one of {r.gallery:,} "
         f"people first for {main.value:.1%} of probes, against {main.null or 0.0:.1%} by a map fitted on "
         "pairs of different people"
     )
-    if _sign(_of(way, OVER_NULL)) < 1:
-        return Finding(f"{text}: the difference may be chance.", "bad")
+    if beyond.sign != 1:
+        return replace(judged(text, beyond), tone="plain" if beyond.sign is None else "bad")
     return Finding(
         f"{text}; {r.targets[d]} by itself finds {_rank_1(way, TARGET):.1%} and {r.sources[d]} by itself "
-        f"{_rank_1(way, SOURCE):.1%}. Against the former that is a change of {_points(_loss(way))}."
+        f"{_rank_1(way, SOURCE):.1%}. Against the former that is a change of "
+        f"{hedged(change, word='change')}.",
+        gap=change,
     )
 
 
 def _restored(way: Way) -> Finding:
     r, d = way
     floor, main, top = (_rank_1(way, entry) for entry in (UNMAPPED, RIDGE, TARGET))
-    change, closed = _of(way, OVER_UNMAPPED), r.estimate(d, GAP)
+    change, closed = _of(way, OVER_UNMAPPED), r.at(d, GAP)
     text = (
         f"A linear map (ridge) from {r.sources[d]} to {r.targets[d]} {_place(r)} takes rank-1 of people it "
-        f"was not fitted on from {floor:.1%} to {main:.1%}, where {r.targets[d]} by itself has {top:.1%}: a "
-        f"change of {_points(change)}"
+        f"was not fitted on from {floor:.1%} to {main:.1%}, where {r.targets[d]} by itself has {top:.1%}"
     )
-    if closed is not None and _sign(change) > 0:
-        text += f", or {closed:.0%} of the gap"
-    return Finding(f"{text}.", ("bad", "plain", "good")[_sign(change) + 1])
+    if closed is not None and change.sign == 1:
+        text += f", and closes {closed:.0%} of the gap"
+    return judged(text, change, word="change")
 
 
 def _range(ways: Sequence[Way], numbers: Sequence[Estimate]) -> str:
@@ -668,27 +666,35 @@ def _range(ways: Sequence[Way], numbers: Sequence[Estimate]) -> str:
     return f"{low} to {high}"
 
 
+def _signs(numbers: Sequence[Estimate]) -> tuple[int, int, str]:
+    """Count the differences above and below zero beyond chance, and tell of those without interval."""
+    signs = Counter(one.sign for one in numbers)
+    return signs[1], signs[-1], f" ({unknown()} in {signs[None]})" if signs[None] else ""
+
+
 def _all_across(ways: Sequence[Way]) -> Finding:
     order = sorted(ways, key=lambda way: _rank_1(way, RIDGE))
     low, high = (f"{_rank_1(way, RIDGE):.1%} ({_label(way)})" for way in (order[0], order[-1]))
-    changes = [_loss(way) for way in ways]
-    chance = [_sign(_of(way, OVER_NULL)) < 1 for way in ways].count(True)
+    changes = [_change(way) for way in ways]
+    beyond, _, untold = _signs([_of(way, OVER_NULL) for way in ways])
+    _, down, open_ = _signs(changes)
+    chance = len(ways) - beyond
     return Finding(
         f"In {len(ways)} directions between spaces, vectors mapped by ridge find the right person first for "
         f"{low} to {high} of probes of people it was not fitted on"
-        + (f", in {chance} of them perhaps by chance" if chance else "")
+        + (f", in {chance} of them perhaps by chance{untold}" if chance else "")
         + f"; against the target by itself rank-1 changes by {_range(ways, changes)}, and is lower beyond "
-        f"chance in {[_sign(one) for one in changes].count(-1)}."
+        f"chance in {down}{open_}."
     )
 
 
 def _all_restored(ways: Sequence[Way]) -> Finding:
     changes = [_of(way, OVER_UNMAPPED) for way in ways]
-    up, down = ([_sign(one) for one in changes].count(sign) for sign in (1, -1))
+    up, down, untold = _signs(changes)
     return Finding(
         f"Over {len(ways)} maps (ridge) from a degraded to the native probe, rank-1 of people not fitted on "
         f"changes by {_range(ways, changes)} against unmapped vectors: it rises beyond chance in {up} and "
-        f"falls in {down}."
+        f"falls in {down}{untold}."
     )
 
 
@@ -696,35 +702,26 @@ def _models_apart(ways: Sequence[Way]) -> list[Finding]:
     """Compare what a map gains in two models, for the probe where they differ most."""
     found = []
     for name in dict.fromkeys(r.name(d) for r, d in ways):
-        group = [way for way in ways if way[0].name(way[1]) == name]
-        group = [way for way in group if way[0].population == group[0][0].population]
-        group.sort(key=lambda way: _of(way, OVER_UNMAPPED).value)
+        group = [(_of(way, OVER_UNMAPPED), way[0].model_a) for way in ways if way[0].name(way[1]) == name]
+        group = sorted((one for one in group if one[0].is_paired(group[0][0])), key=lambda one: one[0].value)
         less, more = group[0], group[-1]
-        if less[0].model_a != more[0].model_a:
-            value = _of(more, OVER_UNMAPPED).value - _of(less, OVER_UNMAPPED).value
-            ends = interval(_gain_draws(more) - _gain_draws(less))
-            found.append((Estimate(value, *ends, more[0].searched, 0.0), name, more, less))
+        if less[1] != more[1]:
+            found.append((more[0] - less[0], name, more, less))
     if not found:
         return []
-    apart, name, more, less = max(found, key=lambda one: one[0].value)
-    gains = [100 * _of(way, OVER_UNMAPPED).value for way in (more, less)]
+    apart, name, (most, there), (least, here) = max(found, key=lambda one: one[0].value)
     return [
-        Finding(
-            f"Ridge from {name} changes rank-1 by {gains[0]:+.1f} points in {more[0].model_a} and by "
-            f"{gains[1]:+.1f} in {less[0].model_a}{', where models differ most' if len(found) > 1 else ''}: "
-            f"a difference of {_points(apart)}."
+        judged(
+            f"Ridge from {name} changes rank-1 by {100 * most.value:+.1f} points in {there} and by "
+            f"{100 * least.value:+.1f} in {here}{', where models differ most' if len(found) > 1 else ''}",
+            apart,
+            tones=("plain", "plain"),
         )
     ]
 
 
-def _gain_draws(way: Way) -> np.ndarray:
-    main, floor = (way[0].rank_draws[way[1], ENTRIES.index(entry)] for entry in (RIDGE, UNMAPPED))
-    gained: np.ndarray = main - floor
-    return gained
-
-
 def _each(ways: Sequence[Way], numbers: Sequence[Estimate]) -> str:
-    return " and ".join(f"{_points(one)} ({_label(way)})" for way, one in zip(ways, numbers, strict=True))
+    return " and ".join(f"{hedged(one)} ({_label(way)})" for way, one in zip(ways, numbers, strict=True))
 
 
 def _stretching(ways: Sequence[Way]) -> Finding:
@@ -733,10 +730,10 @@ def _stretching(ways: Sequence[Way]) -> Finding:
     lead = "Rank-1 by ridge, which may stretch, less that by a rotation (Procrustes) is"
     if len(ways) <= 2:
         return Finding(f"{lead} {_each(ways, found)}.")
-    up, down = ([_sign(one) for one in found].count(sign) for sign in (1, -1))
+    up, down, untold = _signs(found)
     return Finding(
         f"{lead} {_range(ways, found)}; of {len(ways)} maps it is above zero beyond chance in {up} and "
-        f"below in {down}."
+        f"below in {down}{untold}."
     )
 
 
@@ -746,12 +743,13 @@ def _few_pairs(ways: Sequence[Way]) -> list[Finding]:
         return []
     parts, worse = [], []
     for entry, name in ((RIDGE, "ridge"), (ROTATION, "a rotation")):
-        found = [_of(way, _few_name(entry)) for way in ways]
-        worse.append([_sign(one) for one in found].count(1))
+        found = [_of(way, LOST, entry) for way in ways]
+        up, _, untold = _signs(found)
+        worse.append(up)
         parts.append(
             f"{name} loses {_each(ways, found)}"
             if len(ways) <= 2
-            else f"{name} loses {_range(ways, found)}, beyond chance in {worse[-1]} of {len(ways)} maps"
+            else f"{name} loses {_range(ways, found)}, beyond chance in {up} of {len(ways)} maps{untold}"
         )
     verdict = (
         "every map here gains from more"

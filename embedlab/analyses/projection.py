@@ -61,21 +61,23 @@ References
    experimental study. ICANN 2001.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Chart, Curve, Curves, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates, People, compared, unknown
 from embedlab.maths import maps, procrustes
-from embedlab.maths.bootstrap import interval, population, resamples, weighted_mean
+from embedlab.maths.bootstrap import resamples
 from embedlab.maths.components import Components, RatioAcross, participation_ratio, principal, shares
 from embedlab.maths.joint import Joint, Sample
+from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
 from embedlab.progress import busy, track
 
@@ -87,6 +89,9 @@ NAMED_IMAGES = 20
 SEEDS = 3
 FEWEST = 5
 FLAT, SOLID, TSNE, UMAP, NAMED = "PCA 2-D", "PCA 3-D", "t-SNE", "UMAP", "t-SNE, named people"
+EXPLAINED = "variance explained by 3 axes, people not fitted on"
+RANK = "effective rank, across the halves"
+TRUST, KEPT = "trustworthiness", "neighbours kept"
 
 
 @dataclass(frozen=True)
@@ -133,20 +138,15 @@ class Projection(Result):
     compared: str = field(metadata={"hidden": True})
     resamples: int = field(metadata={"hidden": True})
     seed: int = field(metadata={"hidden": True})
-    population: str = field(metadata={"hidden": True})
-    explained: Estimate = field(metadata={"label": "variance explained by 3 axes, people not fitted on"})
+    estimates: Estimates
     explained_in_sample: float = field(metadata={"label": "variance explained by 3 axes, in sample"})
-    rank: Estimate = field(metadata={"label": "effective rank, across the halves"})
     rank_in_sample: float = field(metadata={"label": "effective rank, in sample"})
     dimension: int = field(metadata={"label": "numbers a vector"})
     neighbours: int = field(metadata={"label": "k of trustworthiness and neighbours kept"})
-    trustworthiness: Mapping[str, Estimate]
-    neighbours_kept: Mapping[str, Estimate]
     pictures: tuple[str, ...]
     trustworthiness_by_seed: Float[np.ndarray, "pictures seeds"]
     kept_by_seed: Float[np.ndarray, "pictures seeds"]
     scree: Float[np.ndarray, "5 components"]
-    rank_replicates: Float[np.ndarray, " resamples"]
     probes: tuple[str, ...]
     identities: tuple[str, ...]
     person: Int[np.ndarray, " n"]
@@ -188,6 +188,9 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
     pictures = _pictures(rows, halves, samples, named, params)
     judging = track(pictures.items(), "judging pictures", len(pictures))
     quality = {name: _Quality.of(rows, many, params) for name, many in judging}
+    estimates = variance.estimates
+    estimates |= {(TRUST, name): q.trust for name, q in quality.items()}
+    estimates |= {(KEPT, name): q.kept for name, q in quality.items()}
     k = _k(shown)
     return Projection(
         title=model,
@@ -201,21 +204,16 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
         compared=params.compared,
         resamples=params.resamples,
         seed=params.seed,
-        population=population(rows.identities[judged].tolist(), params.resamples, params.seed),
-        explained=variance.explained,
+        estimates=estimates,
         explained_in_sample=variance.explained_in_sample,
-        rank=variance.rank,
         rank_in_sample=variance.rank_in_sample,
         dimension=rows.vectors.shape[1],
         neighbours=k,
-        trustworthiness={f"trustworthiness, {name}": q.trust for name, q in quality.items()},
-        neighbours_kept={f"neighbours kept, {name}": q.kept for name, q in quality.items()},
         pictures=tuple(quality),
         trustworthiness_by_seed=np.stack([q.trust_by_seed for q in quality.values()]),
         kept_by_seed=np.stack([q.kept_by_seed for q in quality.values()]),
         scree=variance.scree[:, :SCREE],
-        rank_replicates=variance.rank_replicates,
-        probes=tuple(s.probe for s in sets),
+        probes=rows.probes,
         identities=tuple(rows.identities[shown.people].tolist()),
         person=shown.owners,
         probe=rows.probe[shown.rows],
@@ -293,11 +291,9 @@ class _Variance:
     """What the components fitted on one half of the people say of the other."""
 
     scree: np.ndarray
-    explained: Estimate
+    estimates: Estimates
     explained_in_sample: float
-    rank: Estimate
     rank_in_sample: float
-    rank_replicates: np.ndarray
 
     @classmethod
     def of(cls, rows: Joint, halves: _Halves, model: str, params: ProjectionParams) -> "_Variance":
@@ -310,7 +306,9 @@ class _Variance:
                 f"{model}: all vectors of half of the people point one way, so there is nothing to see: "
                 "check the vectors"
             )
-        counts = resamples(people, params.resamples, params.seed).astype(np.float64)
+        everybody = rows.identities[np.concatenate([halves.judged, halves.fitted])].tolist()
+        judged = People.of(everybody[:people], params, items=everybody[people:])
+        counts = judged.counts.astype(np.float64)
         drawn = shares(counts @ squares)
         across = RatioAcross.of(rows.vectors[inside], own, rows.vectors[~inside], other, components.mean)
         # A seed of its own, or halves of one size would be resampled in step.
@@ -320,18 +318,17 @@ class _Variance:
         chance = principal(shuffled[inside], shuffled)
         null = shares(chance.squares(shuffled[~inside], np.zeros_like(other), 1)[0])
         null_rank = RatioAcross.of(shuffled[inside], own, shuffled[~inside], other, chance.mean).value
-        explained = interval(drawn[:, :AXES].sum(axis=1))
+        explained = Drawn(float(shares(whole)[:AXES].sum()), drawn[:, :AXES].sum(axis=1))
+        rank = Drawn(across.value, ranks)
+        found = Estimates()
+        found[EXPLAINED,] = judged.estimate(explained, people, float(null[:AXES].sum()))
+        found[RANK,] = judged.estimate(rank, len(rows.identities), null_rank)
+        ends = np.nanquantile(drawn, [0.025, 0.975], axis=0)
         return cls(
-            scree=np.stack(
-                [shares(whole), *np.nanquantile(drawn, [0.025, 0.975], axis=0), shares(fitted), null]
-            ),
-            explained=Estimate(
-                float(shares(whole)[:AXES].sum()), *explained, people, float(null[:AXES].sum())
-            ),
+            scree=np.stack([shares(whole), *ends, shares(fitted), null]),
+            estimates=found,
             explained_in_sample=float(shares(fitted)[:AXES].sum()),
-            rank=Estimate(across.value, *interval(ranks), len(rows.identities), null_rank),
             rank_in_sample=participation_ratio(fitted),
-            rank_replicates=ranks,
         )
 
 
@@ -376,21 +373,25 @@ class _Quality:
             near, seen = (nearest(x, k, metric="euclidean")[0] for x in (space, points))
             trusts.append(trustworthiness(space, points, k))
             kepts.append(overlap(near, seen))
-        owners, n, k = pictures[0][0].owners, len(trusts[0]), _k(pictures[0][0])
+        shown = pictures[0][0]
+        people, n, k = _people(rows, shown, params), len(shown.rows), _k(shown)
         return cls(
-            _mean(trusts[0], owners, params, chance_trustworthiness(n, k)),
-            _mean(kepts[0], owners, params, k / (n - 1)),
+            _mean(trusts[0], shown.owners, people, chance_trustworthiness(n, k)),
+            _mean(kepts[0], shown.owners, people, k / (n - 1)),
             np.array([values.mean() for values in trusts]),
             np.array([values.mean() for values in kepts]),
         )
 
 
-def _mean(
-    values: np.ndarray, owners: np.ndarray, draw: "ProjectionParams | Projection", null: float
-) -> Estimate:
-    people = int(owners.max()) + 1
-    counts = resamples(people, draw.resamples, draw.seed)
-    return Estimate(float(values.mean()), *interval(weighted_mean(values, owners, counts)), people, null)
+def _people(rows: Joint, sample: Sample, params: ProjectionParams) -> People:
+    """Draw the people of a sample; other images of them, or other probes, are another draw."""
+    images = zip(rows.person[sample.rows], rows.probe[sample.rows], rows.items[sample.rows], strict=True)
+    names = (f"{rows.identities[who]} {rows.probes[how]} {item}" for who, how, item in images)
+    return People.of(rows.identities[sample.people].tolist(), params, items=names)
+
+
+def _mean(values: np.ndarray, owners: np.ndarray, people: People, null: float) -> Estimate:
+    return people.estimate(mean(values, owners, people.counts), len(people.counts[0]), null)
 
 
 @dataclass(frozen=True)
@@ -403,16 +404,11 @@ class _Agreement:
 
 def _agreement(a: Projection, b: Projection) -> _Agreement | None:
     """Compare two models' neighbours; None where they did not draw the same images."""
-    same = (
-        (a.identities, a.probes, a.seed, a.resamples) == (b.identities, b.probes, b.seed, b.resamples)
-        and np.array_equal(a.person, b.person)
-        and np.array_equal(a.probe, b.probe)
-        and np.array_equal(a.items, b.items)
-    )
-    if not same:
+    if not a.estimates[TRUST, FLAT].is_paired(b.estimates[TRUST, FLAT]):
         return None
     points = overlap(a.native, b.native)
-    return _Agreement(points, _mean(points, a.person, a, a.neighbours / (len(points) - 1)))
+    people = People.of(a.identities, a)
+    return _Agreement(points, _mean(points, a.person, people, a.neighbours / (len(points) - 1)))
 
 
 def charts(results: Sequence[Projection]) -> list[Chart]:
@@ -523,7 +519,7 @@ def _qualities(results: Sequence[Projection]) -> Table:
     rows = []
     for r in results:
         for k, name in enumerate(r.pictures):
-            trust, kept = r.trustworthiness[f"trustworthiness, {name}"], r.neighbours_kept[_kept(name)]
+            trust, kept = r.estimates[TRUST, name], r.estimates[KEPT, name]
             spread = (
                 f"{v.min():.3f}–{v.max():.3f}" for v in (r.trustworthiness_by_seed[k], r.kept_by_seed[k])
             )
@@ -538,10 +534,6 @@ def _qualities(results: Sequence[Projection]) -> Table:
         rows=tuple(rows),
         note="PCA is judged on people it was not fitted on; t-SNE and UMAP are fitted on what they show.",
     )
-
-
-def _kept(picture: str) -> str:
-    return f"neighbours kept, {picture}"
 
 
 def _changed(a: Projection, b: Projection, agreement: _Agreement) -> list[Chart]:
@@ -618,7 +610,7 @@ def findings(results: Sequence[Projection]) -> list[Finding]:
 
 
 def _width(r: Projection) -> Finding:
-    explained, rank = r.explained, r.rank
+    explained, rank = r.estimates[EXPLAINED,], r.estimates[RANK,]
     return Finding(
         f"Three axes fitted on {r.fitted_people:,} people carry {explained:.0%} of the variance of "
         f"{r.judged_people:,} others in {r.title} ({explained.null or 0.0:.0%} if its coordinates were "
@@ -629,8 +621,8 @@ def _width(r: Projection) -> Finding:
 
 def _best(r: Projection) -> Finding:
     names = [name for name in r.pictures if name != NAMED]
-    best = max(names, key=lambda name: r.neighbours_kept[_kept(name)].value)
-    kept, seeds = r.neighbours_kept[_kept(best)], r.kept_by_seed[r.pictures.index(best)]
+    best = max(names, key=lambda name: r.estimates[KEPT, name].value)
+    kept, seeds = r.estimates[KEPT, best], r.kept_by_seed[r.pictures.index(best)]
     return Finding(
         f"Of the pictures of {r.title}, {best} keeps the most of each point's {r.neighbours} nearest "
         f"neighbours, {kept:.0%} ({kept.null or 0.0:.0%} by chance; {seeds.min():.0%} to {seeds.max():.0%} "
@@ -652,21 +644,21 @@ def _comparison(a: Projection, b: Projection) -> list[Finding]:
         f"Of an image's {a.neighbours} nearest among the drawn ones, {a.title} and {b.title} share "
         f"{whole:.0%} ({null:.0%} between unrelated spaces)"
     )
-    if whole.low is None or whole.low <= null:
+    if whole.low is None:
+        text += f"; {unknown('share')}"
+    elif whole.low <= null:
         text += ", which may be chance"
-    said = [Finding(f"{text}.")]
-    if a.population == b.population:
-        said.append(_wider(*((a, b) if a.rank.value >= b.rank.value else (b, a))))
-    return said
+    wide, narrow = sorted((a, b), key=lambda r: -r.estimates[RANK,].value)
+    return [Finding(f"{text}."), _wider(wide, narrow)]
 
 
 def _wider(wide: Projection, narrow: Projection) -> Finding:
-    low, high = interval(wide.rank_replicates - narrow.rank_replicates)
-    more = Estimate(wide.rank.value - narrow.rank.value, low, high)
-    if max(more.value, -(low or 0.0), high or 0.0) < 0.05:
+    one, other = wide.estimates[RANK,], narrow.estimates[RANK,]
+    ends = (one - other).value, (one - other).low, (one - other).high
+    if all(end is not None and abs(end) < 0.05 for end in ends):
         return Finding(f"{wide.title} and {narrow.title} have one effective rank, to a tenth.")
-    sure = "" if low is not None and low > 0 else ", which may be chance"
-    return Finding(f"The effective rank of {wide.title} is above that of {narrow.title} by {more:.1f}{sure}.")
+    text = f"The effective rank of {wide.title} is above that of {narrow.title}"
+    return compared(text, one, other, spec=".1f", tones=("plain", "plain"))
 
 
 ANALYSIS = Analysis(

@@ -7,18 +7,22 @@ Every space is searched by the same images in the same gallery, so the replicate
 taken off each other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from embedlab.maths import weighted
-from embedlab.maths.bootstrap import interval, share_interval, weighted_mean
+from embedlab.maths.bootstrap import weighted_mean
+from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
 
-R2, COSINE, RANK_1, TAR = range(4)
-FIGURES = ("R²", "cosine", "rank-1", "TAR")
+R2, COSINE, RANK_1, TAR = FIGURES = ("R²", "cosine", "rank-1", "TAR")
+
+Figures = Mapping[str, Drawn]
+"""Those of ``FIGURES`` that there are, with their replicates."""
 
 BLOCK = 4_000_000
 # Impostor scores kept, in multiples of those that the asked rate lets in; resamples reach further down.
@@ -92,9 +96,9 @@ class Search:
     tail_scores: Float[np.ndarray, " t"]
     tail_people: Int[np.ndarray, "t 2"]
 
-    def rank_1(self, counts: Float[np.ndarray, "b people"]) -> tuple[float, Float[np.ndarray, " b"]]:
-        """Give the share of probes whose right person comes first, and its replicates."""
-        return float(self.hits.mean()), weighted_mean(self.hits, self.owners, counts)
+    def rank_1(self, counts: Float[np.ndarray, "b people"]) -> Drawn:
+        """Give the share of probes whose right person comes first."""
+        return mean(self.hits, self.owners, counts)
 
     def tar(
         self, far: float, counts: Float[np.ndarray, "b people"]
@@ -117,43 +121,6 @@ class Search:
         shares = weighted.shares(self.genuine[order].astype(np.float64), self.owners[order], rows, limits)
         shares = np.where(np.isnan(limits), np.nan, shares)[:, 0]
         return float(shares[0]), shares[1:], int((self.tail_scores > limits[0, 0]).sum())
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The figures R², cosine, rank-1 and TAR, with their replicates; NaN where there is none.
-
-    Attributes
-    ----------
-    values
-        Of shape (4,), in the order of ``FIGURES``.
-    draws
-        Of shape (4, b).
-    false_accepts
-        The impostor pairs accepted at the threshold of TAR.
-    """
-
-    values: Float[np.ndarray, " four"]
-    draws: Float[np.ndarray, "four b"]
-    false_accepts: int
-
-    def ends(self, figure: int, people: int) -> tuple[float | None, float | None]:
-        """Give the 95 % interval of a figure; ``people`` bring probes."""
-        return ends_of(float(self.values[figure]), self.draws[figure], figure, people)
-
-    def above(self, other: "Judged", figure: int) -> tuple[float, float | None, float | None]:
-        """Give how much more a figure is than another's, judged on the same images, and the interval."""
-        value = float(self.values[figure] - other.values[figure])
-        return value, *interval(self.draws[figure] - other.draws[figure])
-
-
-def ends_of(
-    value: float, draws: Float[np.ndarray, " b"], figure: int, people: int
-) -> tuple[float | None, float | None]:
-    """Give the 95 % interval of a figure of ``FIGURES``: none without a value, that of a share for shares."""
-    if np.isnan(value):
-        return None, None
-    return share_interval(value, draws, people) if figure in (RANK_1, TAR) else interval(draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,30 +150,29 @@ class Judge:
     counts: Float[np.ndarray, "b people"]
     far: float
 
-    def mapped(self, vectors: Float[np.ndarray, "n d"]) -> Judged:
+    def mapped(self, vectors: Float[np.ndarray, "n d"]) -> Figures:
         """Judge vectors that stand for the target's."""
-        values, draws, accepted = self._searched(vectors, self.target)
         missed = ((self.target - vectors) ** 2).sum(axis=1, dtype=np.float64)
         whole = ((self.target - self.centre) ** 2).sum(axis=1, dtype=np.float64)
-        cosine = cosines(vectors, self.target)
-        values[R2], values[COSINE] = 1 - missed.sum() / whole.sum(), cosine.mean()
         below = weighted_mean(whole, self.owners, self.counts)
-        draws[R2] = 1 - weighted_mean(missed, self.owners, self.counts) / below
-        draws[COSINE] = weighted_mean(cosine, self.owners, self.counts)
-        return Judged(values, draws, accepted)
+        explained = 1 - weighted_mean(missed, self.owners, self.counts) / below
+        return {
+            R2: Drawn(float(1 - missed.sum() / whole.sum()), explained),
+            COSINE: mean(cosines(vectors, self.target), self.owners, self.counts),
+            **self._searched(vectors, self.target),
+        }
 
-    def native(self, vectors: Float[np.ndarray, "n k"]) -> Judged:
+    def native(self, vectors: Float[np.ndarray, "n k"]) -> Figures:
         """Judge a space searched by itself; it has no R² and no cosine."""
-        return Judged(*self._searched(vectors, vectors))
+        return self._searched(vectors, vectors)
 
-    def _searched(self, vectors: np.ndarray, gallery: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        values, draws = np.full(4, np.nan), np.full((4, len(self.counts)), np.nan)
+    def _searched(self, vectors: np.ndarray, gallery: np.ndarray) -> Figures:
         found = search(vectors, gallery, self.who, self.far)
-        values[RANK_1], draws[RANK_1] = found.rank_1(self.counts)
-        accepted = 0
+        figures = {RANK_1: found.rank_1(self.counts)}
         if self.far:
-            values[TAR], draws[TAR], accepted = found.tar(self.far, self.counts)
-        return values, draws, accepted
+            tar, draws, _ = found.tar(self.far, self.counts)
+            figures[TAR] = Drawn(tar, draws)
+        return figures
 
 
 def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

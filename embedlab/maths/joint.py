@@ -42,6 +42,8 @@ class Joint:
         Indices of each row into the identities and into the sets.
     items
         The image of each row, of the same name under every probe.
+    probes
+        Names of the probes.
     """
 
     vectors: Float[np.ndarray, "n d"]
@@ -49,6 +51,7 @@ class Joint:
     person: Int[np.ndarray, " n"]
     probe: Int[np.ndarray, " n"]
     items: Shaped[np.ndarray, " n"]
+    probes: tuple[str, ...]
 
     @classmethod
     def of(cls, sets: Sequence[EmbeddingSet]) -> "Joint":
@@ -61,6 +64,7 @@ class Joint:
             person=person,
             probe=np.repeat(np.arange(len(sets)), [len(s.items) for s in sets]),
             items=np.concatenate([s.items for s in sets]),
+            probes=tuple(s.probe for s in sets),
         )
 
     def halves(self, seed: int) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]]:

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths import linear_maps
-from embedlab.maths.bootstrap import interval
-from embedlab.maths.crossmodel import FIGURES, R2, RANK_1, Judge, Judged, cosines, ends_of
+from embedlab.maths.crossmodel import RANK_1, TAR, Figures, Judge, cosines
 from embedlab.maths.folds import identity_folds
 from embedlab.maths.linear_maps import METHODS, LinearMap, RidgePath
 from embedlab.maths.matched import other_people
+from embedlab.maths.moments import Drawn
 from embedlab.progress import track
 
 UNMAPPED, SOURCE, TARGET = "unmapped", "source by itself", "target by itself"
@@ -57,8 +57,9 @@ class MapTrial:
         By entry: each method, the vectors as they are (where the dimensions are equal), and both spaces
         searched by themselves.
     nulls
-        The same fitted on pairs of different people; by chance where nothing is fitted. Only ridge has
-        replicates.
+        The values where fitted on pairs of different people; by chance where nothing is fitted.
+    shuffled
+        Ridge fitted on pairs of different people, with replicates.
     in_sample
         R² and mean cosine of the pairs fitted on, of shape (2, methods); NaN where there is no such map.
     path
@@ -69,79 +70,33 @@ class MapTrial:
         Rank of the low-rank map.
     sizes
         Numbers of pairs, rising to all.
-    curve, curve_draws
-        Rank-1 and R² of ridge and of a rotation fitted on so many, of shape (maps, sizes, 2), and their
-        replicates (maps, sizes, 2, b); NaN where so few pairs are all of one person.
+    fewer
+        Ridge and a rotation fitted on so many, by entry and number; none where so few pairs are all of one
+        person.
     """
 
-    judged: Mapping[str, Judged]
-    nulls: Mapping[str, Judged]
+    judged: Mapping[str, Figures]
+    nulls: Mapping[str, Mapping[str, float]]
+    shuffled: Figures
     in_sample: Float[np.ndarray, "two methods"]
     path: RidgePath
     penalty: float
     rank: int
     sizes: Int[np.ndarray, " sizes"]
-    curve: Float[np.ndarray, "maps sizes two"]
-    curve_draws: Float[np.ndarray, "maps sizes two b"]
+    fewer: Mapping[tuple[str, int], Figures]
 
-    def gap_closed(self, entry: str) -> tuple[float, float | None, float | None] | None:
-        """Give the share of the gap in rank-1 between unmapped vectors and the target that a map closes.
+    def gap_closed(self, entry: str) -> Drawn:
+        """Give the share of the gap in rank-1 between unmapped vectors and the target that a map closes."""
+        floor, one, top = (self.judged[name][RANK_1] for name in (UNMAPPED, entry, TARGET))
+        gained, gap = one - floor, top - floor
+        empty = np.full(len(gap.replicates), np.nan)
+        ratio = np.divide(gained.replicates, gap.replicates, out=empty, where=gap.replicates > 0)
+        return Drawn(gained.value / gap.value, ratio)
 
-        Returns
-        -------
-        The share and its interval; None where the gap may be none.
-        """
-        floor, one, top = (self.judged[name] for name in (UNMAPPED, entry, TARGET))
-        least = top.above(floor, RANK_1)[1]
-        if least is None or least <= 0:
-            return None
-        gained, gap = (other.draws[RANK_1] - floor.draws[RANK_1] for other in (one, top))
-        ratio = np.divide(gained, gap, out=np.full(len(gap), np.nan), where=gap > 0)
-        value, whole = (other.values[RANK_1] - floor.values[RANK_1] for other in (one, top))
-        return float(value / whole), *interval(ratio)
-
-    def lost_with(self, size: int, entry: str) -> tuple[float, float | None, float | None]:
-        """Give what a map of the curve loses in rank-1 when fitted on ``size`` pairs instead of all."""
-        place, few = CURVES.index(entry), int(np.flatnonzero(self.sizes == size)[0])
-        value, draws = (
-            found[place, -1, 0] - found[place, few, 0] for found in (self.curve, self.curve_draws)
-        )
-        return float(value), *interval(draws)
-
-    def arrays(self, people: int) -> dict[str, np.ndarray]:
-        """Lay everything out by figures and ``ENTRIES``, with intervals; NaN where there is nothing."""
-        values, low, high, nulls = (np.full((len(FIGURES), len(ENTRIES)), np.nan) for _ in range(4))
-        accepted = np.zeros(len(ENTRIES), np.int64)
-        draws = np.full((len(ENTRIES), self.curve_draws.shape[-1]), np.nan, np.float32)
-        for name, one in self.judged.items():
-            e = ENTRIES.index(name)
-            values[:, e], nulls[:, e] = one.values, self.nulls[name].values
-            accepted[e], draws[e] = one.false_accepts, one.draws[RANK_1]
-            ends = [one.ends(figure, people) for figure in range(len(FIGURES))]
-            low[:, e], high[:, e] = np.array(ends, np.float64).T
-        curve_ends = np.full((2, *self.curve.shape), np.nan)
-        for place in np.ndindex(*self.curve.shape):
-            figure = (RANK_1, R2)[place[-1]]
-            curve_ends[:, *place] = np.array(
-                ends_of(float(self.curve[place]), self.curve_draws[place], figure, people), np.float64
-            )
-        return {
-            "values": values,
-            "low": low,
-            "high": high,
-            "nulls": nulls,
-            "in_sample": self.in_sample,
-            "false_accepts": accepted,
-            "rank_draws": draws,
-            "path_errors": self.path.errors,
-            "path_pooled": self.path.pooled,
-            "chosen_penalty": np.float64(self.penalty),
-            "rank_errors": self.path.rank_errors,
-            "chosen_rank": np.int64(self.rank),
-            "curve": self.curve,
-            "curve_low": curve_ends[0],
-            "curve_high": curve_ends[1],
-        }
+    def lost_with(self, size: int, entry: str) -> Drawn | None:
+        """Give what a map loses in rank-1 when fitted on ``size`` pairs instead of all, if it can be."""
+        few = self.fewer.get((entry, size))
+        return self.judged[entry][RANK_1] - few[RANK_1] if few else None
 
 
 def try_maps(
@@ -176,28 +131,27 @@ def try_maps(
     }
     # Of the nulls the values are wanted, and the replicates of one.
     short = replace(judge, counts=judge.counts[:1])
-    nulls = {
-        name: (judge if name == RIDGE else short).mapped(_mapped(one, held))
-        for name, one in track(shuffled.items(), "judging maps of shuffled pairs", len(shuffled))
+    nulls_of = track(shuffled.items(), "judging maps of shuffled pairs", len(shuffled))
+    unrelated = {
+        name: (judge if name == RIDGE else short).mapped(_mapped(one, held)) for name, one in nulls_of
     }
-    chance = np.array([np.nan, np.nan, 1 / len(judge.who.gallery), judge.far or np.nan])
+    nulls = {name: {what: one.value for what, one in found.items()} for name, found in unrelated.items()}
+    chance = {RANK_1: 1 / len(judge.who.gallery)} | ({TAR: judge.far} if judge.far else {})
     if x.shape[1] == y.shape[1]:
         judged[UNMAPPED] = judge.mapped(held)
     judged |= {name: judge.native(own) for name, own in ((SOURCE, held), (TARGET, judge.target))}
-    nulls |= {name: Judged(chance, chance[:, None], 0) for name in judged if name not in METHODS}
-    sizes, curve, draws = _efficiency(x, y, people, held, judge, choices)
-    for k, name in enumerate(CURVES):
-        curve[k, -1], draws[k, -1] = judged[name].values[[RANK_1, R2]], judged[name].draws[[RANK_1, R2]]
+    nulls |= {name: chance for name in judged if name not in METHODS}
+    sizes, fewer = _efficiency(x, y, people, held, judge, choices)
     return MapTrial(
         judged=judged,
         nulls=nulls,
+        shuffled=unrelated[RIDGE],
         in_sample=np.array([_in_sample(maps.get(name), x, y) for name in METHODS]).T,
         path=path,
         penalty=float(choices.penalties[path.chosen]),
         rank=maps["low-rank ridge"].rank,
         sizes=sizes,
-        curve=curve,
-        curve_draws=draws,
+        fewer=fewer | {(name, len(x)): judged[name] for name in CURVES},
     )
 
 
@@ -242,23 +196,18 @@ def _in_sample(one: LinearMap | None, x: np.ndarray, y: np.ndarray) -> tuple[flo
 
 def _efficiency(
     x: np.ndarray, y: np.ndarray, people: np.ndarray, held: np.ndarray, judge: Judge, choices: Choices
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit on some of the pairs: rank-1 and R² for each number of them, and their replicates.
-
-    The last number is that of all pairs, whose figures are left to the caller.
-    """
+) -> tuple[np.ndarray, dict[tuple[str, int], Figures]]:
+    """Fit on some of the pairs, and judge it for each number of them but that of all."""
     sizes = [*(size for size in SIZES if size < len(x)), len(x)]
     judge = replace(judge, far=0.0)
-    values = np.full((len(CURVES), len(sizes), 2), np.nan)
-    draws = np.full((*values.shape, len(judge.counts)), np.nan)
-    for s, size in enumerate(track(sizes[:-1], "fitting maps on few pairs")):
+    found = {}
+    for size in track(sizes[:-1], "fitting maps on few pairs"):
         some = np.random.default_rng([choices.seed, 11]).permutation(len(x))[:size]
         own = np.unique(people[some], return_inverse=True)[1]
         if own.max() == 0:
             continue
         ridge = _path(x[some], y[some], _folds(own, choices), choices).ridge()
         rotation = linear_maps.procrustes(x[some], y[some], scale=False)
-        for k, one in enumerate((ridge, rotation)):
-            found = judge.mapped(_mapped(one, held))
-            values[k, s], draws[k, s] = found.values[[RANK_1, R2]], found.draws[[RANK_1, R2]]
-    return np.array(sizes), values, draws
+        for name, one in zip(CURVES, (ridge, rotation), strict=True):
+            found[name, size] = judge.mapped(_mapped(one, held))
+    return np.array(sizes), found

@@ -1,16 +1,29 @@
 """Mapping on planted spaces: turned, shifted, bent and unrelated ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from embedlab.analyses import mapping
-from embedlab.analyses.mapping import MappingParams, charts, compute, findings
+from embedlab.analyses.mapping import (
+    GAP,
+    LOST,
+    OVER_NULL,
+    OVER_ROTATION,
+    OVER_UNMAPPED,
+    MappingParams,
+    charts,
+    compute,
+    findings,
+)
 from embedlab.charts import Bars, Curves, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.estimates import Estimates
 from embedlab.maths.crossmodel import COSINE, R2, RANK_1, TAR
 from embedlab.maths.linear_maps import METHODS
-from embedlab.maths.map_trials import ENTRIES, ROTATION, SOURCE, TARGET, UNMAPPED
+from embedlab.maths.map_trials import ENTRIES, RIDGE, ROTATION, SOURCE, TARGET, UNMAPPED
 
 QUICK = MappingParams(resamples=100, penalties=11)
 
@@ -36,7 +49,11 @@ def turn(d=12, seed=9):
 
 
 def value(r, figure, entry, direction=0):
-    return r.values[direction, figure, ENTRIES.index(entry)]
+    return r.at(direction, r.tar if figure == TAR else figure, entry).value
+
+
+def null(r, figure, entry):
+    return r.at(0, figure, entry).null
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +89,18 @@ def test_procrustes_solves_a_turned_copy_and_loses_nothing(turned):
             own = value(turned, figure, TARGET, d)
             assert value(turned, figure, ROTATION, d) == own == value(turned, figure, SOURCE, d)
         assert value(turned, RANK_1, UNMAPPED, d) < 0.1
-        assert turned.estimate(d, "loss of rank-1 against target by itself").value == pytest.approx(
-            0, abs=0.02
-        )
-        assert turned.estimate(d, "R², ridge").value > 0.99
+        assert turned.at(d, "loss of rank-1 against target by itself").value == pytest.approx(0, abs=0.02)
+        assert value(turned, R2, RIDGE, d) > 0.99
 
 
 def test_shuffled_pairs_and_chance_stand_beside(turned):
     for method in METHODS:
-        assert turned.nulls[0, RANK_1, ENTRIES.index(method)] < 0.15
+        assert null(turned, RANK_1, method) < 0.15
     for entry in (UNMAPPED, SOURCE, TARGET):
-        assert turned.nulls[0, RANK_1, ENTRIES.index(entry)] == 1 / 40
-    assert turned.nulls[0, R2, ENTRIES.index("ridge")] < 0.05
-    assert turned.estimate(0, "rank-1, ridge").null == turned.nulls[0, RANK_1, ENTRIES.index("ridge")]
+        assert null(turned, RANK_1, entry) == 1 / 40
+    assert null(turned, R2, RIDGE) < 0.05
+    beyond = turned.at(0, OVER_NULL).value
+    assert beyond == pytest.approx(value(turned, RANK_1, RIDGE) - null(turned, RANK_1, RIDGE))
 
 
 def test_unrelated_spaces_are_not_mapped(unrelated):
@@ -124,7 +140,7 @@ def test_a_planted_map_of_known_rank_gives_rank_penalty_and_r2():
     # The best that a linear map can do: least squares on the five planted directions alone.
     unit = y / np.linalg.norm(y, axis=1, keepdims=True)
     best = LinearRegression().fit(signal, unit).score(signal, unit)
-    assert found.estimate(0, "R², ridge").value == pytest.approx(best, abs=0.04)
+    assert value(found, R2, RIDGE) == pytest.approx(best, abs=0.04)
     assert value(found, R2, "low-rank ridge") > value(found, R2, "ridge") > value(found, R2, "least squares")
     assert found.penalties[0] < found.chosen_penalty[0] < found.penalties[-1]
     within = found.in_sample[0, 0, METHODS.index("least squares")]
@@ -136,8 +152,9 @@ def test_dimensions_may_differ(unrelated):
     matrix = np.random.default_rng(1).normal(size=(12, 7))
     found = compute(faces(x), faces(x @ matrix, "b"), QUICK)
     for d in (0, 1):
-        assert np.isnan(found.values[d, :, [ENTRIES.index(UNMAPPED), ENTRIES.index("mean shift")]]).all()
-        assert found.estimate(d, "rank-1, unmapped") is None
+        for entry in (UNMAPPED, "mean shift"):
+            assert all(found.at(d, what, entry) is None for what in (R2, COSINE, RANK_1, found.tar))
+        assert found.at(d, OVER_UNMAPPED) is None
     assert value(found, RANK_1, "ridge") > 0.5
     assert "unequal dimension" in charts([found])[0].note
     assert "unequal dimension" not in charts([unrelated])[0].note
@@ -163,7 +180,7 @@ def test_the_order_of_rows_changes_nothing(turned):
     x = vectors()
     order = np.random.default_rng(0).permutation(len(x))
     found = compute(faces(x, order=order), faces(x @ turn(), "b"), QUICK)
-    np.testing.assert_array_equal(found.values, turned.values)
+    assert (found.estimates, found.others) == (turned.estimates, turned.others)
 
 
 def test_pairs_of_one_person_serve_as_well_but_explain_less(turned):
@@ -192,10 +209,11 @@ def test_what_impostors_cannot_resolve_is_no_operating_point(turned):
     x = vectors(12)
     found = compute(faces(x), faces(x @ turn(), "b"), QUICK)
     assert found.impostors < 1000
-    assert np.isnan(found.values[:, TAR]).all()
-    assert not any("TAR" in name for name in found.estimates)
+    assert not any("TAR" in what for what, *_ in {**found.estimates, **found.others})
     assert turned.impostors * turned.far < 10
-    assert any("TAR@FAR=0.001, unstable" in name for name in turned.estimates)
+    assert turned.tar == "TAR@FAR=0.001, unstable"
+    assert (TARGET, "a → b") in turned.estimates.places(turned.tar)
+    assert turned.at(1, f"loss of {turned.tar} against {TARGET}").n == turned.searched
     assert "unstable" in charts([turned])[-2].note
 
 
@@ -209,9 +227,11 @@ def test_a_sample_says_that_it_is_one(turned):
 
 
 def test_intervals_of_differences_are_paired(turned):
-    draws = turned.rank_draws[0]
-    gain = turned.estimate(0, "rank-1, ridge less Procrustes")
-    paired = draws[ENTRIES.index("ridge")] - draws[ENTRIES.index(ROTATION)]
+    gain = turned.at(0, OVER_ROTATION)
+    ridge, rotation = (turned.at(0, RANK_1, entry) for entry in (RIDGE, ROTATION))
+    assert gain.is_paired(ridge)
+    assert gain.value == ridge.value - rotation.value
+    paired = ridge.draws - rotation.draws
     np.testing.assert_allclose((gain.low, gain.high), np.quantile(paired, [0.025, 0.975]), atol=1e-6)
 
 
@@ -222,8 +242,12 @@ def test_five_hundred_pairs_are_tested_against_all_where_there_are_more():
     found = compute(faces(x), faces(y, "b"), MappingParams(resamples=50, penalties=7))
     assert found.fitted_pairs == 800
     assert found.sizes.tolist() == [10, 30, 100, 300, 500, 800]
-    lost = found.estimate(0, "loss of rank-1 with 500 pairs, ridge")
-    assert lost.value == pytest.approx(found.curve[0, 0, -1, 0] - found.curve[0, 0, -2, 0])
+    lost = found.at(0, LOST, RIDGE)
+    whole, few = (found.at(0, RANK_1, RIDGE, f"{size} pairs").value for size in (800, 500))
+    assert whole == value(found, RANK_1, RIDGE)
+    assert lost.value == pytest.approx(whole - few)
+    curve = next(c for c in charts([found]) if isinstance(c, Curves)).curves[0]
+    assert curve.y[-2:].tolist() == [few, whole]
     assert any(
         "500 pairs suffice. Fitted on so many of 800, ridge loses" in f.text for f in findings([found])
     )
@@ -235,7 +259,7 @@ def test_less_than_six_hundred_pairs_test_nothing_of_five_hundred(turned):
 
 def test_the_gap_between_degraded_and_native_is_closed_by_so_much(blurred):
     far, near = blurred
-    share = far.estimate(0, "share of the gap in rank-1 closed")
+    share = far.at(0, GAP)
     floor, one, top = (value(far, RANK_1, entry) for entry in (UNMAPPED, "ridge", TARGET))
     assert share.value == pytest.approx((one - floor) / (top - floor))
     assert share.low > 0.5
@@ -243,27 +267,47 @@ def test_the_gap_between_degraded_and_native_is_closed_by_so_much(blurred):
     assert "of the gap" in text
     assert findings([far])[0].tone == "good"
     assert f"from {floor:.1%} to {one:.1%}" in text
-    assert near.estimate(0, "rank-1, ridge less unmapped").value < 0.5
+    assert near.at(0, OVER_UNMAPPED).value < 0.5
+
+
+def test_no_share_of_a_gap_that_may_be_none():
+    x = vectors(noise=0.1)
+    found = compute(faces(x), faces(x, probe="p@32"), QUICK)
+    assert value(found, RANK_1, UNMAPPED) == value(found, RANK_1, TARGET)
+    assert found.at(0, GAP) is None
+    assert found.at(0, OVER_UNMAPPED) is not None
 
 
 def test_models_are_compared_on_the_same_resamples(blurred):
     far, near = blurred
     text = next(f.text for f in findings(blurred) if "changes rank-1 by" in f.text)
-    gains = [r.estimate(0, "rank-1, ridge less unmapped").value for r in (far, near)]
-    assert f"by {100 * gains[0]:+.1f} points in a and by {100 * gains[1]:+.1f} in b" in text
-    assert "a difference of" in text
+    gains = [r.at(0, OVER_UNMAPPED) for r in (far, near)]
+    assert f"by {100 * gains[0].value:+.1f} points in a and by {100 * gains[1].value:+.1f} in b" in text
+    assert text.endswith(f": a difference of {(gains[0] - gains[1]).points()}.")
+
+
+def test_differences_that_few_people_leave_without_an_interval_are_not_called_chance(turned, blurred):
+    def blank(r):
+        unsure = {key: dataclasses.replace(one, low=None, high=None) for key, one in r.estimates.items()}
+        return dataclasses.replace(r, estimates=Estimates(unsure))
+
+    for results in ([turned], blurred, many(turned, blurred)):
+        said = [f.text for f in findings([blank(r) for r in results])]
+        assert not any("chance" in text for text in said if "Mapped by" in text or "changes rank-1" in text)
+        for text in said[:2]:
+            assert "too few people to say how sure the" in text
+        assert not any("may be chance" in text for text in said)
 
 
 def many(turned, blurred, times=5):
-    import dataclasses
-
     found = []
     for k in range(times):
         pair = (f"m{k}", f"n{k}")
-        estimates = {
-            name.replace("a → b", " → ".join(pair)).replace("b → a", " → ".join(pair[::-1])): one
-            for name, one in turned.estimates.items()
-        }
+        names = {"a → b": " → ".join(pair), "b → a": " → ".join(pair[::-1])}
+        estimates, others = (
+            Estimates({(*key, names[name]): one for (*key, name), one in kept.items()})
+            for kept in (turned.estimates, turned.others)
+        )
         found.append(
             dataclasses.replace(
                 turned,
@@ -272,6 +316,7 @@ def many(turned, blurred, times=5):
                 sources=pair,
                 targets=pair[::-1],
                 estimates=estimates,
+                others=others,
             )
         )
         found += [dataclasses.replace(r, model_a=f"{r.model_a}{k}") for r in blurred]
@@ -312,13 +357,14 @@ def test_a_degraded_probe_is_mapped_to_the_native_one_as_one_model_to_another():
     y = x @ turn() * np.linspace(1, 0.1, 12)
     within = compute(faces(x), faces(y, probe="p@32"), QUICK)
     between = compute(faces(x), faces(y, "b"), QUICK)
-    np.testing.assert_array_equal(within.values[0], between.values[1])
+    for figure in (R2, COSINE, RANK_1, within.tar):
+        for entry in ENTRIES:
+            assert within.at(0, figure, entry) == between.at(1, figure, entry)
     assert value(between, R2, "ridge", 0) != value(between, R2, "ridge", 1)
 
 
 def test_a_shuffle_leaves_a_mean_shift_as_it_is_and_the_table_says_so(turned):
-    e = ENTRIES.index("mean shift")
-    assert turned.nulls[0, R2, e] == pytest.approx(turned.values[0, R2, e], abs=1e-5)
+    assert null(turned, R2, "mean shift") == pytest.approx(value(turned, R2, "mean shift"), abs=1e-5)
     assert "leaves a mean shift as it is" in charts([turned])[-2].note
 
 

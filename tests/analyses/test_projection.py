@@ -7,7 +7,7 @@ from sklearn import manifold
 from sklearn.neighbors import NearestNeighbors
 
 from embedlab.analyses import projection
-from embedlab.analyses.projection import ProjectionParams
+from embedlab.analyses.projection import EXPLAINED, KEPT, RANK, TRUST, ProjectionParams
 from embedlab.charts import Curves, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -74,7 +74,7 @@ def test_maps_keep_planted_clusters(real):
         assert np.median(by_seed) > max(trustworthiness(space, one, 15).mean() for one in dealt)
         together = [same_person_nearest(found.person, one) for one in (points, *dealt)]
         assert together[0] > 2 * max(together[1:])
-        trust = found.trustworthiness[f"trustworthiness, {name}"]
+        trust = found.estimates[TRUST, name]
         assert trust.low > trust.null
 
 
@@ -89,12 +89,10 @@ def test_every_picture_prints_its_quality_and_its_spread_over_three_seeds(real):
     assert found.pictures == PICTURES
     assert found.trustworthiness_by_seed.shape == found.kept_by_seed.shape == (5, 3)
     for row, name in enumerate(PICTURES):
-        assert (
-            found.trustworthiness[f"trustworthiness, {name}"].value == found.trustworthiness_by_seed[row, 0]
-        )
-        assert found.neighbours_kept[f"neighbours kept, {name}"].value == found.kept_by_seed[row, 0]
+        assert found.estimates[TRUST, name].value == found.trustworthiness_by_seed[row, 0]
+        assert found.estimates[KEPT, name].value == found.kept_by_seed[row, 0]
     assert (np.ptp(found.trustworthiness_by_seed[:3], axis=1) > 0).all()
-    assert found.neighbours_kept["neighbours kept, UMAP"].null == 15 / (len(found.items) - 1)
+    assert found.estimates[KEPT, "UMAP"].null == 15 / (len(found.items) - 1)
     table = next(chart for chart in projection.charts(real) if isinstance(chart, Table))
     assert len(table.rows) == 10
     low, high = found.kept_by_seed[2].min(), found.kept_by_seed[2].max()
@@ -109,7 +107,7 @@ def test_quality_is_that_of_scikit_learn(real, quick):
     space = a.unit[[order[item] for item in found.items]]
     for name, points in (("PCA 2-D", found.pca[:, :2]), ("PCA 3-D", found.pca[:, :3])):
         expected = manifold.trustworthiness(space, points, n_neighbors=15)
-        assert found.trustworthiness[f"trustworthiness, {name}"].value == pytest.approx(expected, abs=1e-4)
+        assert found.estimates[TRUST, name].value == pytest.approx(expected, abs=1e-4)
     _, near = NearestNeighbors(n_neighbors=16).fit(space).kneighbors(space)
     np.testing.assert_array_equal(np.sort(found.native, axis=1), np.sort(near[:, 1:], axis=1))
 
@@ -129,9 +127,9 @@ def test_a_planted_plane_is_found_on_people_not_fitted_on(quick):
     flat[:, :3] = rng.normal(size=(60, 3))[np.repeat(np.arange(60), 3)]
     flat += 0.01 * rng.normal(size=flat.shape)
     found = quick(rows(flat))
-    assert found.explained.value > 0.99
-    assert found.trustworthiness["trustworthiness, PCA 3-D"].value > 0.95
-    assert found.trustworthiness["trustworthiness, PCA 2-D"].value < 0.95
+    assert found.estimates[EXPLAINED,].value > 0.99
+    assert found.estimates[TRUST, "PCA 3-D"].value > 0.95
+    assert found.estimates[TRUST, "PCA 2-D"].value < 0.95
 
 
 @pytest.mark.parametrize("rank", [3, 8])
@@ -140,28 +138,28 @@ def test_data_of_a_rank_have_that_effective_rank_and_as_many_components(rank, qu
     rng = np.random.default_rng(1)
     basis = ortho_group.rvs(40, random_state=0)[:rank]
     found = quick(rows(rng.normal(size=(90, rank)) @ basis, images=1))
-    assert found.rank.value == pytest.approx(rank, rel=0.04)
-    assert found.rank.low < rank < found.rank.high
-    assert found.rank_in_sample < found.rank.value
+    assert found.estimates[RANK,].value == pytest.approx(rank, rel=0.04)
+    assert found.estimates[RANK,].low < rank < found.estimates[RANK,].high
+    assert found.rank_in_sample < found.estimates[RANK,].value
     np.testing.assert_allclose(found.scree[0, :rank], 1 / rank, atol=0.1)
     np.testing.assert_allclose(found.scree[0, rank:], 0, atol=1e-6)
-    assert found.rank.null > 2 * rank
+    assert found.estimates[RANK,].null > 2 * rank
 
 
 def test_noise_explains_no_more_than_its_null_on_held_out_people(quick):
     found = quick(rows(np.random.default_rng(0).normal(size=(300, 50))))
-    assert found.explained.value == pytest.approx(found.explained.null, abs=0.015)
-    assert found.explained_in_sample > found.explained.value + 0.03
-    assert found.rank.value == pytest.approx(found.rank.null, abs=3)
-    assert found.rank_in_sample < 40 < found.rank.low
+    assert found.estimates[EXPLAINED,].value == pytest.approx(found.estimates[EXPLAINED,].null, abs=0.015)
+    assert found.explained_in_sample > found.estimates[EXPLAINED,].value + 0.03
+    assert found.estimates[RANK,].value == pytest.approx(found.estimates[RANK,].null, abs=3)
+    assert found.rank_in_sample < 40 < found.estimates[RANK,].low
 
 
 def test_the_scree_adds_up_to_what_three_axes_explain(quick):
     found = quick(embedding_set(people=40))
     judged, low, high, fitted, null = found.scree
-    assert judged[:3].sum() == pytest.approx(found.explained.value)
+    assert judged[:3].sum() == pytest.approx(found.estimates[EXPLAINED,].value)
     assert fitted[:3].sum() == pytest.approx(found.explained_in_sample)
-    assert null[:3].sum() == pytest.approx(found.explained.null)
+    assert null[:3].sum() == pytest.approx(found.estimates[EXPLAINED,].null)
     assert (low <= judged).all()
     assert (judged <= high).all()
     chart = next(c for c in projection.charts([found]) if isinstance(c, Curves))
@@ -273,8 +271,7 @@ def test_models_of_other_dimensions_are_compared_and_the_wider_one_is_named(quic
     shared, rank = (f.text for f in projection.findings([quick(narrow), quick(a)])[-2:])
     assert "narrow and wide share" in shared
     assert "may be chance" not in shared
-    assert "The effective rank of wide is above that of narrow by" in rank
-    assert "may be chance" not in rank
+    assert "The effective rank of wide is above that of narrow: a difference of" in rank
     assert len(projection.charts([quick(narrow), quick(a)])) == 4 + 4 + 2 + 2
 
 
@@ -282,13 +279,23 @@ def test_a_difference_of_rank_that_is_chance_is_called_so(quick):
     a, b = (embedding_set(60, 3, noise=0.3, model=m, seed=k) for k, m in enumerate("ab"))
     rank = projection.findings([quick(a), quick(b)])[-1].text
     assert rank.startswith("The effective rank of")
-    assert rank.endswith("which may be chance.")
+    assert rank.endswith("] may be chance.")
+
+
+def test_a_difference_of_rank_without_an_interval_is_neither_chance_nor_none(quick):
+    a, b = (quick(dataclasses.replace(embedding_set(60, 3, noise=0.3), model=m)) for m in "ab")
+    assert projection.findings([a, b])[-1].text == "a and b have one effective rank, to a tenth."
+    rank = dataclasses.replace(b.estimates[RANK,], draws=np.full(200, np.nan, np.float32))
+    b = dataclasses.replace(b, estimates=type(b.estimates)({**b.estimates, (RANK,): rank}))
+    said = projection.findings([a, b])[-1].text
+    assert said.endswith("; too few people to say how sure the difference is.")
 
 
 def test_models_that_drew_other_images_are_not_compared(quick):
     a = embedding_set(30)
     renamed = dataclasses.replace(a, model="other", items=np.char.add(a.items, "b"))
-    for other in (embedding_set(29, model="other"), renamed, dataclasses.replace(renamed, probe="q")):
+    reprobed = dataclasses.replace(a, model="other", probe="q")
+    for other in (embedding_set(29, model="other"), renamed, reprobed):
         results = [quick(a), quick(other)]
         assert len(projection.charts(results)) == 4 + 4 + 2
         last = projection.findings(results)[-1].text

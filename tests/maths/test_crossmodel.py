@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.maths import crossmodel
-from embedlab.maths.bootstrap import resamples
+from embedlab.maths.bootstrap import interval, resamples
 from embedlab.maths.crossmodel import COSINE, R2, RANK_1, TAR, Judge, search, trial
 
 IMAGES = np.array([1, 4, 2, 7, 1, 3, 5, 2, 2, 6])
@@ -46,7 +46,7 @@ def test_rank_1_and_tar_are_those_of_all_pairs():
     counts = resamples(10, 20, 0)
     assert found.impostors == (~own).sum()
     np.testing.assert_allclose(found.genuine, plain[own], atol=1e-6)
-    assert found.rank_1(counts)[0] == (plain.argmax(axis=1) == who.owners).mean()
+    assert found.rank_1(counts).value == (plain.argmax(axis=1) == who.owners).mean()
     tar, _, accepted = found.tar(0.05, counts)
     limit = np.sort(plain[~own])[::-1][int(0.05 * (~own).sum())]
     assert accepted == int(0.05 * (~own).sum())
@@ -58,7 +58,7 @@ def test_replicates_are_those_of_a_set_in_which_people_stand_so_often():
     who = trial(LABELS, 10, 0)
     counts = resamples(10, 5, 1)
     found = search(a, b, who, 0.05)
-    ranks, tars = found.rank_1(counts)[1], found.tar(0.05, counts)[1]
+    ranks, tars = found.rank_1(counts).replicates, found.tar(0.05, counts)[1]
     plain = scores(a, b, who)
     own = np.arange(10) == who.owners[:, None]
     hits = plain.argmax(axis=1) == who.owners
@@ -103,12 +103,12 @@ def judge(b, far=0.05):
 def test_a_perfect_map_explains_all_and_is_as_good_as_the_space_itself():
     _, b = spaces()
     mapped, native = judge(b).mapped(b), judge(b).native(b)
-    np.testing.assert_allclose(mapped.values[[R2, COSINE]], 1, atol=1e-6)
-    np.testing.assert_array_equal(mapped.values[[RANK_1, TAR]], native.values[[RANK_1, TAR]])
-    np.testing.assert_array_equal(mapped.draws[RANK_1], native.draws[RANK_1])
-    assert np.isnan(native.values[[R2, COSINE]]).all()
-    assert mapped.above(native, RANK_1) == (0.0, 0.0, 0.0)
-    assert native.ends(R2, 8) == (None, None)
+    assert [mapped[figure].value for figure in (R2, COSINE)] == pytest.approx([1, 1], abs=1e-6)
+    assert set(native) == {RANK_1, TAR}
+    for figure in (RANK_1, TAR):
+        assert mapped[figure].value == native[figure].value
+        np.testing.assert_array_equal(mapped[figure].replicates, native[figure].replicates)
+    assert not (mapped[RANK_1] - native[RANK_1]).replicates.any()
 
 
 def test_r2_and_cosine_are_those_of_scikit_learn():
@@ -118,8 +118,8 @@ def test_r2_and_cosine_are_those_of_scikit_learn():
     a, b = spaces()
     own = Judge(b, LABELS, b.mean(axis=0), trial(LABELS, 10, 0), resamples(10, 50, 0), 0.0)
     found = own.mapped(a)
-    assert found.values[R2] == pytest.approx(r2_score(b, a, multioutput="variance_weighted"), abs=1e-6)
-    assert found.values[COSINE] == pytest.approx(1 - paired_cosine_distances(a, b).mean(), abs=1e-6)
-    assert np.isnan(found.values[TAR])
-    low, high = found.ends(R2, 8)
-    assert low < found.values[R2] < high
+    assert found[R2].value == pytest.approx(r2_score(b, a, multioutput="variance_weighted"), abs=1e-6)
+    assert found[COSINE].value == pytest.approx(1 - paired_cosine_distances(a, b).mean(), abs=1e-6)
+    assert TAR not in found
+    low, high = interval(found[R2].replicates)
+    assert low < found[R2].value < high
