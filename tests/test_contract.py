@@ -235,6 +235,16 @@ def test_nothing_but_estimates_says_that_two_were_measured_on_different_people()
     assert said == {"estimates.py"}
 
 
+def test_nothing_but_estimates_gives_a_difference_its_interval():
+    given = []
+    for path in Path(analysis.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("interval"):
+                less = [a for a in node.args if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Sub)]
+                given += [f"{path.name}:{node.lineno}"] if less else []
+    assert not given
+
+
 @pytest.mark.parametrize("name", analysis.builtin())
 def test_estimates_are_kept_with_their_draws_by_what_and_where(name):
     """No result keeps replicates beside its estimates, names their draw, or labels them by a sentence."""
