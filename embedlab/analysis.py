@@ -21,6 +21,7 @@ from embedlab import closure
 from embedlab.charts import Chart
 from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
+from embedlab.estimates import label as written
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
@@ -111,8 +112,8 @@ Number = Estimate | float | int | str
 class Result:
     """What ``compute`` found: a title, scalars and Estimates, and arrays with declared shapes.
 
-    Fields may be str, int, float, bool, None, Estimate, tuples of these, Estimates, a dict from label
-    to Estimate, or a numpy array annotated with jaxtyping.
+    Fields may be str, int, float, bool, None, Estimate, tuples of these, Estimates, a dict from label or
+    from what and place to a number, or a numpy array annotated with jaxtyping.
     """
 
     title: str
@@ -131,7 +132,7 @@ class Result:
             if isinstance(value, Estimates):
                 found |= value.labelled()
             elif isinstance(value, Mapping):
-                found.update({str(k): v for k, v in value.items()})
+                found |= {written(key) if isinstance(key, tuple) else key: v for key, v in value.items()}
             elif isinstance(value, Estimate | float | int | str):
                 found[label] = value
         return found
@@ -199,7 +200,8 @@ def _decoded(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if isinstance(value, dict) and "not finite" in value:
         return float(value["not finite"])
     if isinstance(value, dict) and "mapping" in value:
-        return {key: _decoded(item, arrays) for key, item in value["mapping"]}
+        pairs = value["mapping"]
+        return {_decoded(key, arrays): _decoded(item, arrays) for key, item in pairs}
     if isinstance(value, list):
         return tuple(_decoded(item, arrays) for item in value)
     return value

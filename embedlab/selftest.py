@@ -38,8 +38,9 @@ from jaxtyping import Float, Int, UInt8
 from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate
 from embedlab.maths import roc
-from embedlab.maths.bootstrap import interval, resamples
+from embedlab.maths.bootstrap import resamples
 from embedlab.maths.moments import Spread
 from embedlab.maths.pairs import Pairs, all_pairs
 from embedlab.networks.embedder import PRESETS, Embedder
@@ -323,27 +324,39 @@ def _embedded(embedder: Embedder, faces: np.ndarray) -> Float[np.ndarray, "n d"]
 def _judged(counted: Mapping[str, Pairs], counts: Float[np.ndarray, "b people"]) -> list[Trial]:
     """Measure each preparation, and its difference from the first; all are resampled alike."""
     trials: list[Trial] = []
-    first: tuple[np.ndarray, np.ndarray] | None = None
+    first: tuple[Estimate, Estimate] | None = None
     for what, pairs in counted.items():
-        d = Spread(pairs, counts).d_prime(lambda scores: 1.0 - scores)
-        auc, aucs, _, _ = roc.auc_and_eer(pairs, counts)
-        trial = Trial(what, auc, _tar(pairs), d.value)
+        d, auc = _measured(pairs, counts)
+        trial = Trial(what, auc.value, _tar(pairs), d.value)
         if first is None:
-            first = d.replicates, aucs
+            first = d, auc
             trials.append(trial)
             continue
-        (low, high), (auc_low, auc_high) = _interval(d.replicates - first[0]), _interval(aucs - first[1])
+        (more, low, high), (auc_more, auc_low, auc_high) = _ends(d - first[0]), _ends(auc - first[1])
         trial = replace(
             trial,
-            difference=d.value - trials[0].d_prime,
+            difference=more,
             low=low,
             high=high,
-            auc_difference=auc - trials[0].auc,
+            auc_difference=auc_more,
             auc_low=auc_low,
             auc_high=auc_high,
         )
         trials.append(replace(trial, verdict=_verdict(trial, trials[0].d_prime)))
     return trials
+
+
+def _measured(pairs: Pairs, counts: Float[np.ndarray, "b people"]) -> tuple[Estimate, Estimate]:
+    """Give d′ and AUC with their replicates."""
+    who = "the sample's people"
+    d = Spread(pairs, counts).d_prime(lambda scores: 1.0 - scores)
+    auc, aucs, _, _ = roc.auc_and_eer(pairs, counts)
+    return Estimate(d.value, draws=d.replicates, drawn_from=who), Estimate(auc, draws=aucs, drawn_from=who)
+
+
+def _ends(gap: Estimate) -> tuple[float, float, float]:
+    low, high = (float("nan") if end is None else end for end in (gap.low, gap.high))
+    return gap.value, low, high
 
 
 def _tar(pairs: Pairs) -> float:
@@ -358,11 +371,6 @@ def _unit(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     finite = np.where(np.isfinite(vectors), vectors, 0.0).astype(np.float32)
     unit: np.ndarray = finite / np.maximum(np.linalg.norm(finite, axis=1, keepdims=True), 1e-12)
     return unit
-
-
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
-    low, high = interval(drawn)
-    return (float("nan"), float("nan")) if low is None or high is None else (low, high)
 
 
 def _verdict(trial: Trial, stated: float) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from embedlab import analysis
 from embedlab.analysis import Estimate, Finding, Params, Result
 from embedlab.errors import UserError
+from embedlab.estimates import Place
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Knobs(Params):
 class Found(Result):
     n: int
     share: Estimate
-    each: Mapping[str, Estimate]
+    each: Mapping[str | Place, Estimate | float]
     names: tuple[str, ...]
     values: Float[np.ndarray, " k"]
     words: np.ndarray
@@ -44,7 +45,7 @@ FOUND = Found(
     "t",
     3,
     Estimate(0.5, 0.4, 0.6, 10, 0.1),
-    {"at <1>": Estimate(0.2)},
+    {"at <1>": Estimate(0.2), ("p of d′", "p", "p@8"): 0.03},
     ("a", "é"),
     np.array([1.0, np.nan]),
     np.array(["x", "yy"]),
@@ -87,7 +88,12 @@ def test_a_saved_result_loads_equal(tmp_path):
 
 
 def test_numbers_are_listed_by_label():
-    assert FOUND.numbers() == {"n": 3, "share": FOUND.share, "at <1>": Estimate(0.2)}
+    assert FOUND.numbers() == {
+        "n": 3,
+        "share": FOUND.share,
+        "at <1>": Estimate(0.2),
+        "p of d′, p × p@8": 0.03,
+    }
 
 
 def test_a_result_with_a_wrong_array_is_refused():

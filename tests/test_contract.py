@@ -4,8 +4,10 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,12 +111,7 @@ def blind(result):
             return tuple(map(unseen, value))
         return value
 
-    values = {field.name: unseen(getattr(result, field.name)) for field in dataclasses.fields(result)}
-    drawn = [name for name, value in values.items() if "replicates" in name or "draws" in name]
-    for name in drawn:
-        if isinstance(values[name], np.ndarray):
-            values[name] = np.full_like(values[name], np.nan)
-    return type(result)(**values)
+    return type(result)(**{f.name: unseen(getattr(result, f.name)) for f in dataclasses.fields(result)})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,6 +124,134 @@ def test_where_no_difference_has_an_interval_nobody_says_that_it_may_be_chance(n
         if after.text != before.text:
             assert "may be chance" not in after.text
             assert "too few people to say how sure the" in after.text
+
+
+SOURCES = {
+    name: ast.parse(inspect.getsource(importlib.import_module(module)))
+    for name, module in analysis.builtin().items()
+}
+
+
+def own_draws(tree):
+    """Ways past ``People``, and past the difference of two estimates, to an interval."""
+    ways = {"interval", "bca_interval", "share_interval", "population"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "embedlab.maths.bootstrap":
+            yield from (alias.name for alias in node.names if alias.name in ways)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "bootstrap":
+            yield from {node.attr} & ways
+
+
+def texts(tree):
+    """All text, an f-string as one with its values left out."""
+    parts = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    inner = {id(part) for whole in parts for part in whole.values}
+    for whole in parts:
+        yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in whole.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            yield node.value
+
+
+def own_hedges(tree):
+    """Sentences that leave it open whether there is a difference."""
+    hedge = re.compile(r"(may|might|could) (be|differ from that by) chance|perhaps (by )?chance")
+    return (text for text in texts(tree) if hedge.search(text))
+
+
+def own_excuses(tree):
+    """Sentences that say why a difference has no interval."""
+    excuse = re.compile(r"measured on different|, on different (people|images)|people, so no interval")
+    return (text for text in texts(tree) if excuse.search(text))
+
+
+def sentences_as_keys(tree):
+    """F-strings by which something is kept or found."""
+    for node in ast.walk(tree):
+        keys = []
+        if isinstance(node, ast.Dict):
+            keys = node.keys
+        elif isinstance(node, ast.DictComp):
+            keys = [node.key]
+        elif isinstance(node, ast.Subscript):
+            keys = [node.slice]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            keys = node.args if node.func.attr in ("at", "get", "places", "pop", "row", "setdefault") else []
+        for key in keys:
+            parts = [key, *key.elts] if isinstance(key, ast.Tuple) else [key]
+            yield from (ast.unparse(part) for part in parts if isinstance(part, ast.JoinedStr))
+
+
+RULES = (own_draws, own_hedges, own_excuses, sentences_as_keys)
+ALLOWED = {
+    # An estimate against its null, by its own interval or p: nothing is compared.
+    (own_hedges, "geometry"): 2,
+    (own_hedges, "mapping"): 1,
+    (own_hedges, "neighbours"): 1,
+    (own_hedges, "projection"): 1,
+    (own_hedges, "separability"): 1,
+    # What a sign in a picture means; the table below says it of each difference.
+    (own_hedges, "resolution"): 1,
+    # The name of a field, and of a series in a chart.
+    (sentences_as_keys, "identification"): 2,
+    (sentences_as_keys, "verification"): 7,
+    (sentences_as_keys, "neighbours"): 1,
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("rule", RULES)
+def test_differences_are_drawn_judged_and_kept_by_estimates_alone(rule, name):
+    found = list(rule(SOURCES[name]))
+    allowed = ALLOWED.get((rule, name), 0)
+    assert len(found) <= allowed, found
+    assert len(found) == allowed, "fewer than are allowed: lower the number"
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "count"),
+    [
+        (own_draws, "from embedlab.maths.bootstrap import interval, resamples", 1),
+        (own_draws, "from embedlab.maths import bootstrap\nbootstrap.share_interval(x - y, 3)", 1),
+        (own_draws, "from embedlab.maths.bootstrap import weighted_mean\nparams.interval", 0),
+        (own_hedges, "f'{a}: the difference ' f'of {b} may be chance.'", 1),
+        (own_hedges, "', which may ' 'differ from that by chance alone'", 1),
+        (own_hedges, "f'above {null:.1%} by chance'", 0),
+        (own_excuses, "f'{a}, measured on different images.'", 1),
+        (own_excuses, "'distances of different people'", 0),
+        (sentences_as_keys, "found[f'{what}, {probe}']", 1),
+        (sentences_as_keys, "found[what, f'{a} × {b}'] = {f'p of {what}': 1.0}", 2),
+        (sentences_as_keys, "found.get(f'{what}, {probe}')\n{f'{k}': v for k, v in more}", 2),
+        (sentences_as_keys, "found[what, probe] = f'{what}'", 0),
+    ],
+)
+def test_the_rules_of_differences_see_what_they_forbid(rule, source, count):
+    assert len(list(rule(ast.parse(source)))) == count
+
+
+def test_nothing_but_estimates_says_that_two_were_measured_on_different_people():
+    house = Path(analysis.__file__).parent
+    said = {path.name for path in house.rglob("*.py") if "measured on different" in path.read_text("utf-8")}
+    assert said == {"estimates.py"}
+
+
+def test_nothing_but_estimates_gives_a_difference_its_interval():
+    given = []
+    for path in Path(analysis.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("interval"):
+                less = [a for a in node.args if isinstance(a, ast.BinOp) and isinstance(a.op, ast.Sub)]
+                given += [f"{path.name}:{node.lineno}"] if less else []
+    assert not given
+
+
+@pytest.mark.parametrize("name", analysis.builtin())
+def test_estimates_are_kept_with_their_draws_by_what_and_where(name):
+    """No result keeps replicates beside its estimates, names their draw, or labels them by a sentence."""
+    fields = {field.name: str(field.type) for field in dataclasses.fields(analysis.get(name).result)}
+    apart = [one for one in fields if re.search(r"replicates|_draws$|population", one)]
+    apart += [one for one, kind in fields.items() if re.search(r"Mapping\[str, .*Estimate", kind)]
+    assert not apart
 
 
 @pytest.mark.parametrize("people", [2, 3, 4])

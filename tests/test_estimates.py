@@ -76,6 +76,13 @@ def test_a_sample_of_other_images_of_the_same_people_is_not_paired():
     np.testing.assert_array_equal(one.counts, other.counts)
 
 
+def test_names_of_images_are_read_from_lists_and_arrays_alike():
+    names, items = ["a", "b", "c"], ["1", "2", "3"]
+    for array in (np.array(items), np.array(items, object), np.array(items * 2)):
+        drawn = People.of(names, Knobs, items=array)
+        assert drawn.drawn_from == People.of(names, Knobs, items=array.tolist()).drawn_from
+
+
 @pytest.mark.parametrize(
     ("ends", "sign", "said", "tone"),
     [

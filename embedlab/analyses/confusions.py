@@ -201,25 +201,22 @@ def _listed(r: Confusions, place: int, kind: str) -> list[tuple[Any, ...]]:
 
 def _faces(r: Confusions) -> Chart:
     (probe,) = r.places[0]
-    pairs = {
-        f"{kind}, {how}": _listed(r, 0, kind)[:PAIRS_OF_FACES]
-        for kind, how in ((DIFFERENT, "most alike"), (SAME, "least alike"))
-    }
-    rows = {
-        heading: tuple(
-            Face(probe, item, f"{person}, {row[2]:.2f}")
-            for row in found
-            for item, person in zip(row[3:5], row[5:7], strict=True)
+    rows = [
+        (
+            f"{kind}, {how}",
+            tuple(
+                Face(probe, item, f"{person}, {row[2]:.2f}")
+                for row in _listed(r, 0, kind)[:PAIRS_OF_FACES]
+                for item, person in zip(row[3:5], row[5:7], strict=True)
+            ),
         )
-        for heading, found in pairs.items()
-    }
+        for kind, how in ((DIFFERENT, "most alike"), (SAME, "least alike"))
+    ]
     least = [row for row in r.worst_people if row[0] == 0][:PAIRS_OF_FACES]
-    rows["smallest margins"] = tuple(
-        Face(probe, item, who) for row in least for item, who in ((row[6], row[1]), (row[7], row[8]))
-    )
+    worst = (Face(probe, item, who) for row in least for item, who in ((row[6], row[1]), (row[7], row[8])))
     return Faces(
         title=f"Worst pairs and people on {probe} in {r.title}",
-        rows=tuple(rows.items()),
+        rows=(*rows, ("smallest margins", tuple(worst))),
         note="Side by side in pairs, worst first, with similarities; smallest margins: a person "
         "and the nearest impostor.",
     )

@@ -58,6 +58,7 @@ from embedlab.estimates import Estimate, Estimates, People, compared
 from embedlab.maths import weighted
 from embedlab.maths.bootstrap import clopper_pearson
 from embedlab.maths.moments import Drawn
+from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks, track
 
 RANKS = 20
@@ -256,8 +257,7 @@ def _draw(unit: np.ndarray, images: np.ndarray, params: IdentificationParams, dr
     people = len(images)
     labels = np.repeat(np.arange(people), images)
     # Each person's images in random order: the first are enrolled, those that follow are probes.
-    order = np.lexsort((rng.random(len(labels)), labels))
-    turn = np.arange(len(labels)) - np.repeat(np.cumsum(images) - images, images)
+    order, turn = shuffled(labels, rng)
     own = np.maximum(images // 2, 1) if params.gallery == "template" else np.ones_like(images)
     entries = np.zeros((people, unit.shape[1]))
     enrolled = turn < own[labels]

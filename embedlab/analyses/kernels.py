@@ -486,10 +486,13 @@ def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> li
                 steps = np.linspace(0, 1, len(values) + 1)
                 curves.append(Curve(model, np.repeat(values, 2), np.repeat(steps, 2)[1:-1], model=model))
                 height, width = (r.first_a, r.first_b)[k].shape[2:]
-                nulls[f"fresh {height}×{width} kernels (null)"] = r.fresh_quantiles[k, j]
+                nulls[height, width] = r.fresh_quantiles[k, j]
         if curves:
             grid = np.linspace(0, 1, POINTS)
-            curves += [Curve(name, x, grid, dash="dash") for name, x in nulls.items()]
+            curves += [
+                Curve(f"fresh {height}×{width} kernels (null)", x, grid, dash="dash")
+                for (height, width), x in nulls.items()
+            ]
             drawn.append(
                 Curves(
                     title=f"{title} of first-layer kernels",

@@ -80,6 +80,7 @@ from embedlab.maths.map_trials import (
 from embedlab.maths.matched import held_out, same_person
 from embedlab.maths.moments import Drawn
 from embedlab.maths.span import within_span
+from embedlab.maths.turns import some_of_each
 
 PENALTY_ENDS = (1e-6, 1e4)
 # What is said to suffice; and how many times as many pairs there must be to judge that.
@@ -304,18 +305,15 @@ def _sample(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> _Sample:
     # By names, so that how the rows lie changes nothing.
     order = np.lexsort((pair.a.items, pair.a.labels))
     labels = pair.a.labels[order]
-    images = np.bincount(labels)
-    all_people = len(images)
+    all_people = len(pair.a.identities)
     if all_people < 4:
         raise UserError(
             f"{a.title} and {b.title} share {all_people} people: four are needed, two to fit a map on and "
             "two to judge it on; add images of other people"
         )
     drawn = rng.permutation(all_people)[: params.people]
-    mixed = np.lexsort((rng.random(len(labels)), labels))
-    turn = np.empty(len(labels), np.int64)
-    turn[mixed] = np.arange(len(labels)) - np.repeat(np.cumsum(images) - images, images)
-    kept = order[np.isin(labels, drawn) & (turn < params.images)]
+    few = some_of_each(labels, params.images, rng)
+    kept = order[few[np.isin(labels[few], drawn)]]
     first, second = pair.a.take(kept), pair.b.take(kept)
     return _Sample(
         a=first.unit,

@@ -65,6 +65,7 @@ from embedlab.errors import UserError
 from embedlab.estimates import Estimate, People, compared, judged, undrawn
 from embedlab.maths.moments import Drawn
 from embedlab.maths.neighbourhoods import Agreement, Twins, agreement, kept, means, nearest_people, p_values
+from embedlab.maths.turns import some_of_each
 from embedlab.progress import busy, track
 
 FEWEST = 3
@@ -304,11 +305,7 @@ def _drawn(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> _Drawn
     order = np.lexsort((both.a.items, both.a.labels))
     order = order[np.isin(both.a.labels[order], chosen)]
     owners = np.searchsorted(chosen, both.a.labels[order])
-    images = np.bincount(owners)
-    turn = np.empty(len(owners), np.int64)
-    shuffled = np.lexsort((rng.random(len(owners)), owners))
-    turn[shuffled] = np.arange(len(owners)) - np.repeat(np.cumsum(images) - images, images)
-    rows = turn < params.images
+    rows = some_of_each(owners, params.images, rng)
     order, owners = order[rows], owners[rows]
     return _Drawn(
         names=names[chosen],

@@ -73,8 +73,8 @@ from embedlab.analysis import Analysis, Finding, Params, Result
 from embedlab.charts import Bars, BarSeries, Chart, Heatmap, Histogram
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, bars, compared
-from embedlab.maths.bootstrap import interval, resamples, weighted_mean
+from embedlab.estimates import Estimate, Estimates, People, Place, bars, compared, undrawn
+from embedlab.maths.bootstrap import weighted_mean
 from embedlab.maths.displacement import chance_map, chance_shift, residuals
 from embedlab.maths.energy import between_people
 from embedlab.maths.folds import identity_folds
@@ -82,6 +82,7 @@ from embedlab.maths.moments import Drawn, mean
 from embedlab.maths.permutation import p_value
 from embedlab.maths.readout import held_out
 from embedlab.maths.span import within_span
+from embedlab.maths.turns import some_by_name
 from embedlab.maths.variance import Shuffle, Units, dealt_out, versions_changed
 from embedlab.progress import track
 
@@ -93,6 +94,7 @@ ACCURACY, ENERGY, ENERGY_SHARE = "held-out accuracy", "energy distance", "energy
 DISPLACEMENT, SCALE = "mean displacement", "scale of the fitted map"
 PARTS = ("common shift", "rotation and scale", "the image's own")
 ETA = "largest η² of a component"
+P_OF = {what: f"p of {what}" for what in (ACCURACY, ENERGY, *PARTS, ETA)}
 RESOLUTION = "resolution"
 
 
@@ -130,7 +132,7 @@ class Separability(Result):
     reference: str = field(metadata={"hidden": True})
     probes: tuple[str, ...]
     estimates: Estimates
-    p_values: Mapping[str, float]
+    p_values: Mapping[Place, float]
     left_out: str = field(metadata={"label": "attributes left out"})
     judged_people: int = field(metadata={"label": "people that η² is judged on"})
     attributes: tuple[str, ...]
@@ -148,7 +150,7 @@ class Separability(Result):
 
     def p(self, what: str, name: str) -> float:
         """Give its p value."""
-        return self.p_values[f"p of {what}, {name}"]
+        return self.p_values[P_OF[what], name]
 
 
 def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separability:
@@ -181,7 +183,7 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
         reference=sets[0].probe,
         probes=tuple(held),
         estimates=Estimates({(k, name): one for name, numbers, _ in found for k, one in numbers.items()}),
-        p_values={f"p of {what}, {name}": value for name, _, ps in found for what, value in ps.items()},
+        p_values={(P_OF[what], name): value for name, _, ps in found for what, value in ps.items()},
         left_out="; ".join(left_out) or "none",
         judged_people=explained[0].estimate.n,
         attributes=tuple(a.name for a in explained),
@@ -233,11 +235,8 @@ def _drawn(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> _Sample:
         )
     rng = np.random.default_rng([params.seed, 10])
     chosen = rng.permutation(people)[: params.people]
-    rows = np.argsort(shared.items)[rng.permutation(len(shared.items))]
-    rows = rows[np.argsort(shared.labels[rows], kind="stable")]
-    labels = shared.labels[rows]
-    place = np.arange(len(rows)) - np.searchsorted(labels, np.arange(people))[labels]
-    reference = shared.take(rows[(place < params.images) & np.isin(labels, chosen)])
+    rows = some_by_name(shared.items, shared.labels, params.images, rng)
+    reference = shared.take(rows[np.isin(shared.labels[rows], chosen)])
     cut = (reference, *(aligned(reference, s).b for s in sets[1:]))
     same = {
         name: np.asarray(values)
@@ -452,17 +451,23 @@ def _eta(
     name: str, units: Units, codes: np.ndarray, shuffle: Shuffle, params: SeparabilityParams
 ) -> _Explained:
     value = units.eta_squared(codes)
-    drawn = units.resampled(codes, resamples(units.people, params.resamples, params.seed))
+    people = People.of(range(units.people), params)
+    drawn = units.resampled(codes, people.counts)
+    if units.people < 2:
+        drawn = np.full_like(drawn, np.nan)
     rng = np.random.default_rng([params.seed, 12])
     best_by_chance = units.by_chance(shuffle, params.permutations, rng).max(axis=1)
-    ends = [interval(column) if units.people > 1 else (None, None) for column in drawn.T]
-    best = int(value.argmax())
+    null = float(best_by_chance.mean())
+    found = [
+        undrawn(people.estimate(Drawn(float(one), draws), units.people, null))
+        for one, draws in zip(value, drawn.T, strict=True)
+    ]
     return _Explained(
         name=name,
-        estimate=Estimate(float(value[best]), *ends[best], units.people, float(best_by_chance.mean())),
+        estimate=found[int(value.argmax())],
         eta=value,
-        low=np.array([low for low, _ in ends], dtype=float),
-        high=np.array([high for _, high in ends], dtype=float),
+        low=np.array([one.low for one in found], dtype=float),
+        high=np.array([one.high for one in found], dtype=float),
         p=np.array([p_value(one, best_by_chance) for one in value]),
     )
 

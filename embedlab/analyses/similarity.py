@@ -72,22 +72,15 @@ from typing import Literal, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Dendrogram, Heatmap, Table
+from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.charts import Bars, BarSeries, Cell, Chart, Dendrogram, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import interval, population, resamples
+from embedlab.estimates import Estimate, Estimates, People, Place, compared, undrawn
 from embedlab.maths.corrected import NAMES, Scores, scores, tabled
+from embedlab.maths.moments import Drawn
 from embedlab.maths.permutation import p_value
-from embedlab.maths.similarity import (
-    LINEAR_CKA,
-    MEASURES,
-    PROCRUSTES,
-    Measured,
-    Plan,
-    Space,
-    compare,
-)
+from embedlab.maths.similarity import LINEAR_CKA, MEASURES, PROCRUSTES, Measured, Plan, Space, compare
 from embedlab.progress import carried, track
 
 S = TypeVar("S")
@@ -95,7 +88,8 @@ T = TypeVar("T")
 FEWEST_PEOPLE = 10
 SURE = 0.05
 THREADS = 4
-ANGLE, CORRECTED = "Procrustes angle in radians", "corrected "
+ANGLE = "Procrustes angle in radians"
+CORRECTED, IN_SAMPLE = ({name: f"{word} {name}" for name in NAMES} for word in ("corrected", "in-sample"))
 # Results that are told one by one, and rows of pairs in a picture.
 MOST_TOLD, MOST_ROWS = 2, 15
 
@@ -128,7 +122,15 @@ class SimilarityParams(Params):
 
 @dataclass(frozen=True)
 class Similarity(Result):
-    """How alike the models' spaces are under one probe, a row a pair of models and a column a measure."""
+    """How alike the models' spaces are under one probe; of arrays a row is a pair, a column a measure.
+
+    Attributes
+    ----------
+    estimates
+        Each measure and its corrected score, by the pair of models.
+    in_sample
+        What measures that fit give on the people fitted on, by the pair.
+    """
 
     probe: str = field(metadata={"hidden": True})
     models: tuple[str, ...]
@@ -143,30 +145,29 @@ class Similarity(Result):
     refits: int = field(metadata={"label": "random pairings of fitted measures"})
     seed: int = field(metadata={"hidden": True})
     neighbours: int = field(metadata={"hidden": True})
-    values: Mapping[str, Estimate]
-    scores: Mapping[str, Estimate]
+    estimates: Estimates
+    in_sample: Estimates = field(metadata={"hidden": True})
     measures: tuple[str, ...]
-    pairs: tuple[str, ...]
-    twins: tuple[str, ...] = field(metadata={"label": "pairs that are two seeds of one recipe"})
-    null: Float[np.ndarray, "pairs measures"]
+    twins: tuple[Place, ...]
     null_high: Float[np.ndarray, "pairs measures"]
     p: Float[np.ndarray, "pairs measures"]
     ceiling: Float[np.ndarray, " measures"]
     by_seeds: Bool[np.ndarray, " measures"]
-    in_sample: Float[np.ndarray, "pairs measures"]
-    in_sample_null: Float[np.ndarray, "pairs measures"]
-    score_replicates: Float[np.ndarray, "pairs measures resamples"]
-    population: str = field(metadata={"hidden": True})
 
-    def score(self, measure: str, pair: str) -> Estimate | None:
+    @property
+    def pairs(self) -> tuple[Place, ...]:
+        """Each two of the models."""
+        return tuple(combinations(self.models, 2))
+
+    def score(self, measure: str, pair: Place) -> Estimate | None:
         """Give a corrected score; None where the measure is not defined."""
-        return self.scores.get(f"{CORRECTED}{measure}, {pair}")
+        return self.estimates.at(CORRECTED[measure], pair)
 
-    def value(self, measure: str, pair: str) -> Estimate | None:
-        """Give a measure's value; None where it is not defined."""
-        return self.values.get(f"{measure}, {pair}")
+    def is_beyond_chance(self, measure: str, pair: Place) -> bool:
+        """Say whether few random pairings do as well."""
+        return bool(self.p[self.pairs.index(pair), NAMES.index(measure)] <= SURE)
 
-    def ranked(self, measure: str) -> list[tuple[str, Estimate]]:
+    def ranked(self, measure: str) -> list[tuple[Place, Estimate]]:
         """List the pairs that have a score, the closest first; those that set the ceiling are left out."""
         judged = [pair for pair in self.pairs if pair not in self.twins] or self.pairs
         there = [(pair, score) for pair in judged if (score := self.score(measure, pair))]
@@ -200,16 +201,18 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
     with _pool() as mapped:
         spaces = list(track(mapped(lambda s: _space(shared, s, plan), sets), "reading models", len(sets)))
         places = list(combinations(range(len(sets)), 2))
-        compared = mapped(lambda place: compare(spaces[place[0]], spaces[place[1]], plan), places)
-        found = list(track(compared, "comparing models", len(places)))
-    counts = resamples(people, params.resamples, params.seed)
-    pairs = tuple(f"{sets[i].model} and {sets[j].model}" for i, j in places)
-    table = scores(found, counts, [s.recipe for s in sets])
+        measured = mapped(lambda place: compare(spaces[place[0]], spaces[place[1]], plan), places)
+        found = list(track(measured, "comparing models", len(places)))
+    drawn = People.of(shared.identities, params, items=shared.items)
+    table = scores(found, drawn.counts, [s.recipe for s in sets])
     sizes = {m.name: plan.sampled_people if m.sampled else people for m in MEASURES}
+    models = tuple(s.model for s in sets)
+    pairs: tuple[Place, ...] = tuple(combinations(models, 2))
+    by_pair = dict(zip(pairs, found, strict=True))
     return Similarity(
         title=sets[0].probe,
         probe=sets[0].probe,
-        models=tuple(s.model for s in sets),
+        models=models,
         dimensions=tuple(s.vectors.shape[1] for s in sets),
         people=people,
         images=len(shared.items),
@@ -221,20 +224,14 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
         refits=params.refits,
         seed=params.seed,
         neighbours=params.neighbours,
-        values=_values(pairs, found, counts, sizes),
-        scores=_scores(pairs, table, sizes),
+        estimates=Estimates(_values(by_pair, drawn, sizes) | _scores(pairs, table, drawn, sizes)),
+        in_sample=_in_sample(by_pair, sizes),
         measures=NAMES,
-        pairs=pairs,
         twins=tuple(pairs[k] for k in table.twins),
-        null=table.null,
         null_high=tabled(found, lambda m: np.quantile(m.nulls, 1 - SURE)),
         p=tabled(found, lambda m: p_value(m.value, m.nulls) if np.isfinite(m.value) else np.nan),
         ceiling=table.ceiling,
         by_seeds=table.by_seeds,
-        in_sample=tabled(found, lambda m: m.in_sample),
-        in_sample_null=tabled(found, lambda m: m.in_sample_null),
-        score_replicates=table.drawn.astype(np.float32),
-        population=population(shared.items.tolist(), params.resamples, params.seed),
     )
 
 
@@ -292,40 +289,53 @@ def _pool() -> Iterator[Callable[[Callable[[S], T], Sequence[S]], Iterator[T]]]:
             stopped.set()
 
 
-def _scores(pairs: Sequence[str], table: Scores, sizes: Mapping[str, int]) -> dict[str, Estimate]:
-    return {
-        f"{CORRECTED}{name}, {pair}": Estimate(
-            float(table.score[k, m]), *interval(table.drawn[k, m]), sizes[name], 0.0
-        )
-        for k, pair in enumerate(pairs)
-        for m, name in enumerate(NAMES)
-        if np.isfinite(table.score[k, m])
-    }
-
-
 def _values(
-    pairs: Sequence[str],
-    found: Sequence[Mapping[str, Measured]],
-    counts: np.ndarray,
-    sizes: Mapping[str, int],
-) -> dict[str, Estimate]:
-    values = {}
-    for pair, measured in zip(pairs, found, strict=True):
+    found: Mapping[Place, Mapping[str, Measured]], drawn: People, sizes: Mapping[str, int]
+) -> Estimates:
+    values = Estimates()
+    for pair, measured in found.items():
         for name, one in measured.items():
-            if np.isfinite(one.value):
-                ends = interval(one.replicates(counts))
-                null = float(np.mean(one.nulls))
-                values[f"{name}, {pair}"] = Estimate(one.value, *ends, sizes[name], null)
+            if not np.isfinite(one.value):
+                continue
+            moved, null = Drawn(one.value, one.replicates(drawn.counts)), float(np.mean(one.nulls))
+            values[name, *pair] = undrawn(drawn.estimate(moved, sizes[name], null))
             if name == PROCRUSTES:
-                values[f"{ANGLE}, {pair}"] = _angle(one, counts, sizes[name])
+                values[ANGLE, *pair] = undrawn(drawn.estimate(*_angle(one, moved, sizes[name])))
     return values
 
 
-def _angle(one: Measured, counts: np.ndarray, people: int) -> Estimate:
-    """Give the angular distance of which Procrustes' figure is the cosine."""
+def _angle(one: Measured, cosine: Drawn, people: int) -> tuple[Drawn, int, float]:
+    """Give the angular distance of which Procrustes' figure is the cosine, and its null."""
     turned = np.arccos(np.clip([one.value, *one.nulls], -1, 1))
-    ends = interval(np.arccos(one.replicates(counts)))
-    return Estimate(float(turned[0]), *ends, people, float(turned[1:].mean()))
+    return Drawn(float(turned[0]), np.arccos(cosine.replicates)), people, float(turned[1:].mean())
+
+
+def _scores(pairs: Sequence[Place], table: Scores, drawn: People, sizes: Mapping[str, int]) -> Estimates:
+    return Estimates(
+        {
+            (CORRECTED[name], *pair): drawn.estimate(
+                Drawn(float(table.score[k, m]), table.drawn[k, m]), sizes[name], 0.0
+            )
+            for k, pair in enumerate(pairs)
+            for m, name in enumerate(NAMES)
+            if np.isfinite(table.score[k, m])
+        }
+    )
+
+
+def _in_sample(found: Mapping[Place, Mapping[str, Measured]], sizes: Mapping[str, int]) -> Estimates:
+    return Estimates(
+        {
+            (IN_SAMPLE[m.name], *pair): Estimate(one.in_sample, n=sizes[m.name], null=one.in_sample_null)
+            for pair, measured in found.items()
+            for m in MEASURES
+            if m.fitted and np.isfinite((one := measured[m.name]).value)
+        }
+    )
+
+
+def _named(pair: Place) -> str:
+    return " and ".join(pair)
 
 
 def charts(results: Sequence[Similarity]) -> list[Chart]:
@@ -361,34 +371,31 @@ def _other_probes(results: Sequence[Similarity]) -> str:
 
 
 def _beside_nulls(r: Similarity) -> Chart:
-    pair = r.pairs[0]
-    found = [r.value(name, pair) for name in NAMES]
-    value, low, high = (
-        np.array([getattr(e, k, None) for e in found], float) for k in ("value", "low", "high")
-    )
+    (pair,) = r.pairs
+    found = [r.estimates.at(name, pair) for name in NAMES]
+    value, low, high = np.concatenate([r.estimates.row(name, r.pairs) for name in NAMES], axis=1)
     return Bars(
-        title=f"Similarity of {pair} on {r.probe}",
+        title=f"Similarity of {_named(pair)} on {r.probe}",
         ylabel="similarity, 1 for equal spaces",
         categories=NAMES,
-        series=(BarSeries(pair, value, low, high),),
-        nulls=r.null[0],
+        series=(BarSeries(_named(pair), value, low, high),),
+        nulls=np.array([e.null if e else np.nan for e in found], np.float64),
         note=f"{_sample(r)}Mark: mean of {_chance(r)}. Procrustes is the cosine of the angular distance.",
     )
 
 
 def _matrix(r: Similarity, name: str) -> Chart:
-    count = len(r.models)
-    values, text = np.eye(count), np.full((count, count), "1", object)
-    for (i, j), pair in zip(combinations(range(count), 2), r.pairs, strict=True):
-        score = r.score(name, pair)
-        values[i, j] = values[j, i] = score.value if score else np.nan
-        text[i, j] = text[j, i] = f"{score.value:.2f}" if score else ""
+    values = np.eye(len(r.models))
+    upper = np.triu_indices_from(values, 1)
+    values[upper] = values.T[upper] = r.estimates.row(CORRECTED[name], r.pairs)[0]
+    text = np.where(np.isfinite(values), np.char.mod("%.2f", values), "")
+    np.fill_diagonal(text, "1")
     return Heatmap(
         title=f"{name} between models on {r.probe}, corrected for chance",
         xlabels=r.models,
         ylabels=r.models,
         values=values,
-        text=text.astype(str),
+        text=text,
         colour_label="corrected score",
         span=(0.0, 1.0),
         note=f"0: as {r.shuffle} re-paired at random; 1: {_one(r, name)}.",
@@ -401,7 +408,7 @@ def _one(r: Similarity, name: str) -> str:
 
 
 def _seeds(r: Similarity) -> str:
-    return r.twins[0] if len(r.twins) == 1 else f"{len(r.twins)} pairs"
+    return _named(r.twins[0]) if len(r.twins) == 1 else f"{len(r.twins)} pairs"
 
 
 def _by_seeds(r: Similarity, name: str) -> bool:
@@ -411,15 +418,14 @@ def _by_seeds(r: Similarity, name: str) -> bool:
 def _tree(r: Similarity) -> list[Chart]:
     from scipy.cluster.hierarchy import linkage
 
-    scores = [r.score(LINEAR_CKA, pair) for pair in r.pairs]
-    there = [s.value for s in scores if s]
-    if len(there) < len(scores):
+    likeness = r.estimates.row(CORRECTED[LINEAR_CKA], r.pairs)[0]
+    if np.isnan(likeness).any():
         return []
     return [
         Dendrogram(
             title=f"Models by likeness on {r.probe}",
             labels=r.models,
-            merges=linkage(np.maximum(0.0, 1.0 - np.array(there)), "average"),
+            merges=linkage(np.maximum(0.0, 1.0 - likeness), "average"),
             xlabel=f"1 − corrected {LINEAR_CKA}",
             note="Average linkage; groups join at the mean distance of their models.",
         )
@@ -429,15 +435,15 @@ def _tree(r: Similarity) -> list[Chart]:
 def _over_probes(results: Sequence[Similarity]) -> Chart:
     """Draw scores over probes: by measure for two models, of linear CKA by pair for more."""
     pairs = tuple(dict.fromkeys(pair for r in results for pair in r.pairs))
-    single = len(pairs) == 1
-    rows = NAMES if single else pairs[:MOST_ROWS]
-    cells = [[r.score(*((row, pairs[0]) if single else (LINEAR_CKA, row))) for r in results] for row in rows]
-    what = pairs[0] if single else LINEAR_CKA
-    more = f" The first {MOST_ROWS} of {len(pairs)} pairs." if len(pairs) > len(rows) else ""
+    single, shown = len(pairs) == 1, pairs[:MOST_ROWS]
+    rows = [(name, pairs[0]) for name in NAMES] if single else [(LINEAR_CKA, pair) for pair in shown]
+    cells = [[r.score(*row) for r in results] for row in rows]
+    what = _named(pairs[0]) if single else LINEAR_CKA
+    more = f" The first {MOST_ROWS} of {len(pairs)} pairs." if len(pairs) > len(shown) else ""
     return Heatmap(
         title=f"Similarity over probes: {what}, corrected for chance",
         xlabels=tuple(r.probe for r in results),
-        ylabels=rows,
+        ylabels=tuple(name if single else _named(pair) for name, pair in rows),
         values=np.array([[e.value if e else np.nan for e in row] for row in cells]),
         text=np.array([[format(e, ".2f").replace(" ", "\n", 1) if e else "" for e in row] for row in cells]),
         xlabel="probe",
@@ -450,24 +456,7 @@ def _over_probes(results: Sequence[Similarity]) -> Chart:
 def _numbers(results: Sequence[Similarity]) -> Chart:
     """List values, nulls, ceilings and scores: of all probes for two models, of the first for more."""
     told = results if len(results[0].pairs) == 1 else results[:1]
-    rows = [
-        (
-            r.probe,
-            pair,
-            name,
-            value,
-            f"{r.null[k, m]:z.3f}",
-            f"{r.null_high[k, m]:z.3f}",
-            f"{r.p[k, m]:.3f}",
-            f"{r.ceiling[m]:.3f}, two seeds" if r.by_seeds[m] else "1",
-            r.score(name, pair),
-            f"{r.in_sample[k, m]:.3f} ({r.in_sample_null[k, m]:.3f})" if MEASURES[m].fitted else "",
-        )
-        for r in told
-        for k, pair in enumerate(r.pairs)
-        for m, name in enumerate(NAMES)
-        if (value := r.value(name, pair))
-    ]
+    rows = [row for r in told for pair in r.pairs for name in NAMES if (row := _row(r, name, pair))]
     return Table(
         title="Similarity, its null and its ceiling",
         columns=(
@@ -480,6 +469,25 @@ def _numbers(results: Sequence[Similarity]) -> Chart:
         + (" Two seeds of one recipe score 1 by construction." if told[0].by_seeds.any() else "")
         + (_other_probes(results) if len(told) < len(results) else ""),
     )  # fmt: skip
+
+
+def _row(r: Similarity, name: str, pair: Place) -> tuple[object, ...]:
+    value, fitted = r.estimates.at(name, pair), r.in_sample.at(IN_SAMPLE[name], pair)
+    if value is None:
+        return ()
+    k, m = r.pairs.index(pair), NAMES.index(name)
+    return (
+        r.probe,
+        _named(pair),
+        name,
+        value,
+        Cell(value.null, f"{value.null:z.3f}"),
+        Cell(r.null_high[k, m], f"{r.null_high[k, m]:z.3f}"),
+        Cell(r.p[k, m], f"{r.p[k, m]:.3f}"),
+        Cell(r.ceiling[m], f"{r.ceiling[m]:.3f}, two seeds" if r.by_seeds[m] else "1"),
+        r.score(name, pair),
+        Cell(fitted, f"{fitted:.3f} ({fitted.null:.3f})") if fitted else "",
+    )
 
 
 def _invariances() -> Chart:
@@ -508,12 +516,12 @@ def findings(results: Sequence[Similarity]) -> list[Finding]:
 
 
 def _one_pair(r: Similarity) -> Finding:
-    pair = r.pairs[0]
+    (pair,) = r.pairs
     there = [(name, score) for name in NAMES if (score := r.score(name, pair))]
-    beyond = sum(r.p[0, NAMES.index(name)] <= SURE for name, _ in there)
+    beyond = sum(r.is_beyond_chance(name, pair) for name, _ in there)
     text = (
-        f"On {r.probe}, {pair} are more alike than with {r.shuffle} re-paired at random by {beyond} of "
-        f"{len(there)} measures (p ≤ {SURE} each)"
+        f"On {r.probe}, {_named(pair)} are more alike than with {r.shuffle} re-paired at random by "
+        f"{beyond} of {len(there)} measures (p ≤ {SURE} each)"
     )
     if not there or not beyond:
         return Finding(f"{text}; that does not show that they have nothing in common.")
@@ -529,13 +537,13 @@ def _many_pairs(r: Similarity) -> Finding:
     if not ranked:
         return Finding(f"On {r.probe}, {LINEAR_CKA} is not defined for any pair of models of two recipes.")
     (near, high), (far, low) = ranked[0], ranked[-1]
-    beyond = sum(r.p[r.pairs.index(pair), NAMES.index(LINEAR_CKA)] <= SURE for pair, _ in ranked)
+    beyond = sum(r.is_beyond_chance(LINEAR_CKA, pair) for pair, _ in ranked)
     firsts = [best[0][0] for name in NAMES if (best := r.ranked(name))]
     return Finding(
-        f"On {r.probe}, by {LINEAR_CKA} corrected for chance (1: {_one(r, LINEAR_CKA)}), {near} are the "
-        f"closest of {len(ranked)} pairs of models ({high:.2f}) and {far} the furthest apart ({low:.2f}); "
-        f"{beyond} pairs are more alike than with {r.shuffle} re-paired at random (p ≤ {SURE} each), and "
-        f"{firsts.count(near)} of {len(firsts)} measures find the same pair closest."
+        f"On {r.probe}, by {LINEAR_CKA} corrected for chance (1: {_one(r, LINEAR_CKA)}), {_named(near)} are "
+        f"the closest of {len(ranked)} pairs of models ({high:.2f}) and {_named(far)} the furthest apart "
+        f"({low:.2f}); {beyond} pairs are more alike than with {r.shuffle} re-paired at random (p ≤ {SURE} "
+        f"each), and {firsts.count(near)} of {len(firsts)} measures find the same pair closest."
     )
 
 
@@ -550,31 +558,24 @@ def _against_seeds(r: Similarity) -> list[Finding]:
     less = sum(score.high is not None and score.high < 1 for score in judged)
     return [
         Finding(
-            f"On {r.probe}, {pair} are less alike than two seeds of one recipe ({_seeds(r)}) by {less} of "
-            f"{len(judged)} measures (95 % intervals below 1)."
+            f"On {r.probe}, {_named(pair)} are less alike than two seeds of one recipe ({_seeds(r)}) by "
+            f"{less} of {len(judged)} measures (95 % intervals below 1)."
         )
     ]
 
 
 def _from_first_to_last(a: Similarity, b: Similarity) -> list[Finding]:
     """Follow the closest pair from the first probe to the last one, on the same resamples."""
-    both = [pair for pair, _ in a.ranked(LINEAR_CKA) if b.score(LINEAR_CKA, pair)]
-    if not both:
+    both = [(pair, before, b.score(LINEAR_CKA, pair)) for pair, before in a.ranked(LINEAR_CKA)]
+    there = [(pair, before, after) for pair, before, after in both if after]
+    if not there:
         return []
-    pair, m = both[0], NAMES.index(LINEAR_CKA)
-    before, after = a.score(LINEAR_CKA, pair), b.score(LINEAR_CKA, pair)
-    assert before is not None
-    assert after is not None
+    pair, before, after = there[0]
     text = (
-        f"From {a.probe} to {b.probe} the corrected {LINEAR_CKA} of {pair} goes from {before.value:.3f} to "
-        f"{after.value:.3f}"
+        f"From {a.probe} to {b.probe} the corrected {LINEAR_CKA} of {_named(pair)} goes from "
+        f"{before.value:.3f} to {after.value:.3f}"
     )
-    if a.population != b.population:
-        return [Finding(f"{text}, on different images.")]
-    drawn = [r.score_replicates[r.pairs.index(pair), m].astype(np.float64) for r in (b, a)]
-    change = Estimate(after.value - before.value, *interval(drawn[0] - drawn[1]), a.people)
-    chance = change.low is None or change.high is None or change.low <= 0 <= change.high
-    return [Finding(f"{text}: a change of {change:+.3f}{', which may be chance' if chance else ''}.")]
+    return [compared(text, after, before, spec="+.3f", word="change", tones=("plain", "plain"))]
 
 
 ANALYSIS = Analysis(

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from embedlab.maths import weighted
 from embedlab.maths.bootstrap import weighted_mean
 from embedlab.maths.moments import Drawn, mean
+from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
 
 R2, COSINE, RANK_1, TAR = FIGURES = ("R²", "cosine", "rank-1", "TAR")
@@ -62,11 +63,8 @@ def trial(labels: Int[np.ndarray, " n"], most: int, seed: int) -> Trial:
         Equal seeds give equal trials.
     """
     rng = np.random.default_rng([seed, 7])
-    order = np.lexsort((rng.random(len(labels)), labels))
-    images = np.bincount(labels)
-    firsts = np.cumsum(images) - images
-    turn = np.arange(len(labels)) - np.repeat(firsts, images)
-    gallery = order[firsts]
+    order, turn = shuffled(labels, rng)
+    gallery = order[turn == 0]
     probes = order[(turn > 0) & (turn <= most)]
     if not len(probes):
         return Trial(gallery, gallery, labels[gallery], same_image=True)

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Int
 
+from embedlab.maths.turns import shuffled
+
 
 def held_out(
     images: Int[np.ndarray, " people"], share: float, rng: np.random.Generator
@@ -43,13 +45,12 @@ def same_person(
     -------
     The rows of people with at least two, and their partners.
     """
-    several = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    images = np.bincount(labels)[labels]
+    several = np.flatnonzero(images > 1)
     # Each person's rows in random order: each is matched with the next, and the last with the first.
-    mixed = several[np.lexsort((rng.random(len(several)), labels[several]))]
-    sizes = np.unique(labels[mixed], return_counts=True)[1]
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    turn = np.arange(len(mixed)) - starts
-    return mixed, mixed[starts + (turn + 1) % np.repeat(sizes, sizes)]
+    order, turn = shuffled(labels[several], rng)
+    mixed = several[order]
+    return mixed, mixed[np.arange(len(mixed)) - turn + (turn + 1) % images[mixed]]
 
 
 def other_people(labels: Int[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " n"]:

@@ -22,6 +22,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks, track
 
 BLOCK = 1 << 22
@@ -35,9 +36,7 @@ GROUP = 50
 
 def halves(owners: Int[np.ndarray, " n"], rng: np.random.Generator) -> Int[np.ndarray, " n"]:
     """Deal each person's images into halves 0 and 1 at random; of an odd number half 0 has one more."""
-    order = np.lexsort((rng.random(len(owners)), owners))
-    images = np.bincount(owners)
-    turn = np.arange(len(owners)) - np.repeat(np.cumsum(images) - images, images)
+    order, turn = shuffled(owners, rng)
     half = np.empty(len(owners), np.int64)
     half[order] = turn % 2
     return half

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.turns import turns
 from embedlab.progress import blocks
 
 # Entries of one block of distances; a block takes four bytes an entry, a few times over.
@@ -105,11 +106,7 @@ def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
     # Rows as strings of bytes, which compare faster than a field a number; −0 becomes 0.
     whole = np.ascontiguousarray(rows + 0.0).view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
     _, group = np.unique(whole.ravel(), return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    sizes = np.bincount(group)
-    earlier = np.empty(len(rows), np.int64)
-    earlier[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.flatnonzero(earlier <= k)
+    return np.flatnonzero(turns(group) <= k)
 
 
 def _closest(a: np.ndarray, b: np.ndarray, near: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

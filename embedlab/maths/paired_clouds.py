@@ -9,6 +9,7 @@ from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.maths.components import Components, principal
 from embedlab.maths.folds import identity_folds
+from embedlab.maths.turns import some_by_name
 
 FEWEST_PEOPLE = 9
 FITTED, ADDED, JUDGED = range(3)
@@ -80,13 +81,10 @@ class PairedClouds:
                 f"to compare and to judge, so give at least {FEWEST_PEOPLE}"
             )
         rng = np.random.default_rng([seed, 20])
-        rows = np.argsort(pair.a.items)[rng.permutation(len(pair.a.items))]
-        rows = rows[np.argsort(pair.a.labels[rows], kind="stable")]
-        labels = pair.a.labels[rows]
-        place = np.arange(len(rows)) - np.searchsorted(labels, np.arange(everyone))[labels]
+        rows = some_by_name(pair.a.items, pair.a.labels, images, rng)
         fold, shuffled = identity_folds(everyone, 3, seed), rng.permutation(everyone)
         chosen = np.concatenate([shuffled[fold[shuffled] == k][:people] for k in range(3)])
-        rows = rows[(place < images) & np.isin(labels, chosen)]
+        rows = rows[np.isin(pair.a.labels[rows], chosen)]
         group = fold[pair.a.labels[rows]]
         target, source, explained = _on_axes(pair.a.take(rows), pair.b.take(rows), group, axes)
         dropped = pair.dropped_a + pair.dropped_b

@@ -18,6 +18,7 @@ from embedlab.maths.halves import Cross, Halves, rematched
 from embedlab.maths.hsic import Hsic, of_features
 from embedlab.maths.neighbour_alignment import Near, cknna, mutual
 from embedlab.maths.rsa import Ranked, spearman
+from embedlab.maths.turns import turns
 from embedlab.progress import track
 
 # No person fills more than this share of a sample.
@@ -147,11 +148,8 @@ class Plan:
         rng = np.random.default_rng([self.seed, 20])
         place = rng.permutation(self.people)
         order = np.lexsort((rng.permutation(len(self.owners)), place[self.owners]))
-        starts = np.flatnonzero(np.r_[True, np.diff(self.owners[order]) != 0])
-        lengths = np.diff(np.r_[starts, len(order)])
-        within = np.arange(len(order)) - np.repeat(starts, lengths)
         if len(order) > self.sample:
-            order = order[within < max(1, self.sample // MOST_OF_SAMPLE)]
+            order = order[turns(self.owners[order]) < max(1, self.sample // MOST_OF_SAMPLE)]
         sizes = np.bincount(place[self.owners[order]])
         fits = np.cumsum(sizes) <= self.sample
         return np.sort(order[fits[place[self.owners[order]]]])

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from embedlab.analyses.similarity import ANGLE, NAMES, SimilarityParams, charts, compute, findings
+from embedlab.analyses.similarity import ANGLE, CORRECTED, NAMES, SimilarityParams, charts, compute, findings
 from embedlab.charts import Bars, Dendrogram, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -14,6 +14,7 @@ from embedlab.maths.similarity import CKNNA, LINEAR_CKA, MEASURES, MUTUAL, PROCR
 
 PEOPLE, IMAGES, D = 40, 3, 8
 QUICK = SimilarityParams(shuffles=19, refits=19, resamples=200)
+AB, SEEDS, NEAR = ("a", "b"), ("s0", "s1"), ("s0", "near")
 LABELS = np.repeat(np.arange(PEOPLE), IMAGES)
 
 
@@ -62,7 +63,7 @@ def test_unrelated_models_score_nothing_within_the_interval_by_every_measure():
     """Chance alone leaves one interval in twenty without its zero."""
     covered = 0
     for name in NAMES:
-        score = apart().score(name, "a and b")
+        score = apart().score(name, AB)
         assert abs(score.value) < 0.1, name
         covered += score.low <= 0 <= score.high
     assert covered >= len(NAMES) - 1
@@ -72,34 +73,34 @@ def test_a_turned_copy_scores_one_by_what_overlooks_turns():
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0]
     r = compute([of("a", truth()), of("b", 5 * truth() @ turn)], QUICK)
     for measure in MEASURES:
-        score = r.score(measure.name, "a and b")
+        score = r.score(measure.name, AB)
         if measure.orthogonal:
             assert score.value == pytest.approx(1, abs=1e-4), measure.name
-    assert r.score(PWCCA, "a and b").value < 1 + 1e-6
-    assert r.values[f"{ANGLE}, a and b"].value == pytest.approx(0, abs=2e-2)
+    assert r.score(PWCCA, AB).value < 1 + 1e-6
+    assert r.estimates[ANGLE, *AB].value == pytest.approx(0, abs=2e-2)
 
 
 def test_alike_models_are_beyond_every_null():
     r = two()
     assert (r.p == 0.05).all()
     for name in NAMES:
-        value = r.value(name, "a and b")
+        value = r.estimates[name, *AB]
         assert value.low > value.null
         assert r.null_high[0, NAMES.index(name)] < value.value
 
 
 def test_the_corrected_score_is_the_place_between_null_and_one():
     r = two()
-    for m, name in enumerate(NAMES):
-        value, null = r.value(name, "a and b").value, r.null[0, m]
-        assert r.score(name, "a and b").value == pytest.approx((value - null) / (1 - null))
+    for name in NAMES:
+        one = r.estimates[name, *AB]
+        assert r.score(name, AB).value == pytest.approx((one.value - one.null) / (1 - one.null))
     assert not r.by_seeds.any()
     assert r.twins == ()
 
 
 def test_the_angle_is_that_whose_cosine_stands_beside_it():
     r = two()
-    angle, cosine = r.values[f"{ANGLE}, a and b"], r.value(PROCRUSTES, "a and b")
+    angle, cosine = r.estimates[ANGLE, *AB], r.estimates[PROCRUSTES, *AB]
     assert np.cos(angle.value) == pytest.approx(cosine.value)
     assert np.cos([angle.high, angle.low]) == pytest.approx([cosine.low, cosine.high], abs=1e-3)
     assert angle.null == pytest.approx(np.pi / 2, abs=0.15)
@@ -107,11 +108,11 @@ def test_the_angle_is_that_whose_cosine_stands_beside_it():
 
 def test_two_seeds_of_one_recipe_are_the_ceiling():
     r = with_seeds()
-    assert r.twins == ("s0 and s1",)
+    assert r.twins == (SEEDS,)
     assert r.by_seeds.all()
     for m, name in enumerate(NAMES):
-        assert r.ceiling[m] == pytest.approx(r.value(name, "s0 and s1").value)
-        seeds, near, far = (r.score(name, pair) for pair in ("s0 and s1", "s0 and near", "s0 and far"))
+        assert r.ceiling[m] == pytest.approx(r.estimates[name, *SEEDS].value)
+        seeds, near, far = (r.score(name, pair) for pair in (SEEDS, NEAR, ("s0", "far")))
         assert seeds.value == pytest.approx(1)
         assert near.value == pytest.approx(1, abs=0.35), name
         assert far.value < 0.6, name
@@ -122,11 +123,9 @@ def test_a_score_against_seeds_moves_with_both_of_its_ends():
     """What the same resamples do to the seeds is part of the interval."""
     r = with_seeds()
     m = NAMES.index(LINEAR_CKA)
-    pair, seeds = (r.pairs.index(name) for name in ("s0 and near", "s0 and s1"))
-    null, drawn = r.null[pair, m], r.score_replicates[pair, m]
-    assert np.allclose(r.score_replicates[seeds, m], 1, atol=1e-6)
-    raw = r.value(LINEAR_CKA, "s0 and near")
-    held_fixed = (raw.high - raw.low) / (r.ceiling[m] - null)
+    assert np.allclose(r.score(LINEAR_CKA, SEEDS).draws, 1, atol=1e-6)
+    raw, drawn = r.estimates[LINEAR_CKA, *NEAR], r.score(LINEAR_CKA, NEAR).draws
+    held_fixed = (raw.high - raw.low) / (r.ceiling[m] - raw.null)
     assert not np.isclose(np.ptp(np.quantile(drawn, [0.025, 0.975])), held_fixed, rtol=1e-3)
 
 
@@ -134,7 +133,7 @@ def test_seeds_alone_are_held_against_equal_spaces():
     r = compute([noisy("s0", 0.3, 1, recipe="r"), noisy("s1", 0.3, 2, recipe="r")], QUICK)
     assert not r.by_seeds.any()
     assert (r.ceiling == 1).all()
-    assert r.score(LINEAR_CKA, "s0 and s1").value < 0.99
+    assert r.score(LINEAR_CKA, SEEDS).value < 0.99
 
 
 def test_seeds_no_more_alike_than_chance_are_no_ceiling():
@@ -153,7 +152,7 @@ def test_items_are_joined_by_name_and_those_left_out_are_counted():
     a, b = noisy("a", 0.3, 1), noisy("b", 0.3, 2)
     order = np.random.default_rng(0).permutation(len(LABELS))
     shuffled = compute([a.take(order[::-1]), b.take(order)], QUICK)
-    assert shuffled.values == two().values
+    assert shuffled.estimates == two().estimates
     fewer = compute([a.take(np.arange(3, 120)), b.take(np.arange(118))], QUICK)
     assert (fewer.images, fewer.people, fewer.dropped) == (115, 39, 5)
 
@@ -170,7 +169,7 @@ def test_three_models_draw_a_matrix_a_measure_and_a_tree():
     (tree,) = (c for c in drawn if isinstance(c, Dendrogram))
     assert "far" in {tree.labels[leaf] for leaf in (tree.leaves()[0], tree.leaves()[-1])}
     assert tree.merges[-1, 2] == pytest.approx(
-        1 - np.mean([r.score(LINEAR_CKA, f"{m} and far").value for m in ("s0", "s1", "near")])
+        1 - np.mean([r.score(LINEAR_CKA, (m, "far")).value for m in ("s0", "s1", "near")])
     )
 
 
@@ -178,8 +177,8 @@ def test_two_models_draw_bars_beside_their_nulls():
     drawn = charts([two()])
     assert not [c for c in drawn if isinstance(c, Heatmap | Dendrogram)]
     (bars,) = (c for c in drawn if isinstance(c, Bars))
-    np.testing.assert_array_equal(bars.nulls, two().null[0])
-    np.testing.assert_array_equal(bars.series[0].values, [two().value(n, "a and b").value for n in NAMES])
+    np.testing.assert_array_equal(bars.nulls, [two().estimates[n, *AB].null for n in NAMES])
+    np.testing.assert_array_equal(bars.series[0].values, [two().estimates[n, *AB].value for n in NAMES])
 
 
 def test_charts_stay_few_however_many_probes_and_models_there_are():
@@ -198,8 +197,8 @@ def test_the_table_says_what_each_measure_does_not_see():
 def test_a_sample_says_that_it_is_one():
     r = compute([noisy("a", 0.3, 1), noisy("b", 0.3, 2)], replace(QUICK, sample=60))
     assert r.sample_images <= 60
-    assert r.value(RSA, "a and b").n == r.sample_people < 40
-    assert r.value(LINEAR_CKA, "a and b").n == 40
+    assert r.estimates[RSA, *AB].n == r.sample_people < 40
+    assert r.estimates[LINEAR_CKA, *AB].n == 40
     (bars,) = (c for c in charts([r]) if isinstance(c, Bars))
     assert f"{r.sample_images} images of {r.sample_people} of these people, seed 0" in bars.note
 
@@ -213,11 +212,12 @@ def test_a_finding_counts_measures_beyond_chance_and_never_claims_absence():
 
 def test_findings_name_the_closest_pair_and_hold_it_against_two_seeds():
     first, second = findings([with_seeds()])
-    closest = max(["s0 and near", "s1 and near"], key=lambda pair: with_seeds().score(LINEAR_CKA, pair).value)
-    assert f"{closest} are the closest of 5 pairs" in first.text
+    closest = max([NEAR, ("s1", "near")], key=lambda pair: with_seeds().score(LINEAR_CKA, pair).value)
+    named = " and ".join(closest)
+    assert f"{named} are the closest of 5 pairs" in first.text
     assert "far the furthest apart" in first.text
     less = sum(with_seeds().score(name, closest).high < 1 for name in NAMES)
-    assert f"{closest} are less alike than two seeds of one recipe (s0 and s1) by {less} of 8" in second.text
+    assert f"{named} are less alike than two seeds of one recipe (s0 and s1) by {less} of 8" in second.text
 
 
 def test_a_change_from_probe_to_probe_has_its_paired_interval():
@@ -229,9 +229,32 @@ def test_a_change_from_probe_to_probe_has_its_paired_interval():
     assert said.startswith("From p to q the corrected linear CKA of a and b goes from")
     assert "chance" not in said
     same = findings([noise[0], replace(noise[0], probe="q")])[-1].text
-    assert same.endswith("a change of +0.000 [+0.000, +0.000], which may be chance.")
-    other = findings([noise[0], replace(noise[1], population="other")])[-1].text
-    assert other.endswith("on different images.")
+    assert same.endswith(": the change of +0.000 [+0.000, +0.000] may be chance.")
+    fewer = compute([noisy(m, 1.5, k, probe="q").take(np.arange(100)) for k, m in enumerate(AB, 1)], QUICK)
+    other = findings([noise[0], fewer])[-1].text
+    assert other.endswith(
+        "; they were measured on different people or images, so no interval of the change is given."
+    )
+
+
+def test_the_table_holds_numbers_and_says_which_are_in_sample():
+    r = with_seeds()
+    (table,) = (c for c in charts([r]) if isinstance(c, Table) and "its null" in c.title)
+    assert len(table.rows) == len(r.pairs) * len(MEASURES)
+    for k, row in enumerate(table.rows):
+        pair, m = r.pairs[k // len(NAMES)], k % len(NAMES)
+        assert row[1:4] == (" and ".join(pair), NAMES[m], r.estimates[NAMES[m], *pair])
+        assert [cell.value for cell in row[4:8]] == [
+            row[3].null,
+            r.null_high[k // len(NAMES), m],
+            r.p[k // len(NAMES), m],
+            r.ceiling[m],
+        ]
+        assert row[8] == r.estimates[CORRECTED[NAMES[m]], *pair]
+        assert (row[9] == "") == (not MEASURES[m].fitted)
+        if MEASURES[m].fitted:
+            assert row[9].value.value > row[3].value
+            assert row[9].value.null > row[3].null
 
 
 def test_a_measure_without_a_number_is_left_out_and_drawn_as_none():
@@ -242,12 +265,12 @@ def test_a_measure_without_a_number_is_left_out_and_drawn_as_none():
         [of(m, rng.normal(size=(10, 4)), labels=labels) for m in "ab"],
         replace(QUICK, neighbours=9, resamples=20),
     )
-    assert r.value(MUTUAL, "a and b").value == 1
-    missing = [name for name in NAMES if r.score(name, "a and b") is None]
+    assert r.estimates[MUTUAL, *AB].value == 1
+    missing = [name for name in NAMES if r.score(name, AB) is None]
     assert MUTUAL in missing or CKNNA in missing
     (bars,) = (c for c in charts([r]) if isinstance(c, Bars))
     for name, value in zip(NAMES, bars.series[0].values, strict=True):
-        assert np.isnan(value) == (r.value(name, "a and b") is None)
+        assert np.isnan(value) == ((name, *AB) not in r.estimates)
     assert "nan" not in findings([r])[0].text
 
 
@@ -257,8 +280,8 @@ def test_re_pairing_images_counts_grouping_as_likeness():
         of(m, rng.normal(size=(PEOPLE, D))[LABELS] + 0.3 * rng.normal(size=(len(LABELS), D))) for m in "ab"
     ]
     people, images = (compute(sets, replace(QUICK, shuffle=shuffle)) for shuffle in ("people", "images"))
-    assert people.score(MUTUAL, "a and b").low <= 0
-    assert images.score(MUTUAL, "a and b").low > 0.1
+    assert people.score(MUTUAL, AB).low <= 0
+    assert images.score(MUTUAL, AB).low > 0.1
 
 
 @pytest.mark.parametrize(
