@@ -148,7 +148,7 @@ RAISED_BY = {
     "networks/callables.py": (*RUNNING, "doctor"),
     "networks/imports.py": ("import",),
     "training/state.py": ("train",),
-    "training/run.py": ("train",),
+    "training/steps.py": ("train",),
     "trainings.py": ("train",),
     "conversion.py": ("map apply",),
     "preparation.py": RUNNING,
