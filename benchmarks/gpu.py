@@ -39,12 +39,12 @@ from embedlab.networks.inference import embedder
 from embedlab.ranks import ALONE
 from embedlab.store import Lab
 from embedlab.training import images as training_images
-from embedlab.training import learner, loop, recipe, validation
+from embedlab.training import learner, recipe, trainer, validation
 from embedlab.training.distributed import Slice
 from embedlab.training.faults import Terminated
 from embedlab.training.recipe import Recipe
-from embedlab.training.run import Run
 from embedlab.training.state import Progress
+from embedlab.training.steps import Run
 
 BASELINES = ("lowres32", "highres32", "lowres144", "highres144", "highlow144")
 NETWORKS = (("ir_se_18", 64), ("ir_50", 64), ("se_resnet_50", 64))
@@ -166,16 +166,16 @@ class _StopsAfterTheFirstEpoch:
 def _resumed(bench: Bench, data: Dataset) -> tuple[float, float]:
     made = Recipe(data="faces", input_size=32, width=16, batch=16, epochs=3, scale=16.0, margin=0.2)
     once, twice = Lab(bench.folder / "once"), Lab(bench.folder / "twice")
-    loop.train(once, "m", made, [data])
+    trainer.train(once, "m", made, [data])
     token = progress._listener.set(_StopsAfterTheFirstEpoch())
     try:
-        loop.train(twice, "m", made, [data])
+        trainer.train(twice, "m", made, [data])
         raise RuntimeError("the training was not stopped")
     except Terminated:
         pass
     finally:
         progress._listener.reset(token)
-    loop.train(twice, "m", made, [data])
+    trainer.train(twice, "m", made, [data])
     one, other = (_state(lab) for lab in (once, twice))
     gaps = [(one[k].float() - other[k].float()).abs().max() for k in one if one[k].is_floating_point()]
     return float(max(gaps)), 0.0 if bench.device == "cpu" else 1e-2
@@ -349,7 +349,7 @@ def trainings(bench: Bench) -> None:
         begun = time.monotonic()
         made = recipe.load(name, scale=scale, overrides={"epochs": 1} if bench.tiny else {})
         data = [sources.open_source(str(lab.data / one)) for one in made.datasets]
-        loop.train(lab, name, made, data, (held, pairs))
+        trainer.train(lab, name, made, data, (held, pairs))
         took = time.monotonic() - begun
         record = json.loads((lab.checkpoint(name) / "model.json").read_text(encoding="utf-8"))
         entry = {

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from embedlab.training.run import Run
 from PIL import Image
 from torch import Tensor, nn
 
@@ -39,7 +40,6 @@ from embedlab.training import images as training_images
 from embedlab.training import learner
 from embedlab.training.distributed import Slice
 from embedlab.training.recipe import Recipe
-from embedlab.training.run import Run
 from embedlab.training.sampling import Epoch
 from embedlab.training.state import Progress
 

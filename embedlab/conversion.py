@@ -10,7 +10,7 @@ A map takes vectors at length one and gives vectors of any length; both sides ar
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -287,8 +287,6 @@ def apply(
         If the file cannot be read, is of another model or dimension, or holds a vector that is zero or
         not finite, or that the map makes so; nothing is written then.
     """
-    import pyarrow.parquet as pq
-
     if out.suffix != ".parquet":
         raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
     if out.resolve() == path.resolve():
@@ -314,27 +312,23 @@ def apply(
         with atomic_file(out) as temporary:
             embeddings.write(temporary, whole, written | {"probe": found.probe})
         return len(mapped)
-    rows = 0
+    column = (reading or {}).get("vector_column", "embedding")
+    each = (_converted(conversion, part, column) for part in parquet.parts(path))
     with atomic_file(out) as temporary:
-        writer = None
-        try:
-            column = (reading or {}).get("vector_column", "embedding")
-            each = (_converted(conversion, part, column) for part in parquet.parts(path))
-            for table in itertools.chain.from_iterable(each):
-                if writer and table.schema.remove_metadata() != writer.schema.remove_metadata():
-                    raise UserError(f"the parts of {path} hold different types: make them alike")
-                schema = table.schema.with_metadata({embeddings.METADATA_KEY: json.dumps(written).encode()})
-                writer = writer or pq.ParquetWriter(
-                    temporary, schema, compression="zstd", write_page_checksum=True
-                )
-                writer.write_table(table.replace_schema_metadata(schema.metadata))
-                rows += len(table)
-        finally:
-            if writer is not None:
-                writer.close()
+        rows = parquet.write(temporary, _alike(itertools.chain.from_iterable(each), path), written)
         if not rows:
             raise UserError(f"{path} holds no vectors: give at least one row")
     return rows
+
+
+def _alike(tables: Iterable[Any], path: Path) -> Iterator[Any]:
+    first = None
+    for table in tables:
+        schema = table.schema.remove_metadata()
+        first = first or schema
+        if schema != first:
+            raise UserError(f"the parts of {path} hold different types: make them alike")
+        yield table
 
 
 def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]:
@@ -362,11 +356,9 @@ def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]
         unit = _unit(vectors, table, path, done)
         items = table.column("item").to_pylist() if "item" in table.column_names else None
         mapped = _mapped(conversion, unit, items, path, done)
-        flat = pa.FixedSizeListArray.from_arrays(pa.array(mapped.reshape(-1)), mapped.shape[1])
-        table = table.set_column(table.schema.get_field_index(column), column, flat)
-        if "norm" in table.column_names:
-            norms = pa.array(np.linalg.norm(mapped, axis=1).astype(np.float32))
-            table = table.set_column(table.schema.get_field_index("norm"), "norm", norms)
+        for name, values in zip((column, "norm"), embeddings.measured(mapped), strict=True):
+            if name in table.column_names:
+                table = table.set_column(table.schema.get_field_index(name), name, values)
         yield table
         done += len(table)
 

@@ -18,7 +18,6 @@ from embedlab.errors import UserError, first_line
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
 
-METADATA_KEY = b"embedlab"
 COLUMNS = ("item", "identity", "embedding", "norm")
 CHECKED_ROWS = 1 << 14
 
@@ -317,27 +316,42 @@ def check_pairs(embeddings: EmbeddingSet) -> None:
 
 
 def write(path: Path, embeddings: EmbeddingSet, metadata: Mapping[str, Any]) -> None:
-    """Write a set as zstd Parquet to ``path`` (which the caller makes atomic).
+    """Write a set as Parquet to ``path`` (which the caller makes atomic), in the columns of ``table``.
 
-    Columns: ``item`` and ``identity`` string, ``embedding`` fixed_size_list<float32>[d], ``norm``
-    float32, then the attributes. ``metadata`` goes as JSON under the schema's key ``embedlab``.
+    ``metadata`` goes with the set's names as JSON under the schema's key ``embedlab``.
+    """
+    people = np.asarray(embeddings.identities)[embeddings.labels]
+    rows = table(embeddings.vectors, embeddings.items.tolist(), people.tolist(), embeddings.attributes)
+    parquet.write(path, [rows], {"model": embeddings.model, "probe": embeddings.probe, **metadata})
+
+
+def table(
+    vectors: Float[np.ndarray, "n d"],
+    items: Sequence[str],
+    people: Sequence[str],
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Lay rows out as every file of embeddings has them.
+
+    Returns
+    -------
+    An Arrow table: ``item`` and ``identity`` string, ``embedding`` fixed_size_list<float32>[d], ``norm``
+    float32, then the attributes.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    n, d = embeddings.vectors.shape
-    flat = pa.array(np.ascontiguousarray(embeddings.vectors).reshape(n * d))
-    columns: dict[str, Any] = {
-        "item": pa.array(embeddings.items.tolist(), pa.string()),
-        "identity": pa.array(np.asarray(embeddings.identities)[embeddings.labels].tolist(), pa.string()),
-        "embedding": pa.FixedSizeListArray.from_arrays(flat, d),
-        "norm": pa.array(embeddings.norms.astype(np.float32)),
-    }
-    for name, values in embeddings.attributes.items():
-        columns[name] = pa.array(np.asarray(values).tolist())
-    head = {"model": embeddings.model, "probe": embeddings.probe, **metadata}
-    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()})
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    values = (pa.array(items, pa.string()), pa.array(people, pa.string()), *measured(vectors))
+    extra = {name: pa.array(np.asarray(column).tolist()) for name, column in (attributes or {}).items()}
+    return pa.table(dict(zip(COLUMNS, values, strict=True)) | extra)
+
+
+def measured(vectors: Float[np.ndarray, "n d"]) -> tuple[Any, Any]:
+    """Give the columns ``embedding`` and ``norm`` of vectors, as Arrow arrays."""
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    norms = np.linalg.norm(vectors, axis=1).astype(np.float32)
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]), pa.array(norms)
 
 
 def metadata(path: Path) -> dict[str, Any]:
@@ -353,7 +367,7 @@ def metadata(path: Path) -> dict[str, Any]:
 
     try:
         found = pq.read_schema(parquet.parts(path)[0]).metadata or {}
-        head = json.loads(found.get(METADATA_KEY, b"{}"))
+        head = json.loads(found.get(parquet.METADATA_KEY, b"{}"))
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise parquet.unreadable(path, error) from None
     return head if isinstance(head, dict) else {}

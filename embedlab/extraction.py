@@ -338,7 +338,7 @@ def _finished(task: Task, job: _Job, speed: float) -> Extraction:
             "seconds": round(job.parts.seconds(), 3),
         }
         with atomic_file(job.path) as temporary:
-            rows = extraction_parts.merge(job.parts, temporary, dataset, embedder.dimension, head)
+            rows = extraction_parts.merge(job.parts, temporary, dataset, head)
     except FileNotFoundError:
         # Another run extracted the same, finished first and cleared the parts away.
         stored = _stored(job, strict=task.strict)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab import embeddings
+from embedlab import embeddings, parquet
 from embedlab.store import atomic_file, write_json
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Parts:
         return self.folder / f"{start:09d}.npz"
 
 
-def merge(parts: Parts, path: Path, dataset: "Dataset", dimension: int, metadata: Mapping[str, Any]) -> int:
+def merge(parts: Parts, path: Path, dataset: "Dataset", metadata: Mapping[str, Any]) -> int:
     """Write the parts as one Parquet file, a row group at a time, as ``embeddings.write`` does a set.
 
     Parameters
@@ -148,8 +148,6 @@ def merge(parts: Parts, path: Path, dataset: "Dataset", dimension: int, metadata
         The file, which the caller makes atomic.
     dataset
         Whose rows they are of.
-    dimension
-        Length of the vectors.
     metadata
         With ``model`` and ``probe``, what stands in the file's schema.
 
@@ -158,28 +156,15 @@ def merge(parts: Parts, path: Path, dataset: "Dataset", dimension: int, metadata
     int
         Rows written.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    fields = zip(
-        embeddings.COLUMNS,
-        (pa.string(), pa.string(), pa.list_(pa.float32(), dimension), pa.float32()),
-        strict=True,
+    tables = (
+        embeddings.table(
+            vectors,
+            [dataset.items[row] for row in rows],
+            [dataset.identities[dataset.labels[row]] for row in rows],
+        )
+        for vectors, rows in _groups(parts)
     )
-    head = {embeddings.METADATA_KEY: json.dumps(metadata).encode()}
-    schema = pa.schema(list(fields), head)
-    written = 0
-    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
-        for vectors, rows in _groups(parts):
-            columns = [
-                pa.array([dataset.items[row] for row in rows], pa.string()),
-                pa.array([dataset.identities[dataset.labels[row]] for row in rows], pa.string()),
-                pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimension),
-                pa.array(np.linalg.norm(vectors, axis=1).astype(np.float32)),
-            ]
-            writer.write_table(pa.table(columns, schema=schema))
-            written += len(rows)
-    return written
+    return parquet.write(path, tables, metadata)
 
 
 def _groups(parts: Parts) -> Iterator[tuple[Float[np.ndarray, "m d"], Int[np.ndarray, " m"]]]:

@@ -1,11 +1,15 @@
 """Parquet files of any maker, and folders of their parts, read as tables of what has a use."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from embedlab import columns, footers, headroom
 from embedlab.errors import UserError, first_line
+
+METADATA_KEY = b"embedlab"
+"""Where in a schema what is known of the rows stands, as JSON."""
 
 
 class Read(NamedTuple):
@@ -145,3 +149,40 @@ def unreadable(path: Path, error: Exception) -> UserError:
         f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
         "another kind; make it again"
     )
+
+
+def write(path: Path, tables: Iterable[Any], metadata: Mapping[str, Any]) -> int:
+    """Write tables of one schema as one file to ``path`` (which the caller makes atomic).
+
+    Pages are compressed with zstd and have checksums.
+
+    Parameters
+    ----------
+    path
+        The file; without tables there is none.
+    tables
+        Arrow tables, each a row group or more; what their own schemas say beside the columns is left out.
+    metadata
+        Goes as JSON under the schema's key ``embedlab``.
+
+    Returns
+    -------
+    int
+        Rows written.
+    """
+    import pyarrow.parquet as pq
+
+    head, writer, rows = {METADATA_KEY: json.dumps(metadata).encode()}, None, 0
+    try:
+        for table in tables:
+            described = table.replace_schema_metadata(head)
+            if writer is None:
+                writer = pq.ParquetWriter(
+                    path, described.schema, compression="zstd", write_page_checksum=True
+                )
+            writer.write_table(described)
+            rows += len(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows

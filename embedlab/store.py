@@ -545,7 +545,7 @@ class Lab:
         ------
         UserError
             If the model was not lent and has no checkpoint in this lab, its weights are not those that
-            ``model.json`` tells of, or vectors that no network made here have its name.
+            ``model.json`` tells of, nor is its wiring, or vectors that no network made here have its name.
         """
         if model in self.lent:
             return self.lent[model]
@@ -554,13 +554,15 @@ class Lab:
             raise UserError(
                 f"{model} has no checkpoint in {self.root}, so there are no weights to read: {WEIGHTS_FROM}"
             )
-        if self._record(model).get("weights_sha256", "") not in ("", sha256_of(path)):
+        record = self._record(model)
+        if record.get("weights_sha256", "") not in ("", sha256_of(path)):
             raise UserError(
                 f"{path} is not the file that model.json beside it was written for: train or import {model} "
                 "again with --fresh"
             )
         self.refuse_strangers(model)
-        return replace(weights.read(path, model), recipe=self.recipe(model))
+        found = replace(weights.read(path, model), recipe=self.recipe(model))
+        return weights.wired(found, record.get("wiring", {}), path.with_name("model.json"))
 
     def is_made_here(self, model: str, probe: str) -> bool:
         """Say whether stored vectors were made by the network that is the model's checkpoint now.

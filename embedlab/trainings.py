@@ -68,13 +68,13 @@ def train(
         If the recipe or a parameter is unknown, a data set it needs is missing, or somebody of the
         validation is trained on.
     """
-    from embedlab.training import loop, recipe
+    from embedlab.training import recipe, trainer
 
     chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
     folder = Path(request.data) if request.data is not None else embedded_data(request)
     data = _sources(chosen, recipe_name, folder)
     minutes = minutes_of(chosen, sum(len(one) for one in data))
-    return loop.train(
+    return trainer.train(
         request.lab,
         name or Path(recipe_name).stem,
         chosen,

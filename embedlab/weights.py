@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from embedlab.errors import UserError
 
 NORM_STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
+ARROW = " -> "
 FIXED = "fixed"
 """The group of channels whose order is given: an image's colours, an embedding's components."""
 
@@ -35,6 +36,9 @@ class LayerWeights:
         What two trainings of one recipe share, whatever their seeds; empty where it is not known.
     slopes
         PReLU layer's name → its slope in each channel, of shape (channels,).
+    family, wires
+        How the layers hang together, as the network itself was asked; empty where it was not, and names
+        and shapes must tell.
     """
 
     model: str
@@ -42,6 +46,8 @@ class LayerWeights:
     norms: Mapping[str, Mapping[str, Float[np.ndarray, " c"]]]
     recipe: str = ""
     slopes: Mapping[str, Float[np.ndarray, " c"]] = field(default_factory=dict)
+    family: str = ""
+    wires: Mapping[str, "Wire"] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -59,6 +65,9 @@ class LayerWeights:
             digest.column(list(statistics))
             for values in statistics.values():
                 digest.array(values)
+        if self.wires:
+            digest.text(self.family)
+            digest.column([f"{name}: {wire}" for name, wire in self.wires.items()])
         return digest.hexdigest()
 
 
@@ -125,18 +134,59 @@ class Wire(NamedTuple):
     inputs: str
     outputs: str
 
+    def __str__(self) -> str:
+        return f"{self.inputs}{ARROW}{self.outputs}"
+
+
+def described(family: str, wires: Mapping[str, Wire]) -> dict[str, Any]:
+    """Say in plain JSON how a network's layers hang together."""
+    return {"family": family, "layers": {name: str(wire) for name, wire in wires.items()}}
+
+
+def wired(weights: LayerWeights, description: Mapping[str, Any], where: Path) -> LayerWeights:
+    """Give the network the wiring that ``described`` described; as it is where there is none.
+
+    Raises
+    ------
+    UserError
+        If that is no wiring of this network; ``where`` is the file to blame.
+    """
+    if not description:
+        return weights
+    try:
+        wires = {name: Wire(*wire.split(ARROW)) for name, wire in description["layers"].items()}
+        fits = bool(description["family"]) and {*weights.layers} <= {*wires} and _fits(weights, wires)
+    except (AttributeError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise UserError(
+            f"{where} has a wiring that is not of the network {weights.model}: train or import it again with "
+            "--fresh"
+        )
+    return replace(weights, family=str(description["family"]), wires=wires)
+
+
+def alike(a: Mapping[str, Wire], b: Mapping[str, Wire]) -> bool:
+    """Say whether two wirings are one, but for the names of the groups."""
+    if a.keys() != b.keys():
+        return False
+    pairs = {(FIXED, FIXED)}.union(*(zip(a[name], b[name], strict=True) for name in a))
+    return len({one for one, _ in pairs}) == len({other for _, other in pairs}) == len(pairs)
+
 
 def architecture(weights: LayerWeights) -> str:
-    """Tell how the layers hang together, as far as names and shapes show it.
+    """Tell how the layers hang together: as the network was asked, else as far as names and shapes show it.
 
     Returns
     -------
-    ``"IR-SE"`` if all layers bear the names of that family of residual networks (of any depth and
-    width, with or without squeeze-and-excitation, with or without a norm layer inside the blocks);
-    ``"SphereFace"`` if they bear those of its networks (``conv1_1`` …, of any depth and width); ``"chain"``
-    if each layer has as many input channels as the layer before it has outputs, which then is taken for
-    what it reads; else ``"unknown"``, and for fused networks.
+    The network's family if its wiring is known. Else ``"IR-SE"`` if all layers bear the names of that family
+    of residual networks (of any depth and width, with or without squeeze-and-excitation, with or without a
+    norm layer inside the blocks); ``"SphereFace"`` if they bear those of its networks (``conv1_1`` …);
+    ``"chain"`` if each layer has as many input channels as the layer before it has outputs, which then is
+    taken for what it reads; else ``"unknown"``, and for fused networks.
     """
+    if weights.wires:
+        return weights.family
     if any(name.startswith("parts.") for name in weights.layers):
         return "unknown"
     for kind, wired in _WIRED.items():
@@ -159,9 +209,10 @@ def wiring(weights: LayerWeights) -> dict[str, Wire]:
     of its own and reads ``FIXED``: its inputs have to be taken as they stand.
     """
     kind = architecture(weights)
-    if kind in _WIRED:
+    if weights.wires or kind in _WIRED:
         placed = {*weights.layers, *weights.norms, *weights.slopes}
-        return {name: wire for name, wire in _WIRED[kind](weights).items() if name in placed}
+        found = weights.wires or _WIRED[kind](weights)
+        return {name: wire for name, wire in found.items() if name in placed}
     if kind == "chain":
         return _chain(weights)
     return {name: Wire(FIXED, name) for name in weights.layers}
@@ -243,4 +294,4 @@ def _fits(weights: LayerWeights, wires: Mapping[str, Wire]) -> bool:
     for name, kernels in weights.layers.items():
         for group, size in zip((wires[name].outputs, wires[name].inputs), kernels.shape, strict=False):
             sizes.setdefault(group, set()).add(size)
-    return all(len(found) == 1 for found in sizes.values())
+    return all(len(found) == 1 for group, found in sizes.items() if group != FIXED)

@@ -579,7 +579,7 @@ def main() -> int:
     from embedlab import pipeline  # noqa: F401
     from embedlab.networks import callables, foreign  # noqa: F401
     from embedlab.report import build, training  # noqa: F401
-    from embedlab.training import loop  # noqa: F401
+    from embedlab.training import trainer  # noqa: F401
 
     synthetic.SCALES["demo"] = synthetic.Scale(3, 3, 2)
     with contextlib.ExitStack() as stack:

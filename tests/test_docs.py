@@ -148,7 +148,7 @@ RAISED_BY = {
     "networks/callables.py": (*RUNNING, "doctor"),
     "networks/imports.py": ("import",),
     "training/state.py": ("train",),
-    "training/run.py": ("train",),
+    "training/steps.py": ("train",),
     "trainings.py": ("train",),
     "conversion.py": ("map apply",),
     "preparation.py": RUNNING,
@@ -163,6 +163,8 @@ RAISED_BY = {
     "interchange.py": (*RUNNING, "import", "map fit", "map apply"),
     "store.py": (*RUNNING, "train", "import", "list", "doctor"),
     "catalogue.py": ("list", "doctor"),
+    # The other way round: what it says is how a checkpoint is made again.
+    "weights.py": ("train", "import"),
 }
 """Which commands can say what a module says, where the words do not name a command themselves."""
 NOT_SAID = {

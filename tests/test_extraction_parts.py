@@ -39,7 +39,7 @@ def test_merged_parts_are_the_file_that_a_whole_set_is_written_as(
     monkeypatch.setattr(extraction_parts, "GROUP", group)
     parts, vectors = filled(tmp_path, skipped)
     good = [row for row in range(10) if row not in skipped]
-    assert merge(parts, tmp_path / "merged.parquet", faces, 4, HEAD) == len(good)
+    assert merge(parts, tmp_path / "merged.parquet", faces, HEAD) == len(good)
     whole = EmbeddingSet.from_rows(
         model="m",
         probe="faces",

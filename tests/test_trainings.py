@@ -209,9 +209,9 @@ def caught(monkeypatch):
         calls.append((name, data, validating))
         return lab.checkpoint(name)
 
-    from embedlab.training import loop
+    from embedlab.training import trainer
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     return calls
 
 
@@ -252,7 +252,7 @@ def test_with_data_of_ones_own_the_full_scale_is_the_default_and_the_log_says_wh
     tmp_path, faces, monkeypatch
 ):
     from embedlab import cli
-    from embedlab.training import loop
+    from embedlab.training import trainer
 
     begun = []
 
@@ -260,7 +260,7 @@ def test_with_data_of_ones_own_the_full_scale_is_the_default_and_the_log_says_wh
         begun.append((recipe, told))
         return lab.checkpoint(name)
 
-    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(trainer, "train", train)
     words = ["train", "lowres144", "--lab", str(tmp_path / "lab"), "--data", str(faces("friends"))]
     for more in ([], ["--scale", "demo"]):
         assert cli.main([*words, *more]) == 0

@@ -26,7 +26,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.errors import UserError
-from embedlab.weights import FIXED, LayerWeights, Wire, architecture, residual_places, shared_layers, wiring
+from embedlab.weights import (
+    FIXED,
+    LayerWeights,
+    Wire,
+    alike,
+    architecture,
+    residual_places,
+    shared_layers,
+    wiring,
+)
 
 GAIN = 1e-6
 """Least gain for which a group is permuted, as a share of the largest possible one: float32's rounding."""
@@ -44,7 +53,7 @@ class Matching:
         Group → for each channel of ``a`` the channel of ``b``, of shape (channels,). The group
         ``FIXED`` (the image's colours, the embedding's components) is not among them.
     architecture
-        ``"IR-SE"``, ``"SphereFace"`` or ``"chain"``: the permutations are consistent through the network, and
+        The family, or ``"chain"``: the permutations are consistent through the network, and
         ``apply`` gives a network of the same function. ``"unknown"``: layers were matched one by one, output
         channels only, with their input channels as they stand.
     objective
@@ -128,7 +137,7 @@ def match(
     """
     shared = shared_layers(a, b)
     kind, wires = architecture(a), wiring(a)
-    if len(shared) < max(len(a.layers), len(b.layers)) or wires != wiring(b):
+    if len(shared) < max(len(a.layers), len(b.layers)) or not alike(wires, wiring(b)):
         kind, wires = "unknown", {name: Wire(FIXED, name) for name in shared}
     problem = _Problem(_rows(scale_free(a), shared), _rows(scale_free(b), shared), wires)
     rng = np.random.default_rng(seed)
@@ -261,7 +270,8 @@ class _Problem:
         for name in self.a:
             outputs, inputs = self.groups(name)
             products = self.products(name, 0, permutations.get(inputs))
-            total += float(products[np.arange(len(products)), permutations[outputs]].sum(dtype=np.float64))
+            rows = np.arange(len(products))
+            total += float(products[rows, permutations.get(outputs, rows)].sum(dtype=np.float64))
         return total / self.largest if self.largest > 0 else 0.0
 
 

@@ -24,12 +24,15 @@ class Backbone(nn.Module):
         What `embedlab.networks.backbones.rebuild` makes the same network of, in plain JSON.
     output_layers
         Names of the modules between the last feature map and the embedding.
+    family
+        What networks of this kind are called, whatever their depth and width.
     """
 
     input_size: int
     dimension: int
     description: dict[str, Any]
     output_layers: ClassVar[tuple[str, ...]] = ("output_layer",)
+    family: ClassVar[str]
 
 
 class Subsample(nn.Module):

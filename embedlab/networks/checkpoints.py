@@ -71,6 +71,9 @@ class Record:
     network: dict[str, Any] = field(default_factory=dict)
     """What `backbones.rebuild` makes the network of; set by ``save``. Empty in older records, whose
     networks are all IR-SE-18."""
+    wiring: dict[str, Any] = field(default_factory=dict)
+    """Which layers read and write which channels, see `embedlab.networks.wiring`; set by ``save``. Empty in
+    older records, where the layers' names tell it of some networks."""
     origin: dict[str, str] = field(default_factory=dict)
     """Hash of the weights of each model that training began from."""
     seen: list[str] = field(default_factory=list)
@@ -91,6 +94,7 @@ def save(lab: Lab, network: "nn.Module", record: Record) -> Path:
     """
     from safetensors.torch import save_file
 
+    from embedlab.networks import wiring
     from embedlab.networks.backbones import describe
 
     folder = lab.checkpoint(record.name)
@@ -102,7 +106,9 @@ def save(lab: Lab, network: "nn.Module", record: Record) -> Path:
             sha256 = sha256_of(temporary)
             # Not before the weights are whole: a full disk leaves the model that was there.
             (folder / RECORD).unlink(missing_ok=True)
-        described = replace(record, weights_sha256=sha256, network=describe(network))
+        described = replace(
+            record, weights_sha256=sha256, network=describe(network), wiring=wiring.described(network)
+        )
         write_json(folder / RECORD, asdict(described))
     return folder
 

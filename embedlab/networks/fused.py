@@ -42,6 +42,7 @@ class Fused(Backbone):
     """
 
     output_layers = ()
+    family = "fused"
 
     def __init__(
         self,

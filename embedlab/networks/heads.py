@@ -18,16 +18,18 @@ __all__ = [
     "build",
 ]
 
-NAMES = (
-    "softmax",
-    "sphereface",
-    "cosface",
-    "arcface",
-    "adaface",
-    "magface",
-    "adaface_sharpness",
-    "magface_sharpness",
-)
+HEADS: dict[str, tuple[type[Head], tuple[str, ...]]] = {
+    "softmax": (Softmax, ()),
+    "sphereface": (SphereFace, ("margin",)),
+    "cosface": (CosFace, ("scale", "margin")),
+    "arcface": (ArcFace, ("scale", "margin", "easy_margin")),
+    "adaface": (AdaFace, ("scale", "margin")),
+    "magface": (MagFace, ("scale", "margin", "margin_high", "easy_margin")),
+    "adaface_sharpness": (AdaFaceSharpness, ("scale", "margin")),
+    "magface_sharpness": (MagFaceSharpness, ("scale", "margin", "margin_high", "easy_margin")),
+}
+"""Name → the head, and which of ``build``'s options it has."""
+NAMES = tuple(HEADS)
 
 
 def build(
@@ -66,25 +68,11 @@ def build(
     UserError
         If there is no head of that name, or it cannot have such a margin.
     """
-    sizes = (dimension, classes)
-    match name:
-        case "softmax":
-            return Softmax(*sizes)
-        case "sphereface":
-            if margin != int(margin) or margin < 1:
-                raise UserError(f"sphereface's margin must be a whole factor, not {margin:g}: set margin = 4")
-            return SphereFace(*sizes, int(margin))
-        case "cosface":
-            return CosFace(*sizes, scale, margin)
-        case "arcface":
-            return ArcFace(*sizes, scale, margin, easy_margin=easy_margin)
-        case "adaface" | "adaface_sharpness":
-            return (AdaFaceSharpness if name.endswith("sharpness") else AdaFace)(*sizes, scale, margin)
-        case "magface" | "magface_sharpness":
-            if margin > margin_high:
-                raise UserError(
-                    f"{name}'s margin {margin:g} is above its margin_high {margin_high:g}: lower margin"
-                )
-            kind = MagFaceSharpness if name.endswith("sharpness") else MagFace
-            return kind(*sizes, scale, margin, margin_high, easy_margin=easy_margin)
-    raise UserError(f"unknown head {name!r}: choose one of {', '.join(NAMES)}")
+    if name not in HEADS:
+        raise UserError(f"unknown head {name!r}: choose one of {', '.join(NAMES)}")
+    kind, has = HEADS[name]
+    options = {"scale": scale, "margin": margin, "margin_high": margin_high, "easy_margin": easy_margin}
+    try:
+        return kind(dimension, classes, **{option: options[option] for option in has})
+    except ValueError as error:
+        raise UserError(f"{name}'s {error}") from None

@@ -6,7 +6,6 @@ a margin. Logits are float32 also under autocast (float64 for float64 embeddings
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +18,10 @@ from torch.nn import functional
 CLOSEST = 1.0 - 2.0**-22
 
 
-class Head(nn.Module, ABC):
+class Head(nn.Module):
     """Centres of classes, and the loss of embeddings against them.
+
+    A head is its own class's term: the logit of another class is s·cos θ, that of the own class s·``own``.
 
     Parameters
     ----------
@@ -28,6 +29,10 @@ class Head(nn.Module, ABC):
         Length of the embedding.
     classes
         Number of identities.
+    scale
+        The scale s.
+    margin
+        The margin m.
 
     Attributes
     ----------
@@ -42,8 +47,9 @@ class Head(nn.Module, ABC):
 
     needs_sharpness = False
 
-    def __init__(self, dimension: int, classes: int) -> None:
+    def __init__(self, dimension: int, classes: int, scale: float = 1.0, margin: float = 0.0) -> None:
         super().__init__()
+        self.scale, self.margin = scale, margin
         self.whole_batch = False
         self.weight = nn.Parameter(torch.empty(classes, dimension))
         nn.init.xavier_uniform_(self.weight)
@@ -73,7 +79,6 @@ class Head(nn.Module, ABC):
         penalty = self.penalty(embeddings)
         return loss if penalty is None else loss + penalty
 
-    @abstractmethod
     def logits(
         self,
         embeddings: Float[Tensor, "n d"],
@@ -86,6 +91,29 @@ class Head(nn.Module, ABC):
 
         A label of −1 says that the own class is not among this head's; the row then has no margin.
         """
+        with torch.autocast(embeddings.device.type, enabled=False):
+            x = precise(embeddings)
+            # Before the cosines, and also where there are none: a head may keep statistics of the batch.
+            margins = self.margins(x, sharpness, step)
+            return self.scales(x) * with_own(
+                self.cosines(x), labels, lambda cosine: self.own(cosine, margins)
+            )
+
+    def cosines(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
+        """Give cos θ between embeddings and centres."""
+        return functional.linear(functional.normalize(x), functional.normalize(precise(self.weight)))
+
+    def scales(self, x: Float[Tensor, "n d"]) -> float | Float[Tensor, "n 1"]:  # noqa: ARG002
+        """Give the scale s: one for all, or each row's."""
+        return self.scale
+
+    def margins(self, x: Float[Tensor, "n d"], sharpness: Tensor | None, step: int) -> Any:  # noqa: ARG002
+        """Give what ``own`` needs beside the cosine: the margin of all, or each row's, (n, 1)."""
+        return self.margin
+
+    def own(self, cosine: Float[Tensor, "n 1"], m: Any) -> Float[Tensor, "n 1"]:  # noqa: ARG002
+        """Give the term of the own class from its cosine."""
+        return cosine
 
     def penalty(self, embeddings: Float[Tensor, "n d"]) -> Float[Tensor, ""] | None:  # noqa: ARG002
         """Give what the loss has beside the cross-entropy, or None."""
@@ -95,11 +123,6 @@ class Head(nn.Module, ABC):
 def precise(x: Tensor) -> Tensor:
     """Bring half precision to float32; what is more precise stays so."""
     return x if x.dtype == torch.float64 else x.float()
-
-
-def cosines(embeddings: Float[Tensor, "n d"], weight: Float[Tensor, "classes d"]) -> Tensor:
-    """Give the cosines between embeddings and centres."""
-    return functional.linear(functional.normalize(precise(embeddings)), functional.normalize(precise(weight)))
 
 
 def with_own(
@@ -137,16 +160,8 @@ class Softmax(Head):
         super().__init__(dimension, classes)
         self.bias = nn.Parameter(torch.zeros(classes))
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
+    def logits(self, embeddings: Float[Tensor, "n d"], *_: Any, **__: Any) -> Float[Tensor, "n classes"]:
         """Give the logits."""
-        del labels, sharpness, step
         with torch.autocast(embeddings.device.type, enabled=False):
             x = precise(embeddings)
             return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
@@ -162,14 +177,17 @@ class SphereFace(Head):
 
     Parameters
     ----------
-    dimension
-        Length of the embedding.
-    classes
-        Number of identities.
+    dimension, classes
+        As for any head.
     margin
         The factor m, a whole number.
     base, gamma, power, lowest
         How λ falls; the values of the authors' 20-layer network.
+
+    Raises
+    ------
+    ValueError
+        If the factor is not whole.
 
     References
     ----------
@@ -181,15 +199,16 @@ class SphereFace(Head):
         self,
         dimension: int,
         classes: int,
-        margin: int = 4,
+        margin: float = 4,
         *,
         base: float = 1000.0,
         gamma: float = 0.12,
         power: float = 1.0,
         lowest: float = 5.0,
     ) -> None:
-        super().__init__(dimension, classes)
-        self.margin = margin
+        if margin != int(margin) or margin < 1:
+            raise ValueError(f"margin must be a whole factor, not {margin:g}: set margin = 4")
+        super().__init__(dimension, classes, margin=int(margin))
         self.base, self.gamma, self.power, self.lowest = base, gamma, power, lowest
 
     def softness(self, step: int) -> float:
@@ -197,33 +216,25 @@ class SphereFace(Head):
         falling: float = self.base * (1.0 + self.gamma * (step + 1)) ** -self.power
         return max(self.lowest, falling)
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin at this step."""
-        del sharpness
-        softness = self.softness(step)
-        with torch.autocast(embeddings.device.type, enabled=False):
-            x = precise(embeddings)
-            softened = with_own(
-                cosines(x, self.weight),
-                labels,
-                lambda own: (softness * own + self._psi(own)) / (1.0 + softness),
-            )
-            length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-            return length * softened
+    def margins(self, x: Float[Tensor, "n d"], sharpness: Tensor | None, step: int) -> float:  # noqa: ARG002
+        """Give λ."""
+        return self.softness(step)
+
+    def scales(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n 1"]:
+        """Give ‖x‖."""
+        length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        return length
+
+    def own(self, cosine: Float[Tensor, "n 1"], m: float) -> Float[Tensor, "n 1"]:
+        """Give (λ·cos θ + ψ(θ)) / (1 + λ)."""
+        return (m * cosine + self._psi(cosine)) / (1.0 + m)
 
     def _psi(self, own: Tensor) -> Tensor:
         own = own.clamp(-1.0, 1.0)
         fold = torch.floor(self.margin * torch.acos(own.detach()) / math.pi)
         # The cosine of the multiple angle as a polynomial, whose slope is finite at cos θ = ±1.
         before, multiple = torch.ones_like(own), own
-        for _ in range(self.margin - 1):
+        for _ in range(int(self.margin) - 1):
             before, multiple = multiple, 2.0 * own * multiple - before
         return (1.0 - 2.0 * (fold % 2.0)) * multiple - 2.0 * fold
 
@@ -233,12 +244,8 @@ class CosFace(Head):
 
     Parameters
     ----------
-    dimension
-        Length of the embedding.
-    classes
-        Number of identities.
-    scale
-        The scale s.
+    dimension, classes, scale
+        As for any head.
     margin
         The margin m, a difference of cosines.
 
@@ -248,23 +255,11 @@ class CosFace(Head):
     """
 
     def __init__(self, dimension: int, classes: int, scale: float = 64.0, margin: float = 0.35) -> None:
-        super().__init__(dimension, classes)
-        self.scale = scale
-        self.margin = margin
+        super().__init__(dimension, classes, scale, margin)
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin."""
-        del sharpness, step
-        with torch.autocast(embeddings.device.type, enabled=False):
-            cosine = cosines(embeddings, self.weight)
-            return self.scale * with_own(cosine, labels, lambda own: own - self.margin)
+    def own(self, cosine: Float[Tensor, "n 1"], m: float) -> Float[Tensor, "n 1"]:
+        """Give cos θ − m."""
+        return cosine - m
 
 
 class ArcFace(Head):
@@ -276,12 +271,8 @@ class ArcFace(Head):
 
     Parameters
     ----------
-    dimension
-        Length of the embedding.
-    classes
-        Number of identities.
-    scale
-        The scale s.
+    dimension, classes, scale
+        As for any head.
     margin
         The margin m in radians.
     easy_margin
@@ -301,23 +292,9 @@ class ArcFace(Head):
         *,
         easy_margin: bool = False,
     ) -> None:
-        super().__init__(dimension, classes)
-        self.scale = scale
-        self.margin = margin
+        super().__init__(dimension, classes, scale, margin)
         self.easy_margin = easy_margin
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin."""
-        del sharpness, step
-        with torch.autocast(embeddings.device.type, enabled=False):
-            cosine = cosines(embeddings, self.weight)
-            return self.scale * with_own(
-                cosine, labels, lambda own: farther(own, self.margin, easy=self.easy_margin)
-            )
+    def own(self, cosine: Float[Tensor, "n 1"], m: float | Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        """Give cos(θ + m)."""
+        return farther(cosine, m, easy=self.easy_margin)

@@ -81,6 +81,7 @@ class MobileFaceNet(Backbone):
     """
 
     output_layers = ("conv_6_dw", "linear", "bn")
+    family = "MobileFaceNet"
 
     def __init__(self, input_size: int, width: int = 64, dimension: int = 128, dropout: float = 0.4) -> None:
         super().__init__()

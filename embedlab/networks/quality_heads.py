@@ -9,11 +9,11 @@ powers of ten.
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from embedlab.networks.collectives import gathered
-from embedlab.networks.margins import Head, cosines, farther, precise, with_own
+from embedlab.networks.margins import ArcFace, Head, precise
 
 
 class AdaFace(Head):
@@ -26,12 +26,8 @@ class AdaFace(Head):
 
     Parameters
     ----------
-    dimension
-        Length of the embedding.
-    classes
-        Number of identities.
-    scale
-        The scale s.
+    dimension, classes, scale
+        As for any head.
     margin
         The margin m; the authors' models have 0.4.
     h
@@ -58,11 +54,8 @@ class AdaFace(Head):
         h: float = 0.333,
         t_alpha: float = 0.01,
     ) -> None:
-        super().__init__(dimension, classes)
-        self.scale = scale
-        self.margin = margin
-        self.h = h
-        self.t_alpha = t_alpha
+        super().__init__(dimension, classes, scale, margin)
+        self.h, self.t_alpha = h, t_alpha
         self.batch_mean: Tensor
         self.batch_std: Tensor
         # As wide as this at first, so that the margin begins as CosFace's and adapts with the statistics.
@@ -75,28 +68,21 @@ class AdaFace(Head):
         norms: Tensor = torch.linalg.vector_norm(x.detach(), dim=1)
         return norms.clamp(0.001, 100.0)
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin; training updates the statistics first."""
-        del step
-        with torch.autocast(embeddings.device.type, enabled=False):
-            x = precise(embeddings)
-            quality = self.quality(x, sharpness)
-            if self.training:
-                self._update(quality)
-            z = ((quality - self.batch_mean) / (self.batch_std + self.NEAREST) * self.h).clamp(-1.0, 1.0)
-            m = self.margin * z[:, None]
-            cosine = cosines(x, self.weight).clamp(-1.0 + self.NEAREST, 1.0 - self.NEAREST)
-            return self.scale * with_own(cosine, labels, lambda own: self._own(own, m))
+    def cosines(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
+        """Give cos θ, not too near to ±1."""
+        return super().cosines(x).clamp(-1.0 + self.NEAREST, 1.0 - self.NEAREST)
 
-    def _own(self, own: Tensor, m: Tensor) -> Tensor:
-        turned = (torch.acos(own) - m).clamp(self.NEAREST, math.pi - self.NEAREST)
+    def margins(self, x: Float[Tensor, "n d"], sharpness: Tensor | None, step: int) -> Tensor:  # noqa: ARG002
+        """Give m·ẑ of each row; training updates the statistics first."""
+        quality = self.quality(x, sharpness)
+        if self.training:
+            self._update(quality)
+        z = ((quality - self.batch_mean) / (self.batch_std + self.NEAREST) * self.h).clamp(-1.0, 1.0)
+        return self.margin * z[:, None]
+
+    def own(self, cosine: Float[Tensor, "n 1"], m: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+        """Give cos(θ − m·ẑ) − (m + m·ẑ)."""
+        turned = (torch.acos(cosine) - m).clamp(self.NEAREST, math.pi - self.NEAREST)
         return torch.cos(turned) - (self.margin + m)
 
     @torch.no_grad()
@@ -107,7 +93,7 @@ class AdaFace(Head):
             self.batch_std.lerp_(everyone.std().to(self.batch_std.dtype), self.t_alpha)
 
 
-class MagFace(Head):
+class MagFace(ArcFace):
     """Margin that grows with the length of the embedding, which thereby comes to measure quality.
 
     The logit of the own class is s·cos(θ + m(a)), of any other s·cos θ, where a is the length, cut to
@@ -120,10 +106,8 @@ class MagFace(Head):
     ----------
     dimension
         Length of the embedding; of networks that end in batch norm, its root is about the length a.
-    classes
-        Number of identities.
-    scale
-        The scale s.
+    classes, scale
+        As for any head.
     margin, margin_high
         The margins l_m and u_m in radians; the authors' are 0.45 and 0.8.
     easy_margin
@@ -132,6 +116,11 @@ class MagFace(Head):
         Shortest and longest length that tell.
     lambda_g
         The weight λ_g.
+
+    Raises
+    ------
+    ValueError
+        If the margin would fall.
 
     References
     ----------
@@ -152,10 +141,10 @@ class MagFace(Head):
         u_a: float = 110.0,
         lambda_g: float = 35.0,
     ) -> None:
-        super().__init__(dimension, classes)
-        self.scale = scale
-        self.margin, self.margin_high = margin, margin_high
-        self.easy_margin = easy_margin
+        if margin > margin_high:
+            raise ValueError(f"margin {margin:g} is above its margin_high {margin_high:g}: lower margin")
+        super().__init__(dimension, classes, scale, margin, easy_margin=easy_margin)
+        self.margin_high = margin_high
         self.l_a, self.u_a = l_a, u_a
         self.lambda_g = lambda_g
 
@@ -165,23 +154,10 @@ class MagFace(Head):
         norms: Tensor = torch.linalg.vector_norm(x, dim=1)
         return norms.clamp(self.l_a, self.u_a)
 
-    def logits(
-        self,
-        embeddings: Float[Tensor, "n d"],
-        labels: Int[Tensor, " n"],
-        sharpness: Float[Tensor, " n"] | None = None,
-        *,
-        step: int = 0,
-    ) -> Float[Tensor, "n classes"]:
-        """Give the logits, the own class's with its margin."""
-        del step
-        with torch.autocast(embeddings.device.type, enabled=False):
-            x = precise(embeddings)
-            slope = (self.margin_high - self.margin) / (self.u_a - self.l_a)
-            m = slope * (self.magnitude(x, sharpness)[:, None] - self.l_a) + self.margin
-            return self.scale * with_own(
-                cosines(x, self.weight), labels, lambda own: farther(own, m, easy=self.easy_margin)
-            )
+    def margins(self, x: Float[Tensor, "n d"], sharpness: Tensor | None, step: int) -> Tensor:  # noqa: ARG002
+        """Give m(a) of each row."""
+        slope = (self.margin_high - self.margin) / (self.u_a - self.l_a)
+        return slope * (self.magnitude(x, sharpness)[:, None] - self.l_a) + self.margin
 
     def penalty(self, embeddings: Float[Tensor, "n d"]) -> Float[Tensor, ""] | None:
         """Give λ_g times the mean of g(a)."""

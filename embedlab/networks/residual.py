@@ -115,6 +115,8 @@ class IR(Backbone):
         The details that differ between sources.
     """
 
+    family = "IR-SE"
+
     def __init__(
         self,
         layers: int,

@@ -12,6 +12,8 @@ References
    ``partial_fc_v2.py``.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -52,7 +54,7 @@ class Sampled(nn.Module):
         Share of the classes that a step sees, above 0, up to 1; at least as many as the batch has rows.
     seed
         What the sample is drawn from, together with the step.
-    scale, margin, margin_high, easy_margin
+    options
         As for ``heads.build``.
 
     Raises
@@ -69,25 +71,14 @@ class Sampled(nn.Module):
         rate: float = 1.0,
         *,
         seed: int = 0,
-        scale: float = 64.0,
-        margin: float = 0.5,
-        margin_high: float = 0.8,
-        easy_margin: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
         if not 0.0 < rate <= 1.0:
             raise UserError(f"sample_rate is {rate:g}: choose a share above 0, at most 1")
         self.classes, self.rate, self.seed = classes, rate, seed
         # Drawn whole and then cut, so that the centres do not depend on the number of processes.
-        self.head = heads.build(
-            head_name,
-            dimension,
-            classes,
-            scale=scale,
-            margin=margin,
-            margin_high=margin_high,
-            easy_margin=easy_margin,
-        )
+        self.head = heads.build(head_name, dimension, classes, **options)
         self.head.whole_batch = True
         self.start, self.stop = (classes * place // world() for place in (rank(), rank() + 1))
         self._optimiser: torch.optim.Optimizer | None = None

@@ -64,6 +64,8 @@ class SEResNet50(Backbone):
         Share of the pooled features that training drops.
     """
 
+    family = "SE-ResNet"
+
     def __init__(self, input_size: int, width: int = 64, dimension: int = 128, dropout: float = 0.4) -> None:
         super().__init__()
         self.input_size, self.dimension = input_size, dimension

@@ -41,6 +41,7 @@ class SphereFace20(Backbone):
     """
 
     output_layers = ("fc5", "bn5")
+    family = "SphereFace"
 
     def __init__(
         self,

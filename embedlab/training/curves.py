@@ -3,13 +3,13 @@
 `embedlab.learning` says what the files hold, and reads them.
 """
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedlab import parquet
 from embedlab.learning import (
     PAIRS,
     ROCS,
@@ -165,15 +165,11 @@ class Curves:
 
 def _write_pairs(path: Path, pairs: ValidationPairs) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    metadata = {"embedlab": json.dumps({"fingerprint": pairs.fingerprint})}
-    table = pa.table(
-        {"first": pairs.first, "second": pairs.second, "same": pairs.same},
-        schema=schemas()[PAIRS].with_metadata(metadata),
-    )
+    columns = {"first": pairs.first, "second": pairs.second, "same": pairs.same}
     with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+        table = pa.table(columns, schema=schemas()[PAIRS])
+        parquet.write(temporary, [table], {"fingerprint": pairs.fingerprint})
 
 
 def _board(folder: Path, step: int) -> "SummaryWriter | None":

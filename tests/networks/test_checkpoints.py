@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embedlab.errors import UserError
-from embedlab.networks import backbones, checkpoints
+from embedlab.networks import backbones, checkpoints, wiring
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.fused import Fused
@@ -149,7 +149,8 @@ def test_the_record_comes_back_equal_but_for_what_saving_adds(lab):
     saved = network()
     checkpoints.save(lab, saved, record())
     back = checkpoints.read_record(lab, "tiny")
-    assert back == record(weights_sha256=back.weights_sha256, network=backbones.describe(saved))
+    described = {"network": backbones.describe(saved), "wiring": wiring.described(saved)}
+    assert back == record(weights_sha256=back.weights_sha256, **described)
     assert back.weights_sha256 == checkpoints.load(lab, "tiny").fingerprint
 
 

@@ -171,3 +171,12 @@ def test_by_sharpness_the_length_of_the_embedding_does_not_matter(kind):
 def test_a_sharpness_that_is_not_there_is_an_error(kind):
     with pytest.raises(ValueError, match="needs the sharpness of the images"):
         made(kind)(batch(), LABELS)
+
+
+def test_a_process_without_classes_keeps_the_statistics_of_all():
+    head, x = made(AdaFace, t_alpha=0.5), batch()
+    head.whole_batch = True
+    head.weight = torch.nn.Parameter(head.weight.detach()[:0])
+    assert head.logits(x, torch.full((12,), -1)).shape == (12, 0)
+    norms = np.linalg.norm(x.numpy(), axis=1).clip(0.001, 100)
+    assert head.batch_mean.item() == pytest.approx((20 + norms.mean()) / 2)

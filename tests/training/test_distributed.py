@@ -14,7 +14,7 @@ from embedlab import learning
 from embedlab.networks import checkpoints
 from embedlab.ranks import ALONE, Ranks
 from embedlab.store import Lab
-from embedlab.training import distributed, loop
+from embedlab.training import distributed, trainer
 from embedlab.training.distributed import GlobalBatchNorm, GlobalDropout, Slice
 from embedlab.training.recipe import Recipe
 
@@ -28,13 +28,13 @@ from embedlab import progress
 from embedlab.data.datasets import open_dataset
 from embedlab.errors import UserError
 from embedlab.store import Lab
-from embedlab.training import faults, loop, run
+from embedlab.training import faults, steps, trainer
 from embedlab.training.recipe import Recipe
 
 folder, data = Path(sys.argv[1]), open_dataset(sys.argv[2])
 recipes = {name: Recipe(**values) for name, values in json.loads(sys.argv[3]).items()}
 rank, at = int(os.environ["RANK"]), {}
-take = run.Run.take_step
+take = steps.Run.take_step
 
 def watched(self, plan):
     if rank == 1 and self.taken == at.get("terminated"):
@@ -44,9 +44,9 @@ def watched(self, plan):
     return take(self, plan)
 
 def train(lab, name):
-    loop.train(Lab(folder / lab), name, recipes[name], [data])
+    trainer.train(Lab(folder / lab), name, recipes[name], [data])
 
-run.Run.take_step = watched
+steps.Run.take_step = watched
 with progress.shown():
     train("two", "plain")
     # The rest in one group, because a group that ended cannot begin again at the same port.
@@ -112,7 +112,7 @@ def test_two_processes_have_the_losses_and_weights_of_one(shared, tmp_path, name
     dataset, folder, ended = shared
     one, two = Lab(tmp_path / "one"), Lab(folder / "two")
     assert two.trained() == ["crossed", "plain", "quality", "sampled"], ended
-    loop.train(one, name, RECIPES[name], [dataset])
+    trainer.train(one, name, RECIPES[name], [dataset])
     a, b = (learning.read(lab.checkpoint(name)) for lab in (one, two))
     assert len(a.loss) == len(b.loss) == 8
     np.testing.assert_allclose(a.loss, b.loss, atol=2e-5, rtol=1e-5)
@@ -142,7 +142,7 @@ def test_terminated_processes_go_on_exactly_or_as_one(shared):
     bytes_of = [(place / "model.safetensors").read_bytes() for place in places]
     assert bytes_of[0] == bytes_of[1]
     np.testing.assert_array_equal(*(learning.read(place).loss for place in places))
-    loop.train(alone, "sampled", RECIPES["sampled"], [dataset])
+    trainer.train(alone, "sampled", RECIPES["sampled"], [dataset])
     same_weights(alone, two, "sampled")
 
 

@@ -17,7 +17,7 @@ from embedlab import progress
 from embedlab.errors import UserError
 from embedlab.networks import checkpoints
 from embedlab.store import Lab
-from embedlab.training import faults, loop, run, state
+from embedlab.training import faults, state, steps, trainer
 from embedlab.training.curves import Curves
 from embedlab.training.recipe import Recipe
 
@@ -85,17 +85,17 @@ torch.set_num_threads(1)
 from embedlab.data.datasets import open_dataset
 from embedlab.errors import UserError
 from embedlab.store import Lab
-from embedlab.training import loop, run
+from embedlab.training import steps, trainer
 from embedlab.training.recipe import Recipe
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-take = run.Run.take_step
+take = steps.Run.take_step
 def limited(self, plan):
     if self.taken == 8:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
     return take(self, plan)
-run.Run.take_step = limited
+steps.Run.take_step = limited
 try:
-    loop.train(Lab(sys.argv[1]), "m", Recipe(**json.loads(sys.argv[2])), [open_dataset(sys.argv[3])])
+    trainer.train(Lab(sys.argv[1]), "m", Recipe(**json.loads(sys.argv[2])), [open_dataset(sys.argv[3])])
 except UserError as error:
     print(error)
 """
@@ -111,10 +111,10 @@ def test_a_state_that_does_not_fit_on_the_disk_leaves_the_one_before(people, lab
     assert "make room there, and the same command goes on" in ended.stdout
     folder = lab.checkpoint("m")
     assert not list(folder.glob(".*"))
-    _, kept = state.read(folder / state.FILE, loop._key(lab, "m", tiny(state_every=3), [dataset], None))
+    _, kept = state.read(folder / state.FILE, trainer._key(lab, "m", tiny(state_every=3), [dataset], None))
     assert (kept.epoch, kept.step) == (1, 0)
-    reference = loop.train(Lab(tmp_path / "unbroken"), "m", tiny(state_every=3), [dataset])
-    loop.train(lab, "m", tiny(state_every=3), [dataset])
+    reference = trainer.train(Lab(tmp_path / "unbroken"), "m", tiny(state_every=3), [dataset])
+    trainer.train(lab, "m", tiny(state_every=3), [dataset])
     assert (folder / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
 
 
@@ -126,16 +126,16 @@ def test_a_disk_that_fills_while_curves_or_checkpoint_are_written_is_said(
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, full)
         with pytest.raises(UserError, match="No space left on device.*make room"):
-            loop.train(lab, "m", tiny(), [dataset])
+            trainer.train(lab, "m", tiny(), [dataset])
     assert lab.trained() == []
-    loop.train(lab, "m", tiny(), [dataset])
+    trainer.train(lab, "m", tiny(), [dataset])
     assert lab.trained() == ["m"]
 
 
 def short_of_memory(monkeypatch, most: int, error: BaseException) -> list[int]:
     """Let a step fail that shows more images than fit; list what was tried."""
     tried = []
-    loss = run.Run.loss
+    loss = steps.Run.loss
 
     def limited(self, plan):
         tried.append(len(plan))
@@ -143,7 +143,7 @@ def short_of_memory(monkeypatch, most: int, error: BaseException) -> list[int]:
             raise error
         return loss(self, plan)
 
-    monkeypatch.setattr(run.Run, "loss", limited)
+    monkeypatch.setattr(steps.Run, "loss", limited)
     return tried
 
 
@@ -160,7 +160,7 @@ def test_too_little_memory_says_which_batch_fits(people, lab, monkeypatch, error
     with pytest.raises(
         UserError, match=r"a step of 32 images of 16 px does not fit .*; 11 do.*set batch = 11 .*--fresh"
     ):
-        loop.train(lab, "m", tiny(batch=32), [people("lowres")])
+        trainer.train(lab, "m", tiny(batch=32), [people("lowres")])
     assert tried == [32, 16, 8, 12, 10, 11]
     assert not (lab.checkpoint("m") / state.FILE).exists()
 
@@ -168,19 +168,19 @@ def test_too_little_memory_says_which_batch_fits(people, lab, monkeypatch, error
 def test_a_batch_of_people_and_of_two_resolutions_stays_one(people, lab, monkeypatch):
     short_of_memory(monkeypatch, 24, MemoryError())
     with pytest.raises(UserError, match="a step of 32 images .*set batch = 12 "):
-        loop.train(lab, "m", tiny(batch=32, low="cross", per_identity=4), [people("lowres", count=8)])
+        trainer.train(lab, "m", tiny(batch=32, low="cross", per_identity=4), [people("lowres", count=8)])
 
 
 def test_memory_too_small_for_two_images_is_said(people, lab, monkeypatch):
     short_of_memory(monkeypatch, 1, MemoryError())
     with pytest.raises(UserError, match="and two images do not either: lower width or input_size"):
-        loop.train(lab, "m", tiny(batch=8), [people("lowres")])
+        trainer.train(lab, "m", tiny(batch=8), [people("lowres")])
 
 
 def test_any_other_error_of_a_step_is_a_bug(people, lab, monkeypatch):
     short_of_memory(monkeypatch, 0, RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        loop.train(lab, "m", tiny(), [people("lowres")])
+        trainer.train(lab, "m", tiny(), [people("lowres")])
 
 
 @pytest.mark.parametrize("fitting", range(2, 63))
@@ -192,14 +192,14 @@ def test_the_batch_found_fits_and_is_near_the_largest(fitting):
 
 def signalled(monkeypatch, number: int, at: int) -> None:
     """Send this process a signal while a step is taken."""
-    take = run.Run.take_step
+    take = steps.Run.take_step
 
     def struck(self, plan):
         if self.taken == at:
             os.kill(os.getpid(), number)
         return take(self, plan)
 
-    monkeypatch.setattr(run.Run, "take_step", struck)
+    monkeypatch.setattr(steps.Run, "take_step", struck)
 
 
 @pytest.mark.parametrize("at", [2, 5])
@@ -215,15 +215,15 @@ def test_a_signal_ends_the_step_and_keeps_the_state(
     with monkeypatch.context() as patch:
         signalled(patch, number, at)
         with progress.shown(), pytest.raises(raised) as ended:
-            loop.train(lab, "m", tiny(), [dataset])
+            trainer.train(lab, "m", tiny(), [dataset])
     assert f"m: stopped by {said} after {at + 1} steps; the state is kept in" in capsys.readouterr().err
     if raised is faults.Terminated:
         assert ended.value.code == 143
     assert signal.getsignal(number) is before
-    kept = state.read(lab.checkpoint("m") / state.FILE, loop._key(lab, "m", tiny(), [dataset], None))[1]
+    kept = state.read(lab.checkpoint("m") / state.FILE, trainer._key(lab, "m", tiny(), [dataset], None))[1]
     assert kept.images == 6 * (at + 1)
-    reference = loop.train(Lab(tmp_path / "unbroken"), "m", tiny(), [dataset])
-    folder = loop.train(lab, "m", tiny(), [dataset])
+    reference = trainer.train(Lab(tmp_path / "unbroken"), "m", tiny(), [dataset])
+    folder = trainer.train(lab, "m", tiny(), [dataset])
     assert (folder / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
 
 

@@ -15,7 +15,7 @@ import pytest
 from embedlab.data import synthetic
 from embedlab.data.datasets import open_dataset
 from embedlab.store import Lab
-from embedlab.training import curves, loop, recipe
+from embedlab.training import curves, recipe, trainer
 
 COMMITTED = Path(__file__).with_name("lowres32_losses.json")
 DRAWN = Path(__file__).parents[2] / "lab" / "data"
@@ -36,7 +36,7 @@ def lowres(tmp_path):
 def test_a_hundred_steps_lose_what_they_did(lowres, tmp_path):
     asked = recipe.load("lowres32", "demo")
     asked = replace(asked, epochs=1, epoch_images=STEPS * asked.batch)
-    losses = curves.read(loop.train(Lab(tmp_path / "lab"), "m", asked, [lowres])).loss
+    losses = curves.read(trainer.train(Lab(tmp_path / "lab"), "m", asked, [lowres])).loss
     committed = np.array(json.loads(COMMITTED.read_text(encoding="utf-8")))
     assert len(losses) == len(committed) == STEPS
     np.testing.assert_allclose(losses[:10], committed[:10], rtol=0.01)

@@ -8,7 +8,7 @@ import torch
 
 from embedlab.networks import checkpoints
 from embedlab.store import Lab
-from embedlab.training import curves, loop, recipe
+from embedlab.training import curves, recipe, trainer
 
 STEPS, BATCH = 5, 8
 
@@ -26,7 +26,7 @@ def trained(lab, name, people, called=""):
         if one not in lab.trained():
             trained(lab, one, people)
     data = [people(source, count=6, each=8, side=36) for source in chosen.datasets]
-    return chosen, loop.train(lab, called or name, chosen, data, people.validation)
+    return chosen, trainer.train(lab, called or name, chosen, data, people.validation)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from embedlab.errors import UserError
 from embedlab.networks import checkpoints
 from embedlab.store import Lab
-from embedlab.training import loop, run, state
+from embedlab.training import state, steps, trainer
 from embedlab.training.recipe import Recipe
 
 TRAIN = """
@@ -22,10 +22,10 @@ import torch
 torch.set_num_threads(1)
 from embedlab.data.datasets import open_dataset
 from embedlab.store import Lab
-from embedlab.training import loop, recipe
+from embedlab.training import recipe, trainer
 made = recipe.load(Path(sys.argv[1]))
 print("ready", flush=True)
-loop.train(Lab(sys.argv[2]), "m", made, [open_dataset(sys.argv[3])])
+trainer.train(Lab(sys.argv[2]), "m", made, [open_dataset(sys.argv[3])])
 """
 
 RECIPE = """
@@ -116,7 +116,7 @@ def everything_under_final_names_loads(lab: Lab) -> bool:
 
 def test_a_kill_just_before_the_record_is_written_costs_no_training(people, tmp_path, monkeypatch):
     dataset, lab, made = people("lowres"), Lab(tmp_path / "lab"), tiny()
-    reference = loop.train(Lab(tmp_path / "reference"), "m", made, [dataset])
+    reference = trainer.train(Lab(tmp_path / "reference"), "m", made, [dataset])
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -124,17 +124,17 @@ def test_a_kill_just_before_the_record_is_written_costs_no_training(people, tmp_
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "write_json", killed)
         with pytest.raises(KeyboardInterrupt):
-            loop.train(lab, "m", made, [dataset])
+            trainer.train(lab, "m", made, [dataset])
     assert lab.trained() == []
-    monkeypatch.setattr(run.Run, "take_step", None)
-    folder = loop.train(lab, "m", made, [dataset])
+    monkeypatch.setattr(steps.Run, "take_step", None)
+    folder = trainer.train(lab, "m", made, [dataset])
     assert (folder / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
 
 
 def stopped(lab: Lab, dataset, made: Recipe, monkeypatch, after: int, **options) -> None:
     """Train until ``after`` steps are taken, and stop as at Ctrl-C."""
     taken = 0
-    step = run.Run.take_step
+    step = steps.Run.take_step
 
     def counted(self, plan):
         nonlocal taken
@@ -144,9 +144,9 @@ def stopped(lab: Lab, dataset, made: Recipe, monkeypatch, after: int, **options)
         return step(self, plan)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.Run, "take_step", counted)
+        patch.setattr(steps.Run, "take_step", counted)
         with pytest.raises(KeyboardInterrupt):
-            loop.train(lab, "m", made, [dataset], **options)
+            trainer.train(lab, "m", made, [dataset], **options)
 
 
 def tiny(**changes) -> Recipe:
@@ -157,9 +157,9 @@ def tiny(**changes) -> Recipe:
 @pytest.mark.parametrize("after", [1, 3, 6, 7, 11])
 def test_stopped_after_any_step_it_ends_in_the_bytes_of_an_unbroken_run(people, tmp_path, monkeypatch, after):
     dataset, lab = people("lowres"), Lab(tmp_path / "lab")
-    reference = loop.train(Lab(tmp_path / "reference"), "m", tiny(state_every=2), [dataset])
+    reference = trainer.train(Lab(tmp_path / "reference"), "m", tiny(state_every=2), [dataset])
     stopped(lab, dataset, tiny(state_every=2), monkeypatch, after)
-    folder = loop.train(lab, "m", tiny(state_every=2), [dataset])
+    folder = trainer.train(lab, "m", tiny(state_every=2), [dataset])
     assert (folder / "model.safetensors").read_bytes() == (reference / "model.safetensors").read_bytes()
     assert (
         checkpoints.read_record(lab, "m").metrics
@@ -171,17 +171,17 @@ def test_a_state_of_another_recipe_needs_fresh(people, tmp_path, monkeypatch):
     dataset, lab = people("lowres"), Lab(tmp_path / "lab")
     stopped(lab, dataset, tiny(), monkeypatch, after=8)
     with pytest.raises(UserError, match=r"recipe width 8, now 16.*--fresh"):
-        loop.train(lab, "m", tiny(width=16), [dataset])
-    loop.train(lab, "m", tiny(width=16), [dataset], fresh=True)
+        trainer.train(lab, "m", tiny(width=16), [dataset])
+    trainer.train(lab, "m", tiny(width=16), [dataset], fresh=True)
     assert checkpoints.read_record(lab, "m").network["width"] == 16
 
 
 def test_a_model_stays_until_its_fresh_successor_is_done(people, tmp_path, monkeypatch):
     dataset, lab = people("lowres"), Lab(tmp_path / "lab")
-    loop.train(lab, "m", tiny(seed=1), [dataset])
+    trainer.train(lab, "m", tiny(seed=1), [dataset])
     first = checkpoints.load(lab, "m").fingerprint
     stopped(lab, dataset, tiny(seed=2), monkeypatch, after=8, fresh=True)
     assert checkpoints.load(lab, "m").fingerprint == first
-    loop.train(lab, "m", tiny(seed=2), [dataset])
+    trainer.train(lab, "m", tiny(seed=2), [dataset])
     assert checkpoints.load(lab, "m").fingerprint != first
     assert checkpoints.read_record(lab, "m").seed == 2

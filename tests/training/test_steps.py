@@ -7,7 +7,7 @@ import torch
 from embedlab import learning, progress
 from embedlab.networks import checkpoints
 from embedlab.store import Lab
-from embedlab.training import compiling, loop, run
+from embedlab.training import compiling, steps, trainer
 from embedlab.training.learner import Learner
 from embedlab.training.recipe import Recipe
 from embedlab.training.validation import Validation
@@ -26,22 +26,22 @@ def lab(tmp_path) -> Lab:
     return Lab(tmp_path / "lab")
 
 
-def steps(monkeypatch) -> list[run.Run]:
+def watching(monkeypatch) -> list[steps.Run]:
     """List the runs as they stand before each step."""
     seen = []
-    learn = run.Run.learn
+    learn = steps.Run.learn
 
     def watched(self, plan):
         seen.append((self, plan))
         return learn(self, plan)
 
-    monkeypatch.setattr(run.Run, "learn", watched)
+    monkeypatch.setattr(steps.Run, "learn", watched)
     return seen
 
 
 def test_a_short_epoch_shows_as_many_images_as_it_is_told(people, lab, monkeypatch):
-    seen = steps(monkeypatch)
-    loop.train(lab, "m", tiny(epoch_images=17, batch=8), [people("lowres")])
+    seen = watching(monkeypatch)
+    trainer.train(lab, "m", tiny(epoch_images=17, batch=8), [people("lowres")])
     shown = [plan.chosen.tolist() for _, plan in seen]
     assert [len(chosen) for chosen in shown] == [8] * 4
     assert {*shown[0], *shown[1]} != {*shown[2], *shown[3]}
@@ -59,7 +59,7 @@ def test_the_network_computes_as_precisely_as_the_recipe_says(people, lab, monke
         return out
 
     monkeypatch.setattr(torch.nn.Linear, "forward", watched)
-    loop.train(lab, "m", tiny(precision=precision, epochs=1), [people("lowres")])
+    trainer.train(lab, "m", tiny(precision=precision, epochs=1), [people("lowres")])
     assert set(kinds) == {dtype}
     network = checkpoints.load_network(lab, "m")
     assert {value.dtype for value in network.parameters()} == {torch.float32}
@@ -68,7 +68,7 @@ def test_the_network_computes_as_precisely_as_the_recipe_says(people, lab, monke
 def test_bfloat16_learns_as_float32_does(people, lab):
     dataset = people("lowres")
     for precision in ("float32", "bfloat16"):
-        loop.train(lab, precision, tiny(precision=precision, epochs=4), [dataset])
+        trainer.train(lab, precision, tiny(precision=precision, epochs=4), [dataset])
     losses = [checkpoints.read_record(lab, name).metrics["loss"] for name in ("float32", "bfloat16")]
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
 
@@ -77,22 +77,22 @@ def test_compiling_changes_no_loss(people, lab, monkeypatch):
     monkeypatch.setattr(compiling, "BACKEND", "eager")
     dataset = people("lowres")
     for name, compiled in (("plain", False), ("compiled", True)):
-        loop.train(lab, name, tiny(compiled=compiled, dropout=0.0, epochs=1), [dataset])
+        trainer.train(lab, name, tiny(compiled=compiled, dropout=0.0, epochs=1), [dataset])
     losses = [learning.read(lab.checkpoint(name)).loss for name in ("plain", "compiled")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     torch._dynamo.reset()
 
 
 def test_crossed_batches_and_the_octuplet_loss_are_added(people, lab, monkeypatch):
-    seen, given = steps(monkeypatch), []
+    seen, given = watching(monkeypatch), []
 
     def octuplet(high, low, labels):
         given.append((high.shape, low.shape, labels.tolist()))
         return 0.0 * high.sum() + 1000.0
 
-    monkeypatch.setattr(run, "octuplet_loss", octuplet)
+    monkeypatch.setattr(steps, "octuplet_loss", octuplet)
     recipe = tiny(low="cross", low_exponents="3+3", per_identity=2, octuplet=0.5, epochs=1)
-    loop.train(lab, "m", recipe, [people("lowres")])
+    trainer.train(lab, "m", recipe, [people("lowres")])
     assert all(plan.crossed and len(plan) == 12 for _, plan in seen)
     for high, low, labels in given:
         assert high == low == (6, 8)
@@ -108,17 +108,17 @@ def test_a_head_that_asks_for_sharpness_gets_that_of_the_images_shown(people, la
         given.append((tuple(pixels.shape), float(pixels.min()) >= 0, float(pixels.max()) > 100))
         return torch.full((len(pixels),), 50.0)
 
-    monkeypatch.setattr(run, "sharpness", sharp)
-    loop.train(lab, "plain", tiny(epochs=1), [people("lowres")])
+    monkeypatch.setattr(steps, "sharpness", sharp)
+    trainer.train(lab, "plain", tiny(epochs=1), [people("lowres")])
     assert given == []
-    loop.train(lab, "m", tiny(head="magface_sharpness", margin_high=0.3, epochs=1), [people("lowres")])
+    trainer.train(lab, "m", tiny(head="magface_sharpness", margin_high=0.3, epochs=1), [people("lowres")])
     assert set(given) == {((6, 3, 16, 16), True, True)}
 
 
 def test_curves_hold_every_step_and_validations_come_when_they_are_due(people, pairs, lab):
     strangers = people("strangers", seed=9)
     recipe = tiny(validate_every=2, clip=5.0, warmup_epochs=0.0)
-    loop.train(lab, "m", recipe, [people("lowres")], (strangers, pairs(strangers)))
+    trainer.train(lab, "m", recipe, [people("lowres")], (strangers, pairs(strangers)))
     learned = learning.read(lab.checkpoint("m"))
     history = checkpoints.read_record(lab, "m").history
     assert learned.step.tolist() == list(range(1, 13))
@@ -136,7 +136,7 @@ def test_curves_hold_every_step_and_validations_come_when_they_are_due(people, p
 def test_validation_within_an_epoch_changes_no_weight(people, pairs, lab):
     dataset, strangers = people("lowres"), people("strangers", seed=9)
     folders = [
-        loop.train(lab, name, tiny(validate_every=every), [dataset], (strangers, pairs(strangers)))
+        trainer.train(lab, name, tiny(validate_every=every), [dataset], (strangers, pairs(strangers)))
         for name, every in (("never", 0), ("often", 1))
     ]
     first, second = ((folder / "model.safetensors").read_bytes() for folder in folders)
@@ -157,12 +157,12 @@ def test_where_validation_stalls_the_rate_falls_and_a_stop_changes_nothing(
     monkeypatch.setattr(Validation, "measure", stalled)
     recipe = tiny(schedule="plateau", patience=2, validate_every=2, warmup_epochs=0.0, learning_rate=0.1)
     with progress.shown():
-        unbroken = loop.train(Lab(tmp_path / "unbroken"), "m", recipe, data, held)
+        unbroken = trainer.train(Lab(tmp_path / "unbroken"), "m", recipe, data, held)
     assert "validation stalls, the learning rate falls to 0.02" in capsys.readouterr().err
     rates = learning.read(unbroken).learning_rate
     np.testing.assert_allclose(rates, [0.1] * 6 + [0.02] * 4 + [0.004] * 2)
 
-    learn = run.Run.learn
+    learn = steps.Run.learn
 
     def broken(self, plan):
         if self.taken == 9:
@@ -170,10 +170,10 @@ def test_where_validation_stalls_the_rate_falls_and_a_stop_changes_nothing(
         return learn(self, plan)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run.Run, "learn", broken)
+        patch.setattr(steps.Run, "learn", broken)
         with pytest.raises(KeyboardInterrupt):
-            loop.train(lab, "m", recipe, data, held)
-    folder = loop.train(lab, "m", recipe, data, held)
+            trainer.train(lab, "m", recipe, data, held)
+    folder = trainer.train(lab, "m", recipe, data, held)
     assert (folder / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
     np.testing.assert_array_equal(learning.read(folder).learning_rate, rates)
 
@@ -189,7 +189,7 @@ def test_the_gradient_is_clipped_before_the_step(people, lab, monkeypatch):
         return norm
 
     monkeypatch.setattr(Learner, "clip", watched)
-    loop.train(lab, "m", tiny(epochs=1, clip=0.01), [people("lowres")])
+    trainer.train(lab, "m", tiny(epochs=1, clip=0.01), [people("lowres")])
     assert len(asked) == 6
     assert all(longest == 0.01 and length <= 0.0101 for longest, length in asked)
     learned = learning.read(lab.checkpoint("m"))

@@ -27,9 +27,9 @@ from embedlab.training.distributed import Slice
 from embedlab.training.images import Images
 from embedlab.training.learner import Learner
 from embedlab.training.recipe import Recipe
-from embedlab.training.run import Run
 from embedlab.training.sampling import Epoch
 from embedlab.training.state import Progress
+from embedlab.training.steps import Run
 
 
 def train(

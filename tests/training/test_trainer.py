@@ -10,7 +10,7 @@ from embedlab import learning, progress
 from embedlab.errors import UserError
 from embedlab.networks import backbones, checkpoints
 from embedlab.store import Lab
-from embedlab.training import loop, recipe, run
+from embedlab.training import recipe, steps, trainer
 from embedlab.training.recipe import Recipe
 
 
@@ -29,7 +29,9 @@ def lab(tmp_path) -> Lab:
 
 def test_training_finds_the_people_and_knows_others_apart(people, pairs, lab):
     strangers = people("strangers", count=8, seed=99)
-    loop.train(lab, "m", tiny(epochs=6), [people("lowres", count=12, each=8)], (strangers, pairs(strangers)))
+    trainer.train(
+        lab, "m", tiny(epochs=6), [people("lowres", count=12, each=8)], (strangers, pairs(strangers))
+    )
     record = checkpoints.read_record(lab, "m")
     losses = [entry["loss"] for entry in record.history]
     assert losses[-1] < 0.5 * losses[0]
@@ -41,7 +43,7 @@ def test_the_record_says_how_the_model_was_made(people, pairs, lab):
     dataset = people("lowres")
     dataset.path(3).write_bytes(b"broken")
     strangers = people("strangers", seed=9)
-    loop.train(lab, "m", tiny(), [dataset], (strangers, pairs(strangers)))
+    trainer.train(lab, "m", tiny(), [dataset], (strangers, pairs(strangers)))
     record = checkpoints.read_record(lab, "m")
     assert Recipe(**record.recipe) == tiny()
     assert record.data == {"lowres": dataset.fingerprint}
@@ -60,34 +62,34 @@ def test_one_seed_gives_the_same_bytes_and_another_gives_others(people, lab):
     dataset = people("lowres")
     weights = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        loop.train(lab, name, tiny(seed=seed), [dataset])
+        trainer.train(lab, name, tiny(seed=seed), [dataset])
         weights.append((lab.checkpoint(name) / "model.safetensors").read_bytes())
     assert weights[0] == weights[1] != weights[2]
 
 
 def test_training_leaves_the_random_generator_of_torch_as_it_was(people, lab):
     before = torch.random.get_rng_state()
-    loop.train(lab, "m", tiny(epochs=1), [people("lowres")])
+    trainer.train(lab, "m", tiny(epochs=1), [people("lowres")])
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_a_finished_model_is_not_trained_again(people, lab, monkeypatch):
     dataset = people("lowres")
-    folder = loop.train(lab, "m", tiny(), [dataset])
+    folder = trainer.train(lab, "m", tiny(), [dataset])
     written = (folder / "model.json").stat().st_mtime_ns
-    monkeypatch.setattr(run.Run, "take_step", None)
-    assert loop.train(lab, "m", tiny(), [dataset]) == folder
+    monkeypatch.setattr(steps.Run, "take_step", None)
+    assert trainer.train(lab, "m", tiny(), [dataset]) == folder
     assert (folder / "model.json").stat().st_mtime_ns == written
 
 
 def test_another_recipe_or_other_data_need_fresh(people, lab):
     dataset = people("lowres")
-    loop.train(lab, "m", tiny(), [dataset])
+    trainer.train(lab, "m", tiny(), [dataset])
     with pytest.raises(UserError, match=r"recipe epochs 2, now 3.*--fresh"):
-        loop.train(lab, "m", tiny(epochs=3), [dataset])
+        trainer.train(lab, "m", tiny(epochs=3), [dataset])
     with pytest.raises(UserError, match=r"data lowres.*--fresh"):
-        loop.train(lab, "m", tiny(), [people("lowres", seed=5)])
-    loop.train(lab, "m", tiny(epochs=3), [dataset], fresh=True)
+        trainer.train(lab, "m", tiny(), [people("lowres", seed=5)])
+    trainer.train(lab, "m", tiny(epochs=3), [dataset], fresh=True)
     assert len(checkpoints.read_record(lab, "m").history) == 3
 
 
@@ -95,19 +97,19 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_a_remedy(people, lab)
     with pytest.raises(
         UserError, match=r"loss is (nan|inf) at step \d+ of epoch 1: lower learning_rate.*clip"
     ):
-        loop.train(lab, "m", tiny(learning_rate=1e30, warmup_epochs=0.0, epochs=1), [people("lowres")])
+        trainer.train(lab, "m", tiny(learning_rate=1e30, warmup_epochs=0.0, epochs=1), [people("lowres")])
     assert lab.trained() == []
 
 
 def test_a_batch_larger_than_the_data_is_cut_to_it(people, lab):
-    loop.train(lab, "m", tiny(batch=500, epochs=1), [people("lowres", count=3, each=3)])
+    trainer.train(lab, "m", tiny(batch=500, epochs=1), [people("lowres", count=3, each=3)])
     assert checkpoints.read_record(lab, "m").images == 9
 
 
 def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
     strangers = people("strangers", seed=9)
     with progress.shown():
-        loop.train(lab, "m", tiny(), [people("lowres")], (strangers, pairs(strangers)))
+        trainer.train(lab, "m", tiny(), [people("lowres")], (strangers, pairs(strangers)))
     said = capsys.readouterr().err
     assert "m: 36 images of 6 people, 2 epochs, ir_se_18 of width 4, head arcface on cpu" in said
     assert "epoch 2 of 2: loss " in said
@@ -116,10 +118,10 @@ def test_a_line_an_epoch_is_said(people, pairs, lab, capsys):
 
 def test_fine_tuning_begins_from_the_weights_of_a_model(people, lab):
     dataset, others = people("lowres"), people("highres", seed=3)
-    loop.train(lab, "first", tiny(), [dataset])
+    trainer.train(lab, "first", tiny(), [dataset])
     gentle = tiny(initial="first", data="highres", learning_rate=1e-6, epochs=1, dropout=0.0)
-    loop.train(lab, "second", gentle, [others])
-    loop.train(lab, "drawn", replace(gentle, initial=""), [others])
+    trainer.train(lab, "second", gentle, [others])
+    trainer.train(lab, "drawn", replace(gentle, initial=""), [others])
     first, second, drawn = (checkpoints.load_network(lab, name) for name in ("first", "second", "drawn"))
     weights = [network.input_layer[0].weight for network in (first, second, drawn)]
     torch.testing.assert_close(weights[1], weights[0], atol=1e-4, rtol=0)
@@ -132,19 +134,19 @@ def test_fine_tuning_begins_from_the_weights_of_a_model(people, lab):
 
 def test_another_beginning_needs_fresh(people, lab):
     dataset = people("lowres")
-    loop.train(lab, "first", tiny(epochs=1), [dataset])
+    trainer.train(lab, "first", tiny(epochs=1), [dataset])
     tuned = tiny(initial="first", epochs=1)
-    loop.train(lab, "second", tuned, [dataset])
-    loop.train(lab, "first", tiny(epochs=1, seed=5), [dataset], fresh=True)
+    trainer.train(lab, "second", tuned, [dataset])
+    trainer.train(lab, "first", tiny(epochs=1, seed=5), [dataset], fresh=True)
     with pytest.raises(UserError, match=r"model second .*\(origin first\).*--fresh"):
-        loop.train(lab, "second", tuned, [dataset])
+        trainer.train(lab, "second", tuned, [dataset])
 
 
 def test_a_model_is_not_trained_from_itself(people, lab):
     dataset = people("lowres")
-    loop.train(lab, "m", tiny(epochs=1), [dataset])
+    trainer.train(lab, "m", tiny(epochs=1), [dataset])
     with pytest.raises(UserError, match="m cannot be trained from itself: give the new model another name"):
-        loop.train(lab, "m", tiny(initial="m"), [dataset])
+        trainer.train(lab, "m", tiny(initial="m"), [dataset])
 
 
 @pytest.mark.parametrize(
@@ -152,12 +154,12 @@ def test_a_model_is_not_trained_from_itself(people, lab):
 )
 def test_frozen_parts_keep_every_number_and_output_layers_learn(people, lab, trained, moved):
     dataset = people("lowres", side=40)
-    loop.train(lab, "small", tiny(epochs=1), [dataset])
-    loop.train(lab, "large", tiny(epochs=1, input_size=32, seed=1), [dataset])
+    trainer.train(lab, "small", tiny(epochs=1), [dataset])
+    trainer.train(lab, "large", tiny(epochs=1, input_size=32, seed=1), [dataset])
     fused = tiny(
         parts="large+small", shrink="0+8", input_size=32, trained=trained, epochs=3, fusion="concatenate"
     )
-    loop.train(lab, "fused", fused, [dataset])
+    trainer.train(lab, "fused", fused, [dataset])
     network = checkpoints.load_network(lab, "fused")
     before = {
         f"parts.{k}.{key}": value
@@ -175,15 +177,15 @@ def test_frozen_parts_keep_every_number_and_output_layers_learn(people, lab, tra
 def test_the_head_above_frozen_parts_learns(people, lab):
     dataset = people("lowres")
     for name, seed in (("a", 0), ("b", 1)):
-        loop.train(lab, name, tiny(epochs=4, seed=seed), [dataset])
-    loop.train(lab, "fused", tiny(parts="a+b", trained="none", epochs=10, learning_rate=0.5), [dataset])
+        trainer.train(lab, name, tiny(epochs=4, seed=seed), [dataset])
+    trainer.train(lab, "fused", tiny(parts="a+b", trained="none", epochs=10, learning_rate=0.5), [dataset])
     losses = [entry["loss"] for entry in checkpoints.read_record(lab, "fused").history]
     assert losses[-1] < 0.7 * losses[0]
 
 
 def test_plateau_needs_pairs(people, lab):
     with pytest.raises(UserError, match='schedule = "plateau" lowers .* no pairs to validate on'):
-        loop.train(lab, "m", tiny(schedule="plateau"), [people("lowres")])
+        trainer.train(lab, "m", tiny(schedule="plateau"), [people("lowres")])
 
 
 def vectors(network: torch.nn.Module) -> torch.Tensor:
@@ -211,7 +213,7 @@ def test_every_recipe_takes_five_steps_and_its_checkpoint_gives_the_same_vectors
     for one in names:
         small = {"epochs": 1, "epoch_images": 20, "batch": 4, "width": 8, "schedule": "cosine"}
         made = recipe.load(one, "demo", small)
-        loop.train(lab, one, made, [data[which] for which in made.datasets])
+        trainer.train(lab, one, made, [data[which] for which in made.datasets])
     assert len(learning.read(lab.checkpoint(name)).loss) == 5
     assert np.isfinite(checkpoints.read_record(lab, name).metrics["loss"])
     assert torch.equal(vectors(checkpoints.load_network(lab, name)), saved[name])
@@ -222,5 +224,5 @@ def test_a_model_trained_on_a_pack_has_seen_what_was_packed(people, lab, tmp_pat
 
     dataset = people("lowres")
     pack = packed.pack(dataset, tmp_path / "lowres.pack")
-    loop.train(lab, "m", tiny(epochs=1), [pack])
+    trainer.train(lab, "m", tiny(epochs=1), [pack])
     assert checkpoints.read_record(lab, "m").seen == sorted([dataset.fingerprint, pack.fingerprint])
