@@ -170,7 +170,7 @@ class People:
         counts = resamples(len(who), params.resamples, params.seed)
         if getattr(params, "interval", "percentile") == "bca":
             counts = np.concatenate([counts, left_out(len(who), params.seed)])
-        who += items
+        who.extend(map(str, items))
         return cls(counts, params.resamples, population(who, params.resamples, params.seed))
 
     def estimate(self, found: Drawn, n: int, null: float | None = None, *, share: bool = False) -> Estimate:
