@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from embedlab import analysis
+from embedlab.charts import Histogram
 from embedlab.errors import UserError
 from embedlab.study import params_of
 from tests.planted import embedding_set, layer_weights
@@ -74,6 +76,28 @@ def test_a_loaded_result_is_the_saved_one_and_draws(name, ran, tmp_path):
         chart.matplotlib(figure.add_subplot(projection=chart.projection))
         figure.canvas.draw()
         plt.close(figure)
+
+
+def roles_of(chart):
+    """What a chart's series are called, and their roles."""
+    if isinstance(chart, Histogram):
+        return [(name, chart.roles.get(name)) for name in chart.series]
+    series = getattr(chart, "series", ()) or getattr(chart, "curves", ())
+    return [(one.name, one.role) for one in series]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_series_that_is_called_by_its_role_has_it(name, ran):
+    words = {
+        "null": r"\(null\)|^null|, null$|by chance|unrelated",
+        "impostor": r"two people$|different people",
+        "genuine": "of one person",
+        "same image": "^(same|one) image",
+    }
+    for chart in analysis.get(name).charts(ran(name)):
+        for series, role in roles_of(chart):
+            for meant, word in words.items():
+                assert not re.search(word, series) or role == meant, (chart.title, series, role)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -48,7 +48,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result
-from embedlab.charts import Bars, Chart, Histogram, Table
+from embedlab.charts import Bars, Chart, Histogram, Role, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, Place, bars, by_place, compared, undrawn, where
@@ -65,6 +65,11 @@ D_NORMALISED, D_RAW, OVERLAP_RAW = (f"d′, {NORMALISED}", f"d′, {RAW}", f"ove
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 QUANTILES = {kind: tuple(f"{kind} {level:.0%}" for level in LEVELS) for kind in ("intra", "inter")}
 POOR_OVERLAP = 0.25
+ROLES: dict[str, Role] = {
+    "intra: two images of one person": "genuine",
+    "inter: two people": "impostor",
+    "one image, both probes": "same image",
+}
 
 
 @dataclass(frozen=True)
@@ -260,15 +265,14 @@ def _histograms(r: Distances, k: int) -> list[Chart]:
     averaged = " Each is a mean over all images of two people." if r.pairs == "identity means" else ""
     drawn: list[Chart] = []
     for xlabel, ends, intra, inter, same in pictures:
-        series = {"intra: two images of one person": intra, "inter: two people": inter}
-        if same.any():
-            series["one image, both probes"] = same
+        series = dict(zip(ROLES, (intra, inter, same)[: 3 if same.any() else 2], strict=False))
         drawn.append(
             Histogram(
                 title=f"{where(r.places[k])} in {r.title}",
                 xlabel=xlabel,
                 edges=ends,
                 series=series,
+                roles={name: ROLES[name] for name in series},
                 note=f"{intra.sum():,} intra and {inter.sum():,} inter pairs; each curve has area "
                 f"one.{averaged}",
             )

@@ -60,7 +60,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Number, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Table
+from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Role, Table
 from embedlab.charts.base import short
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -398,15 +398,15 @@ def _looked_at(results: Sequence[Geometry]) -> str:
 
 
 def _plane(results: Sequence[Geometry]) -> Curves:
+    def along(r: Geometry, pick: Callable[[Estimate | None], float]) -> list[np.ndarray]:
+        return [np.array([pick(r.get(what, p)) for p in r.probes]) for what in ("uniformity", ALIGNMENT)]
+
     curves = []
     for r in results:
-        pairs = [(r.get("uniformity", p), r.get(ALIGNMENT, p)) for p in r.probes]
-        for name, model, pick in (
-            (r.title, r.title, lambda e: _ends(e)[0]),
-            (f"null of {r.title}", "", _null_of),
-        ):
-            x, y = (np.array([pick(one) for one in axis]) for axis in zip(*pairs, strict=True))
-            curves.append(Curve(name, x, y, model=model, markers=True))
+        x, y = along(r, lambda one: _ends(one)[0])
+        null_x, null_y = along(r, _null_of)
+        curves.append(Curve(r.title, x, y, model=r.title, markers=True))
+        curves.append(Curve(f"null of {r.title}", null_x, null_y, role="null", markers=True))
     return Curves(
         title="Uniformity and alignment",
         xlabel="uniformity, log E exp(−2‖x − y‖²): lower is more even",
@@ -418,16 +418,16 @@ def _plane(results: Sequence[Geometry]) -> Curves:
 
 
 def _hubness(results: Sequence[Geometry]) -> Curves:
-    def curve(name: str, model: str, counts: np.ndarray) -> Curve:
+    def curve(name: str, counts: np.ndarray, model: str = "", role: Role | None = None) -> Curve:
         # The share at "at least t times", for t from 1 to the most that occurred.
         share = counts[::-1].cumsum()[::-1][1:] / counts.sum()
         times = np.flatnonzero(share > 0)
-        return Curve(name, times + 1.0, share[times], model=model)
+        return Curve(name, times + 1.0, share[times], model=model, role=role)
 
     curves = [
-        curve(f"{p} in {r.title}", r.title, r.found[k]) for r in results for k, p in enumerate(r.probes)
+        curve(f"{p} in {r.title}", r.found[k], r.title) for r in results for k, p in enumerate(r.probes)
     ]
-    nulls = [curve(f"null of {r.title}", "", r.found_null[0]) for r in results]
+    nulls = [curve(f"null of {r.title}", r.found_null[0], role="null") for r in results]
     hubs = [
         f"{item} ({who}) {times:,} times on {p} in {r.title}"
         for r in results

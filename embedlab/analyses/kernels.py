@@ -489,7 +489,7 @@ def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> li
                 nulls[f"fresh {height}×{width} kernels (null)"] = r.fresh_quantiles[k, j]
         if curves:
             grid = np.linspace(0, 1, POINTS)
-            curves += [Curve(name, x, grid, dash="dash") for name, x in nulls.items()]
+            curves += [Curve(name, x, grid, dash="dash", role="null") for name, x in nulls.items()]
             drawn.append(
                 Curves(
                     title=f"{title} of first-layer kernels",
@@ -509,7 +509,7 @@ def _depth_chart(shown: Mapping[str, tuple[Kernels, int]], more: str) -> Curves:
         curves.append(Curve(model, x, r.along(LOW, k, r.deep), model=model, markers=True))
     longest = max((r for r, _ in shown.values()), key=lambda r: len(r.deep))
     x = np.arange(1, len(longest.deep) + 1)
-    curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash"))
+    curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash", role="null"))
     beyond = ", ".join(
         f"{(r.deep_p[:, k] <= TEST / len(r.deep)).sum()} of {len(r.deep)} in {model}"
         for model, (r, k) in shown.items()

@@ -374,10 +374,10 @@ def _distance_chart(r: Layers, results: Sequence[Layers]) -> Curves:
     places = [(r.layers[layer],) for layer in k]
     low, high = further_range(r.fresh[:, k])
     curves = [
-        Curve("matched", k + 1, *r.estimates.row(DISTANCE, places), markers=True),
-        Curve("not matched", k + 1, r.by_layer.row(UNMATCHED, places)[0], dash="dash"),
-        Curve("fresh network (null)", k + 1, r.fresh[:, k].mean(axis=0), low, high),
-        Curve("two fresh networks (null)", k + 1, r.fresh_fresh[:, k].mean(axis=0), dash="dot"),
+        Curve("matched", k + 1, *r.estimates.row(DISTANCE, places), markers=True, role="after"),
+        Curve("not matched", k + 1, r.by_layer.row(UNMATCHED, places)[0], dash="dash", role="before"),
+        Curve("fresh network (null)", k + 1, r.fresh[:, k].mean(axis=0), low, high, role="null"),
+        Curve("two fresh networks (null)", k + 1, r.fresh_fresh[:, k].mean(axis=0), dash="dot", role="null"),
     ]
     twins = [t for t in results if t.one_recipe and t is not r and t.recipe_a in (r.recipe_a, r.recipe_b)]
     alike = [t for t in twins if t.layers == r.layers]
@@ -468,7 +468,7 @@ def _rank_chart(networks: Mapping[str, tuple[Layers, int]]) -> Curves:
     longest = max((r for _, (r, _) in shown), key=lambda r: len(r.layers))
     k = _large(longest)
     band = longest.fresh_ranks[k].T / longest.fresh_ranks[k, 0]
-    curves.append(Curve("fresh layers (null)", k + 1, band[0], band[1], band[2], dash="dash"))
+    curves.append(Curve("fresh layers (null)", k + 1, band[0], band[1], band[2], dash="dash", role="null"))
     more = f" {len(networks) - len(shown)} more networks are left out." if len(networks) > len(shown) else ""
     return Curves(
         title="Stable rank by layer",
@@ -483,7 +483,7 @@ def _rank_chart(networks: Mapping[str, tuple[Layers, int]]) -> Curves:
 def _spectrum_chart(r: Layers, k: int) -> Curves:
     x = np.linspace(0, 1, BINS)
     curves = [Curve(m, x, line, model=m) for m, line in zip(r.models, r.spectra[k], strict=False)]
-    curves.append(Curve("fresh layers (null)", x, r.spectra[k, 2], dash="dash"))
+    curves.append(Curve("fresh layers (null)", x, r.spectra[k, 2], dash="dash", role="null"))
     return Curves(
         title=f"Singular values of {r.spectrum_layers[k]}, {r.title}",
         xlabel="place among the singular values, from the largest (0) to the smallest (1)",
@@ -500,7 +500,7 @@ def _norm_chart(r: Layers) -> Curves:
     curves = [Curve(name, x, *r.by_layer.row(what, norms), markers=True) for what, name, _ in DRIFTS]
     for what, name, dash in DRIFTS:
         null = np.array([r.by_layer[what, *norm].null for norm in norms], np.float64)
-        curves.append(Curve(f"{name}, shuffled channels (null)", x, null, dash=dash))
+        curves.append(Curve(f"{name}, shuffled channels (null)", x, null, dash=dash, role="null"))
     return Curves(
         title=f"Drift of the norm layers of {r.title}",
         xlabel="norm layer, from the image on",

@@ -519,7 +519,7 @@ def _curves(r: Neighbours) -> Curves:
             Curve("noise alone", k, r.curve_expected, dash="dash"),
             Curve(f"within {r.first}", k, r.curve_within[0], dash="dot"),
             Curve(f"within {r.second}", k, r.curve_within[1], dash="dot"),
-            Curve("other people's lists (null)", k, r.curve_null, dash="dash"),
+            Curve("other people's lists (null)", k, r.curve_null, dash="dash", role="null"),
         ),
         note=f"Noise alone is matched at {r.k} nearest people.",
     )

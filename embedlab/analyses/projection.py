@@ -507,7 +507,7 @@ def _scree(results: Sequence[Projection]) -> Curves:
         lines += [
             Curve(r.title, x, judged, low, high, model=r.title, markers=True),
             Curve(f"{r.title}, in sample", x, fitted, model=r.title, dash="dash"),
-            Curve(f"{r.title}, null", x, null, dash="dot"),
+            Curve(f"{r.title}, null", x, null, dash="dot", role="null"),
         ]
     return Curves(
         title="Variance along each principal component",

@@ -67,7 +67,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Scatter, Table
+from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
@@ -91,6 +91,7 @@ FAINT = 0.01
 
 BEFORE, AFTER, NULL = "before", "after", "unrelated people"
 PROCRUSTES, AFFINE = "Procrustes, known pairs", "affine, known pairs"
+ROLES: dict[str, Role] = {BEFORE: "before", AFTER: "after", PROCRUSTES: "ceiling", NULL: "null"}
 IMAGE, PERSON, RMSE, RATIO = "same image", "same person", "RMSE", "intra over inter"
 INTRA, INTER, ENERGY = "intra distance", "inter distance", "energy distance as a share"
 GAIN, BEYOND = "same image, after minus before", "same image, after minus unrelated people"
@@ -500,7 +501,7 @@ def _bars(results: Sequence[Registration]) -> Bars:
         values, low, high = np.concatenate([r.estimates.row(IMAGE, [(how,)]) for r in some], axis=1)
         if np.isfinite(values).any():
             name = f"registered to {NULL}" if how == NULL else how
-            series.append(BarSeries(name, values, low, high))
+            series.append(BarSeries(name, values, low, high, role=ROLES.get(how)))
     sizes = [r.judged_images for r in some]
     many = f"{max(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
     return Bars(
@@ -541,13 +542,15 @@ def _cloud(r: Registration, moving: np.ndarray, when: str) -> Scatter:
 
 
 def _distances(r: Registration) -> Histogram:
-    names = [f"{who}, {when}" for when in (BEFORE, AFTER) for who in ("same image", "different people")]
+    pairs: dict[str, Role] = {IMAGE: "same image", "different people": "impostor"}
+    roles = {f"{who}, {when}": role for when in (BEFORE, AFTER) for who, role in pairs.items()}
     before, after = (r.of(RATIO, how) for how in (BEFORE, AFTER))
     return Histogram(
         title=f"{r.title}: distances across the clouds",
         xlabel="distance from a moving to a fixed image, in units of the target's spread",
         edges=r.edges,
-        series=dict(zip(names, r.histograms, strict=True)),
+        series=dict(zip(roles, r.histograms, strict=True)),
+        roles=roles,
         note=f"Held-out people; those of different people from at most {correspondence.BLOCK} images. Intra "
         f"over inter is {before:.2f} before and {after:.2f} after. What lies beyond the axis stands in its "
         "last bin.",

@@ -466,7 +466,10 @@ def _curves(results: Sequence[Resolution]) -> list[Curves]:
         far.append(line(r, "native × p", GOT, "solid", native=True))
         far.append(line(r, "p × p", GOT, "dash", native=False))
     ends = np.array([min(places.values()), top])
-    far += [Curve(f"null: {f:g}", ends, np.full(2, f), dash="dot") for f in sorted({r.far for r in results})]
+    far += [
+        Curve(f"null: {f:g}", ends, np.full(2, f), dash="dot", role="null")
+        for f in sorted({r.far for r in results})
+    ]
     titles = ("TAR over resolution, native gallery", "FAR over resolution, fixed threshold")
     return [
         Curves(

@@ -516,7 +516,7 @@ def _movers(r: Separability) -> tuple[str, ...]:
 
 def _chance(r: Separability, names: Sequence[str]) -> BarSeries:
     nulls = np.array([r.of(PARTS[1], name).null for name in names], float)
-    return BarSeries(f"{PARTS[1]} by chance", nulls)
+    return BarSeries(f"{PARTS[1]} by chance", nulls, role="null")
 
 
 def _shift_by_chance(r: Separability) -> str:
