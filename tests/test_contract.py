@@ -194,6 +194,58 @@ def test_every_parameter_has_a_default_and_a_docstring(name):
         assert text.endswith("."), parameter
 
 
+PARAMS = {name: analysis.get(name).params for name in NAMES}
+
+
+def numbers():
+    """Every number that an analysis takes: whose it is, and how it is declared."""
+    for name, params in PARAMS.items():
+        for one in dataclasses.fields(params):
+            if type(one.default) in (int, float):
+                yield pytest.param(name, one, id=f"{name}.{one.name}")
+
+
+def beyond():
+    """For each bound of each number, a value just beyond it."""
+    for number in numbers():
+        name, one = number.values
+        for word, bound in analysis.bounds_of(one).items():
+            step = {"least": -1, "most": 1}.get(word, 0)
+            step = step if isinstance(one.default, int) else step * 1e-6
+            yield pytest.param(name, one, type(one.default)(bound + step), id=f"{number.id}-{word}")
+
+
+@pytest.mark.parametrize(("name", "one"), [*numbers()])
+def test_every_number_is_declared_with_a_lower_bound_and_takes_the_values_at_its_bounds(name, one):
+    bounds = analysis.bounds_of(one)
+    assert {"least", "above"} & set(bounds)
+    for word in {"least", "most"} & set(bounds):
+        changed = PARAMS[name].with_overrides({one.name: bounds[word]})
+        assert getattr(changed, one.name) == bounds[word]
+
+
+@pytest.mark.parametrize(("name", "one", "value"), [*beyond()])
+def test_a_value_beyond_its_bounds_is_refused_before_anything_is_computed(name, one, value):
+    message = f"^{name}.{one.name} must be {analysis.in_words(one)}, not {value}$"
+    with pytest.raises(UserError, match=message):
+        PARAMS[name].with_overrides({one.name: str(value)}, where=f"{name}.")
+    with pytest.raises(UserError, match=message):
+        type(PARAMS[name])(**{one.name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_lowest_values_that_are_allowed_there_is_a_result_or_a_sentence(name):
+    found = analysis.get(name)
+    bounds = {one.name: analysis.bounds_of(one) for one in dataclasses.fields(found.params)}
+    params = found.params.with_overrides({key: of["least"] for key, of in bounds.items() if "least" in of})
+    try:
+        result = found.run(inputs(found.overs)[0], params)
+    except UserError:
+        return
+    assert found.findings([result])
+    assert found.charts([result])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_three_functions_see_only_what_they_may(name):
     """Drawing and wording take results alone, and nothing but ``compute`` calls ``compute``."""

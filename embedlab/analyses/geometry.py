@@ -59,7 +59,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Number, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Role, Table
 from embedlab.charts.base import short
 from embedlab.embeddings import EmbeddingSet, aligned
@@ -75,7 +75,6 @@ from embedlab.progress import track
 RANK, ALIGNMENT = "effective rank", "alignment"
 NORM, OVER, LESS = "mean norm", "norm, second over first", "norm, second less first"
 RECOGNISED, FORETOLD = "images recognised", "AUC of norm for recognised"
-FEWEST = {"images": 10, "neighbours": 1, "draws": 39, "drawn": 1, "resamples": 2}
 TENTHS = 10
 # With fewer people behind one of two outcomes an AUC is not spoken of.
 STABLE = 10
@@ -87,19 +86,19 @@ ONE_LENGTH = 1e-3
 class GeometryParams(Params):
     """Knobs of the geometry analysis."""
 
-    images: int = 2000
+    images: int = bounded(2000, least=10)
     """At most how many images uniformity, effective rank, two-NN and hubness look at, drawn by name."""
-    neighbours: int = 10
+    neighbours: int = bounded(10, least=1)
     """k of hubness: an image is found by another if it is among its k nearest."""
     every_image: bool = False
     """Whether two-NN looks at every image of the sample instead of one of each person."""
-    draws: int = 39
+    draws: int = bounded(39, least=39)
     """How many uniform samples stand behind each null; 39 are the fewest that give a 95 % range."""
-    drawn: int = 20
+    drawn: int = bounded(20, least=1)
     """At most how many people a globe of three-dimensional vectors shows."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the samples, of the uniform vectors and of the resamples."""
 
 
@@ -155,9 +154,9 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     Raises
     ------
     UserError
-        If a set shows one person only or has vectors of one number, or a parameter is too small.
+        If a set shows one person only or has vectors of one number.
     """
-    _check(sets, params)
+    _check(sets)
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
     measured = [_spread(one, null, params) for one in track(sets, "spread of probes")]
@@ -189,10 +188,7 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     )
 
 
-def _check(sets: Sequence[EmbeddingSet], params: GeometryParams) -> None:
-    for name, least in FEWEST.items():
-        if getattr(params, name) < least:
-            raise UserError(f"geometry.{name} must be at least {least}, not {getattr(params, name)}")
+def _check(sets: Sequence[EmbeddingSet]) -> None:
     for one in sets:
         if len(one.identities) < 2:
             raise UserError(

@@ -54,7 +54,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
@@ -89,15 +89,15 @@ DRIFTS: tuple[tuple[str, str, Literal["dash", "dot"]], ...] = (
 class LayerParams(Params):
     """Knobs of the comparison of layers."""
 
-    fresh: int = 8
+    fresh: int = bounded(8, least=4)
     """How many fresh networks are matched to the first, for the null, and half as many to fresh ones."""
-    restarts: int = 2
+    restarts: int = bounded(2, least=1)
     """How many starts the search for the matching gets, for fresh networks too."""
-    shuffles: int = 2000
+    shuffles: int = bounded(2000, least=1)
     """How many shuffles of the channels stand behind each null of shuffled channels."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of channels stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of everything that is drawn."""
 
 
@@ -181,15 +181,8 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
     Raises
     ------
     UserError
-        If a parameter is out of its range, a network has no convolution, or they share no layer of one
-        name and shape.
+        If a network has no convolution, or they share no layer of one name and shape.
     """
-    for name, least in (("fresh", 4), ("restarts", 1), ("shuffles", 1)):
-        if getattr(params, name) < least:
-            raise UserError(
-                f"layers.{name} must be {least} or more, not {getattr(params, name)}: "
-                f"{getattr(LayerParams, name)} is usual"
-            )
     for weights in (a, b):
         if not weights.layers:
             raise UserError(f"{weights.model} has no convolution layers: leave it out of this analysis")

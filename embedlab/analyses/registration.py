@@ -66,7 +66,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -107,31 +107,31 @@ Map = Callable[[np.ndarray], np.ndarray]
 class RegistrationParams(Params):
     """Knobs of the registration."""
 
-    dimensions: int = 3
+    dimensions: int = bounded(3, least=0)
     """How many principal axes are registered; 0 for all that both spaces have."""
     kind: Literal["rigid", "similarity", "affine", "deformable"] = "similarity"
     """What the map may do: turn and shift; scale too; any linear map and shift; or bend smoothly."""
     engine: Literal["embedlab", "pycpd"] = "embedlab"
     """Which implementation registers; pycpd is slower by far, and rigid in 2 or 3 dimensions only."""
-    outliers: float = 0.1
-    """The share of target points taken to have no counterpart, at least 0 and below 1."""
-    alpha: float = 2.0
+    outliers: float = bounded(0.1, least=0, below=1)
+    """The share of target points taken to have no counterpart."""
+    alpha: float = bounded(2.0, above=0)
     """How stiff a deformable registration is."""
-    beta: float = 2.0
+    beta: float = bounded(2.0, above=0)
     """How far its points move together."""
-    rank: int = 100
+    rank: int = bounded(100, least=0)
     """The rank its kernel is cut to; 0 for all of it, as pycpd has it: the cost grows with points cubed."""
-    people: int = 400
+    people: int = bounded(400, least=3)
     """How many people at most are registered, and how many judge."""
-    images: int = 3
+    images: int = bounded(3, least=1)
     """How many images of each at most."""
     search: Literal["between models", "always", "never"] = "between models"
     """When turns and mirrorings all around are tried first; else CPD starts with the axes as they are."""
-    nulls: int = 10
+    nulls: int = bounded(10, least=1)
     """How many registrations of unrelated people stand behind the null."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the groups, the draw, the null and the resamples."""
 
 
@@ -203,10 +203,9 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     Raises
     ------
     UserError
-        If they share fewer than nine people, a cloud has no spread, there are too few points for the
-        map, or a parameter is out of its range.
+        If they share fewer than nine people, a cloud has no spread, or there are too few points for the
+        map.
     """
-    _check(params)
     clouds = PairedClouds.of(
         a, b, axes=params.dimensions, people=params.people, images=params.images, seed=params.seed
     )
@@ -283,22 +282,6 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         moving=moving[shown, :3],
         moved=moved[AFTER][shown, :3],
     )
-
-
-def _check(params: RegistrationParams) -> None:
-    least = {"dimensions": 0, "rank": 0, "people": 3, "resamples": 2}
-    for name in ("dimensions", "rank", "people", "images", "nulls", "resamples"):
-        if getattr(params, name) < least.get(name, 1):
-            raise UserError(
-                f"registration.{name} must be at least {least.get(name, 1)}, not {getattr(params, name)}"
-            )
-    if not 0 <= params.outliers < 1:
-        raise UserError(
-            f"registration.outliers must be at least 0 and below 1, not {params.outliers}: it is a share"
-        )
-    for name in ("alpha", "beta"):
-        if not getattr(params, name) > 0:
-            raise UserError(f"registration.{name} must be above 0, not {getattr(params, name)}")
 
 
 class _Trace:
