@@ -15,6 +15,7 @@ from embedlab import analysis
 from embedlab.charts import Histogram
 from embedlab.errors import UserError
 from embedlab.study import params_of
+from embedlab.training.recipe import Recipe
 from tests.planted import embedding_set, layer_weights
 
 NAMES = sorted(analysis.names())
@@ -194,11 +195,11 @@ def test_every_parameter_has_a_default_and_a_docstring(name):
         assert text.endswith("."), parameter
 
 
-PARAMS = {name: analysis.get(name).params for name in NAMES}
+PARAMS = {name: analysis.get(name).params for name in NAMES} | {"recipe": Recipe()}
 
 
 def numbers():
-    """Every number that an analysis takes: whose it is, and how it is declared."""
+    """Every number that an analysis or a recipe takes: whose it is, and how it is declared."""
     for name, params in PARAMS.items():
         for one in dataclasses.fields(params):
             if type(one.default) in (int, float):
