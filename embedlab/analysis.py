@@ -7,10 +7,11 @@ import importlib
 import inspect
 import json
 import math
+import operator
 import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar, cast
@@ -32,19 +33,67 @@ INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
 
 ESTIMATED = ("value", "low", "high", "n", "null")
 
+BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+
 __all__ = [
     "Analysis", "Estimate", "Estimates", "Finding", "Number", "Over", "Params", "Result", "Tone",
-    "code_fingerprint", "get", "names",
+    "bounded", "code_fingerprint", "get", "names",
 ]  # fmt: skip
+
+N = TypeVar("N", int, float)
+
+
+def bounded(
+    default: N,
+    *,
+    least: N | None = None,
+    above: N | None = None,
+    most: N | None = None,
+    below: N | None = None,
+) -> N:
+    """Declare a number of ``Params`` with default and bounds: ``bins: int = bounded(64, least=4)``."""
+    given = {"least": least, "above": above, "most": most, "below": below}
+    return field(default=default, metadata={k: v for k, v in given.items() if v is not None})
+
+
+def bounds_of(declared: dataclasses.Field[Any]) -> dict[str, float]:
+    """Give the bounds that a field was declared with, by the words of ``BOUNDS``."""
+    return {word: declared.metadata[word] for word in BOUNDS if word in declared.metadata}
+
+
+def in_words(declared: dataclasses.Field[Any]) -> str:
+    """Say a field's bounds, such as "at least 4 and at most 4096"; nothing where it has none."""
+    return " and ".join(f"{BOUNDS[word][0]} {bound}" for word, bound in bounds_of(declared).items())
+
+
+def _check(declared: dataclasses.Field[Any], value: Any, name: str) -> None:
+    if not all(BOUNDS[word][1](value, bound) for word, bound in bounds_of(declared).items()):
+        raise UserError(f"{name} must be {in_words(declared)}, not {value}")
 
 
 @dataclass(frozen=True)
 class Params:
     """An analysis's knobs: flat scalars, each with a default and a docstring under it.
 
-    A field that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is
-    no file. What stands in the file then belongs to the inputs of a result.
+    A number is declared with its bounds, ``bounded(64, least=4)``; none beyond them can be made. A field
+    that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is no file. What
+    stands in the file then belongs to the inputs of a result.
+
+    Raises
+    ------
+    UserError
+        If a number is beyond its bounds.
     """
+
+    def __post_init__(self) -> None:
+        where = type(self).__module__.rpartition(".")[2]
+        for one in dataclasses.fields(self):
+            _check(one, getattr(self, one.name), f"{where}.{one.name}")
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> Self:
         """Return a copy with some values changed; text is read as the field's own type.
@@ -52,14 +101,17 @@ class Params:
         Raises
         ------
         UserError
-            If a name is unknown or a value has the wrong type; the message lists what there is.
+            If a name is unknown, or a value has the wrong type or is beyond its bounds; the message lists
+            what there is.
         """
         hints = typing.get_type_hints(type(self))
+        declared = {one.name: one for one in dataclasses.fields(self)}
         changed = {}
         for name, value in overrides.items():
             if name not in hints:
                 raise UserError(f"unknown parameter {where}{name}: there are {', '.join(hints) or 'none'}")
             changed[name] = _converted(value, hints[name], f"{where}{name}")
+            _check(declared[name], changed[name], f"{where}{name}")
         return dataclasses.replace(self, **changed)
 
     def files(self) -> dict[str, str]:
@@ -124,10 +176,10 @@ class Result:
     def numbers(self) -> dict[str, Number]:
         """List the numbers for the report's table, by label."""
         found: dict[str, Number] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            label = field.metadata.get("label", field.name.replace("_", " "))
-            if field.name == "title" or field.metadata.get("hidden"):
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            label = one.metadata.get("label", one.name.replace("_", " "))
+            if one.name == "title" or one.metadata.get("hidden"):
                 continue
             if isinstance(value, Estimates):
                 found |= value.labelled()
@@ -143,7 +195,7 @@ class Result:
         A number that is not finite is written as its name, since JSON has none; programs that read the
         report's numbers get null.
         """
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         draws: dict[int, list[np.ndarray]] = {}
         scalars = {name: _encoded(value, draws) for name, value in values.items() if name not in arrays}
@@ -157,7 +209,7 @@ class Result:
         scalars = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        fields = {field.name for field in dataclasses.fields(cls)}
+        fields = {one.name for one in dataclasses.fields(cls)}
         values = {name: _decoded(value, arrays) for name, value in scalars.items()}
         return cls(**values, **{name: array for name, array in arrays.items() if name in fields})
 

@@ -282,7 +282,7 @@ def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def params_of(name: str) -> dict[str, tuple[Any, str]]:
-    """Give each parameter of an analysis with its default and its docstring.
+    """Give each parameter of an analysis with its default, and its docstring and bounds.
 
     The docstring is the string that stands under the field in the source.
     """
@@ -300,7 +300,12 @@ def params_of(name: str) -> dict[str, tuple[Any, str]]:
         and isinstance(b, ast.Expr)
         and isinstance(b.value, ast.Constant)
     }
-    return {
-        f.name: (getattr(params, f.name), " ".join(str(docs.get(f.name, "")).split()))
-        for f in dataclasses.fields(params)
-    }
+    found = {}
+    for one in dataclasses.fields(params):
+        bounds = contract.in_words(one)
+        words = [
+            *str(docs.get(one.name, "")).split(),
+            *([f"{bounds[0].upper()}{bounds[1:]}."] if bounds else ()),
+        ]
+        found[one.name] = (getattr(params, one.name), " ".join(words))
+    return found

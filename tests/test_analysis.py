@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import Float
 
 from embedlab import analysis
-from embedlab.analysis import Estimate, Finding, Params, Result
+from embedlab.analysis import Estimate, Finding, Params, Result, bounded
 from embedlab.errors import UserError
 from embedlab.estimates import Place
 
@@ -77,6 +77,41 @@ def test_overrides_read_text_as_the_fields_type():
 def test_a_wrong_override_lists_what_there_is(override, message):
     with pytest.raises(UserError, match=message):
         Knobs().with_overrides(override, where="knobs.")
+
+
+@dataclass(frozen=True)
+class Held(Params):
+    bins: int = bounded(8, least=4, most=4096)
+    """How many."""
+    share: float = bounded(0.5, above=0, below=1)
+    """How much."""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("bins", 3, "bins must be at least 4 and at most 4096, not 3"),
+        ("bins", 4097, "bins must be at least 4 and at most 4096, not 4097"),
+        ("share", 0.0, "share must be above 0 and below 1, not 0.0"),
+        ("share", 1.0, "share must be above 0 and below 1, not 1.0"),
+    ],
+)
+def test_no_value_beyond_its_bounds_comes_to_be(name, value, message):
+    with pytest.raises(UserError, match=f"^knobs.{message}$"):
+        Held().with_overrides({name: str(value)}, where="knobs.")
+    with pytest.raises(UserError, match=f"^test_analysis.{message}$"):
+        Held(**{name: value})
+    with pytest.raises(UserError, match=f"^test_analysis.{message}$"):
+        dataclasses.replace(Held(), **{name: value})
+
+
+def test_what_is_no_number_is_within_no_bounds():
+    with pytest.raises(UserError, match="share must be above 0 and below 1, not nan"):
+        Held(share=float("nan"))
+
+
+def test_bounds_belong_to_the_values_they_allow():
+    assert Held(bins=4).with_overrides({"bins": 4096}).bins == 4096
 
 
 def test_a_saved_result_loads_equal(tmp_path):

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from embedlab import analysis
+from embedlab.charts import Histogram
 from embedlab.errors import UserError
 from embedlab.study import params_of
+from embedlab.training.recipe import Recipe
 from tests.planted import embedding_set, layer_weights
 
 NAMES = sorted(analysis.names())
@@ -76,6 +78,28 @@ def test_a_loaded_result_is_the_saved_one_and_draws(name, ran, tmp_path):
         chart.matplotlib(figure.add_subplot(projection=chart.projection))
         figure.canvas.draw()
         plt.close(figure)
+
+
+def roles_of(chart):
+    """What a chart's series are called, and their roles."""
+    if isinstance(chart, Histogram):
+        return [(name, chart.roles.get(name)) for name in chart.series]
+    series = getattr(chart, "series", ()) or getattr(chart, "curves", ())
+    return [(one.name, one.role) for one in series]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_series_that_is_called_by_its_role_has_it(name, ran):
+    words = {
+        "null": r"\(null\)|^null|, null$|by chance|unrelated",
+        "impostor": r"two people$|different people",
+        "genuine": "of one person",
+        "same image": "^(same|one) image",
+    }
+    for chart in analysis.get(name).charts(ran(name)):
+        for series, role in roles_of(chart):
+            for meant, word in words.items():
+                assert not re.search(word, series) or role == meant, (chart.title, series, role)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -293,6 +317,58 @@ def test_every_parameter_has_a_default_and_a_docstring(name):
     for parameter, (default, text) in params_of(name).items():
         assert isinstance(default, int | float | str | bool), parameter
         assert text.endswith("."), parameter
+
+
+PARAMS = {name: analysis.get(name).params for name in NAMES} | {"recipe": Recipe()}
+
+
+def numbers():
+    """Every number that an analysis or a recipe takes: whose it is, and how it is declared."""
+    for name, params in PARAMS.items():
+        for one in dataclasses.fields(params):
+            if type(one.default) in (int, float):
+                yield pytest.param(name, one, id=f"{name}.{one.name}")
+
+
+def beyond():
+    """For each bound of each number, a value just beyond it."""
+    for number in numbers():
+        name, one = number.values
+        for word, bound in analysis.bounds_of(one).items():
+            step = {"least": -1, "most": 1}.get(word, 0)
+            step = step if isinstance(one.default, int) else step * 1e-6
+            yield pytest.param(name, one, type(one.default)(bound + step), id=f"{number.id}-{word}")
+
+
+@pytest.mark.parametrize(("name", "one"), [*numbers()])
+def test_every_number_is_declared_with_a_lower_bound_and_takes_the_values_at_its_bounds(name, one):
+    bounds = analysis.bounds_of(one)
+    assert {"least", "above"} & set(bounds)
+    for word in {"least", "most"} & set(bounds):
+        changed = PARAMS[name].with_overrides({one.name: bounds[word]})
+        assert getattr(changed, one.name) == bounds[word]
+
+
+@pytest.mark.parametrize(("name", "one", "value"), [*beyond()])
+def test_a_value_beyond_its_bounds_is_refused_before_anything_is_computed(name, one, value):
+    message = f"^{name}.{one.name} must be {analysis.in_words(one)}, not {value}$"
+    with pytest.raises(UserError, match=message):
+        PARAMS[name].with_overrides({one.name: str(value)}, where=f"{name}.")
+    with pytest.raises(UserError, match=message):
+        type(PARAMS[name])(**{one.name: value})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_lowest_values_that_are_allowed_there_is_a_result_or_a_sentence(name):
+    found = analysis.get(name)
+    bounds = {one.name: analysis.bounds_of(one) for one in dataclasses.fields(found.params)}
+    params = found.params.with_overrides({key: of["least"] for key, of in bounds.items() if "least" in of})
+    try:
+        result = found.run(inputs(found.overs)[0], params)
+    except UserError:
+        return
+    assert found.findings([result])
+    assert found.charts([result])
 
 
 @pytest.mark.parametrize("name", NAMES)

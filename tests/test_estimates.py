@@ -71,7 +71,8 @@ def test_what_was_not_drawn_alike_has_a_difference_without_interval(other):
 
 def test_a_sample_of_other_images_of_the_same_people_is_not_paired():
     names = ["a", "b", "c"]
-    one, other = (People.of(names, Knobs, items=items) for items in (["1", "2"], ["1", "3"]))
+    samples = (np.array(["1", "2"]), np.array(["1", "3"]))
+    one, other = (People.of(names, Knobs, items=items) for items in samples)
     assert one.drawn_from != other.drawn_from
     np.testing.assert_array_equal(one.counts, other.counts)
 

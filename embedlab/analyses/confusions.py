@@ -34,10 +34,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
 from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
-from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, where
 from embedlab.maths.extremes import false_matches, first_of_each, nearest_impostors, within_people
 from embedlab.maths.moments import mean
@@ -56,11 +55,11 @@ NAMED = 5
 class ConfusionParams(Params):
     """Knobs of the analysis of confusions."""
 
-    worst: int = 20
+    worst: int = bounded(20, least=1)
     """How many of the worst people and of the worst pairs of each kind to list."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the resamples."""
 
 
@@ -84,11 +83,8 @@ def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions
     Raises
     ------
     UserError
-        If a set shows one person only, or nobody twice, or two probes share no item, or ``worst`` is
-        not positive.
+        If a set shows one person only, or nobody twice, or two probes share no item.
     """
-    if params.worst < 1:
-        raise UserError(f"confusions.worst must be at least 1, not {params.worst}")
     found, places, judged = Estimates(), [], []
     each = track(crossings(sets), "confusions within probes, and across them", crossed(len(sets)))
     for k, (place, a, b, _) in enumerate(each):

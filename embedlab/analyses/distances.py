@@ -47,8 +47,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
-from embedlab.charts import Bars, Chart, Histogram, Table
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
+from embedlab.charts import Bars, Chart, Histogram, Role, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, Place, bars, by_place, compared, undrawn, where
@@ -65,23 +65,28 @@ D_NORMALISED, D_RAW, OVERLAP_RAW = (f"d′, {NORMALISED}", f"d′, {RAW}", f"ove
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 QUANTILES = {kind: tuple(f"{kind} {level:.0%}" for level in LEVELS) for kind in ("intra", "inter")}
 POOR_OVERLAP = 0.25
+ROLES: dict[str, Role] = {
+    "intra: two images of one person": "genuine",
+    "inter: two people": "impostor",
+    "one image, both probes": "same image",
+}
 
 
 @dataclass(frozen=True)
 class DistanceParams(Params):
     """Knobs of the distance analysis."""
 
-    bins: int = 64
-    """How many equal bins of cosine distance, over 0…2, the pictures have: a power of two up to 4096."""
+    bins: int = bounded(64, least=4, most=4096)
+    """How many equal bins of cosine distance, over 0…2, the pictures have: a power of two."""
     pairs: Literal["images", "identity means"] = "images"
     """One distance is that of two images, or the mean over all images of two people."""
     pictures: Literal["cosine", "all measures"] = "cosine"
     """Whether the Euclidean distances are drawn too; the table has them either way."""
     interval: Literal["percentile", "bca"] = "percentile"
     """Kind of the bootstrap intervals; those of differences are always percentile ones."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the resamples."""
 
 
@@ -111,10 +116,10 @@ def compute(sets: Sequence[EmbeddingSet], params: DistanceParams) -> Distances:
     ------
     UserError
         If a set shows one person only, or nobody twice, or two probes share no item, or ``bins`` is
-        no power of two up to 4096.
+        no power of two.
     """
-    if params.bins not in [2**k for k in range(2, 13)]:
-        raise UserError(f"distances.bins must be a power of two from 4 to 4096, not {params.bins}")
+    if params.bins.bit_count() != 1:
+        raise UserError(f"distances.bins must be a power of two, not {params.bins}")
     found, further = Estimates(), Estimates()
     places, counted, dropped = [], [], 0
     for place, a, b, left_out in track(
@@ -260,15 +265,14 @@ def _histograms(r: Distances, k: int) -> list[Chart]:
     averaged = " Each is a mean over all images of two people." if r.pairs == "identity means" else ""
     drawn: list[Chart] = []
     for xlabel, ends, intra, inter, same in pictures:
-        series = {"intra: two images of one person": intra, "inter: two people": inter}
-        if same.any():
-            series["one image, both probes"] = same
+        series = dict(zip(ROLES, (intra, inter, same)[: 3 if same.any() else 2], strict=False))
         drawn.append(
             Histogram(
                 title=f"{where(r.places[k])} in {r.title}",
                 xlabel=xlabel,
                 edges=ends,
                 series=series,
+                roles={name: ROLES[name] for name in series},
                 note=f"{intra.sum():,} intra and {inter.sum():,} inter pairs; each curve has area "
                 f"one.{averaged}",
             )

@@ -59,8 +59,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Number, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Table
+from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
+from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Role, Table
 from embedlab.charts.base import short
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -75,7 +75,6 @@ from embedlab.progress import track
 RANK, ALIGNMENT = "effective rank", "alignment"
 NORM, OVER, LESS = "mean norm", "norm, second over first", "norm, second less first"
 RECOGNISED, FORETOLD = "images recognised", "AUC of norm for recognised"
-FEWEST = {"images": 10, "neighbours": 1, "draws": 39, "drawn": 1, "resamples": 2}
 TENTHS = 10
 # With fewer people behind one of two outcomes an AUC is not spoken of.
 STABLE = 10
@@ -87,19 +86,19 @@ ONE_LENGTH = 1e-3
 class GeometryParams(Params):
     """Knobs of the geometry analysis."""
 
-    images: int = 2000
+    images: int = bounded(2000, least=10)
     """At most how many images uniformity, effective rank, two-NN and hubness look at, drawn by name."""
-    neighbours: int = 10
+    neighbours: int = bounded(10, least=1)
     """k of hubness: an image is found by another if it is among its k nearest."""
     every_image: bool = False
     """Whether two-NN looks at every image of the sample instead of one of each person."""
-    draws: int = 39
+    draws: int = bounded(39, least=39)
     """How many uniform samples stand behind each null; 39 are the fewest that give a 95 % range."""
-    drawn: int = 20
+    drawn: int = bounded(20, least=1)
     """At most how many people a globe of three-dimensional vectors shows."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the samples, of the uniform vectors and of the resamples."""
 
 
@@ -155,9 +154,9 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     Raises
     ------
     UserError
-        If a set shows one person only or has vectors of one number, or a parameter is too small.
+        If a set shows one person only or has vectors of one number.
     """
-    _check(sets, params)
+    _check(sets)
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
     measured = [_spread(one, null, params) for one in track(sets, "spread of probes")]
@@ -189,10 +188,7 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     )
 
 
-def _check(sets: Sequence[EmbeddingSet], params: GeometryParams) -> None:
-    for name, least in FEWEST.items():
-        if getattr(params, name) < least:
-            raise UserError(f"geometry.{name} must be at least {least}, not {getattr(params, name)}")
+def _check(sets: Sequence[EmbeddingSet]) -> None:
     for one in sets:
         if len(one.identities) < 2:
             raise UserError(
@@ -398,15 +394,15 @@ def _looked_at(results: Sequence[Geometry]) -> str:
 
 
 def _plane(results: Sequence[Geometry]) -> Curves:
+    def along(r: Geometry, pick: Callable[[Estimate | None], float]) -> list[np.ndarray]:
+        return [np.array([pick(r.get(what, p)) for p in r.probes]) for what in ("uniformity", ALIGNMENT)]
+
     curves = []
     for r in results:
-        pairs = [(r.get("uniformity", p), r.get(ALIGNMENT, p)) for p in r.probes]
-        for name, model, pick in (
-            (r.title, r.title, lambda e: _ends(e)[0]),
-            (f"null of {r.title}", "", _null_of),
-        ):
-            x, y = (np.array([pick(one) for one in axis]) for axis in zip(*pairs, strict=True))
-            curves.append(Curve(name, x, y, model=model, markers=True))
+        x, y = along(r, lambda one: _ends(one)[0])
+        null_x, null_y = along(r, _null_of)
+        curves.append(Curve(r.title, x, y, model=r.title, markers=True))
+        curves.append(Curve(f"null of {r.title}", null_x, null_y, role="null", markers=True))
     return Curves(
         title="Uniformity and alignment",
         xlabel="uniformity, log E exp(−2‖x − y‖²): lower is more even",
@@ -418,16 +414,16 @@ def _plane(results: Sequence[Geometry]) -> Curves:
 
 
 def _hubness(results: Sequence[Geometry]) -> Curves:
-    def curve(name: str, model: str, counts: np.ndarray) -> Curve:
+    def curve(name: str, counts: np.ndarray, model: str = "", role: Role | None = None) -> Curve:
         # The share at "at least t times", for t from 1 to the most that occurred.
         share = counts[::-1].cumsum()[::-1][1:] / counts.sum()
         times = np.flatnonzero(share > 0)
-        return Curve(name, times + 1.0, share[times], model=model)
+        return Curve(name, times + 1.0, share[times], model=model, role=role)
 
     curves = [
-        curve(f"{p} in {r.title}", r.title, r.found[k]) for r in results for k, p in enumerate(r.probes)
+        curve(f"{p} in {r.title}", r.found[k], r.title) for r in results for k, p in enumerate(r.probes)
     ]
-    nulls = [curve(f"null of {r.title}", "", r.found_null[0]) for r in results]
+    nulls = [curve(f"null of {r.title}", r.found_null[0], role="null") for r in results]
     hubs = [
         f"{item} ({who}) {times:,} times on {p} in {r.title}"
         for r in results

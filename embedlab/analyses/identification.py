@@ -50,10 +50,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Number, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
-from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
 from embedlab.maths import weighted
 from embedlab.maths.bootstrap import clopper_pearson
@@ -77,17 +76,17 @@ class IdentificationParams(Params):
 
     gallery: Literal["one image", "template"] = "one image"
     """What a person is enrolled with: one image, or the mean of half of the images."""
-    probes: int = 10
+    probes: int = bounded(10, least=1)
     """How many probes a person brings at most, in one draw."""
-    unknown: float = 0.5
+    unknown: float = bounded(0.5, above=0, below=1)
     """The share of people who are not enrolled in the open set."""
-    fpir: float = 1e-2
+    fpir: float = bounded(1e-2, above=0, below=1)
     """The false positive identification rate at which models are compared in words."""
-    draws: int = 5
+    draws: int = bounded(5, least=1)
     """How many galleries are drawn."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the galleries and of the resamples."""
 
 
@@ -169,9 +168,8 @@ def compute(embeddings: EmbeddingSet, params: IdentificationParams) -> Identific
     Raises
     ------
     UserError
-        If a parameter is out of its range, there is only one person, or no person has two images.
+        If there is only one person, or no person has two images.
     """
-    _check(params)
     check_pairs(embeddings)
     people = len(embeddings.identities)
     images = np.bincount(embeddings.labels, minlength=people)
@@ -225,18 +223,6 @@ def compute(embeddings: EmbeddingSet, params: IdentificationParams) -> Identific
         curve_tpir=means[k:],
         **_band("curve", named[k:]),
     )
-
-
-def _check(params: IdentificationParams) -> None:
-    for name in ("unknown", "fpir"):
-        if not 0 < getattr(params, name) < 1:
-            raise UserError(
-                f"identification.{name} must lie between 0 and 1, not {getattr(params, name)}: "
-                f"{getattr(IdentificationParams, name):g} is usual"
-            )
-    for name in ("probes", "draws"):
-        if getattr(params, name) < 1:
-            raise UserError(f"identification.{name} must be 1 or more, not {getattr(params, name)}: raise it")
 
 
 def _unknown(

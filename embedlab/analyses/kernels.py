@@ -54,7 +54,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table, Tile, Tiles
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, judged, undrawn
@@ -97,15 +97,15 @@ LOW, SUM, SCALED, ZERO = "low frequencies", "sum", "scaled sum", "size × place 
 class KernelParams(Params):
     """Knobs of the kernel comparison."""
 
-    fresh_kernels: int = 5000
+    fresh_kernels: int = bounded(5000, least=100)
     """How many freshly drawn kernels of each shape are the null of the structure."""
-    slices: int = 2000
+    slices: int = bounded(2000, least=1)
     """How many slices of a deeper layer are measured at most."""
-    shuffles: int = 2000
+    shuffles: int = bounded(2000, least=1)
     """How many shuffles of own and fresh kernels stand behind the p value of a layer."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of output channels stand behind the interval of a difference of sums."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of everything that is drawn."""
 
 
@@ -189,15 +189,8 @@ def compute(a: LayerWeights, b: LayerWeights, params: KernelParams) -> Kernels:
     Raises
     ------
     UserError
-        If a parameter is out of its range, a network has no convolution, or they share no layer of one
-        name and shape.
+        If a network has no convolution, or they share no layer of one name and shape.
     """
-    for name, least in (("fresh_kernels", 100), ("slices", 1), ("shuffles", 1)):
-        if getattr(params, name) < least:
-            raise UserError(
-                f"kernels.{name} must be {least} or more, not {getattr(params, name)}: "
-                f"{getattr(KernelParams, name)} is usual"
-            )
     for weights in (a, b):
         if not weights.layers:
             raise UserError(
@@ -490,7 +483,7 @@ def _statistic_charts(shown: Mapping[str, tuple[Kernels, int]], more: str) -> li
         if curves:
             grid = np.linspace(0, 1, POINTS)
             curves += [
-                Curve(f"fresh {height}×{width} kernels (null)", x, grid, dash="dash")
+                Curve(f"fresh {height}×{width} kernels (null)", x, grid, dash="dash", role="null")
                 for (height, width), x in nulls.items()
             ]
             drawn.append(
@@ -512,7 +505,7 @@ def _depth_chart(shown: Mapping[str, tuple[Kernels, int]], more: str) -> Curves:
         curves.append(Curve(model, x, r.along(LOW, k, r.deep), model=model, markers=True))
     longest = max((r for r, _ in shown.values()), key=lambda r: len(r.deep))
     x = np.arange(1, len(longest.deep) + 1)
-    curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash"))
+    curves.append(Curve("fresh kernels (null)", x, longest.deep_fresh, dash="dash", role="null"))
     beyond = ", ".join(
         f"{(r.deep_p[:, k] <= TEST / len(r.deep)).sum()} of {len(r.deep)} in {model}"
         for model, (r, k) in shown.items()

@@ -54,7 +54,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
@@ -89,15 +89,15 @@ DRIFTS: tuple[tuple[str, str, Literal["dash", "dot"]], ...] = (
 class LayerParams(Params):
     """Knobs of the comparison of layers."""
 
-    fresh: int = 8
+    fresh: int = bounded(8, least=4)
     """How many fresh networks are matched to the first, for the null, and half as many to fresh ones."""
-    restarts: int = 2
+    restarts: int = bounded(2, least=1)
     """How many starts the search for the matching gets, for fresh networks too."""
-    shuffles: int = 2000
+    shuffles: int = bounded(2000, least=1)
     """How many shuffles of the channels stand behind each null of shuffled channels."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of channels stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of everything that is drawn."""
 
 
@@ -181,15 +181,8 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
     Raises
     ------
     UserError
-        If a parameter is out of its range, a network has no convolution, or they share no layer of one
-        name and shape.
+        If a network has no convolution, or they share no layer of one name and shape.
     """
-    for name, least in (("fresh", 4), ("restarts", 1), ("shuffles", 1)):
-        if getattr(params, name) < least:
-            raise UserError(
-                f"layers.{name} must be {least} or more, not {getattr(params, name)}: "
-                f"{getattr(LayerParams, name)} is usual"
-            )
     for weights in (a, b):
         if not weights.layers:
             raise UserError(f"{weights.model} has no convolution layers: leave it out of this analysis")
@@ -374,10 +367,10 @@ def _distance_chart(r: Layers, results: Sequence[Layers]) -> Curves:
     places = [(r.layers[layer],) for layer in k]
     low, high = further_range(r.fresh[:, k])
     curves = [
-        Curve("matched", k + 1, *r.estimates.row(DISTANCE, places), markers=True),
-        Curve("not matched", k + 1, r.by_layer.row(UNMATCHED, places)[0], dash="dash"),
-        Curve("fresh network (null)", k + 1, r.fresh[:, k].mean(axis=0), low, high),
-        Curve("two fresh networks (null)", k + 1, r.fresh_fresh[:, k].mean(axis=0), dash="dot"),
+        Curve("matched", k + 1, *r.estimates.row(DISTANCE, places), markers=True, role="after"),
+        Curve("not matched", k + 1, r.by_layer.row(UNMATCHED, places)[0], dash="dash", role="before"),
+        Curve("fresh network (null)", k + 1, r.fresh[:, k].mean(axis=0), low, high, role="null"),
+        Curve("two fresh networks (null)", k + 1, r.fresh_fresh[:, k].mean(axis=0), dash="dot", role="null"),
     ]
     twins = [t for t in results if t.one_recipe and t is not r and t.recipe_a in (r.recipe_a, r.recipe_b)]
     alike = [t for t in twins if t.layers == r.layers]
@@ -468,7 +461,7 @@ def _rank_chart(networks: Mapping[str, tuple[Layers, int]]) -> Curves:
     longest = max((r for _, (r, _) in shown), key=lambda r: len(r.layers))
     k = _large(longest)
     band = longest.fresh_ranks[k].T / longest.fresh_ranks[k, 0]
-    curves.append(Curve("fresh layers (null)", k + 1, band[0], band[1], band[2], dash="dash"))
+    curves.append(Curve("fresh layers (null)", k + 1, band[0], band[1], band[2], dash="dash", role="null"))
     more = f" {len(networks) - len(shown)} more networks are left out." if len(networks) > len(shown) else ""
     return Curves(
         title="Stable rank by layer",
@@ -483,7 +476,7 @@ def _rank_chart(networks: Mapping[str, tuple[Layers, int]]) -> Curves:
 def _spectrum_chart(r: Layers, k: int) -> Curves:
     x = np.linspace(0, 1, BINS)
     curves = [Curve(m, x, line, model=m) for m, line in zip(r.models, r.spectra[k], strict=False)]
-    curves.append(Curve("fresh layers (null)", x, r.spectra[k, 2], dash="dash"))
+    curves.append(Curve("fresh layers (null)", x, r.spectra[k, 2], dash="dash", role="null"))
     return Curves(
         title=f"Singular values of {r.spectrum_layers[k]}, {r.title}",
         xlabel="place among the singular values, from the largest (0) to the smallest (1)",
@@ -500,7 +493,7 @@ def _norm_chart(r: Layers) -> Curves:
     curves = [Curve(name, x, *r.by_layer.row(what, norms), markers=True) for what, name, _ in DRIFTS]
     for what, name, dash in DRIFTS:
         null = np.array([r.by_layer[what, *norm].null for norm in norms], np.float64)
-        curves.append(Curve(f"{name}, shuffled channels (null)", x, null, dash=dash))
+        curves.append(Curve(f"{name}, shuffled channels (null)", x, null, dash=dash, role="null"))
     return Curves(
         title=f"Drift of the norm layers of {r.title}",
         xlabel="norm layer, from the image on",

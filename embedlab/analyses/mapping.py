@@ -58,7 +58,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -107,25 +107,25 @@ class MappingParams(Params):
 
     pairs: Literal["same image", "same person"] = "same image"
     """What is matched in a fit: an image with itself, or with another image of the person."""
-    held: float = 0.5
+    held: float = bounded(0.5, above=0, below=1)
     """The share of people held out to judge on."""
-    folds: int = 5
+    folds: int = bounded(5, least=2)
     """Folds of people, among those fitted on, that choose λ and the rank."""
-    penalties: int = 41
+    penalties: int = bounded(41, least=2)
     """How many λ the path has, from 1e-6 to 1e4."""
-    rank: int = 0
+    rank: int = bounded(0, least=0)
     """Rank of the low-rank map; 0 to choose it."""
-    far: float = 1e-3
+    far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate of TAR."""
-    people: int = 10_000
+    people: int = bounded(10_000, least=4)
     """How many people are drawn at most."""
-    images: int = 20
+    images: int = bounded(20, least=1)
     """How many images a person brings at most, so that people with many do not rule."""
-    probes: int = 10
+    probes: int = bounded(10, least=1)
     """How many probes a held-out person brings at most."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of all draws: people, halves, folds, galleries and resamples."""
 
 
@@ -208,10 +208,8 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> Mapping:
     Raises
     ------
     UserError
-        If a parameter is out of its range, the sets share no item or too few people, or all vectors of a
-        set are one.
+        If the sets share no item or too few people, or all vectors of a set are one.
     """
-    _check(params)
     degraded = a.model == b.model
     sample = _sample(a, b, params)
     rows, partners = _matched(sample, params)
@@ -283,19 +281,6 @@ def _few_axes(sample: _Sample) -> Sequence[np.ndarray]:
 
 def _tar_name(far: float, impostors: int) -> str:
     return f"TAR@FAR={far:g}" + (", unstable" if far * impostors < STABLE else "")
-
-
-def _check(params: MappingParams) -> None:
-    for name in ("held", "far"):
-        if not 0 < getattr(params, name) < 1:
-            raise UserError(
-                f"mapping.{name} must lie between 0 and 1, not {getattr(params, name)}: "
-                f"{getattr(MappingParams, name):g} is usual"
-            )
-    least = {"folds": 2, "penalties": 2, "rank": 0, "people": 4, "images": 1, "probes": 1, "resamples": 1}
-    for name, fewest in least.items():
-        if getattr(params, name) < fewest:
-            raise UserError(f"mapping.{name} must be {fewest} or more, not {getattr(params, name)}: raise it")
 
 
 def _sample(a: EmbeddingSet, b: EmbeddingSet, params: MappingParams) -> _Sample:

@@ -58,7 +58,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves, Face, Faces, Heatmap, Histogram, Table, faces_at_hand
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -85,23 +85,23 @@ NEAR = 7
 class NeighboursParams(Params):
     """Knobs of the comparison of neighbourhoods."""
 
-    k: int = 10
+    k: int = bounded(10, least=1)
     """How many nearest people are a neighbourhood; at most half of the others."""
-    people: int = 2000
+    people: int = bounded(2000, least=FEWEST)
     """How many people to draw at most, of those with two images or more."""
-    images: int = 20
+    images: int = bounded(20, least=2)
     """How many images of a person to draw at most."""
-    splits: int = 6
+    splits: int = bounded(6, least=1)
     """How often everybody's images are dealt into halves."""
-    twins: int = 3
+    twins: int = bounded(3, least=1)
     """How many pairs of twins are drawn to see what noise alone does, at least: few people need more."""
-    fdr: float = 0.05
+    fdr: float = bounded(0.05, above=0, below=1)
     """The false discovery rate at which people are found changed."""
-    shown: int = 8
+    shown: int = bounded(8, least=1)
     """How many people are listed: those found changed, and those that come nearest to it."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the draw of people and images, of the halves, of the twins and of the resamples."""
 
 
@@ -199,9 +199,8 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
     Raises
     ------
     UserError
-        If a parameter is out of its range, or fewer than three people have two images.
+        If fewer than three people have two images.
     """
-    _check(params)
     drawn = _drawn(a, b, params)
     people = len(drawn.names)
     images = np.bincount(drawn.owners)
@@ -277,17 +276,6 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> Neigh
         curve_expected=np.mean([t.across.mean(axis=0) for t in alike], axis=0),
         curve_null=real.strangers,
     )
-
-
-def _check(params: NeighboursParams) -> None:
-    least = {"k": 1, "people": FEWEST, "images": 2, "splits": 1, "twins": 1, "shown": 1}
-    for name, bound in least.items():
-        if getattr(params, name) < bound:
-            raise UserError(
-                f"neighbours.{name} must be {bound} or more, not {getattr(params, name)}: raise it"
-            )
-    if not 0 < params.fdr < 1:
-        raise UserError(f"neighbours.fdr must lie between 0 and 1, not {params.fdr}: 0.05 is usual")
 
 
 def _drawn(a: EmbeddingSet, b: EmbeddingSet, params: NeighboursParams) -> _Drawn:
@@ -516,7 +504,7 @@ def _curves(r: Neighbours) -> Curves:
             Curve("noise alone", k, r.curve_expected, dash="dash"),
             Curve(f"within {r.first}", k, r.curve_within[0], dash="dot"),
             Curve(f"within {r.second}", k, r.curve_within[1], dash="dot"),
-            Curve("other people's lists (null)", k, r.curve_null, dash="dash"),
+            Curve("other people's lists (null)", k, r.curve_null, dash="dash", role="null"),
         ),
         note=f"Noise alone is matched at {r.k} nearest people.",
     )

@@ -68,7 +68,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
@@ -98,25 +98,25 @@ TRUST, KEPT = "trustworthiness", "neighbours kept"
 class ProjectionParams(Params):
     """Knobs of the projection."""
 
-    drawn: int = 100
+    drawn: int = bounded(100, least=1)
     """How many of the people that were not fitted on to draw."""
-    named: int = 10
+    named: int = bounded(10, least=1)
     """How many people the named picture shows: those with the most images."""
-    points: int = 1200
+    points: int = bounded(1200, least=1)
     """About how many points a picture has at most: with many probes fewer images of each are drawn."""
-    dimensions: int = 3
-    """In how many dimensions the principal components are drawn: 2 or 3."""
-    map_dimensions: int = 2
-    """In how many dimensions t-SNE and UMAP lay out the drawn people: 2 or 3; named ones lie in the plane."""
-    perplexity: float = 30.0
+    dimensions: int = bounded(3, least=2, most=3)
+    """In how many dimensions the principal components are drawn."""
+    map_dimensions: int = bounded(2, least=2, most=3)
+    """In how many dimensions t-SNE and UMAP lay out the drawn people; named ones lie in the plane."""
+    perplexity: float = bounded(30.0, above=0)
     """About how many neighbours a point of t-SNE listens to; bounded by the number of points."""
-    surroundings: int = 15
+    surroundings: int = bounded(15, least=2)
     """How many neighbours UMAP takes a point's surroundings to be; bounded by the number of points."""
     compared: Literal["PCA", "t-SNE", "UMAP"] = "PCA"
     """Which picture two models are compared in; maps of two models seldom lie alike, however turned."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the split of people, of the draw, of the maps and of the resamples."""
 
 
@@ -169,10 +169,9 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
     Raises
     ------
     UserError
-        If there are fewer than four people or too few images to draw, vectors of fewer than three
-        numbers or without variance, or a parameter that nothing can be drawn by.
+        If there are fewer than four people or too few images to draw, or vectors of fewer than three
+        numbers or without variance.
     """
-    _check(params)
     rows, model = _joint(sets), sets[0].model
     halves = [_Halves.of(rows, params.seed + k) for k in track(range(SEEDS), "principal components")]
     fitted, judged = halves[0].fitted, halves[0].judged
@@ -228,19 +227,6 @@ def compute(sets: Sequence[EmbeddingSet], params: ProjectionParams) -> Projectio
         named_items=rows.items[named.rows],
         named_tsne=pictures[NAMED][0][1],
     )
-
-
-def _check(params: ProjectionParams) -> None:
-    for name in ("drawn", "named", "points", "resamples", "perplexity"):
-        if not getattr(params, name) > 0:
-            raise UserError(f"projection.{name} must be above 0, not {getattr(params, name)}")
-    if params.surroundings < 2:
-        raise UserError(
-            f"projection.surroundings must be at least 2, not {params.surroundings}: a point and a neighbour"
-        )
-    for name in ("dimensions", "map_dimensions"):
-        if getattr(params, name) not in (2, 3):
-            raise UserError(f"projection.{name} must be 2 or 3, not {getattr(params, name)}")
 
 
 def _joint(sets: Sequence[EmbeddingSet]) -> Joint:
@@ -503,7 +489,7 @@ def _scree(results: Sequence[Projection]) -> Curves:
         lines += [
             Curve(r.title, x, judged, low, high, model=r.title, markers=True),
             Curve(f"{r.title}, in sample", x, fitted, model=r.title, dash="dash"),
-            Curve(f"{r.title}, null", x, null, dash="dot"),
+            Curve(f"{r.title}, null", x, null, dash="dot", role="null"),
         ]
     return Curves(
         title="Variance along each principal component",

@@ -66,8 +66,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Scatter, Table
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
+from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
@@ -91,6 +91,7 @@ FAINT = 0.01
 
 BEFORE, AFTER, NULL = "before", "after", "unrelated people"
 PROCRUSTES, AFFINE = "Procrustes, known pairs", "affine, known pairs"
+ROLES: dict[str, Role] = {BEFORE: "before", AFTER: "after", PROCRUSTES: "ceiling", NULL: "null"}
 IMAGE, PERSON, RMSE, RATIO = "same image", "same person", "RMSE", "intra over inter"
 INTRA, INTER, ENERGY = "intra distance", "inter distance", "energy distance as a share"
 GAIN, BEYOND = "same image, after minus before", "same image, after minus unrelated people"
@@ -106,31 +107,31 @@ Map = Callable[[np.ndarray], np.ndarray]
 class RegistrationParams(Params):
     """Knobs of the registration."""
 
-    dimensions: int = 3
+    dimensions: int = bounded(3, least=0)
     """How many principal axes are registered; 0 for all that both spaces have."""
     kind: Literal["rigid", "similarity", "affine", "deformable"] = "similarity"
     """What the map may do: turn and shift; scale too; any linear map and shift; or bend smoothly."""
     engine: Literal["embedlab", "pycpd"] = "embedlab"
     """Which implementation registers; pycpd is slower by far, and rigid in 2 or 3 dimensions only."""
-    outliers: float = 0.1
-    """The share of target points taken to have no counterpart, at least 0 and below 1."""
-    alpha: float = 2.0
+    outliers: float = bounded(0.1, least=0, below=1)
+    """The share of target points taken to have no counterpart."""
+    alpha: float = bounded(2.0, above=0)
     """How stiff a deformable registration is."""
-    beta: float = 2.0
+    beta: float = bounded(2.0, above=0)
     """How far its points move together."""
-    rank: int = 100
+    rank: int = bounded(100, least=0)
     """The rank its kernel is cut to; 0 for all of it, as pycpd has it: the cost grows with points cubed."""
-    people: int = 400
+    people: int = bounded(400, least=3)
     """How many people at most are registered, and how many judge."""
-    images: int = 3
+    images: int = bounded(3, least=1)
     """How many images of each at most."""
     search: Literal["between models", "always", "never"] = "between models"
     """When turns and mirrorings all around are tried first; else CPD starts with the axes as they are."""
-    nulls: int = 10
+    nulls: int = bounded(10, least=1)
     """How many registrations of unrelated people stand behind the null."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the groups, the draw, the null and the resamples."""
 
 
@@ -202,10 +203,9 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     Raises
     ------
     UserError
-        If they share fewer than nine people, a cloud has no spread, there are too few points for the
-        map, or a parameter is out of its range.
+        If they share fewer than nine people, a cloud has no spread, or there are too few points for the
+        map.
     """
-    _check(params)
     clouds = PairedClouds.of(
         a, b, axes=params.dimensions, people=params.people, images=params.images, seed=params.seed
     )
@@ -282,22 +282,6 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         moving=moving[shown, :3],
         moved=moved[AFTER][shown, :3],
     )
-
-
-def _check(params: RegistrationParams) -> None:
-    least = {"dimensions": 0, "rank": 0, "people": 3, "resamples": 2}
-    for name in ("dimensions", "rank", "people", "images", "nulls", "resamples"):
-        if getattr(params, name) < least.get(name, 1):
-            raise UserError(
-                f"registration.{name} must be at least {least.get(name, 1)}, not {getattr(params, name)}"
-            )
-    if not 0 <= params.outliers < 1:
-        raise UserError(
-            f"registration.outliers must be at least 0 and below 1, not {params.outliers}: it is a share"
-        )
-    for name in ("alpha", "beta"):
-        if not getattr(params, name) > 0:
-            raise UserError(f"registration.{name} must be above 0, not {getattr(params, name)}")
 
 
 class _Trace:
@@ -500,7 +484,7 @@ def _bars(results: Sequence[Registration]) -> Bars:
         values, low, high = np.concatenate([r.estimates.row(IMAGE, [(how,)]) for r in some], axis=1)
         if np.isfinite(values).any():
             name = f"registered to {NULL}" if how == NULL else how
-            series.append(BarSeries(name, values, low, high))
+            series.append(BarSeries(name, values, low, high, role=ROLES.get(how)))
     sizes = [r.judged_images for r in some]
     many = f"{max(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
     return Bars(
@@ -541,13 +525,15 @@ def _cloud(r: Registration, moving: np.ndarray, when: str) -> Scatter:
 
 
 def _distances(r: Registration) -> Histogram:
-    names = [f"{who}, {when}" for when in (BEFORE, AFTER) for who in ("same image", "different people")]
+    pairs: dict[str, Role] = {IMAGE: "same image", "different people": "impostor"}
+    roles = {f"{who}, {when}": role for when in (BEFORE, AFTER) for who, role in pairs.items()}
     before, after = (r.of(RATIO, how) for how in (BEFORE, AFTER))
     return Histogram(
         title=f"{r.title}: distances across the clouds",
         xlabel="distance from a moving to a fixed image, in units of the target's spread",
         edges=r.edges,
-        series=dict(zip(names, r.histograms, strict=True)),
+        series=dict(zip(roles, r.histograms, strict=True)),
+        roles=roles,
         note=f"Held-out people; those of different people from at most {correspondence.BLOCK} images. Intra "
         f"over inter is {before:.2f} before and {after:.2f} after. What lies beyond the axis stands in its "
         "last bin.",

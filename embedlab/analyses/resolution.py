@@ -48,7 +48,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Number, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -74,11 +74,11 @@ class ResolutionParams(Params):
     pixels: str = "8 16 24 32 64"
     """Sides in pixels that images are shrunk to, whole numbers separated by spaces; native images are
     always there."""
-    far: float = 1e-3
+    far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which thresholds are set."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the resamples."""
 
 
@@ -204,11 +204,9 @@ def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolutio
     Raises
     ------
     UserError
-        If ``pixels`` or ``far`` cannot be used, the native images or all others are missing, no
+        If ``pixels`` cannot be read, the native images or all others are missing, no
         person has two images, or there are too few impostor pairs for any usual FAR.
     """
-    if not 0 < params.far < 1:
-        raise UserError(f"resolution.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
     _ladder(params.pixels)
     dataset, by_pixels, others = _of_one_data_set(sets)
     images, left_out = _shared(by_pixels)
@@ -459,7 +457,10 @@ def _curves(results: Sequence[Resolution]) -> list[Curves]:
         far.append(line(r, "native × p", GOT, "solid", native=True))
         far.append(line(r, "p × p", GOT, "dash", native=False))
     ends = np.array([min(places.values()), top])
-    far += [Curve(f"null: {f:g}", ends, np.full(2, f), dash="dot") for f in sorted({r.far for r in results})]
+    far += [
+        Curve(f"null: {f:g}", ends, np.full(2, f), dash="dot", role="null")
+        for f in sorted({r.far for r in results})
+    ]
     titles = ("TAR over resolution, native gallery", "FAR over resolution, fixed threshold")
     return [
         Curves(

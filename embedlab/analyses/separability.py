@@ -69,7 +69,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Heatmap, Histogram
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -102,21 +102,21 @@ RESOLUTION = "resolution"
 class SeparabilityParams(Params):
     """Knobs of the separability analysis."""
 
-    people: int = 500
+    people: int = bounded(500, least=FEWEST_PEOPLE)
     """How many people to draw, where there are more."""
-    images: int = 4
+    images: int = bounded(4, least=1)
     """How many images of each person to draw, where there are more."""
-    folds: int = 5
+    folds: int = bounded(5, least=2)
     """How many folds of people the classifier and the split of the displacement are judged on."""
-    components: int = 10
+    components: int = bounded(10, least=1)
     """How many principal components η² is given for."""
-    permutations: int = 999
+    permutations: int = bounded(999, least=1)
     """How many permutations stand behind the p values of energy distance, common shift and η²."""
-    refits: int = 39
+    refits: int = bounded(39, least=1)
     """How many stand behind those for which a classifier or a rotation is fitted again each time."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the draw, the folds, the permutations and the resamples."""
 
 
@@ -159,10 +159,10 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
     Raises
     ------
     UserError
-        If there is one probe only, the probes share no image or fewer than four people, all vectors
-        are one, or a parameter is too small.
+        If there is one probe only, the probes share no image or fewer than four people, or all vectors
+        are one.
     """
-    _check(sets, params)
+    _check(sets)
     sample = _drawn(sets, params)
     draws = _Draws.of(sample, params)
     held = {
@@ -197,18 +197,12 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
     )
 
 
-def _check(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> None:
+def _check(sets: Sequence[EmbeddingSet]) -> None:
     if len(sets) < 2:
         raise UserError(
             f"{sets[0].title} is the model's only probe, and there is nothing to tell it from: name a second "
             "one of the same images"
         )
-    least = {"people": FEWEST_PEOPLE, "folds": 2, "resamples": 2}
-    for name in ("people", "images", "folds", "components", "permutations", "refits", "resamples"):
-        if getattr(params, name) < least.get(name, 1):
-            raise UserError(
-                f"separability.{name} must be at least {least.get(name, 1)}, not {getattr(params, name)}"
-            )
 
 
 @dataclass(frozen=True)
@@ -521,7 +515,7 @@ def _movers(r: Separability) -> tuple[str, ...]:
 
 def _chance(r: Separability, names: Sequence[str]) -> BarSeries:
     nulls = np.array([r.of(PARTS[1], name).null for name in names], float)
-    return BarSeries(f"{PARTS[1]} by chance", nulls)
+    return BarSeries(f"{PARTS[1]} by chance", nulls, role="null")
 
 
 def _shift_by_chance(r: Separability) -> str:

@@ -72,7 +72,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from embedlab.analysis import Analysis, Finding, Params, Result
+from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Cell, Chart, Dendrogram, Heatmap, Table
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
@@ -98,25 +98,25 @@ MOST_TOLD, MOST_ROWS = 2, 15
 class SimilarityParams(Params):
     """Knobs of the similarity analysis."""
 
-    sample: int = 2000
+    sample: int = bounded(2000, least=20)
     """How many images at most RSA, mutual k-NN and CKNNA compare all pairs of."""
-    neighbours: int = 10
+    neighbours: int = bounded(10, least=1)
     """How many nearest neighbours of an image mutual k-NN and CKNNA look at."""
-    bandwidth: float = 0.5
+    bandwidth: float = bounded(0.5, above=0)
     """The width of the RBF kernel, in units of the median distance."""
-    batch: int = 256
+    batch: int = bounded(256, least=4)
     """How many images at most stand in a minibatch of RBF CKA."""
-    variance: float = 0.99
+    variance: float = bounded(0.99, above=0, most=1)
     """The share of variance carried by the components within which SVCCA and PWCCA are fitted."""
     shuffle: Literal["people", "images"] = "people"
     """What the null re-pairs at random: whole people, or images whoever they show."""
-    shuffles: int = 39
+    shuffles: int = bounded(39, least=1)
     """How many random pairings stand behind each null."""
-    refits: int = 19
+    refits: int = bounded(19, least=1)
     """How many stand behind those of SVCCA, PWCCA and Procrustes, which are fitted again each time."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=2)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the halves, the sample, the minibatches, the random pairings and the resamples."""
 
 
@@ -181,9 +181,9 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
     ------
     UserError
         If there is one model only, the models share too few people or images, all vectors of a model
-        are one, or a parameter is out of range.
+        are one, or ``neighbours`` are more than the images compared.
     """
-    _check(sets, params)
+    _check(sets)
     shared = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
     shared = shared.take(np.argsort(shared.items))
     people = len(shared.identities)
@@ -235,19 +235,11 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
     )
 
 
-def _check(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> None:
+def _check(sets: Sequence[EmbeddingSet]) -> None:
     if len(sets) < 2:
         raise UserError(
             f"{sets[0].model} is the only model, and there is nothing to hold it against: name a second one"
         )
-    least = {"sample": 20, "neighbours": 1, "batch": 4, "shuffles": 1, "refits": 1, "resamples": 2}
-    for name, fewest in least.items():
-        if getattr(params, name) < fewest:
-            raise UserError(f"similarity.{name} must be at least {fewest}, not {getattr(params, name)}")
-    if not params.bandwidth > 0:
-        raise UserError(f"similarity.bandwidth must be above 0, not {params.bandwidth}")
-    if not 0 < params.variance <= 1:
-        raise UserError(f"similarity.variance must lie above 0 and be at most 1, not {params.variance}")
 
 
 def _plan(owners: np.ndarray, params: SimilarityParams) -> Plan:

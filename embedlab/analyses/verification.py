@@ -65,7 +65,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.analysis import Analysis, Finding, Number, Params, Result
+from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
@@ -91,7 +91,7 @@ DASHES: tuple[Literal["solid", "dash", "dot"], ...] = ("solid", "dash", "dot")
 class VerificationParams(Params):
     """Knobs of the verification analysis."""
 
-    far: float = 1e-3
+    far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which models are compared in words."""
     pairs: str = field(default="", metadata={"file": True})
     """A list of pairs to judge beside all pairs: pairs.txt as LFW has it, InsightFace's .bin, or CSV
@@ -100,9 +100,9 @@ class VerificationParams(Params):
     """Hold every image against every person's mean vector instead of against every image."""
     interval: Literal["percentile", "bca"] = "percentile"
     """Which 95 % interval the bootstrap gives: percentile, or bias-corrected and accelerated."""
-    resamples: int = 1000
+    resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """Seed of the resamples, of the halves that choose thresholds and of drawn pairs."""
 
 
@@ -194,12 +194,9 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     Raises
     ------
     UserError
-        If no person has two images, or there is only one person, or all scores are too close together, or
-        ``far`` is not between 0 and 1; if the list of pairs cannot be read, none of its pairs is in the set,
-        or all those are of one kind.
+        If no person has two images, or there is only one person, or all scores are too close together; if
+        the list of pairs cannot be read, none of its pairs is in the set, or all those are of one kind.
     """
-    if not 0 < params.far < 1:
-        raise UserError(f"verification.far must lie between 0 and 1, not {params.far}: 0.001 is usual")
     check_pairs(embeddings)
     pairs, people = _scored(embeddings, params), People.of(embeddings.identities, params)
     if pairs.unresolved:

@@ -1,7 +1,7 @@
 """Charts: pictures as data, drawn by plotly or matplotlib, a kind per file."""
 
 from embedlab.charts.bars import Bars, BarSeries
-from embedlab.charts.base import PALETTE, Chart, Scale, colour, model_colours
+from embedlab.charts.base import PALETTE, Chart, Role, Scale, colour, model_colours
 from embedlab.charts.curves import Curve, Curves
 from embedlab.charts.dendrogram import Dendrogram
 from embedlab.charts.faces import Face, Faces, faces_at_hand, faces_from
@@ -26,6 +26,7 @@ __all__ = [
     "Globe",
     "Heatmap",
     "Histogram",
+    "Role",
     "Scale",
     "Scatter",
     "Table",

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from embedlab.charts.base import MARKER, figure, mpl_legend, mpl_look, mpl_plain, plain, series_colours, short
+from embedlab.charts.base import (
+    MARKER,
+    Role,
+    figure,
+    mpl_legend,
+    mpl_look,
+    mpl_plain,
+    plain,
+    series_colours,
+    short,
+)
 
 PATTERNS = ("", "/", ".", "x", "-")
 MPL_PATTERNS = ("", "///", "...", "xxx", "---")
@@ -30,6 +40,8 @@ class BarSeries:
         Ends of the intervals; both or neither. NaN where there is none.
     model
         The model it belongs to, which gives its colour.
+    role
+        What it stands for if it belongs to no model, which then gives its colour.
 
     Raises
     ------
@@ -42,6 +54,7 @@ class BarSeries:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     model: str = ""
+    role: Role | None = None
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -119,7 +132,7 @@ class Bars:
 
         fig = figure(self.title, height=460)
         step = WIDTH / max(len(self.series), 1)
-        looks = series_colours([s.name for s in self.series], [s.model for s in self.series])
+        looks = series_colours([s.model for s in self.series], [s.role for s in self.series])
         for one, centres, (shade, repeat) in zip(self.series, self._centres(), looks, strict=True):
             values = np.asarray(one.values, dtype=np.float64)
             there = np.isfinite(values)
@@ -209,7 +222,7 @@ class Bars:
     def matplotlib(self, ax: Any) -> None:
         """Draw into matplotlib axes."""
         step = WIDTH / max(len(self.series), 1)
-        looks = series_colours([s.name for s in self.series], [s.model for s in self.series])
+        looks = series_colours([s.model for s in self.series], [s.role for s in self.series])
         mpl_look(ax, self.title)
         for one, centres, (shade, repeat) in zip(self.series, self._centres(), looks, strict=True):
             values = np.asarray(one.values, dtype=np.float64)

@@ -3,7 +3,8 @@
 Colours mean one thing each. The palette belongs to **models**: inside ``with model_colours(names)``
 a model has one colour in every chart. Everything that is no model (pairs of one person against
 pairs of two, layers, conditions) takes its colour from another scheme, so that a colour never
-stands for a model in one chart and for something else in the next.
+stands for a model in one chart and for something else in the next. A series says which model's it is, or
+which role it has; no colour is told from a name.
 """
 
 import colorsys
@@ -13,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import cycle
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -30,12 +32,13 @@ DIVERGING = ("#2166AC", "#67A9CF", "#D1E5F0", "#F7F7F7", "#FDDBC7", "#EF8A62", "
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 Scale = Literal["linear", "log", "probit"]
+Role = Literal["genuine", "impostor", "same image", "null", "before", "after", "ceiling"]
+"""What a series that is no model's stands for; each has one colour in every chart."""
 
-_ROLES = (
-    (re.compile(r"\b(null|chance|shuffled|random)\b", re.IGNORECASE), NULL),
-    (re.compile(r"\b(different|inter|impostors?|two people|non-?match\w*)\b", re.IGNORECASE), DIFFERENT),
-    (re.compile(r"\b(same|intra|genuine|one person|match\w*)\b", re.IGNORECASE), SAME),
-)
+ROLES: dict[Role, str] = {
+    **{"genuine": SAME, "impostor": DIFFERENT, "same image": SERIES[0], "null": NULL},
+    **{"before": SERIES[1], "after": SERIES[3], "ceiling": SERIES[5]},
+}
 # All control characters but the tab and the line's end, and the marks that embed or override a direction.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _models: ContextVar[dict[str, str] | None] = ContextVar("embedlab_model_colours", default=None)
@@ -91,41 +94,43 @@ def colour_if_model(name: str, otherwise: str) -> str:
     return (_models.get() or {}).get(name, otherwise)
 
 
-def series_colours(names: Sequence[str], models: Sequence[str] | None = None) -> list[tuple[str, int]]:
+def series_colours(models: Sequence[str], roles: Sequence[Role | None]) -> list[tuple[str, int]]:
     """Give each series of one chart a colour, and how many before it have the same.
+
+    What a series is called counts for nothing: words such as "not matched" tell no role.
 
     Parameters
     ----------
-    names
-        What the series are called. A name that is a known model's has that model's colour; one
-        that speaks of pairs of the same person, of different people or of a null has the colour of
-        that role.
     models
         The model each series belongs to; an empty string where it belongs to none.
+    roles
+        What each stands for; None where it has no role. A series without either has a colour that no
+        other of the chart has, as long as the scheme lasts.
+
+    Raises
+    ------
+    ValueError
+        If a series belongs to a model and has a role as well, since it can have one colour only.
 
     Returns
     -------
     A colour a series, and 0 for the first series of that colour, 1 for the second, and so on: what
     a dash or a hatching must tell apart.
     """
-    models = models or [""] * len(names)
     known = _models.get()
     if known is None:
         known = {m: PALETTE[i % len(PALETTE)] for i, m in enumerate(dict.fromkeys(filter(None, models)))}
     seen: dict[str, int] = {}
     chosen = []
-    free = 0
-    for name, model in zip(names, models, strict=True):
-        role = next((shade for pattern, shade in _ROLES if pattern.search(name)), "")
+    taken = {ROLES[role] for role in roles if role}
+    free = cycle([shade for shade in SERIES if shade not in taken])
+    for model, role in zip(models, roles, strict=True):
+        if model and role:
+            raise ValueError(f"a series has the colour of its model, {model!r}, or of its role, {role!r}")
         if model:
             picked = known[model] if model in known else colour(model)
-        elif name in known:
-            picked = known[name]
-        elif role:
-            picked = role
         else:
-            picked = SERIES[free % len(SERIES)]
-            free += 1
+            picked = ROLES[role] if role else next(free)
         chosen.append((picked, seen.get(picked, 0)))
         seen[picked] = seen.get(picked, 0) + 1
     return chosen
@@ -136,11 +141,11 @@ def many_colours(n: int) -> list[str]:
     if n <= len(SERIES):
         return list(SERIES[:n])
     # Steps of the golden section put neighbours far apart on the hue circle.
-    cycle = []
+    hues = []
     for i in range(24):
         hue, light = (0.61803398875 * i) % 1.0, (0.38, 0.52, 0.64)[i % 3]
-        cycle.append(to_hex(colorsys.hls_to_rgb(hue, light, 0.62)))
-    return [cycle[i % len(cycle)] for i in range(n)]
+        hues.append(to_hex(colorsys.hls_to_rgb(hue, light, 0.62)))
+    return [hues[i % len(hues)] for i in range(n)]
 
 
 def to_hex(rgb: Sequence[float]) -> str:

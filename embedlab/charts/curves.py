@@ -10,6 +10,7 @@ from embedlab.charts.base import (
     DASHES,
     MPL_DASHES,
     NULL,
+    Role,
     Scale,
     faded,
     figure,
@@ -44,6 +45,8 @@ class Curve:
         The model it belongs to, which gives its colour.
     dash, markers
         The line's style, and whether each point is marked.
+    role
+        What it stands for if it belongs to no model, which then gives its colour.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class Curve:
     model: str = ""
     dash: Literal["solid", "dash", "dot"] = "solid"
     markers: bool = False
+    role: Role | None = None
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -109,7 +113,7 @@ class Curves:
     projection: None = field(default=None, init=False, repr=False)
 
     def _looks(self) -> list[tuple[str, str]]:
-        picked = series_colours([c.name for c in self.curves], [c.model for c in self.curves])
+        picked = series_colours([c.model for c in self.curves], [c.role for c in self.curves])
         taken: set[tuple[str, str]] = set()
         looks = []
         for curve, (shade, _) in zip(self.curves, picked, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from embedlab.charts.base import (
     DASHES,
     MARKER,
     MPL_DASHES,
-    colour_if_model,
+    Role,
     faded,
     figure,
     mpl_legend,
@@ -36,6 +37,8 @@ class Histogram:
         Bin edges, ascending, shape (bins + 1,).
     series
         Name → counts of shape (bins,).
+    roles
+        Name → what the series stands for, which gives its colour.
     density
         Scale each series to an area of its own of one, so that few and many pairs can be compared.
     lines
@@ -46,13 +49,14 @@ class Histogram:
     Raises
     ------
     ValueError
-        If a series does not have one count a bin.
+        If a series does not have one count a bin, or a role is that of no series.
     """
 
     title: str
     xlabel: str
     edges: Float[np.ndarray, " bins+1"]
     series: Mapping[str, np.ndarray]
+    roles: Mapping[str, Role] = field(default_factory=dict)
     density: bool = True
     lines: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
@@ -62,6 +66,8 @@ class Histogram:
         for name, counts in self.series.items():
             if np.shape(counts) != (len(self.edges) - 1,):
                 raise ValueError(f"{name!r} has {np.shape(counts)} counts for {len(self.edges) - 1} bins")
+        if strangers := [name for name in self.roles if name not in self.series]:
+            raise ValueError(f"a role for {strangers[0]!r}, which is no series")
 
     def heights(self) -> dict[str, np.ndarray]:
         """Give what is drawn: counts, or densities; a series without any count has no height at all."""
@@ -93,7 +99,7 @@ class Histogram:
         import plotly.graph_objects as go
 
         fig = figure(self.title)
-        shades = series_colours(list(self.series))
+        shades = self._shades()
         for (name, heights), (shade, repeat) in zip(self.heights().items(), shades, strict=True):
             empty = np.isnan(heights).all()
             fig.add_trace(
@@ -108,7 +114,7 @@ class Histogram:
                     hovertemplate="%{x:.3f}: %{y:.4g}",
                 )
             )
-        for (name, at), (shade, dash) in zip(self.lines.items(), self._line_looks(), strict=True):
+        for (name, at), dash in zip(self.lines.items(), cycle(DASHES[1:]), strict=False):
             fig.add_shape(
                 type="line",
                 x0=at,
@@ -116,7 +122,7 @@ class Histogram:
                 y0=0,
                 y1=1,
                 yref="paper",
-                line={"color": shade, "width": 1.6, "dash": dash},
+                line={"color": MARKER, "width": 1.6, "dash": dash},
                 name=plain(name),
                 showlegend=True,
             )
@@ -125,17 +131,16 @@ class Histogram:
         fig.update_layout(hovermode="x unified")
         return fig
 
+    def _shades(self) -> list[tuple[str, int]]:
+        return series_colours([""] * len(self.series), [self.roles.get(name) for name in self.series])
+
     @property
     def _ylabel(self) -> str:
         return "density" if self.density else "count"
 
-    def _line_looks(self) -> list[tuple[str, str]]:
-        dashes = DASHES[1:]
-        return [(colour_if_model(name, MARKER), dashes[i % len(dashes)]) for i, name in enumerate(self.lines)]
-
     def matplotlib(self, ax: Any) -> None:
         """Draw into matplotlib axes."""
-        shades = series_colours(list(self.series))
+        shades = self._shades()
         for (name, heights), (shade, repeat) in zip(self.heights().items(), shades, strict=True):
             if np.isnan(heights).all():
                 ax.plot([], [], color=shade, label=mpl_plain(f"{name} (none)"))
@@ -143,8 +148,8 @@ class Histogram:
             ax.stairs(heights, self.edges, fill=True, color=shade, alpha=0.28 / (1 + repeat))
             dash = MPL_DASHES[DASHES[repeat % len(DASHES)]]
             ax.stairs(heights, self.edges, color=shade, linestyle=dash, label=mpl_plain(name))
-        for (name, at), (shade, dash) in zip(self.lines.items(), self._line_looks(), strict=True):
-            ax.axvline(at, color=shade, linestyle=MPL_DASHES[dash], label=mpl_plain(name))
+        for (name, at), dash in zip(self.lines.items(), cycle(DASHES[1:]), strict=False):
+            ax.axvline(at, color=MARKER, linestyle=MPL_DASHES[dash], label=mpl_plain(name))
         mpl_look(ax, self.title)
         ax.set_xlim(*self.reach())
         ax.set_xlabel(mpl_plain(self.xlabel))

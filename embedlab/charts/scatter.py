@@ -16,7 +16,6 @@ from embedlab.charts.base import (
     mpl_look,
     mpl_plain,
     plain,
-    series_colours,
     visible,
 )
 from embedlab.shapes import check_shapes
@@ -120,8 +119,6 @@ class Scatter:
         return [(np.median(self.points[self.groups == g], axis=0), self.group_names[g]) for g in there]
 
     def _colours(self) -> np.ndarray:
-        if len(self.group_names) <= 1:
-            return np.array([shade for shade, _ in series_colours(self.group_names)], dtype=object)
         return np.array(many_colours(len(self.group_names)), dtype=object)
 
     def _hover(self) -> list[str]:

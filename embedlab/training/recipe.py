@@ -22,7 +22,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
-from embedlab.analysis import Params
+from embedlab.analysis import Params, bounded
 from embedlab.documents import toml
 from embedlab.errors import UserError
 
@@ -43,15 +43,15 @@ class Recipe(Params):
     """What the model stands for, in a few words."""
     data: str = ""
     """The data sets it is trained on, joined by ``+``."""
-    input_size: int = 144
+    input_size: int = bounded(144, least=16)
     """Side of the network's input in pixels, a multiple of 16."""
     backbone: str = "ir_se_18"
     """The network; one of ``embedlab.networks.backbones.NAMES``. Not used where ``parts`` are given."""
-    width: int = 64
+    width: int = bounded(64, least=1)
     """Channels of the first layers; the later ones have a multiple of it, as the backbone says."""
-    dimension: int = 128
+    dimension: int = bounded(128, least=1)
     """Length of the embedding. With ``parts`` their own, or all of them together, decide."""
-    dropout: float = 0.4
+    dropout: float = bounded(0.4, least=0, below=1)
     """Share of the last feature map that training drops."""
     initial: str = ""
     """Trained model whose weights training starts from (fine-tuning); empty draws them."""
@@ -65,51 +65,51 @@ class Recipe(Params):
     """Which layers of the backbones learn: all, the output layers, or none; the head always does."""
     head: str = "arcface"
     """What turns embeddings into a loss; one of ``embedlab.networks.heads.NAMES``."""
-    scale: float = 64.0
+    scale: float = bounded(64.0, above=0)
     """The head's scale s."""
-    margin: float = 0.5
+    margin: float = bounded(0.5, least=0)
     """The head's margin m: radians (ArcFace), cosine (CosFace), a factor (SphereFace), 0 for softmax."""
-    margin_high: float = 0.8
+    margin_high: float = bounded(0.8, least=0)
     """MagFace's margin at the highest quality; ``margin`` is that at the lowest."""
     easy_margin: bool = False
     """ArcFace: add the margin only where the angle is below 90°."""
-    sample_rate: float = 1.0
+    sample_rate: float = bounded(1.0, above=0, most=1)
     """Share of the classes that a step's softmax sees (Partial FC); 1 takes all."""
-    octuplet: float = 0.0
+    octuplet: float = bounded(0.0, least=0)
     """Weight of the octuplet loss beside the head's; needs ``low = "cross"`` and ``per_identity`` ≥ 2."""
-    epochs: int = 20
+    epochs: int = bounded(20, least=1)
     """Passes over the data, or over ``epoch_images`` of them."""
-    epoch_images: int = 0
+    epoch_images: int = bounded(0, least=0)
     """Images an epoch, drawn anew for each; 0 takes all."""
-    batch: int = 512
+    batch: int = bounded(512, least=2)
     """Images a step, over all processes; with ``low = "cross"`` each is seen twice."""
-    per_identity: int = 0
+    per_identity: int = bounded(0, least=0)
     """Images of each person in a batch; 0 draws images whoever they show."""
-    learning_rate: float = 0.1
+    learning_rate: float = bounded(0.1, above=0)
     """The highest rate."""
     schedule: Literal["cosine", "multistep", "plateau"] = "cosine"
     """How the rate falls: half a cosine to zero, in steps at the milestones, or ÷5 when validation stalls."""
     milestones: str = "0.5+0.75+0.9"
     """Shares of the training at which ``multistep`` divides the rate by ten, joined by ``+``."""
-    patience: int = 2
+    patience: int = bounded(2, least=1)
     """Validations without a better accuracy after which ``plateau`` divides the rate by five."""
-    warmup_epochs: float = 1.0
+    warmup_epochs: float = bounded(1.0, least=0)
     """How long the rate rises from zero, in epochs."""
-    momentum: float = 0.9
+    momentum: float = bounded(0.9, least=0, below=1)
     """Momentum of SGD."""
-    weight_decay: float = 5e-4
+    weight_decay: float = bounded(5e-4, least=0)
     """Weight decay, not on norm layers, PReLU slopes and biases."""
-    clip: float = 0.0
+    clip: float = bounded(0.0, least=0)
     """Longest gradient (L2 norm over all parameters); 0 does not clip."""
     flip: bool = True
     """Mirror half of the images at random."""
-    jitter: float = 0.0
+    jitter: float = bounded(0.0, least=0, below=1)
     """Largest change of brightness, contrast and saturation, as a share; 0 changes none."""
-    erasing: float = 0.0
+    erasing: float = bounded(0.0, least=0, most=1)
     """Share of the images of which a random rectangle is blanked out."""
     low: Literal["never", "random", "cross"] = "never"
     """Random lower resolutions: in ``low_share`` of the images, or each image a second time (cross)."""
-    low_share: float = 0.5
+    low_share: float = bounded(0.5, least=0, most=1)
     """Share of the images that ``low = "random"`` shrinks."""
     low_exponents: str = "3+8"
     """Images are shrunk to 2^u px, u uniform between these; at or above the input's size as they are."""
@@ -117,11 +117,11 @@ class Recipe(Params):
     """Arithmetic of the network: auto takes bfloat16 on CUDA, float32 elsewhere."""
     compiled: bool = False
     """Compile the network with ``torch.compile``: some minutes first, faster steps after."""
-    validate_every: int = 0
+    validate_every: int = bounded(0, least=0)
     """Steps between two validations within an epoch; 0 validates after each epoch only."""
-    state_every: int = 0
+    state_every: int = bounded(0, least=0)
     """Steps between two resumable states within an epoch; 0 writes one after each epoch only."""
-    seed: int = 0
+    seed: int = bounded(0, least=0)
     """What the weights, the order, the augmentation and the dropout are drawn from."""
 
     @property
@@ -195,30 +195,26 @@ def _read(name: str | Path) -> tuple[dict[str, Any], str]:
 
 
 def _check(recipe: Recipe, where: str) -> None:
-    rules = {**_of_the_data(recipe), **_of_the_network(recipe), **_of_the_steps(recipe)}
+    rules = {**_of_the_data(recipe), **_of_the_network(recipe)}
     for rule, kept in rules.items():
         if not kept:
             raise UserError(f"recipe {where}: {rule}: correct the value")
 
 
 def _of_the_data(recipe: Recipe) -> dict[str, bool]:
-    """Say which rules for what is shown the values keep."""
-    exponents = numbers(recipe.low_exponents)
+    """Say which rules for what is shown, and when, the values keep."""
+    exponents, shares = numbers(recipe.low_exponents), numbers(recipe.milestones)
     return {
         "data must name data sets, joined by +": all(recipe.datasets),
-        "input_size must be a positive multiple of 16": recipe.input_size > 0 and recipe.input_size % 16 == 0,
-        "jitter must be from 0 to below 1": 0 <= recipe.jitter < 1,
-        "erasing and low_share must be from 0 to 1": min(recipe.erasing, recipe.low_share) >= 0
-        and max(recipe.erasing, recipe.low_share) <= 1,
+        "input_size must be a multiple of 16": recipe.input_size % 16 == 0,
         'low_exponents must be two numbers from 1 to 16, the lower first, as in "3+8"': len(exponents) == 2
         and 1 <= exponents[0] <= exponents[1] <= 16,
-        "batch must be at least 2": recipe.batch >= 2,
+        'milestones must be rising shares between 0 and 1, as in "0.5+0.75"': bool(shares)
+        and shares[0] > 0
+        and shares[-1] < 1
+        and all(a < b for a, b in pairwise(shares)),
         "per_identity must be 0, or divide batch into two people or more": recipe.per_identity == 0
-        or (
-            recipe.per_identity > 0
-            and recipe.batch % recipe.per_identity == 0
-            and recipe.batch >= 2 * recipe.per_identity
-        ),
+        or (recipe.batch % recipe.per_identity == 0 and recipe.batch >= 2 * recipe.per_identity),
         'octuplet needs low = "cross" and per_identity of 2 or more': recipe.octuplet == 0
         or (recipe.low == "cross" and recipe.per_identity >= 2),
     }
@@ -232,13 +228,9 @@ def _of_the_network(recipe: Recipe) -> dict[str, bool]:
     return {
         f"backbone must be one of {', '.join(backbones.NAMES)}": recipe.backbone in backbones.NAMES,
         f"head must be one of {', '.join(heads.NAMES)}": recipe.head in heads.NAMES,
-        "width and dimension must be at least 1": min(recipe.width, recipe.dimension) >= 1,
-        "dropout must be at least 0 and below 1": 0 <= recipe.dropout < 1,
-        "scale must be positive": recipe.scale > 0,
         f"margin must be {MARGINS.get(recipe.head, ANGLE)}": _is_margin(recipe.head, recipe.margin),
         "margin_high must be from margin to 1.5 radians": not recipe.head.startswith("magface")
         or recipe.margin <= recipe.margin_high <= 1.5,
-        "sample_rate must be above 0, and at most 1": 0 < recipe.sample_rate <= 1,
         "parts must name two trained models or more, joined by +": not recipe.parts
         or (len(parts) > 1 and all(parts)),
         "initial and parts exclude each other, as parts bring their weights": not (
@@ -260,28 +252,6 @@ def _is_margin(head: str, margin: float) -> bool:
     if head == "sphereface":
         return 1 <= margin <= 8 and margin == int(margin)
     return 0 <= margin <= (1.0 if head == "cosface" else 1.5)
-
-
-def _of_the_steps(recipe: Recipe) -> dict[str, bool]:
-    """Say which rules for rate, length and books the values keep."""
-    shares = numbers(recipe.milestones)
-    whole = {
-        name: getattr(recipe, name)
-        for name in (
-            "weight_decay", "clip", "warmup_epochs", "epoch_images", "octuplet", "validate_every",
-            "state_every", "seed",
-        )
-    }  # fmt: skip
-    return {
-        "epochs must be at least 1": recipe.epochs >= 1,
-        "learning_rate must be positive": recipe.learning_rate > 0,
-        "momentum must be at least 0 and below 1": 0 <= recipe.momentum < 1,
-        'milestones must be rising shares between 0 and 1, as in "0.5+0.75"': bool(shares)
-        and shares[0] > 0
-        and shares[-1] < 1
-        and all(a < b for a, b in pairwise(shares)),
-        "patience must be at least 1": recipe.patience >= 1,
-    } | {f"{name} must not be negative": value >= 0 for name, value in whole.items()}
 
 
 def numbers(text: str) -> tuple[float, ...]:

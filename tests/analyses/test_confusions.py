@@ -135,11 +135,6 @@ def test_faces_of_the_worst_stand_in_pairs_where_pictures_are_at_hand():
     assert ("p", people[1].item) in asked
 
 
-def test_a_list_of_no_worst_is_refused():
-    with pytest.raises(UserError, match="confusions.worst must be at least 1, not 0"):
-        confusions.compute((embedding_set(),), changed(worst=0))
-
-
 def test_the_report_lists_the_first_probe_at_length_and_the_others_in_brief():
     sets = [embedding_set(probe=p, seed=k, noise=1.0) for k, p in enumerate(("p", "p@32"))]
     found = confusions.compute(sets, changed(worst=5))

@@ -332,12 +332,6 @@ def test_vectors_of_one_number_are_refused():
         geometry.compute((made(np.ones((4, 1))),), FEW)
 
 
-@pytest.mark.parametrize(("name", "value"), [("draws", 38), ("images", 9), ("neighbours", 0), ("drawn", 0)])
-def test_parameters_that_are_too_small_are_refused(name, value):
-    with pytest.raises(UserError, match=rf"geometry\.{name} must be at least \d+, not {value}"):
-        geometry.compute((faces(),), dataclasses.replace(FEW, **{name: value}))
-
-
 def test_resultants_rest_on_all_people_and_the_rest_on_those_of_the_sample():
     found = geometry.compute((faces(),), dataclasses.replace(FEW, images=100))
     assert found.get("mean resultant length", "p").n == 120

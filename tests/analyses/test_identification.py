@@ -311,17 +311,3 @@ def test_two_people_give_a_closed_set_and_no_open_one():
 def test_sets_without_anybody_to_find_are_refused(images, message):
     with pytest.raises(UserError, match=message):
         identification.compute(some(images), FEW)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"unknown": 0.0}, "identification.unknown must lie between 0 and 1, not 0.0: 0.5 is usual"),
-        ({"fpir": 1.0}, "identification.fpir must lie between 0 and 1, not 1.0: 0.01 is usual"),
-        ({"probes": 0}, "identification.probes must be 1 or more, not 0"),
-        ({"draws": 0}, "identification.draws must be 1 or more, not 0"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(mixed, change, message):
-    with pytest.raises(UserError, match=message):
-        identification.compute(mixed, dataclasses.replace(FEW, **change))

@@ -385,20 +385,3 @@ def test_one_vector_for_all_is_refused():
     x = vectors(8)
     with pytest.raises(UserError, match="all drawn images of p in b have one vector"):
         compute(faces(x), faces(np.ones_like(x), "b"), QUICK)
-
-
-@pytest.mark.parametrize(("name", "wrong"), [("held", 1.0), ("held", 0.0), ("far", 0.0), ("far", 1.5)])
-def test_shares_lie_between_0_and_1(name, wrong):
-    x = vectors(8)
-    with pytest.raises(UserError, match=f"mapping.{name} must lie between 0 and 1"):
-        compute(faces(x), faces(x, "b"), MappingParams(**{name: wrong}))
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [("folds", 1), ("penalties", 1), ("rank", -1), ("people", 3), ("images", 0), ("probes", 0)],
-)
-def test_counts_have_a_least(name, wrong):
-    x = vectors(8)
-    with pytest.raises(UserError, match=f"mapping.{name} must be {wrong + 1} or more"):
-        compute(faces(x), faces(x, "b"), MappingParams(**{name: wrong}))

@@ -310,19 +310,6 @@ def test_a_difference_is_judged_by_its_interval(moved):
         assert said.tone == tone
 
 
-@pytest.mark.parametrize("name", ["k", "people", "images", "splits", "twins", "shown"])
-def test_a_parameter_out_of_its_range_is_a_user_error(name):
-    a = embedding_set()
-    with pytest.raises(UserError, match=rf"neighbours\.{name} must be \d or more, not 0: raise it"):
-        neighbours.compute(a, a, dataclasses.replace(FEW, **{name: 0}))
-
-
-def test_a_false_discovery_rate_is_a_share():
-    a = embedding_set()
-    with pytest.raises(UserError, match=r"neighbours\.fdr must lie between 0 and 1, not 1\.0"):
-        neighbours.compute(a, a, dataclasses.replace(FEW, fdr=1.0))
-
-
 def test_too_few_people_with_two_images_are_a_user_error():
     a = embedding_set(2)
     with pytest.raises(UserError, match="share 2 people with two images, too few"):

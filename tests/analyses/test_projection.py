@@ -323,18 +323,3 @@ def test_vectors_that_all_point_one_way_are_refused(quick):
     alike = np.outer(np.arange(1.0, 31.0), np.ones(8))
     with pytest.raises(UserError, match="m: all vectors of half of the people point one way"):
         quick(rows(alike))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("drawn", 0, "projection.drawn must be above 0, not 0"),
-        ("perplexity", -1.0, "projection.perplexity must be above 0, not -1.0"),
-        ("surroundings", 1, "projection.surroundings must be at least 2, not 1"),
-        ("dimensions", 4, "projection.dimensions must be 2 or 3, not 4"),
-        ("map_dimensions", 1, "projection.map_dimensions must be 2 or 3, not 1"),
-    ],
-)
-def test_parameters_that_nothing_can_be_drawn_by_are_refused(name, value, words):
-    with pytest.raises(UserError, match=words):
-        projection.compute((embedding_set(),), dataclasses.replace(FEW, **{name: value}))

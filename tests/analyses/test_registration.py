@@ -350,30 +350,6 @@ def test_two_models_on_the_same_people_are_compared_by_the_same_resamples(turned
     assert "no interval of the difference is given" in findings([found, apart])[2].text
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("people", 2),
-        ("images", 0),
-        ("dimensions", -1),
-        ("nulls", 0),
-        ("rank", -1),
-        ("resamples", 1),
-    ],
-)
-def test_parameters_have_a_least_value(turned_pair, name, value):
-    with pytest.raises(UserError, match=f"registration.{name} must be at least"):
-        compute(*turned_pair, dataclasses.replace(QUICK, **{name: value}))
-
-
-def test_shares_and_stiffness_must_make_sense(turned_pair):
-    with pytest.raises(UserError, match="registration.outliers must be at least 0 and below 1"):
-        compute(*turned_pair, dataclasses.replace(QUICK, outliers=1.0))
-    for name in ("alpha", "beta"):
-        with pytest.raises(UserError, match=f"registration.{name} must be above 0"):
-            compute(*turned_pair, dataclasses.replace(QUICK, **{name: 0.0}))
-
-
 def test_a_handful_of_people_is_a_sentence_or_a_result():
     pairs = {n: tuple(embedding_set(n, probe=p, seed=k) for k, p in enumerate(("p", "p@32"))) for n in (8, 9)}
     with pytest.raises(UserError, match="share 8 people"):

@@ -283,12 +283,6 @@ def test_pixels_that_are_no_whole_numbers_are_refused(sets, pixels):
         resolution.compute(sets, params)
 
 
-@pytest.mark.parametrize("far", [0.0, 1.0, -1.0])
-def test_a_far_that_is_no_share_is_refused(sets, far):
-    with pytest.raises(UserError, match=r"resolution\.far must lie between 0 and 1"):
-        resolution.compute(sets, ResolutionParams(far=far))
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -271,9 +271,3 @@ def test_too_few_people_are_refused():
 def test_equal_vectors_everywhere_are_refused():
     with pytest.raises(UserError, match="all drawn images have one vector under every probe"):
         separability.compute((probe(np.ones((20, 3))), probe(np.ones((20, 3)), "q")), QUICK)
-
-
-@pytest.mark.parametrize(("name", "least"), [("people", 4), ("folds", 2), ("images", 1), ("permutations", 1)])
-def test_parameters_too_small_are_refused(name, least):
-    with pytest.raises(UserError, match=f"separability.{name} must be at least {least}, not {least - 1}"):
-        separability.compute((embedding_set(), embedding_set(probe="q")), replace(QUICK, **{name: least - 1}))

@@ -1,14 +1,28 @@
 """Colours mean one thing each; text from data shows as it is written."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from embedlab.charts import PALETTE, Scatter, Tiles, colour, model_colours
+from embedlab.charts import (
+    PALETTE,
+    Bars,
+    BarSeries,
+    Curve,
+    Curves,
+    Histogram,
+    Role,
+    Scatter,
+    Tiles,
+    colour,
+    model_colours,
+)
 from embedlab.charts.base import (
     DIFFERENT,
     NULL,
+    ROLES,
     SAME,
     SERIES,
     blend,
@@ -25,8 +39,7 @@ from embedlab.charts.base import (
 def test_a_model_has_one_colour_wherever_it_stands():
     with model_colours(["a", "b", "c"]):
         assert [colour("c"), colour("a")] == [PALETTE[2], PALETTE[0]]
-        assert series_colours(["x", "y"], ["c", "a"]) == [(PALETTE[2], 0), (PALETTE[0], 0)]
-        assert series_colours(["b"])[0][0] == PALETTE[1]
+        assert series_colours(["c", "a"], [None, None]) == [(PALETTE[2], 0), (PALETTE[0], 0)]
 
 
 def test_a_model_that_was_not_named_gets_a_free_colour_and_keeps_it():
@@ -42,18 +55,67 @@ def test_colours_of_a_block_end_with_the_block():
 
 
 def test_outside_a_block_the_models_of_one_chart_differ():
-    shades = [shade for shade, _ in series_colours(["1", "2", "3"], ["m", "n", "m"])]
+    shades = [shade for shade, _ in series_colours(["m", "n", "m"], [None] * 3)]
     assert shades == [PALETTE[0], PALETTE[1], PALETTE[0]]
 
 
-def test_same_different_and_null_have_colours_of_their_own():
-    names = ["intra: two images of one person", "inter: two people", "null", "genuine", "impostor"]
-    assert [s for s, _ in series_colours(names)] == [SAME, DIFFERENT, NULL, SAME, DIFFERENT]
-    assert [n for _, n in series_colours(names)] == [0, 0, 0, 1, 1]
+def test_every_role_has_a_colour_of_its_own():
+    assert set(ROLES) == set(get_args(Role))
+    assert len(set(ROLES.values())) == len(ROLES)
+    looks = series_colours([""] * 5, ["genuine", "impostor", "null", "genuine", "impostor"])
+    assert looks == [(SAME, 0), (DIFFERENT, 0), (NULL, 0), (SAME, 1), (DIFFERENT, 1)]
+
+
+def test_a_series_without_a_role_takes_no_colour_of_a_role_beside_it():
+    roles = [*ROLES, *[None] * (len(SERIES) - 4)]
+    looks = series_colours([""] * len(roles), roles)
+    assert {repeat for _, repeat in looks} == {0}
+
+
+def test_a_series_is_a_models_or_has_a_role():
+    with pytest.raises(ValueError, match="its model, 'm', or of its role, 'null'"):
+        series_colours(["m"], ["null"])
+
+
+def bars(names, roles):
+    values = np.ones(2)
+    series = tuple(BarSeries(name, values, role=role) for name, role in zip(names, roles, strict=True))
+    return Bars(title="t", ylabel="y", categories=("a", "b"), series=series)
+
+
+def curves(names, roles):
+    x = np.arange(3.0)
+    lines = tuple(Curve(name, x, x + k, role=roles[k]) for k, name in enumerate(names))
+    return Curves(title="t", xlabel="x", ylabel="y", curves=lines)
+
+
+def histogram(names, roles):
+    found = {name: role for name, role in zip(names, roles, strict=True) if role}
+    counts = dict.fromkeys(names, np.array([1, 2]))
+    return Histogram(title="t", xlabel="x", edges=np.arange(3.0), series=counts, roles=found)
+
+
+@pytest.mark.parametrize("chart", [bars, curves, histogram])
+@pytest.mark.parametrize(
+    "roles", [(None, None), ("before", "after"), ("null", "genuine"), (None, "impostor")]
+)
+def test_colours_follow_roles_and_never_words(chart, roles, drawn):
+    """Such names were once taken for roles: of pairs of one person, and of a model."""
+    with model_colours(["m"]):
+        pictures = [
+            drawn(chart(names, roles))[0]
+            for names in (("first", "second"), ("matched", "not matched"), ("m", "null of two people"))
+        ]
+    shades = [[(trace.marker.color or trace.line.color) for trace in one.data] for one in pictures]
+    assert shades[0] == shades[1] == shades[2]
+    assert len(set(shades[0])) == 2
+    assert PALETTE[0] not in shades[0]
+    for shade, role in zip(shades[0], roles, strict=True):
+        assert role is None or shade == ROLES[role]
 
 
 def test_no_series_takes_a_colour_that_belongs_to_models():
-    shades = [shade for shade, _ in series_colours([f"layer {i}" for i in range(20)])]
+    shades = [shade for shade, _ in series_colours([""] * 20, [None] * 20)]
     assert not set(shades) & set(PALETTE)
     assert {SAME, DIFFERENT, NULL}.isdisjoint({*PALETTE, *SERIES})
 

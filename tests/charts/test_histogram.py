@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from embedlab.charts import Histogram, model_colours
-from embedlab.charts.base import DIFFERENT, PALETTE, SAME
+from embedlab.charts import Histogram
+from embedlab.charts.base import DIFFERENT, MARKER, SAME
 
 EDGES = np.array([0.0, 0.5, 1.0, 2.0])
 
@@ -38,16 +38,21 @@ def test_an_empty_series_is_named_as_empty_and_never_drawn_as_zero(drawn):
 
 
 def test_same_and_different_people_have_their_colours(drawn):
-    figure, _ = drawn(histogram())
+    figure, _ = drawn(histogram(roles={"intra": "genuine", "inter": "impostor"}))
     assert [trace.line.color for trace in figure.data] == [SAME, DIFFERENT]
 
 
-def test_lines_stand_where_they_belong_in_the_models_colour(drawn):
-    with model_colours(["m"]):
-        figure, ax = drawn(histogram(lines={"m": 0.7, "EER": 0.9}))
-    assert [(s.x0, s.x1, s.name) for s in figure.layout.shapes] == [(0.7, 0.7, "m"), (0.9, 0.9, "EER")]
-    assert figure.layout.shapes[0].line.color == PALETTE[0]
-    assert figure.layout.shapes[1].line.color not in PALETTE
+def test_a_role_is_that_of_a_series():
+    with pytest.raises(ValueError, match="a role for 'outer', which is no series"):
+        histogram(roles={"outer": "null"})
+
+
+def test_lines_stand_where_they_belong_and_differ_in_dashes(drawn):
+    figure, ax = drawn(histogram(lines={"m": 0.7, "EER": 0.9}))
+    shapes = figure.layout.shapes
+    assert [(s.x0, s.x1, s.name) for s in shapes] == [(0.7, 0.7, "m"), (0.9, 0.9, "EER")]
+    assert {s.line.color for s in shapes} == {MARKER}
+    assert shapes[0].line.dash != shapes[1].line.dash
     assert len(ax.lines) == 2
 
 
