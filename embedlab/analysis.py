@@ -21,10 +21,10 @@ from embedlab import closure
 from embedlab.charts import Chart
 from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
+from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
-Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 ENTRY_POINTS = "embedlab.analyses"
 INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
 """On these every result depends, however its analysis came by them."""
@@ -32,7 +32,7 @@ INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
 ESTIMATED = ("value", "low", "high", "n", "null")
 
 __all__ = [
-    "Analysis", "Estimate", "Estimates", "Finding", "Number", "Over", "Params", "Result", "Tone",
+    "Analysis", "Estimate", "Estimates", "Finding", "Number", "Params", "Result", "Tone",
     "code_fingerprint", "get", "names",
 ]  # fmt: skip
 
@@ -218,11 +218,10 @@ class Analysis(Generic[P, R]):
     question
         What is asked, ending in a question mark.
     over
-        What one run takes: ``set`` compute(a, params); ``model`` compute(sets of all probes of one
-        model, params); ``probe pair`` compute(a, b, params) of one model; ``degraded pair`` the same
-        with a as the native probe and b a degraded one; ``model pair`` compute(a, b, params) for one
-        probe; ``models`` compute(sets of all models for one probe, params); ``weight pair``
-        compute(wa, wb, params). Several of these, if ``compute`` takes the inputs of each.
+        What one run takes, by a word of `embedlab.over.OVERS`: compute(a, params) for ``set``;
+        compute(a, b, params) for the pairs, where a is the native probe of a ``degraded pair``;
+        compute(sets, params) for ``model`` and ``models``. Several of these words, if ``compute`` takes the
+        inputs of each.
     params
         The defaults.
     result
@@ -237,7 +236,7 @@ class Analysis(Generic[P, R]):
     """
 
     question: str
-    over: Over | tuple[Over, ...]
+    over: Word | tuple[Word, ...]
     params: P
     result: type[R]
     compute: Callable[..., R]
@@ -253,8 +252,23 @@ class Analysis(Generic[P, R]):
 
     @property
     def overs(self) -> tuple[Over, ...]:
-        """What its runs take, always as a tuple."""
-        return self.over if isinstance(self.over, tuple) else (self.over,)
+        """What its runs are over.
+
+        Raises
+        ------
+        UserError
+            If there is no such kind of run.
+        """
+        return tuple(map(named, self.over if isinstance(self.over, tuple) else (self.over,)))
+
+    @property
+    def needs(self) -> str:
+        """What must be there for a run, in words."""
+        return " or ".join(dict.fromkeys(one.needs for one in self.overs))
+
+    def looks_at(self, kind: Kind) -> bool:
+        """Whether a run takes embedding sets, or weights."""
+        return any(one.kind == kind for one in self.overs)
 
     @property
     def doc(self) -> str:
@@ -264,7 +278,7 @@ class Analysis(Generic[P, R]):
     @property
     def takes_many(self) -> bool:
         """Whether ``compute`` takes a sequence of however many sets."""
-        return self.over in ("model", "models")
+        return all(one.many for one in self.overs)
 
     def run(self, inputs: Sequence[Any], params: Params) -> R:
         """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs."""
@@ -383,4 +397,8 @@ def _declared(name: str, value: str) -> Analysis[Any, Any]:
         raise UserError(
             f"{where} is {kind}, not an embedlab.analysis.Analysis: mend or uninstall that package"
         )
+    try:
+        _ = found.overs
+    except UserError as error:
+        raise UserError(f"{where} cannot be run ({error}): mend or uninstall that package") from None
     return dataclasses.replace(found, called=name)

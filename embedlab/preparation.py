@@ -22,7 +22,7 @@ from embedlab.request import (
     reading_of,
 )
 from embedlab.store import WEIGHTS_FROM, Lab, made_name
-from embedlab.study import Study, needs, plan, probes_of, takes_sets
+from embedlab.study import Study, plan, probes_of, takes_sets
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
@@ -233,7 +233,7 @@ def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping
     UserError
         If the study names these analyses, and no others.
     """
-    wanting = [one.analysis.name for one in plan(study) if "weight pair" in one.analysis.overs]
+    wanting = [one.analysis.name for one in plan(study) if one.analysis.looks_at("weights")]
     without = [names[word] for word, found in networks.items() if not _has_weights(found)]
     if not wanting or len(networks) - len(without) >= 2 or not (without and study.analyses):
         return
@@ -258,7 +258,7 @@ def _check_runs(settled: Study) -> None:
     """
     planned = plan(settled)
     if settled.analyses and not any(one.runs for one in planned):
-        reasons = dict.fromkeys(f"{one.analysis.name} compares {needs(one)}" for one in planned)
+        reasons = dict.fromkeys(f"{one.analysis.name} compares {one.analysis.needs}" for one in planned)
         raise UserError(
             f"{'; '.join(reasons)}, and there are {len(settled.models)} model(s) "
             f"({', '.join(settled.models)}) and {len(settled.probes)} probe(s) "
@@ -376,7 +376,7 @@ def _lend_weights(lab: Lab, networks: "Mapping[str, Found]", settled: Study) -> 
     """Hand on the weights of networks that have no checkpoint, where an analysis looks at weights."""
     from embedlab.networks import callables
 
-    if not any("weight pair" in one.analysis.overs for one in plan(settled)):
+    if not any(one.analysis.looks_at("weights") for one in plan(settled)):
         return
     for word, network in networks.items():
         if network is None or isinstance(network, str) or word in lab.trained():

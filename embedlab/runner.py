@@ -20,9 +20,10 @@ from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.over import Input
 from embedlab.progress import about, busy, say, track
 from embedlab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
-from embedlab.study import Input, Planned, Study, needs, plan, probes_of
+from embedlab.study import Planned, Study, plan, probes_of
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
@@ -158,7 +159,7 @@ def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
     have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
-    return Run("this study", reason=f"it compares {needs(planned)}, and the study names {have}")
+    return Run("this study", reason=f"it compares {planned.analysis.needs}, and the study names {have}")
 
 
 def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:

@@ -5,12 +5,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from embedlab import analysis as contract
 from embedlab.analysis import Analysis, Params
 from embedlab.documents import text_of, toml
 from embedlab.errors import UserError, checked_word
+from embedlab.over import Input
 
 READING_ORDER = (
     *("verification", "identification", "distances", "confusions", "resolution", "separability"),
@@ -48,20 +49,6 @@ class Study:
     attributes: str = ""
     title: str = ""
     prose: str = ""
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input of a run: a model's vectors for a probe, or a model's weights."""
-
-    kind: Literal["set", "weights"]
-    model: str
-    probe: str = ""
-
-    @property
-    def title(self) -> str:
-        """Name the input in words."""
-        return f"{self.probe} in {self.model}" if self.kind == "set" else f"weights of {self.model}"
 
 
 @dataclass(frozen=True)
@@ -199,7 +186,7 @@ def plan(study: Study) -> list[Planned]:
             probes = dict.fromkeys(analysis.probes(params, study.probes))
             asked = dataclasses.replace(study, probes=tuple(probes))
         planned.append(
-            Planned(analysis, params, tuple(run for over in analysis.overs for run in _runs(over, asked)))
+            Planned(analysis, params, tuple(run for over in analysis.overs for run in over.runs(asked)))
         )
     return planned
 
@@ -213,72 +200,15 @@ def names(study: Study) -> tuple[str, ...]:
     return tuple(sorted(usable, key=lambda name: (place.get(name, len(place)), name)))
 
 
-def needs(planned: Planned) -> str:
-    """Say what one run of an analysis takes, in words."""
-    words = {
-        "probe pair": "two probes of one model",
-        "degraded pair": "two probes of one model",
-        "model pair": "two models",
-        "weight pair": "two models",
-    }
-    return " or ".join(
-        dict.fromkeys(words.get(over, "a model and a probe") for over in planned.analysis.overs)
-    )
-
-
 def takes_sets(planned: Sequence[Planned]) -> bool:
     """Say whether an analysis looks at embeddings, or all look at weights alone."""
-    return any(over != "weight pair" for one in planned for over in one.analysis.overs)
+    return any(one.analysis.looks_at("set") for one in planned)
 
 
 def probes_of(planned: Sequence[Planned], study: Study) -> tuple[str, ...]:
     """List a study's probes and those that its analyses ask for beyond them."""
     further = (one.probe for each in planned for run in each.runs for one in run if one.kind == "set")
     return tuple(dict.fromkeys((*study.probes, *further)))
-
-
-def _runs(over: contract.Over, study: Study) -> list[tuple[Input, ...]]:
-    sets = {m: {p: Input("set", m, p) for p in study.probes} for m in study.models}
-    match over:
-        case "set":
-            return [(sets[m][p],) for m in study.models for p in study.probes]
-        case "model":
-            return [tuple(sets[m].values()) for m in study.models]
-        case "probe pair":
-            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in _pairs(study.probes)]
-        case "degraded pair":
-            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in degraded_pairs(study.probes)]
-        case "model pair":
-            return [(sets[a][p], sets[b][p]) for p in study.probes for a, b in _pairs(study.models)]
-        case "models":
-            return [tuple(sets[m][p] for m in study.models) for p in study.probes]
-        case "weight pair":
-            return [(Input("weights", a), Input("weights", b)) for a, b in _pairs(study.models)]
-
-
-def degraded_pairs(probes: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair the native probe of each data set with its degraded ones.
-
-    Native is the probe without ``@``, or the one of most pixels where there is none. Where the names
-    tell of no degradation, the first probe is taken as the native one of all others.
-    """
-
-    def size(probe: str) -> float:
-        _, _, pixels = probe.partition("@")
-        return float(pixels) if pixels.isdecimal() else float("inf")
-
-    groups: dict[str, list[str]] = {}
-    for probe in probes:
-        groups.setdefault(probe.partition("@")[0], []).append(probe)
-    found = []
-    for members in groups.values():
-        native = max(members, key=size)
-        found += [(native, probe) for probe in members if probe != native]
-    return found or [(probes[0], probe) for probe in probes[1:]]
-
-
-def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    return list(itertools.combinations(names, 2))
 
 
 def params_of(name: str) -> dict[str, tuple[Any, str]]:
