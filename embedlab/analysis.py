@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
 ENTRY_POINTS = "embedlab.analyses"
+NO_LISTS: Mapping[str, Any] = MappingProxyType({})
 INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
 """On these every result depends, however its analysis came by them."""
 
@@ -42,7 +44,9 @@ class Params:
     """An analysis's knobs: flat scalars, each with a default and a docstring under it.
 
     A field that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is
-    no file. What stands in the file then belongs to the inputs of a result.
+    no file. What stands in the file then belongs to the inputs of a result. One that names a list of pairs
+    has the metadata ``{"pairs": True}``: it is read before the work, once for all analyses, and ``compute``
+    gets it as a `embedlab.protocols.PairList`, by the field's name.
     """
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> Self:
@@ -80,6 +84,10 @@ class Params:
                         f"cannot read {path}: {error.strerror or error}: {one.name} must name a file"
                     ) from None
         return found
+
+    def lists(self) -> dict[str, str]:
+        """Give the fields that name a list of pairs, with the file each names; empty where it names none."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("pairs")}
 
 
 def _converted(value: Any, hint: Any, name: str) -> Any:
@@ -280,11 +288,19 @@ class Analysis(Generic[P, R]):
         """Whether ``compute`` takes a sequence of however many sets."""
         return all(one.many for one in self.overs)
 
-    def run(self, inputs: Sequence[Any], params: Params) -> R:
-        """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs."""
+    def run(self, inputs: Sequence[Any], params: Params, lists: Mapping[str, Any] = NO_LISTS) -> R:
+        """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs.
+
+        Parameters
+        ----------
+        inputs, params
+            What it takes.
+        lists
+            The lists of pairs that ``params`` names, by their fields.
+        """
         if self.takes_many:
-            return self.compute(tuple(inputs), params)
-        return self.compute(*inputs, params)
+            return self.compute(tuple(inputs), params, **lists)
+        return self.compute(*inputs, params, **lists)
 
     @property
     def code(self) -> str:
@@ -293,7 +309,7 @@ class Analysis(Generic[P, R]):
         return code_fingerprint(self.compute.__module__, declared)
 
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
-        """Name a result by its code, its parameters, the files they name, and its inputs.
+        """Name a result by its code, its parameters, the files they name, and its inputs, lists of pairs too.
 
         Raises
         ------

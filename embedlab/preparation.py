@@ -22,7 +22,7 @@ from embedlab.request import (
     reading_of,
 )
 from embedlab.store import WEIGHTS_FROM, Lab, made_name
-from embedlab.study import Study, plan, probes_of, takes_sets
+from embedlab.study import Planned, Study, asked, probes_of, takes_sets
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
@@ -137,21 +137,28 @@ class Prepared:
         Probe, item and reason of each image that could not be used.
     datasets
         The images that were opened, by the name of their data set.
+    planned
+        The runs of its analyses, if they are to be run.
     """
 
     study: Study
     stages: Stages
     skipped: tuple[tuple[str, str, str], ...] = ()
     datasets: "Mapping[str, Dataset]" = field(default_factory=dict)
+    planned: tuple[Planned, ...] = ()
 
 
-def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepared:
+def prepare(
+    request: Request, study: Study, questions: Sequence[Planned] | None = None, *, analysing: bool = True
+) -> Prepared:
     """Make the embeddings a study needs: draw data, train, extract, import.
 
     Parameters
     ----------
     request, study
         What is asked.
+    questions
+        The study's analyses with their parameters, where somebody read them already; see ``study.asked``.
     analysing
         Whether the analyses will be run, and the probes that they want beyond the study's are needed. For
         analyses of weights alone nothing is embedded.
@@ -176,9 +183,9 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
             f"{option} is about files of vectors, and no model is one: leave it out, or name a file "
             f"{', '.join(VECTORS)}"
         )
-    if analysing:
-        _check_weights(study, networks, names)
-    embedding = not analysing or takes_sets(plan(study))
+    questions = (asked(study) if questions is None else questions) if analysing else []
+    _check_weights(study, questions, networks, names)
+    embedding = not analysing or takes_sets(questions)
     extracting = embedding and any(network is not None for network in networks.values())
     opened = _opened(request, probes, stages, extracting=extracting)
     if embedding:
@@ -188,20 +195,19 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
     if embedding:
         fixed = [names[word] for word, found in networks.items() if found is None]
         _tell_lacking({name: _stored(request.lab, files, name) for name in fixed}, settled)
-    if analysing:
-        _check_runs(settled)
+    planned = tuple(one.on(settled) for one in questions)
+    _check_runs(settled, planned)
     _trained(request, networks, stages)
-    if analysing:
-        _lend_weights(request.lab, networks, settled)
+    _lend_weights(request.lab, networks, planned)
     for name, path in files.items() if embedding else ():
         with stages(f"importing {name}"):
             found = interchange.import_embeddings(path, model=name, probe=IMPORTED, **reading[name])
             interchange.save(request.lab, found, path)
     skipped: dict[tuple[str, str, str], None] = {}
     if extracting:
-        wanted = probes_of(plan(settled), settled) if analysing else settled.probes
+        wanted = probes_of(planned, settled)
         skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
-    return Prepared(settled, stages, tuple(skipped), opened)
+    return Prepared(settled, stages, tuple(skipped), opened, planned)
 
 
 def _check_presets(request: Request, study: Study) -> None:
@@ -225,7 +231,9 @@ def _reading(request: Request, files: Mapping[str, Path], name: str) -> dict[str
     return found
 
 
-def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping[str, str]) -> None:
+def _check_weights(
+    study: Study, questions: Sequence[Planned], networks: "Mapping[str, Found]", names: Mapping[str, str]
+) -> None:
     """Tell at once that analyses of weights will have none to look at.
 
     Raises
@@ -233,7 +241,7 @@ def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping
     UserError
         If the study names these analyses, and no others.
     """
-    wanting = [one.analysis.name for one in plan(study) if one.analysis.looks_at("weights")]
+    wanting = [one.analysis.name for one in questions if one.analysis.looks_at("weights")]
     without = [names[word] for word, found in networks.items() if not _has_weights(found)]
     if not wanting or len(networks) - len(without) >= 2 or not (without and study.analyses):
         return
@@ -248,7 +256,7 @@ def _has_weights(found: "Found") -> bool:
     return isinstance(found, str) or getattr(found, "network", None) is not None
 
 
-def _check_runs(settled: Study) -> None:
+def _check_runs(settled: Study, planned: Sequence[Planned]) -> None:
     """Refuse a study that names analyses of which none has anything to run on, before the work.
 
     Raises
@@ -256,8 +264,7 @@ def _check_runs(settled: Study) -> None:
     UserError
         If so; the message says what each of them takes.
     """
-    planned = plan(settled)
-    if settled.analyses and not any(one.runs for one in planned):
+    if settled.analyses and planned and not any(one.runs for one in planned):
         reasons = dict.fromkeys(f"{one.analysis.name} compares {one.analysis.needs}" for one in planned)
         raise UserError(
             f"{'; '.join(reasons)}, and there are {len(settled.models)} model(s) "
@@ -372,11 +379,11 @@ def _trained(request: Request, networks: "dict[str, Found]", stages: Stages) -> 
     networks |= {word: checkpoints.load(request.lab, word, compute.device()) for word in untrained}
 
 
-def _lend_weights(lab: Lab, networks: "Mapping[str, Found]", settled: Study) -> None:
+def _lend_weights(lab: Lab, networks: "Mapping[str, Found]", planned: Sequence[Planned]) -> None:
     """Hand on the weights of networks that have no checkpoint, where an analysis looks at weights."""
     from embedlab.networks import callables
 
-    if not any(one.analysis.looks_at("weights") for one in plan(settled)):
+    if not any(one.analysis.looks_at("weights") for one in planned):
         return
     for word, network in networks.items():
         if network is None or isinstance(network, str) or word in lab.trained():

@@ -110,7 +110,7 @@ def test_without_a_list_all_analyses_are_planned_in_reading_order(monkeypatch):
 
 @dataclass(frozen=True)
 class Judging(Params):
-    pairs: str = field(default="", metadata={"file": True})
+    pairs: str = field(default="", metadata={"pairs": True})
     """Which file."""
 
 
