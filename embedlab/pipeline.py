@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab import compute
+from embedlab import compute, words
 from embedlab.errors import UserError, enough_memory
-from embedlab.preparation import FOREIGN, VECTORS, Prepared, prepare
+from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.store import LONGEST_NAME, made_name
@@ -165,9 +165,7 @@ def examine(request: Request, model: str, images: int) -> str:
 
 def named(models: Sequence[str]) -> str:
     """Name a folder for the report of some models; a long name ends in a hash of all of it."""
-    endings = (*VECTORS, *FOREIGN)
-    names = [Path(word).stem if Path(word).suffix.lower() in endings else word for word in models]
-    whole = "-".join(made_name(name, "model") for name in names)
+    whole = "-".join(made_name(words.of(model).title, "model") for model in models)
     if len(whole) <= LONGEST_NAME:
         return whole
     return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
