@@ -64,7 +64,7 @@ def one(name: str, vectors: int, dimension: int) -> None:
         runs = {"set": [(s,) for s in sets], "models": [(sets[0], other)], "model pair": [(sets[0], other)]}
         before, begun = peak(), time.perf_counter()
         for over in found.overs:
-            for inputs in runs.get(over, [tuple(sets)]):
+            for inputs in runs.get(over.word, [tuple(sets)]):
                 found.run(inputs, found.params)
         seconds = time.perf_counter() - begun
     print(json.dumps({"seconds": seconds, "before": before, "peak": peak()}))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
@@ -23,11 +24,12 @@ from embedlab.charts import Chart
 from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
 from embedlab.estimates import label as written
+from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
 from embedlab.store import sha256_of, write_json
 
-Over = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
 ENTRY_POINTS = "embedlab.analyses"
+NO_LISTS: Mapping[str, Any] = MappingProxyType({})
 INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
 """On these every result depends, however its analysis came by them."""
 
@@ -41,7 +43,7 @@ BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 }
 
 __all__ = [
-    "Analysis", "Estimate", "Estimates", "Finding", "Number", "Over", "Params", "Result", "Tone",
+    "Analysis", "Estimate", "Estimates", "Finding", "Number", "Params", "Result", "Tone",
     "bounded", "code_fingerprint", "get", "names",
 ]  # fmt: skip
 
@@ -82,7 +84,9 @@ class Params:
 
     A number is declared with its bounds, ``bounded(64, least=4)``; none beyond them can be made. A field
     that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is no file. What
-    stands in the file then belongs to the inputs of a result.
+    stands in the file then belongs to the inputs of a result. One that names a list of pairs has the
+    metadata ``{"pairs": True}``: it is read before the work, once for all analyses, and ``compute`` gets it
+    as a `embedlab.protocols.PairList`, by the field's name.
 
     Raises
     ------
@@ -133,6 +137,10 @@ class Params:
                         f"cannot read {path}: {error.strerror or error}: {one.name} must name a file"
                     ) from None
         return found
+
+    def lists(self) -> dict[str, str]:
+        """Give the fields that name a list of pairs, with the file each names; empty where it names none."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("pairs")}
 
 
 def _converted(value: Any, hint: Any, name: str) -> Any:
@@ -272,11 +280,10 @@ class Analysis(Generic[P, R]):
     question
         What is asked, ending in a question mark.
     over
-        What one run takes: ``set`` compute(a, params); ``model`` compute(sets of all probes of one
-        model, params); ``probe pair`` compute(a, b, params) of one model; ``degraded pair`` the same
-        with a as the native probe and b a degraded one; ``model pair`` compute(a, b, params) for one
-        probe; ``models`` compute(sets of all models for one probe, params); ``weight pair``
-        compute(wa, wb, params). Several of these, if ``compute`` takes the inputs of each.
+        What one run takes, by a word of `embedlab.over.OVERS`: compute(a, params) for ``set``;
+        compute(a, b, params) for the pairs, where a is the native probe of a ``degraded pair``;
+        compute(sets, params) for ``model`` and ``models``. Several of these words, if ``compute`` takes the
+        inputs of each.
     params
         The defaults.
     result
@@ -291,7 +298,7 @@ class Analysis(Generic[P, R]):
     """
 
     question: str
-    over: Over | tuple[Over, ...]
+    over: Word | tuple[Word, ...]
     params: P
     result: type[R]
     compute: Callable[..., R]
@@ -307,8 +314,23 @@ class Analysis(Generic[P, R]):
 
     @property
     def overs(self) -> tuple[Over, ...]:
-        """What its runs take, always as a tuple."""
-        return self.over if isinstance(self.over, tuple) else (self.over,)
+        """What its runs are over.
+
+        Raises
+        ------
+        UserError
+            If there is no such kind of run.
+        """
+        return tuple(map(named, self.over if isinstance(self.over, tuple) else (self.over,)))
+
+    @property
+    def needs(self) -> str:
+        """What must be there for a run, in words."""
+        return " or ".join(dict.fromkeys(one.needs for one in self.overs))
+
+    def looks_at(self, kind: Kind) -> bool:
+        """Whether a run takes embedding sets, or weights."""
+        return any(one.kind == kind for one in self.overs)
 
     @property
     def doc(self) -> str:
@@ -318,13 +340,21 @@ class Analysis(Generic[P, R]):
     @property
     def takes_many(self) -> bool:
         """Whether ``compute`` takes a sequence of however many sets."""
-        return self.over in ("model", "models")
+        return all(one.many for one in self.overs)
 
-    def run(self, inputs: Sequence[Any], params: Params) -> R:
-        """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs."""
+    def run(self, inputs: Sequence[Any], params: Params, lists: Mapping[str, Any] = NO_LISTS) -> R:
+        """Call ``compute`` as ``over`` says: on a sequence of sets, or on one or two inputs.
+
+        Parameters
+        ----------
+        inputs, params
+            What it takes.
+        lists
+            The lists of pairs that ``params`` names, by their fields.
+        """
         if self.takes_many:
-            return self.compute(tuple(inputs), params)
-        return self.compute(*inputs, params)
+            return self.compute(tuple(inputs), params, **lists)
+        return self.compute(*inputs, params, **lists)
 
     @property
     def code(self) -> str:
@@ -333,7 +363,7 @@ class Analysis(Generic[P, R]):
         return code_fingerprint(self.compute.__module__, declared)
 
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
-        """Name a result by its code, its parameters, the files they name, and its inputs.
+        """Name a result by its code, its parameters, the files they name, and its inputs, lists of pairs too.
 
         Raises
         ------
@@ -437,4 +467,8 @@ def _declared(name: str, value: str) -> Analysis[Any, Any]:
         raise UserError(
             f"{where} is {kind}, not an embedlab.analysis.Analysis: mend or uninstall that package"
         )
+    try:
+        _ = found.overs
+    except UserError as error:
+        raise UserError(f"{where} cannot be run ({error}): mend or uninstall that package") from None
     return dataclasses.replace(found, called=name)

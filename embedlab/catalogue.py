@@ -6,16 +6,6 @@ from typing import Any
 
 from embedlab.store import Lab
 
-OVER = {
-    "set": "one model, one probe",
-    "model": "one model, all probes",
-    "probe pair": "one model, two probes",
-    "degraded pair": "one model, its native and a degraded probe",
-    "model pair": "two models, one probe",
-    "models": "all models, one probe",
-    "weight pair": "the weights of two models",
-}
-
 
 def listing(lab: Lab, what: str | None = None) -> str:
     """Describe models, probes, analyses and recipes, a line each; ``what`` picks one of the four."""
@@ -69,7 +59,14 @@ def _analyses(lab: Lab) -> list[tuple[str, ...]]:
             continue
         found = analysis.get(name)
         stored = len(list(lab.root.glob(f"results/{name}/[!.]*")))
-        rows.append((name, f"over: {' or '.join(found.overs)}", f"{stored} stored", found.question))
+        rows.append(
+            (
+                name,
+                f"over: {' or '.join(one.word for one in found.overs)}",
+                f"{stored} stored",
+                found.question,
+            )
+        )
     return [*rows, *((name, "cannot be used", "", reason) for name, reason in unusable.items())]
 
 
@@ -100,7 +97,7 @@ def markdown() -> str:
     for name in analysis.builtin():
         found = analysis.get(name)
         knobs = "; ".join(f"`{k}` ({default}): {text}" for k, (default, text) in params_of(name).items())
-        takes = "; or ".join(OVER[over] for over in found.overs)
+        takes = "; or ".join(over.takes for over in found.overs)
         link = f"[{name}](../embedlab/analyses/{name}.py)"
         lines.append(f"| {link} | {found.question} | {takes} | {knobs} |")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,6 @@ READING = (
     ("--vector-column", "NAME", "column of vectors (default: embedding)"),
 )
 """The options about how vectors in files are read: option, value, meaning."""
-NETWORKS = (".pth", ".pt", ".ckpt", ".tar", ".safetensors")
 Command = Callable[..., Any]
 
 
@@ -176,13 +175,14 @@ def _data(commands: Any, make: Command) -> None:
 
 def import_(options: argparse.Namespace) -> int:
     """Handle ``embedlab import``."""
-    from embedlab import interchange
+    from embedlab import interchange, words
     from embedlab.store import Lab
 
     path, lab = Path(options.file), Lab(options.lab)
-    if path.suffix.lower() == ".onnx":
+    word = words.of(options.file)
+    if isinstance(word, words.OnnxFile):
         raise UserError(f"{path} is used as it is, without an import: name it as a model, --models {path}")
-    if options.recipe is not None or path.suffix.lower() in NETWORKS:
+    if options.recipe is not None or isinstance(word, words.TorchFile):
         return _import_network(options, path)
     found = interchange.import_embeddings(
         path,

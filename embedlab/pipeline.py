@@ -1,6 +1,5 @@
 """From a command's words to its work: prepare, analyse, report."""
 
-import dataclasses
 import hashlib
 import json
 import shlex
@@ -12,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab import compute
+from embedlab import compute, words
 from embedlab.errors import UserError, enough_memory
-from embedlab.preparation import FOREIGN, VECTORS, Prepared, prepare
+from embedlab.preparation import Prepared, prepare
 from embedlab.progress import say
 from embedlab.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.store import LONGEST_NAME, made_name
@@ -23,6 +22,7 @@ from embedlab.study import Study
 if TYPE_CHECKING:
     from embedlab.report import Section
     from embedlab.runner import Outcome
+    from embedlab.study import Planned
 
 NAMED = 3
 """Reasons that a message gives at most."""
@@ -46,18 +46,18 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     from embedlab.store import check_writable
     from embedlab.study import names
 
-    study = _checked(request, study)
+    study, questions = _checked(request, study)
     page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
     check_place(page)
     check_writable(page)
-    prepared = prepare(request, study)
-    settled, stages = prepared.study, prepared.stages
-    records = embedding_records(request.lab, settled)
+    prepared = prepare(request, study, questions)
+    settled, stages, planned = prepared.study, prepared.stages, prepared.planned
+    records, files = embedding_records(request.lab, settled, planned), _files(prepared)
     head = Head(
         title=settled.title or " and ".join(settled.models),
         models=settled.models,
-        provenance=_provenance(request, prepared, records),
-        probes=probes_used(request.lab, settled),
+        provenance=_provenance(request, prepared, records, files),
+        probes=probes_used(request.lab, settled, planned),
         prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
     )
     with _faces(prepared), growing(page, head, names(settled)) as made:
@@ -65,7 +65,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
             made.append(curves)
         found = []
         with stages("analysing"):
-            for outcome in outcomes(request.lab, settled, fresh=request.fresh):
+            for outcome in outcomes(request.lab, settled, planned, fresh=request.fresh):
                 made.add(outcome)
                 found.append(outcome)
         _check_answered(found, settled)
@@ -73,7 +73,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         stages.seconds["writing the report"] = made.seconds
         enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
         with stages("writing the report"), enough:
-            made.finish(_provenance(request, prepared, records))
+            made.finish(_provenance(request, prepared, records, files))
     say(f"time: {stages.summary()}")
     return page, made.sound
 
@@ -104,22 +104,23 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     from embedlab.runner import embedding_records, probes_used, run_study
     from embedlab.show import told
 
-    study = _checked(request, study)
-    prepared = prepare(request, study)
-    outcomes = run_study(request.lab, prepared.study, fresh=request.fresh)
-    _check_answered(outcomes, prepared.study)
+    study, questions = _checked(request, study)
+    prepared = prepare(request, study, questions)
+    settled, planned = prepared.study, prepared.planned
+    outcomes = run_study(request.lab, settled, planned, fresh=request.fresh)
+    _check_answered(outcomes, settled)
     found = [sections.of_outcome(outcome) for outcome in outcomes]
     if not as_json:
         texts = [told(section) for section in found]
         return "\n\n".join(text for text, _ in texts), all(sound for _, sound in texts)
-    settled = prepared.study
+    records = embedding_records(request.lab, settled, planned)
     whole = numbers.document(
         settled.title,
         settled.models,
-        probes_used(request.lab, settled),
+        probes_used(request.lab, settled, planned),
         found,
         outcomes,
-        _provenance(request, prepared, embedding_records(request.lab, settled)),
+        _provenance(request, prepared, records, _files(prepared)),
     )
     sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
@@ -164,9 +165,7 @@ def examine(request: Request, model: str, images: int) -> str:
 
 def named(models: Sequence[str]) -> str:
     """Name a folder for the report of some models; a long name ends in a hash of all of it."""
-    endings = (*VECTORS, *FOREIGN)
-    names = [Path(word).stem if Path(word).suffix.lower() in endings else word for word in models]
-    whole = "-".join(made_name(name, "model") for name in names)
+    whole = "-".join(made_name(words.of(model).title, "model") for model in models)
     if len(whole) <= LONGEST_NAME:
         return whole
     return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
@@ -177,23 +176,26 @@ def _check_models(study: Study) -> None:
         raise UserError(f"model {twice[0]!r} is named twice: name each model once")
 
 
-def _checked(request: Request, study: Study) -> Study:
-    """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken."""
-    from embedlab import analysis, attributes, protocols
+def _checked(request: Request, study: Study) -> tuple[Study, "list[Planned]"]:
+    """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken.
+
+    Returns
+    -------
+    The study, and its analyses with their parameters and lists of pairs.
+    """
+    from embedlab import analysis, attributes
     from embedlab.data.sources import is_bin
-    from embedlab.study import names, plan
+    from embedlab.study import asked, takes_pairs, with_lists
 
     for reason in analysis.unusable().values():
         say(f"  caution: {reason}")
     _check_models(study)
-    if request.data is not None and is_bin(request.data) and "verification" in names(study):
+    if request.data is not None and is_bin(request.data) and takes_pairs(study):
         study = replace(study, pairs=study.pairs or request.data)
-    for planned in plan(study):
-        if "pairs" in planned.params.files():
-            protocols.read(dataclasses.asdict(planned.params)["pairs"])
+    questions = with_lists(asked(study))
     if study.attributes:
         attributes.read(study.attributes)
-    return study
+    return study, questions
 
 
 def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
@@ -231,12 +233,23 @@ def _faces(prepared: Prepared) -> AbstractContextManager[None]:
     return faces_from(pictures_of(prepared.datasets)) if prepared.datasets else nullcontext()
 
 
+def _files(prepared: Prepared) -> list[tuple[str, str]]:
+    """Name the files that were given beside models and images, with their hashes."""
+    from embedlab.store import sha256_of
+
+    lists = dict.fromkeys(one.source for planned in prepared.planned for one in planned.lists.values())
+    files = [*(("pairs", path) for path in lists), ("attributes", prepared.study.attributes)]
+    return [(what, f"{Path(name).name}, sha256 {sha256_of(Path(name))}") for what, name in files if name]
+
+
 def _provenance(
-    request: Request, prepared: Prepared, records: Sequence[Mapping[str, Any]]
+    request: Request,
+    prepared: Prepared,
+    records: Sequence[Mapping[str, Any]],
+    files: Sequence[tuple[str, str]] = (),
 ) -> dict[str, list[tuple[str, str]]]:
     """Gather what a reader needs to do the same again."""
     from embedlab.runner import versions
-    from embedlab.store import sha256_of
 
     lab = request.lab
     found = {
@@ -253,10 +266,7 @@ def _provenance(
         found["Synthetic faces"] = [
             (key, _words(drawn.get(key))) for key in ("scale", "seed", "people", "renderer")
         ]
-    files = [("pairs", prepared.study.pairs), ("attributes", prepared.study.attributes)]
-    found["This report"] += [
-        (what, f"{Path(name).name}, sha256 {sha256_of(Path(name))}") for what, name in files if name
-    ]
+    found["This report"] += files
     for record in records:
         heading = f"{record['probe']} in {record['model']}"
         data = record.get("dataset", {})

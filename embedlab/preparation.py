@@ -1,17 +1,15 @@
 """Make what a study needs and is missing, or say which command makes it."""
 
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from embedlab import compute, interchange, trainings
 from embedlab.data.degradations import Probe, parse_probe
 from embedlab.errors import UserError
-from embedlab.networks.foreign import TORCH_SUFFIXES
 from embedlab.progress import busy, say
 from embedlab.request import (
     EMBEDDED_PROBE,
@@ -21,23 +19,18 @@ from embedlab.request import (
     given_data,
     reading_of,
 )
-from embedlab.store import WEIGHTS_FROM, Lab, made_name
-from embedlab.study import Study, needs, plan, probes_of, takes_sets
+from embedlab.store import WEIGHTS_FROM, Lab
+from embedlab.study import Planned, Study, asked, probes_of, takes_sets
+from embedlab.words import IMPORTED, Foreign, Recipe, VectorsFile, Word, recognised
 
 if TYPE_CHECKING:
     from embedlab.data.datasets import Dataset
     from embedlab.networks.embedder import Embedder
 
-    Found: TypeAlias = Embedder | Literal["untrained"] | None
+Networks: TypeAlias = "Mapping[Word, Embedder | None]"
+"""The models of a study, with their networks where those are open."""
 
 SHRUNK = 32
-IMPORTED = "imported"
-"""The probe of vectors that are given as a file."""
-FOREIGN = (".onnx", *TORCH_SUFFIXES)
-CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-VECTORS = (".parquet", ".csv", ".npy", ".npz")
-Untrained = Literal["untrained"]
-UNTRAINED: Untrained = "untrained"
 
 
 @dataclass
@@ -63,50 +56,6 @@ class Stages:
         return f"{', '.join(parts)}; {sum(self.seconds.values()):.1f} s in all"
 
 
-def _network(request: Request, word: str) -> "Found":
-    """Turn a model's name or path into a network; None for a model that is only its embeddings.
-
-    Raises
-    ------
-    UserError
-        If there is no such model, or it is a recipe that is not trained and may not be.
-    """
-    from embedlab.networks import callables, checkpoints, foreign
-    from embedlab.training import recipe
-
-    path = Path(word)
-    if CALLABLE.fullmatch(word):
-        return callables.open_callable(word, _preset(request, made_name(word, "model")))
-    if _is_vectors(word):
-        if not path.exists():
-            raise UserError(f"{word} does not exist: give the path of a file of embeddings")
-        return None
-    if path.suffix.lower() in FOREIGN:
-        return foreign.open_model(path, _preset(request, path.stem))
-    if word in request.lab.trained():
-        return checkpoints.load(request.lab, word, compute.device())
-    if word in recipe.names():
-        if request.train:
-            return UNTRAINED
-        minutes = trainings.rough_minutes(request, recipe.load(word, scale=request.scale))
-        raise UserError(
-            f"model {word!r} is a known recipe without a checkpoint in {request.lab.root}: train it with "
-            f"`embedlab train {word} --scale {request.scale}` (roughly {minutes:.0f} min here); report, run "
-            "and extract do so themselves with --train"
-        )
-    if word in request.lab.models():
-        return None
-    known = [*request.lab.models(), *(n for n in recipe.names() if n not in request.lab.models())]
-    raise UserError(
-        f"unknown model {word!r}: name one of {', '.join(known)}, or give the path of an .onnx, .pth, "
-        ".parquet, .csv, .npy or .npz file"
-    )
-
-
-def _preset(request: Request, name: str) -> str | None:
-    return request.preprocessing.get(name, request.preprocessing.get(""))
-
-
 def network(request: Request, word: str) -> "Embedder":
     """Open a model that can be run on images.
 
@@ -115,8 +64,8 @@ def network(request: Request, word: str) -> "Embedder":
     UserError
         If there is no such model, or only its embeddings are known.
     """
-    found = _network(request, word)
-    if found is None or isinstance(found, str):
+    found = recognised(word, request.lab).opened(request)
+    if found is None:
         raise UserError(
             f"{word} is no network that can be run here: name a trained model or a network's file"
         )
@@ -137,21 +86,28 @@ class Prepared:
         Probe, item and reason of each image that could not be used.
     datasets
         The images that were opened, by the name of their data set.
+    planned
+        The runs of its analyses, if they are to be run.
     """
 
     study: Study
     stages: Stages
     skipped: tuple[tuple[str, str, str], ...] = ()
     datasets: "Mapping[str, Dataset]" = field(default_factory=dict)
+    planned: tuple[Planned, ...] = ()
 
 
-def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepared:
+def prepare(
+    request: Request, study: Study, questions: Sequence[Planned] | None = None, *, analysing: bool = True
+) -> Prepared:
     """Make the embeddings a study needs: draw data, train, extract, import.
 
     Parameters
     ----------
     request, study
         What is asked.
+    questions
+        The study's analyses with their parameters, where somebody read them already; see ``study.asked``.
     analysing
         Whether the analyses will be run, and the probes that they want beyond the study's are needed. For
         analyses of weights alone nothing is embedded.
@@ -163,50 +119,48 @@ def prepare(request: Request, study: Study, *, analysing: bool = True) -> Prepar
         read, or none of the analyses that the study names can be run on its models.
     """
     stages = Stages()
-    _check_presets(request, study)
     # What cannot be made is told before anything long begins.
     probes = [parse_probe(probe) for probe in study.probes]
-    networks = {word: _network(request, word) for word in study.models}
-    names = _names(request, networks)
-    files = {names[word]: Path(word) for word in networks if _is_vectors(word)}
+    words = [recognised(text, request.lab) for text in study.models]
+    _check_presets(request, words)
+    networks = {word: word.opened(request) for word in words}
+    names = _names(request.lab, networks)
+    files = {names[word]: word.path for word in words if isinstance(word, VectorsFile)}
     reading = {name: _reading(request, files, name) for name in files}
     if request.reading and not files:
         option = f"--{next(iter(request.reading)).replace('_', '-')}"
         raise UserError(
             f"{option} is about files of vectors, and no model is one: leave it out, or name a file "
-            f"{', '.join(VECTORS)}"
+            f"{', '.join(VectorsFile.endings)}"
         )
-    if analysing:
-        _check_weights(study, networks, names)
-    embedding = not analysing or takes_sets(plan(study))
-    extracting = embedding and any(network is not None for network in networks.values())
+    questions = (asked(study) if questions is None else questions) if analysing else []
+    _check_weights(study, questions, networks, names)
+    embedding = not analysing or takes_sets(questions)
+    extracting = embedding and any(word.embeds for word in words)
     opened = _opened(request, probes, stages, extracting=extracting)
     if embedding:
         dataset = next(iter(opened), EMBEDDED_PROBE) if extracting else ""
-        study = _with_probes(request, study, names, files, dataset)
+        study = _with_probes(request.lab, study, names, dataset)
     settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(study.probes)))
     if embedding:
-        fixed = [names[word] for word, found in networks.items() if found is None]
-        _tell_lacking({name: _stored(request.lab, files, name) for name in fixed}, settled)
-    if analysing:
-        _check_runs(settled)
+        _tell_lacking(_stored(request.lab, {w: name for w, name in names.items() if not w.embeds}), settled)
+    planned = tuple(one.on(settled) for one in questions)
+    _check_runs(settled, planned)
     _trained(request, networks, stages)
-    if analysing:
-        _lend_weights(request.lab, networks, settled)
+    _lend_weights(request.lab, networks, names, planned)
     for name, path in files.items() if embedding else ():
         with stages(f"importing {name}"):
             found = interchange.import_embeddings(path, model=name, probe=IMPORTED, **reading[name])
             interchange.save(request.lab, found, path)
     skipped: dict[tuple[str, str, str], None] = {}
     if extracting:
-        wanted = probes_of(plan(settled), settled) if analysing else settled.probes
+        wanted = probes_of(planned, settled)
         skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
-    return Prepared(settled, stages, tuple(skipped), opened)
+    return Prepared(settled, stages, tuple(skipped), opened, planned)
 
 
-def _check_presets(request: Request, study: Study) -> None:
-    files = [Path(word).stem for word in study.models if Path(word).suffix.lower() in FOREIGN]
-    files += [made_name(word, "model") for word in study.models if CALLABLE.fullmatch(word)]
+def _check_presets(request: Request, words: Sequence[Word]) -> None:
+    files = [word.called for word in words if isinstance(word, Foreign)]
     if strangers := [name for name in request.preprocessing if name and name not in files]:
         raise UserError(
             f"--preprocessing names {strangers[0]!r}, and no model file is called that: there are "
@@ -225,7 +179,9 @@ def _reading(request: Request, files: Mapping[str, Path], name: str) -> dict[str
     return found
 
 
-def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping[str, str]) -> None:
+def _check_weights(
+    study: Study, questions: Sequence[Planned], networks: Networks, names: Mapping[Word, str]
+) -> None:
     """Tell at once that analyses of weights will have none to look at.
 
     Raises
@@ -233,8 +189,12 @@ def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping
     UserError
         If the study names these analyses, and no others.
     """
-    wanting = [one.analysis.name for one in plan(study) if "weight pair" in one.analysis.overs]
-    without = [names[word] for word, found in networks.items() if not _has_weights(found)]
+    wanting = [one.analysis.name for one in questions if one.analysis.looks_at("weights")]
+    without = [
+        names[word]
+        for word, network in networks.items()
+        if not isinstance(word, Recipe) and getattr(network, "network", None) is None
+    ]
     if not wanting or len(networks) - len(without) >= 2 or not (without and study.analyses):
         return
     what = f"{' and '.join(wanting)} compare{'s' if len(wanting) == 1 else ''} the weights of two networks"
@@ -244,11 +204,7 @@ def _check_weights(study: Study, networks: "Mapping[str, Found]", names: Mapping
     say(f"  {reason}")
 
 
-def _has_weights(found: "Found") -> bool:
-    return isinstance(found, str) or getattr(found, "network", None) is not None
-
-
-def _check_runs(settled: Study) -> None:
+def _check_runs(settled: Study, planned: Sequence[Planned]) -> None:
     """Refuse a study that names analyses of which none has anything to run on, before the work.
 
     Raises
@@ -256,9 +212,8 @@ def _check_runs(settled: Study) -> None:
     UserError
         If so; the message says what each of them takes.
     """
-    planned = plan(settled)
-    if settled.analyses and not any(one.runs for one in planned):
-        reasons = dict.fromkeys(f"{one.analysis.name} compares {needs(one)}" for one in planned)
+    if settled.analyses and planned and not any(one.runs for one in planned):
+        reasons = dict.fromkeys(f"{one.analysis.name} compares {one.analysis.needs}" for one in planned)
         raise UserError(
             f"{'; '.join(reasons)}, and there are {len(settled.models)} model(s) "
             f"({', '.join(settled.models)}) and {len(settled.probes)} probe(s) "
@@ -294,9 +249,7 @@ def _opened(
     return opened
 
 
-def _with_probes(
-    request: Request, study: Study, names: Mapping[str, str], files: Mapping[str, Path], dataset: str
-) -> Study:
+def _with_probes(lab: Lab, study: Study, names: Mapping[Word, str], dataset: str) -> Study:
     """Check the probes that a study names, or choose: the images as they are, and shrunk to 32 pixels.
 
     Of models that are only embeddings these two are taken where both are stored, else all. What is stored
@@ -304,12 +257,10 @@ def _with_probes(
 
     Parameters
     ----------
-    request, study
-        What is asked.
+    lab, study
+        Where embeddings are stored, and what is asked.
     names
         The names of all models.
-    files
-        Those of vectors in files, which have the probe ``imported``.
     dataset
         The images that are embedded now; empty if none are.
 
@@ -318,7 +269,7 @@ def _with_probes(
     UserError
         If no model has embeddings of a probe, and none is made now.
     """
-    stored = {name: _stored(request.lab, files, name) for name in names.values()}
+    stored = _stored(lab, names)
     having = list(dict.fromkeys(probe for probes in stored.values() for probe in probes))
     if study.probes:
         if not dataset and (unknown := [probe for probe in study.probes if probe not in having]):
@@ -333,9 +284,12 @@ def _with_probes(
     return replace(study, probes=tuple(taken))
 
 
-def _stored(lab: Lab, files: Mapping[str, Path], name: str) -> list[str]:
-    """List the probes that a model has or, if it is a file of vectors, will have."""
-    return [IMPORTED] if name in files else lab.probes(name)
+def _stored(lab: Lab, names: Mapping[Word, str]) -> dict[str, list[str]]:
+    """List the probes that each model has or, if it is a file of vectors, will have."""
+    return {
+        name: [IMPORTED] if isinstance(word, VectorsFile) else lab.probes(name)
+        for word, name in names.items()
+    }
 
 
 def _tell_lacking(stored: Mapping[str, Sequence[str]], settled: Study) -> None:
@@ -358,36 +312,39 @@ def _usual(stored: Sequence[str]) -> list[str]:
     return found
 
 
-def _trained(request: Request, networks: "dict[str, Found]", stages: Stages) -> None:
+def _trained(request: Request, networks: "dict[Word, Embedder | None]", stages: Stages) -> None:
     """Train what is asked for and has no checkpoint, and put the networks in place."""
     from embedlab.networks import checkpoints
 
-    untrained = [word for word, network in networks.items() if network is UNTRAINED]
+    untrained = [word for word in networks if isinstance(word, Recipe)]
     if not untrained:
         return
+    texts = [word.text for word in untrained]
     with stages("data"):
         embedded_data(request)
-    with stages(f"training {' and '.join(untrained)}"):
-        trainings.train_all(replace(request, data=None), untrained)
-    networks |= {word: checkpoints.load(request.lab, word, compute.device()) for word in untrained}
+    with stages(f"training {' and '.join(texts)}"):
+        trainings.train_all(replace(request, data=None), texts)
+    networks |= {word: checkpoints.load(request.lab, word.text, compute.device()) for word in untrained}
 
 
-def _lend_weights(lab: Lab, networks: "Mapping[str, Found]", settled: Study) -> None:
+def _lend_weights(
+    lab: Lab, networks: Networks, names: Mapping[Word, str], planned: Sequence[Planned]
+) -> None:
     """Hand on the weights of networks that have no checkpoint, where an analysis looks at weights."""
     from embedlab.networks import callables
 
-    if not any("weight pair" in one.analysis.overs for one in plan(settled)):
+    if not any(one.analysis.looks_at("weights") for one in planned):
         return
     for word, network in networks.items():
-        if network is None or isinstance(network, str) or word in lab.trained():
+        if network is None or not isinstance(word, Foreign):
             continue
         if (weights := callables.layer_weights(network)) is not None:
-            lab.lent[network.name] = weights
+            lab.lent[names[word]] = weights
 
 
 def _extracted(
     request: Request,
-    networks: "Mapping[str, Found]",
+    networks: Networks,
     probes: Sequence[Probe],
     opened: "dict[str, Dataset]",
     stages: Stages,
@@ -397,7 +354,7 @@ def _extracted(
 
     skipped: dict[tuple[str, str, str], None] = {}
     for network in networks.values():
-        if network is None or isinstance(network, str):
+        if network is None:
             continue
         for name in dict.fromkeys(probe.dataset for probe in probes):
             if name not in opened:
@@ -414,11 +371,7 @@ def _extracted(
     return skipped
 
 
-def _is_vectors(word: str) -> bool:
-    return Path(word).suffix.lower() in VECTORS
-
-
-def _names(request: Request, networks: "Mapping[str, Found]") -> dict[str, str]:
+def _names(lab: Lab, networks: Networks) -> dict[Word, str]:
     """Give each model its name in the lab.
 
     Raises
@@ -426,20 +379,18 @@ def _names(request: Request, networks: "Mapping[str, Found]") -> dict[str, str]:
     UserError
         If two are called the same, or one from elsewhere as a network of the lab.
     """
-    trained = request.lab.trained()
-    names: dict[str, str] = {}
+    trained = lab.trained()
+    names: dict[Word, str] = {}
     for word, network in networks.items():
-        if _is_vectors(word):
-            name = made_name(Path(word).stem, "imported")
-        else:
-            name = word if network is None or isinstance(network, str) else network.name
+        name = word.name if network is None else network.name
         if name in names.values():
             raise UserError(f"two of the models are called {name!r}: rename one of the files")
-        if name in trained and name != word:
+        if name in trained and name != word.text:
+            importing = f"; `embedlab import {word.text} --model NAME` renames it too"
             raise UserError(
-                f"{word} would be called {name!r}, as a network in {request.lab.root} is, and be taken for "
+                f"{word.text} would be called {name!r}, as a network in {lab.root} is, and be taken for "
                 f"it: rename it, or write {name} if that network is meant"
-                + (f"; `embedlab import {word} --model NAME` renames it too" if _is_vectors(word) else "")
+                + (importing if isinstance(word, VectorsFile) else "")
             )
         names[word] = name
     return names

@@ -8,13 +8,15 @@ first two are written too.
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from embedlab import bins, names, tables
+from embedlab.digest import Digest
 from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
@@ -38,6 +40,8 @@ class PairList:
         Whether both show one person; bool of shape (n,).
     folds
         The fold each pair belongs to, or None if the protocol has no folds; int64 of shape (n,).
+    source
+        The file they were read from, as it was named; empty if none.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class PairList:
     b: tuple[str, ...]
     same: Bool[np.ndarray, " n"]
     folds: Int[np.ndarray, " n"] | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -62,6 +67,19 @@ class PairList:
 
     def __len__(self) -> int:
         return len(self.a)
+
+    @property
+    def name(self) -> str:
+        """What the list is called in texts: the name of its file."""
+        return Path(self.source).name if self.source else "the list given"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the pairs, in order, and their folds; equal lists have equal fingerprints."""
+        digest = Digest()
+        for column in (self.a, self.b, self.same, *(() if self.folds is None else (self.folds,))):
+            digest.column(column)
+        return digest.hexdigest()
 
     def rows(self, items: Sequence[str]) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """Find where the items of each pair stand.
@@ -108,6 +126,17 @@ def _without_suffix(item: str) -> str:
     return f"{folder}{slash}{stem}" if dot and stem else item
 
 
+def check(path: Path | str) -> None:
+    """Refuse what cannot be opened as a list of pairs, without reading it.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, or it may not be read.
+    """
+    tables.start(Path(path), WHAT)
+
+
 def read(path: Path | str) -> PairList:
     """Read pairs from CSV, LFW's ``pairs.txt`` or InsightFace's ``.bin``, whichever the file is.
 
@@ -133,20 +162,20 @@ def read(path: Path | str) -> PairList:
     .. [1] Huang, G. B., Ramesh, M., Berg, T. and Learned-Miller, E. Labeled Faces in the Wild.
        University of Massachusetts, Amherst, technical report 07-49, 2007.
     """
-    path = Path(path)
+    source, path = str(path), Path(path)
     start, first = tables.start(path, WHAT)
     # A pickle of protocol 2 or later begins with 0x80 and the protocol.
     if path.suffix.lower() == ".bin" or (start[:1] == b"\x80" and b"\x02" <= start[1:2] <= b"\x05"):
         pairs = of_bin(bins.read(path))
         _say_doubtful(path, pairs)
-        return pairs
+        return replace(pairs, source=source)
     if 1 <= len(words := first.split()) <= 2 and all(map(_is_number, words)):
         pairs, lines = _lfw(path, tables.text(path, WHAT).split("\n"))
     else:
         pairs, lines = _csv(path)
     _check_truth(path, pairs, lines)
     _say_doubtful(path, pairs)
-    return pairs
+    return replace(pairs, source=source)
 
 
 def _seen(pairs: PairList) -> dict[tuple[str, str], list[int]]:

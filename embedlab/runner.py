@@ -20,9 +20,10 @@ from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.over import Input
 from embedlab.progress import about, busy, say, track
 from embedlab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
-from embedlab.study import Input, Planned, Study, needs, plan, probes_of
+from embedlab.study import Planned, Study, plan, probes_of, with_lists
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
@@ -96,12 +97,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def run_study(lab: Lab, study: Study, *, fresh: bool = False) -> list[Outcome]:
+def run_study(
+    lab: Lab, study: Study, planned: Sequence[Planned] | None = None, *, fresh: bool = False
+) -> list[Outcome]:
     """Run every analysis of a study, or fetch what is stored: all that ``outcomes`` gives."""
-    return list(outcomes(lab, study, fresh=fresh))
+    return list(outcomes(lab, study, planned, fresh=fresh))
 
 
-def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome]:
+def outcomes(
+    lab: Lab, study: Study, planned: Sequence[Planned] | None = None, *, fresh: bool = False
+) -> Iterator[Outcome]:
     """Run the analyses of a study one after the other, or fetch what is stored.
 
     Parameters
@@ -110,6 +115,8 @@ def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome
         Where inputs are read and results are kept.
     study
         What to run.
+    planned
+        Its runs, where somebody planned them already.
     fresh
         Compute again even where a result is stored.
 
@@ -122,27 +129,28 @@ def outcomes(lab: Lab, study: Study, *, fresh: bool = False) -> Iterator[Outcome
     ------
     UserError
         If the study's attributes cannot be read or joined, as ``attributes.read`` and ``joined`` say, or
-        name nobody in any set.
+        name nobody in any set; if a list of pairs cannot be read.
     """
-    every = [_possible(lab, planned, study) for planned in plan(study)]
+    asked = with_lists(plan(study) if planned is None else planned)
+    every = [_possible(lab, one, study) for one in asked]
     inputs = _Inputs(lab, study)
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
-    for planned in every:
-        what = f"analysing: {planned.analysis.name}"
+    for each in every:
+        what = f"analysing: {each.analysis.name}"
         runs = [
-            _with_caution(_run(lab, planned, chosen, inputs, fresh=fresh), chosen, inputs)
-            for chosen in track(planned.runs, what, len(planned.runs))
+            _with_caution(_run(lab, each, chosen, inputs, fresh=fresh), chosen, inputs)
+            for chosen in track(each.runs, what, len(each.runs))
         ]
         if not runs:
-            runs = [_inapplicable(planned, study)]
+            runs = [_inapplicable(each, study)]
         for run in runs:
             if run.reason:
-                say(f"  {planned.analysis.name} does not apply to {run.title}: {run.reason}")
+                say(f"  {each.analysis.name} does not apply to {run.title}: {run.reason}")
             if run.unstored:
-                say(f"  {planned.analysis.name} of {run.title} could not be stored: {run.unstored}")
+                say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error:
-                say(f"  {planned.analysis.name} failed on {run.title}:\n{run.error}")
-        yield Outcome(planned.analysis, planned.params, tuple(runs))
+                say(f"  {each.analysis.name} failed on {run.title}:\n{run.error}")
+        yield Outcome(each.analysis, each.params, tuple(runs))
 
 
 def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
@@ -158,7 +166,7 @@ def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
     have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
-    return Run("this study", reason=f"it compares {needs(planned)}, and the study names {have}")
+    return Run("this study", reason=f"it compares {planned.analysis.needs}, and the study names {have}")
 
 
 def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
@@ -281,7 +289,8 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
     title = " and ".join(one.title for one in chosen)
     try:
         values = [inputs.get(one) for one in chosen]
-        fingerprints = [value.fingerprint for value in values]
+        names = [*(one.title for one in chosen), *(f"pairs of {one.name}" for one in planned.lists.values())]
+        fingerprints = [value.fingerprint for value in (*values, *planned.lists.values())]
         folder = lab.result(analysis.name, analysis.key(params, fingerprints))
         if not fresh and (stored := _fetched(folder, analysis, title)) is not None:
             return stored
@@ -289,7 +298,7 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         doing = f"{analysis.name}, {_named(chosen)}"
         enough = enough_memory(f"{analysis.name} of {title}", MEMORY_ADVICE)
         with enough, busy(doing), about(doing):
-            result = analysis.run(values, params)
+            result = analysis.run(values, params, planned.lists)
         record = {
             "analysis": analysis.name,
             "key": folder.name,
@@ -297,8 +306,8 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
             "params": dataclasses.asdict(params),
             "files": params.files(),
             "inputs": [
-                {"input": one.title, "fingerprint": print_}
-                for one, print_ in zip(chosen, fingerprints, strict=True)
+                {"input": name, "fingerprint": print_}
+                for name, print_ in zip(names, fingerprints, strict=True)
             ],
             "code": analysis.code,
             "versions": versions(),
@@ -375,9 +384,9 @@ def _named(chosen: Sequence[Input]) -> str:
     return f"{chosen[0].probe} in {len(models)} models" if len(probes) == 1 else f"{len(chosen)} sets"
 
 
-def probes_used(lab: Lab, study: Study) -> tuple[str, ...]:
+def probes_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) -> tuple[str, ...]:
     """List a study's probes, and those that its analyses ask for beyond them and some model has."""
-    every = probes_of(plan(study), study)
+    every = probes_of(plan(study) if planned is None else planned, study)
     having = {probe for model in study.models for probe in lab.probes(model)}
     return tuple(probe for probe in every if probe in study.probes or probe in having)
 
@@ -387,15 +396,17 @@ def is_stale(lab: Lab, model: str, probe: str) -> bool:
     return model in lab.trained() and not lab.is_made_here(model, probe)
 
 
-def embedding_records(lab: Lab, study: Study) -> list[dict[str, Any]]:
+def embedding_records(
+    lab: Lab, study: Study, planned: Sequence[Planned] | None = None
+) -> list[dict[str, Any]]:
     """Give the provenance that stands in each embedding file that a study uses.
 
     ``model`` and ``probe`` are what folder and file are called now; ``stale`` says that the network of
     that name did not make the vectors; of a file that cannot be read ``unreadable`` says why.
     """
-    found = []
+    found, probes = [], probes_used(lab, study, planned)
     for model in study.models:
-        for probe in probes_used(lab, study):
+        for probe in probes:
             path = lab.embeddings_file(model, probe)
             named = {"model": model, "probe": probe}
             if path.is_file():

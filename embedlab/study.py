@@ -5,12 +5,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from embedlab import analysis as contract
+from embedlab import protocols
 from embedlab.analysis import Analysis, Params
 from embedlab.documents import text_of, toml
 from embedlab.errors import UserError, checked_word
+from embedlab.over import Input
+from embedlab.protocols import PairList
 
 READING_ORDER = (
     *("verification", "identification", "distances", "confusions", "resolution", "separability"),
@@ -33,7 +36,7 @@ class Study:
     overrides
         Analysis → parameter → value, where it differs from the default.
     pairs
-        File of the pairs that verification judges; the same as its parameter ``pairs``.
+        File of pairs, for all analyses that take such a list; the same as their parameter for it.
     attributes
         CSV file of columns to join onto every embedding set.
     title, prose
@@ -51,26 +54,33 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Input:
-    """One input of a run: a model's vectors for a probe, or a model's weights."""
-
-    kind: Literal["set", "weights"]
-    model: str
-    probe: str = ""
-
-    @property
-    def title(self) -> str:
-        """Name the input in words."""
-        return f"{self.probe} in {self.model}" if self.kind == "set" else f"weights of {self.model}"
-
-
-@dataclass(frozen=True)
 class Planned:
-    """An analysis with its parameters and the inputs of each of its runs."""
+    """An analysis with its parameters, and the inputs of each of its runs.
+
+    Attributes
+    ----------
+    analysis, params
+        What is asked.
+    runs
+        The inputs of each run.
+    lists
+        The lists of pairs that every run gets beside them, by parameter; see ``with_lists``.
+    """
 
     analysis: Analysis[Any, Any]
     params: Params
-    runs: tuple[tuple[Input, ...], ...]
+    runs: tuple[tuple[Input, ...], ...] = ()
+    lists: Mapping[str, PairList] = field(default_factory=dict)
+
+    def on(self, study: Study) -> "Planned":
+        """Give the same with the runs over a study's models and probes, and over those it asks for itself."""
+        analysis, given = self.analysis, study
+        if analysis.probes is not None and study.probes:
+            probes = dict.fromkeys(analysis.probes(self.params, study.probes))
+            given = dataclasses.replace(study, probes=tuple(probes))
+        return dataclasses.replace(
+            self, runs=tuple(run for over in analysis.overs for run in over.runs(given))
+        )
 
 
 def read(path: Path) -> Study:
@@ -127,8 +137,9 @@ def merged(
 ) -> Study:
     """Return a study with words of the command line put over those of its file."""
     sets = {name: dict(values) for name, values in study.overrides.items()}
-    if pairs:
-        sets.get("verification", {}).pop("pairs", None)
+    for name in sets.keys() & contract.names().keys() if pairs else ():
+        for key in _lists(name):
+            sets[name].pop(key, None)
     for name, values in (overrides or {}).items():
         sets.setdefault(name, {}).update(values)
     return dataclasses.replace(
@@ -167,41 +178,74 @@ def parse_set(words: Sequence[str], only: str = "") -> dict[str, dict[str, Any]]
     return overrides
 
 
-def plan(study: Study) -> list[Planned]:
-    """Decide which runs answer a study.
+def asked(study: Study) -> list[Planned]:
+    """Read which analyses a study asks for, with which parameters; what they run on may come later.
 
     Raises
     ------
     UserError
-        If an analysis, a parameter or an override is unknown, or a parameter names a file that is not
-        there.
+        If an analysis, a parameter or an override is unknown, a parameter names a file that is not there, or
+        no analysis takes the study's pairs.
     """
     wanted = names(study)
-    if study.pairs and "verification" not in wanted:
+    if study.pairs and not takes_pairs(study):
+        takers = " or ".join(filter(_lists, names(Study(study.models))))
         raise UserError(
-            f"the pairs of {study.pairs} are for verification, which is not run: leave them out, or run it "
-            "too"
+            f"the pairs of {study.pairs} are for {takers}, which is not run: leave them out, or run it too"
         )
     if strangers := [name for name in study.overrides if name not in wanted]:
         raise UserError(
             f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}"
         )
-    planned = []
+    found = []
     for name in wanted:
         analysis = contract.get(name)
-        sets = dict(study.overrides.get(name, {}))
-        if name == "verification" and study.pairs:
-            sets.setdefault("pairs", study.pairs)
-        params = analysis.params.with_overrides(sets, where=f"{name}.")
+        sets = dict.fromkeys(analysis.params.lists(), study.pairs) if study.pairs else {}
+        params = analysis.params.with_overrides({**sets, **study.overrides.get(name, {})}, where=f"{name}.")
         params.files()
-        asked = study
-        if analysis.probes is not None and study.probes:
-            probes = dict.fromkeys(analysis.probes(params, study.probes))
-            asked = dataclasses.replace(study, probes=tuple(probes))
-        planned.append(
-            Planned(analysis, params, tuple(run for over in analysis.overs for run in _runs(over, asked)))
-        )
-    return planned
+        for path in filter(None, params.lists().values()):
+            protocols.check(path)
+        found.append(Planned(analysis, params))
+    return found
+
+
+def plan(study: Study) -> list[Planned]:
+    """Decide which runs answer a study; raises as ``asked`` does."""
+    return [one.on(study) for one in asked(study)]
+
+
+def with_lists(planned: Sequence[Planned]) -> list[Planned]:
+    """Read the lists of pairs that parameters name, each file once; those that are read already stay.
+
+    Raises
+    ------
+    UserError
+        If one cannot be read.
+    """
+    lists = [{key: path for key, path in one.params.lists().items() if path} for one in planned]
+    found = {
+        path: one.lists[key]
+        for one, own in zip(planned, lists, strict=True)
+        for key, path in own.items()
+        if key in one.lists
+    }
+    for path in (path for own in lists for path in own.values()):
+        if path not in found:
+            found[path] = protocols.read(path)
+    return [
+        dataclasses.replace(one, lists={key: found[path] for key, path in own.items()})
+        for one, own in zip(planned, lists, strict=True)
+    ]
+
+
+def takes_pairs(study: Study) -> bool:
+    """Say whether an analysis of a study takes a list of pairs."""
+    return any(map(_lists, names(study)))
+
+
+def _lists(name: str) -> tuple[str, ...]:
+    """Name the parameters of an analysis that name lists of pairs."""
+    return tuple(contract.get(name).params.lists())
 
 
 def names(study: Study) -> tuple[str, ...]:
@@ -213,72 +257,15 @@ def names(study: Study) -> tuple[str, ...]:
     return tuple(sorted(usable, key=lambda name: (place.get(name, len(place)), name)))
 
 
-def needs(planned: Planned) -> str:
-    """Say what one run of an analysis takes, in words."""
-    words = {
-        "probe pair": "two probes of one model",
-        "degraded pair": "two probes of one model",
-        "model pair": "two models",
-        "weight pair": "two models",
-    }
-    return " or ".join(
-        dict.fromkeys(words.get(over, "a model and a probe") for over in planned.analysis.overs)
-    )
-
-
 def takes_sets(planned: Sequence[Planned]) -> bool:
     """Say whether an analysis looks at embeddings, or all look at weights alone."""
-    return any(over != "weight pair" for one in planned for over in one.analysis.overs)
+    return any(one.analysis.looks_at("set") for one in planned)
 
 
 def probes_of(planned: Sequence[Planned], study: Study) -> tuple[str, ...]:
     """List a study's probes and those that its analyses ask for beyond them."""
     further = (one.probe for each in planned for run in each.runs for one in run if one.kind == "set")
     return tuple(dict.fromkeys((*study.probes, *further)))
-
-
-def _runs(over: contract.Over, study: Study) -> list[tuple[Input, ...]]:
-    sets = {m: {p: Input("set", m, p) for p in study.probes} for m in study.models}
-    match over:
-        case "set":
-            return [(sets[m][p],) for m in study.models for p in study.probes]
-        case "model":
-            return [tuple(sets[m].values()) for m in study.models]
-        case "probe pair":
-            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in _pairs(study.probes)]
-        case "degraded pair":
-            return [(sets[m][a], sets[m][b]) for m in study.models for a, b in degraded_pairs(study.probes)]
-        case "model pair":
-            return [(sets[a][p], sets[b][p]) for p in study.probes for a, b in _pairs(study.models)]
-        case "models":
-            return [tuple(sets[m][p] for m in study.models) for p in study.probes]
-        case "weight pair":
-            return [(Input("weights", a), Input("weights", b)) for a, b in _pairs(study.models)]
-
-
-def degraded_pairs(probes: Sequence[str]) -> list[tuple[str, str]]:
-    """Pair the native probe of each data set with its degraded ones.
-
-    Native is the probe without ``@``, or the one of most pixels where there is none. Where the names
-    tell of no degradation, the first probe is taken as the native one of all others.
-    """
-
-    def size(probe: str) -> float:
-        _, _, pixels = probe.partition("@")
-        return float(pixels) if pixels.isdecimal() else float("inf")
-
-    groups: dict[str, list[str]] = {}
-    for probe in probes:
-        groups.setdefault(probe.partition("@")[0], []).append(probe)
-    found = []
-    for members in groups.values():
-        native = max(members, key=size)
-        found += [(native, probe) for probe in members if probe != native]
-    return found or [(probes[0], probe) for probe in probes[1:]]
-
-
-def _pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    return list(itertools.combinations(names, 2))
 
 
 def params_of(name: str) -> dict[str, tuple[Any, str]]:

@@ -35,7 +35,7 @@ def inputs(overs):
         "models": [tuple(column) for column in zip(*sets, strict=True)],
         "weight pair": [(weights[0], weights[1]), (weights[0], weights[2])],
     }
-    return [one for over in overs for one in kinds[over]]
+    return [one for over in overs for one in kinds[over.word]]
 
 
 @pytest.fixture(scope="module")

@@ -152,6 +152,7 @@ RAISED_BY = {
     "trainings.py": ("train",),
     "conversion.py": ("map apply",),
     "preparation.py": RUNNING,
+    "words.py": RUNNING,
     "request.py": (*RUNNING, "map fit", "map apply"),
     "request.py --data": (*RUNNING, "doctor"),
     "data/packed.py --fit": ("data pack",),

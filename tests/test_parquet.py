@@ -128,13 +128,16 @@ def test_a_folder_of_parts_is_mapped_as_one_file_is(tmp_path, parts):
 
 
 def test_a_folder_of_parts_is_given_to_a_report_as_a_model(tmp_path, parts):
-    from embedlab.preparation import _network
+    from embedlab import words
     from embedlab.request import Request
 
     _, folder = parts
-    assert _network(Request(lab=Lab(tmp_path / "lab")), str(folder)) is None
+    request = Request(lab=Lab(tmp_path / "lab"))
+    found = words.recognised(str(folder), request.lab)
+    assert isinstance(found, words.VectorsFile)
+    assert found.opened(request) is None
     with pytest.raises(UserError, match="does not exist"):
-        _network(Request(lab=Lab(tmp_path / "lab")), str(tmp_path / "none.parquet"))
+        words.recognised(str(tmp_path / "none.parquet"), request.lab).opened(request)
 
 
 def test_parts_that_are_not_alike_are_named(parts):

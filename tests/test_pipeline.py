@@ -2,12 +2,15 @@ import dataclasses
 import io
 import json
 import pickle
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab import analysis, embeddings, pipeline, progress, runner
+from embedlab import analysis, embeddings, pipeline, progress, protocols, runner, store
+from embedlab.analyses import verification
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.errors import UserError
 from embedlab.preparation import Prepared, Stages
@@ -334,6 +337,48 @@ def test_a_wrong_file_is_told_before_the_work(asked, changes, message):
     with pytest.raises(UserError, match=message):
         pipeline.run(request, dataclasses.replace(study, **changes), as_json=True)
     assert not request.lab.root.exists()
+
+
+@pytest.mark.parametrize("command", ["report", "run"])
+@pytest.mark.parametrize("way", ["--pairs", "--set"])
+def test_a_list_of_pairs_is_planned_hashed_and_read_once(asked, tmp_path, monkeypatch, command, way):
+    file = tmp_path / "pairs.csv"
+    file.write_text("image_a,image_b,same\nitem0000,item0001,1\nitem0000,item0003,0\n")
+    done = []
+
+    def counted(module, name, what, about=lambda *_: True):
+        real = getattr(module, name)
+
+        def wrapped(*args, **more):
+            if about(*args):
+                done.append(what)
+            return real(*args, **more)
+
+        monkeypatch.setattr(module, name, wrapped)
+
+    ours = lambda path, *_: Path(path) == file  # noqa: E731
+    counted(verification.VerificationParams, "with_overrides", "planned")
+    counted(protocols, "read", "read", ours)
+    for module in [one for name, one in list(sys.modules.items()) if name.startswith("embedlab")]:
+        if getattr(module, "sha256_of", None) is store.sha256_of and module is not store:
+            counted(module, "sha256_of", "hashed", ours)
+    counted(store, "sha256_of", "hashed", ours)
+    request, study = asked
+    request = dataclasses.replace(request, fresh=True)
+    given = (
+        {"pairs": str(file)} if way == "--pairs" else {"overrides": {"verification": {"pairs": str(file)}}}
+    )
+    embeddings.write(tmp_path / "other.parquet", embedding_set(noise=1.0), {})
+    models = (*study.models, str(tmp_path / "other.parquet"))
+    study = dataclasses.replace(study, models=models, analyses=("distances", "verification"), **given)
+    if command == "report":
+        page, _ = pipeline.report(request, study, tmp_path / "r.html")
+        whole = json.loads(page.with_suffix(".json").read_text())
+    else:
+        whole = json.loads(pipeline.run(request, study, as_json=True)[0])
+    assert whole["sections"][1]["params"]["pairs"] == str(file)
+    assert ["pairs", f"pairs.csv, sha256 {sha256(file)}"] in whole["provenance"]["This report"]
+    assert sorted(done) == ["hashed", "planned", "read"]
 
 
 def test_attributes_stand_in_the_provenance(asked, tmp_path):

@@ -15,7 +15,9 @@ from embedlab.store import Lab
 from tests.planted import embedding_set
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-CODE, PROJECT = (re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL)[0] for kind in ("python", "toml"))
+CODE, PROJECT = (
+    re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL)[-1] for kind in ("python", "toml")
+)
 
 
 @pytest.fixture
@@ -93,6 +95,14 @@ BROKEN = {
     "no attribute": ("plugged:ANALYSIS", {"plugged": ""}, "AttributeError"),
     "no such attribute": ("plugged:A.B", {"plugged": "A = 1"}, "AttributeError"),
     "another thing": ("plugged:A", {"plugged": "A = 1"}, "is int, not an embedlab.analysis.Analysis"),
+    "runs of no kind": (
+        "plugged",
+        {
+            "plugged": "import dataclasses\nfrom embedlab.analyses import distances\n"
+            "ANALYSIS = dataclasses.replace(distances.ANALYSIS, over='sets')"
+        },
+        r"cannot be run \(no analysis can be over 'sets'",
+    ),
     "an empty value": ("plugged:", {"plugged": "ANALYSIS = None"}, "is NoneType"),
 }
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from embedlab import cli, embeddings, preparation, progress
+from embedlab import cli, embeddings, preparation, progress, words
 from embedlab.errors import UserError
 from embedlab.preparation import Stages
 from embedlab.request import Request
-from embedlab.store import Lab, write_json
+from embedlab.store import Lab, made_name, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 
@@ -78,7 +78,8 @@ def test_vectors_may_not_take_the_name_of_a_network_of_the_lab(trained, tmp_path
 
 @pytest.mark.parametrize("word", ["elsewhere/lowres144.onnx", "elsewhere/lowres144.pth", "lowres144:load"])
 def test_no_network_from_elsewhere_may_take_it_either(trained, monkeypatch, word):
-    monkeypatch.setattr(preparation, "_network", lambda *_: SimpleNamespace(name="lowres144"))
+    for kind in (words.Code, words.NetworkFile):
+        monkeypatch.setattr(kind, "opened", lambda *_: SimpleNamespace(name="lowres144"))
     with pytest.raises(UserError, match=r"would be called 'lowres144', as a network .* rename it"):
         preparation.prepare(trained, Study((word,)))
 
@@ -154,7 +155,7 @@ def test_kernels_of_live_networks_are_those_of_their_checkpoints(networks, capsy
 @pytest.mark.parametrize("models", [("two_nets:function", "a.pth"), ("v.parquet", "two_nets:a")])
 def test_networks_without_weights_are_told_before_the_work(request_, networks, models):
     embeddings.write(request_.lab.root.parent / "v.parquet", embedding_set(), {})
-    name = preparation.made_name(models[0].removesuffix(".parquet"), "")
+    name = made_name(models[0].removesuffix(".parquet"), "")
     message = f"kernels and layers compare the weights of two networks, and of {name} there are none"
     with pytest.raises(UserError, match=message):
         preparation.prepare(request_, Study(models, analyses=KERNELS))

@@ -240,7 +240,7 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     params = found.params.with_overrides({name: n for name, n in QUICK.items() if name in there})
     token = progress._listener.set(ears)
     try:
-        found.run(inputs(found.overs[0]), params)
+        found.run(inputs(found.overs[0].word), params)
     finally:
         progress._listener.reset(token)
     counted = [(what, total) for what, total in ears.heard if total is not None]

@@ -310,3 +310,15 @@ def test_a_list_of_pairs_in_utf_16_is_read(tmp_path):
     assert read(tmp_path / "p.csv").b == ("b",)
     (tmp_path / "p.txt").write_bytes(LFW.encode("utf-16"))
     assert read(tmp_path / "p.txt").same.tolist() == [True, True, False, False] * 2
+
+
+def test_equal_lists_have_equal_fingerprints_wherever_they_come_from(tmp_path):
+    a, b, same, folds = ("x", "y"), ("z", "w"), np.array([True, False]), np.array([0, 1])
+    whole = PairList(a, b, same, folds)
+    write(tmp_path / "list.csv", whole)
+    found = read(tmp_path / "list.csv")
+    assert (found.source, found.name) == (str(tmp_path / "list.csv"), "list.csv")
+    assert found.fingerprint == whole.fingerprint
+    others = [PairList(b, a, same, folds), PairList(a, b, ~same, folds), PairList(a, b, same, folds[::-1])]
+    prints = {one.fingerprint for one in (whole, *others, PairList(a, b, same))}
+    assert len(prints) == 5

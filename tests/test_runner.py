@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlab import analysis, embeddings, runner
+from embedlab import analysis, embeddings, protocols, runner
 from embedlab.analyses import distances
 from embedlab.errors import UserError
 from embedlab.runner import run_study
@@ -50,6 +50,51 @@ def test_changed_embeddings_are_computed_anew(lab):
     with atomic_file(lab.embeddings_file("a", "p")) as path:
         embeddings.write(path, embedding_set(model="a", probe="p", noise=1.0), {})
     assert [run.cached for run in run_study(lab, ASKED)[0].runs] == [False, True]
+
+
+def pairs_file(path, same):
+    path.write_text(f"image_a,image_b,same\nitem0000,item0001,{same}\nitem0000,item0003,{1 - same}\n")
+    return str(path)
+
+
+def test_a_list_of_pairs_is_an_input_of_a_result(lab, tmp_path):
+    path = pairs_file(tmp_path / "pairs.csv", 1)
+    asked = Study(("a",), ("p",), ("verification",), {"verification": {"resamples": 20}}, pairs=path)
+    (first,) = run_study(lab, asked)[0].runs
+    assert first.record["inputs"][1] == {
+        "input": "pairs of pairs.csv",
+        "fingerprint": protocols.read(path).fingerprint,
+    }
+    assert first.result.list_pairs == 2
+    Path(path).write_text(Path(path).read_text().replace(",", ", "))
+    assert run_study(lab, asked)[0].runs[0].cached
+    pairs_file(Path(path), 0)
+    (changed,) = run_study(lab, asked)[0].runs
+    assert not changed.cached
+    assert (first.result.list_contradicted, changed.result.list_contradicted) == (0, 2)
+
+
+def test_every_analysis_that_declares_a_list_of_pairs_gets_the_one_that_is_given(lab, tmp_path, monkeypatch):
+    given = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Params(type(distances.ANALYSIS.params)):
+        judged: str = dataclasses.field(default="", metadata={"pairs": True})
+
+    def compute(a, params, judged=None):
+        given.append(judged)
+        return distances.compute(a, params)
+
+    real = analysis.get
+    other = dataclasses.replace(real("distances"), params=Params(), compute=compute, called="distances")
+    monkeypatch.setattr(analysis, "get", lambda name: other if name == "distances" else real(name))
+    path = pairs_file(tmp_path / "pairs.csv", 1)
+    outcomes = run_study(lab, dataclasses.replace(ASKED, pairs=path))
+    assert [run.error for run in outcomes[0].runs] == ["", ""]
+    assert [one.source for one in given] == [path, path]
+    assert given[0] is given[1]
+    run_study(lab, ASKED)
+    assert given[2:] == [None, None]
 
 
 def test_provenance_stands_beside_the_result(lab):

@@ -6,7 +6,7 @@ import pytest
 from embedlab import analysis, study
 from embedlab.analysis import Params
 from embedlab.errors import UserError
-from embedlab.study import Input, Study
+from embedlab.study import Study
 
 
 def test_a_study_reads_its_models_parameters_and_prose(tmp_path):
@@ -110,7 +110,7 @@ def test_without_a_list_all_analyses_are_planned_in_reading_order(monkeypatch):
 
 @dataclass(frozen=True)
 class Judging(Params):
-    pairs: str = field(default="", metadata={"file": True})
+    pairs: str = field(default="", metadata={"pairs": True})
     """Which file."""
 
 
@@ -174,30 +174,6 @@ def test_a_study_names_its_pairs_and_attributes(tmp_path):
     assert study.merged(found).attributes == "a.csv"
 
 
-@pytest.mark.parametrize(
-    ("over", "expected"),
-    [
-        ("set", [("ap",), ("aq",), ("bp",), ("bq",)]),
-        ("model", [("ap", "aq"), ("bp", "bq")]),
-        ("probe pair", [("ap", "aq"), ("bp", "bq")]),
-        ("degraded pair", [("ap", "aq"), ("bp", "bq")]),
-        ("model pair", [("ap", "bp"), ("aq", "bq")]),
-        ("models", [("ap", "bp"), ("aq", "bq")]),
-        ("weight pair", [("a", "b")]),
-    ],
-)
-def test_runs_follow_from_what_an_analysis_is_over(over, expected):
-    runs = study._runs(over, Study(("a", "b"), ("p", "q")))
-    assert [tuple(one.model + one.probe for one in run) for run in runs] == expected
-
-
-def test_a_degraded_pair_is_the_native_probe_and_another_of_its_data_set():
-    pairs = study.degraded_pairs(["x@16", "x", "y@8", "x@32", "y@64"])
-    assert pairs == [("x", "x@16"), ("x", "x@32"), ("y@64", "y@8")]
-    assert study.degraded_pairs(["sharp", "blurred", "dark"]) == [("sharp", "blurred"), ("sharp", "dark")]
-    assert study.degraded_pairs(["x"]) == []
-
-
 def test_an_analysis_may_take_pairs_of_two_kinds(monkeypatch):
     both = dataclasses.replace(analysis.get("resolution"), over=("degraded pair", "model pair"), probes=None)
     monkeypatch.setattr(study.contract, "get", lambda name: both)
@@ -209,8 +185,3 @@ def test_an_analysis_may_take_pairs_of_two_kinds(monkeypatch):
         "p in a | p in b",
         "p@32 in a | p@32 in b",
     ]
-
-
-def test_inputs_are_named_in_words():
-    assert Input("set", "m", "p@32").title == "p@32 in m"
-    assert Input("weights", "m").title == "weights of m"

@@ -59,12 +59,12 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab import protocols
 from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.embeddings import EmbeddingSet, check_pairs
@@ -73,6 +73,7 @@ from embedlab.estimates import Estimate, Estimates, People, Place, compared
 from embedlab.maths import listed, roc
 from embedlab.maths.moments import Drawn
 from embedlab.maths.pairs import Pairs, all_pairs, template_pairs
+from embedlab.protocols import PairList
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10
@@ -93,7 +94,7 @@ class VerificationParams(Params):
 
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which models are compared in words."""
-    pairs: str = field(default="", metadata={"file": True})
+    pairs: str = field(default="", metadata={"pairs": True})
     """A list of pairs to judge beside all pairs: pairs.txt as LFW has it, InsightFace's .bin, or CSV
     with the columns image_a,image_b,same and, if there are folds, fold."""
     templates: bool = False
@@ -188,8 +189,17 @@ class Verification(Result):
         return self.probe + (AGAINST if self.templates else "")
 
 
-def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verification:
+def compute(
+    embeddings: EmbeddingSet, params: VerificationParams, pairs: PairList | None = None
+) -> Verification:
     """Score all pairs within a set, and those of a list; find ROC and accuracy with intervals.
+
+    Parameters
+    ----------
+    embeddings, params
+        What is judged, and how.
+    pairs
+        The list to judge beside all pairs; by default that which ``params.pairs`` names, if any.
 
     Raises
     ------
@@ -198,22 +208,24 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
         the list of pairs cannot be read, none of its pairs is in the set, or all those are of one kind.
     """
     check_pairs(embeddings)
-    pairs, people = _scored(embeddings, params), People.of(embeddings.identities, params)
-    if pairs.unresolved:
-        width = 2 / len(pairs.impostor)
+    scored, people = _scored(embeddings, params), People.of(embeddings.identities, params)
+    if scored.unresolved:
+        width = 2 / len(scored.impostor)
         raise UserError(
             f"{embeddings.title} has all scores within {width:.0e} of one another, too close for their "
             "resolution: subtract the mean of all vectors from each, or check them"
         )
-    asked = _asked(embeddings, params.pairs) if params.pairs else None
-    impostors = int(pairs.impostor.sum())
+    if pairs is None and params.pairs:
+        pairs = protocols.read(params.pairs)
+    asked = None if pairs is None else _asked(embeddings, pairs)
+    impostors = int(scored.impostor.sum())
     levels, curve = _fars(params.far, impostors)
-    rates = roc.rates(pairs, np.concatenate([levels, curve]), people.counts)
-    paired = len(np.unique(pairs.genuine_people))
+    rates = roc.rates(scored, np.concatenate([levels, curve]), people.counts)
+    paired = len(np.unique(scored.genuine_people))
     found = Estimates()
     _points(rates, levels, paired, people, (), found)
     _transferred(embeddings, people, params, found)
-    auc_error, eer_error = roc.bin_errors(pairs)
+    auc_error, eer_error = roc.bin_errors(scored)
     return Verification(
         title=embeddings.title + (AGAINST if params.templates else ""),
         model=embeddings.model,
@@ -221,7 +233,7 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
         templates=params.templates,
         people=len(embeddings.identities),
         images=len(embeddings.items),
-        genuine_pairs=len(pairs.genuine_scores),
+        genuine_pairs=len(scored.genuine_scores),
         impostor_pairs=impostors,
         eer_bin_error=eer_error,
         auc_bin_error=auc_error,
@@ -320,10 +332,8 @@ class _Asked:
     told: dict[str, Any]
 
 
-def _asked(embeddings: EmbeddingSet, file: str) -> _Asked:
-    from embedlab.protocols import read
-
-    asked = read(file)
+def _asked(embeddings: EmbeddingSet, asked: PairList) -> _Asked:
+    file = asked.source or asked.name
     a, b = asked.rows(embeddings.items.tolist())
     there = (a >= 0) & (b >= 0)
     if not there.any():
@@ -342,7 +352,7 @@ def _asked(embeddings: EmbeddingSet, file: str) -> _Asked:
     people = np.stack([embeddings.labels[a], embeddings.labels[b]], axis=1)
     against = np.flatnonzero(same != (people[:, 0] == people[:, 1]))
     told = {
-        "list_name": Path(file).name,
+        "list_name": asked.name,
         "list_pairs": len(same),
         "list_impostors": int((~same).sum()),
         "list_missing": int((~there).sum()),

@@ -448,6 +448,20 @@ def test_listed_items_that_are_not_there_are_counted_and_named(noisy, tmp_path):
     )
 
 
+def test_a_list_may_be_given_as_it_is_and_goes_before_the_parameter(noisy, tmp_path):
+    one, other, same = drawn_list(noisy)
+    file = listed_file(tmp_path, noisy.items[one], noisy.items[other], same, np.arange(len(one)) % 7)
+    named = verification.compute(noisy, dataclasses.replace(FEW, pairs=file))
+    pairs = protocols.read(file)
+    for params in (FEW, dataclasses.replace(FEW, pairs="gone.csv")):
+        assert verification.compute(noisy, params, pairs).numbers() == named.numbers()
+    made = verification.compute(noisy, FEW, dataclasses.replace(pairs, source=""))
+    assert made.list_name == "the list given"
+    assert made.estimates["AUC", "listed"] == named.estimates["AUC", "listed"]
+    with pytest.raises(UserError, match="holds none of the 1 pairs of the list given, such as 'x' with 'z'"):
+        verification.compute(noisy, FEW, protocols.PairList(("x",), ("z",), np.array([True])))
+
+
 def test_a_list_of_other_images_is_refused(noisy, tmp_path):
     file = listed_file(tmp_path, ["x", "y"], ["z", "w"], [True, False])
     with pytest.raises(
