@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, columns, embeddings, interchange, parquet
+from embedlab import __version__, columns, embeddings, interchange, parquet, tables
 from embedlab.analysis import Estimate
 from embedlab.digest import Digest
 from embedlab.embeddings import EmbeddingSet, aligned
@@ -224,6 +224,7 @@ def load(path: Path) -> Conversion:
     """
     from safetensors import SafetensorError, safe_open
 
+    tables.check_regular(path, "a map")
     try:
         with safe_open(path, framework="numpy") as file:
             record = json.loads((file.metadata() or {})[HEADER])

@@ -80,7 +80,17 @@ def made_name(stem: str, otherwise: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's contents, as 64 hexadecimal digits."""
+    """Hash a file's contents, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    UserError
+        If it is a pipe or a device, which may never end.
+    OSError
+        If it cannot be read.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"cannot read {path}: it is no regular file: give the path of one")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -163,7 +173,7 @@ def _settle(temporary: Path, path: Path) -> None:
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
-    """Find out before long work whether a file, or a folder, can be made at a path.
+    """Find out before long work whether a file, or a folder, can be made at a path; leave no trace.
 
     Raises
     ------
@@ -173,8 +183,14 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     with _told(path):
         if path.is_dir() and not folder:
             raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
-    with _told(path), _temporary(path) as within:
-        (within / path.name).touch()
+    made = [above for above in path.parents if not above.exists()]
+    try:
+        with _told(path), _temporary(path) as within:
+            (within / path.name).touch()
+    finally:
+        for above in made:
+            with suppress(OSError):  # Another process may be at work there already.
+                above.rmdir()
 
 
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:
