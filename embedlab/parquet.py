@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 from embedlab import columns, footers, headroom
 from embedlab.errors import UserError, first_line
+from embedlab.names import LONGEST
+
+LETTER = 4
+"""Bytes of a letter in numpy's arrays of text."""
 
 
 class Read(NamedTuple):
@@ -126,17 +130,26 @@ def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
 
 
 def _bytes(table: Any) -> int:
-    """Give the bytes that a table takes once the texts of its dictionaries stand in every row."""
+    """Give the bytes that a table takes once its texts are arrays of numpy: in each row the longest's room."""
+    return int(table.nbytes) + sum(map(_text_bytes, table.columns))
+
+
+def _text_bytes(column: Any) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    total = int(table.nbytes)
-    for column in table.columns:
-        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
-            if columns.is_text(chunk.dictionary.type):
-                lengths = pc.binary_length(chunk.dictionary)
-                total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return total
+    longest = total = 0
+    for chunk in column.chunks:
+        coded = pa.types.is_dictionary(chunk.type)
+        texts = chunk.dictionary if coded else chunk
+        if not columns.is_text(texts.type):
+            return 0
+        is_view = pa.types.is_string_view(texts.type) or pa.types.is_binary_view(texts.type)
+        lengths = pc.binary_length(texts.cast(pa.large_binary()) if is_view else texts)
+        longest = max(longest, pc.max(lengths).as_py() or 0)
+        total += pc.sum(lengths.take(chunk.indices) if coded else lengths).as_py() or 0
+    # What is longer is no name and no attribute, and never becomes such an array.
+    return max(total, LETTER * longest * len(column)) if longest <= LONGEST else total
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

@@ -73,6 +73,18 @@ def test_a_long_text_in_every_row_is_refused_before_it_is_unpacked(tmp_path, lit
         imported(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize("column", ["item", "identity", "note"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.binary()])
+def test_one_long_text_is_room_in_every_row(tmp_path, little_memory, column, kind):
+    n = 1000
+    texts = [f"i{k}" for k in range(n - 1)] + ["x" * 1000]
+    whole = {"item": pa.array([f"i{k}" for k in range(n)]), "identity": ["p"] * n, "embedding": [[1.0]] * n}
+    pq.write_table(pa.table({**whole, column: pa.array(texts, kind)}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 30_000
+    with pytest.raises(UserError, match=r"a\.parquet is not read: it unpacks to"):
+        imported(tmp_path / "a.parquet")
+
+
 def test_columns_without_a_use_are_not_unpacked(tmp_path, little_memory):
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(10 * 200_000)), 200_000)
     whole = pa.table(
