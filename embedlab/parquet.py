@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedlab import columns, footers, headroom
+from embedlab import columns, footers, headroom, signatures
 from embedlab.errors import UserError, first_line
 from embedlab.names import LONGEST
 
@@ -27,9 +27,10 @@ def parts(path: Path) -> list[Path]:
     ------
     UserError
         If it is a folder without such files, or one with folders of them (partitions), whose names hold a
-        column.
+        column; or if it is a pipe or a device.
     """
     if not path.is_dir():
+        signatures.check_regular(path, "Parquet")
         return [path]
     try:
         inside = sorted(entry for entry in path.iterdir() if entry.name[0] not in "._")
@@ -89,8 +90,6 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.exists() and not path.is_file():
-        raise UserError(f"cannot read {path} as Parquet: it is no regular file: give the path of one")
     try:
         schema = pq.read_schema(path)
         kept = [one.name for one in schema if one.name in wanted or columns.is_plain(one.type)]
@@ -130,7 +129,7 @@ def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
 
 
 def _bytes(table: Any) -> int:
-    """Give the bytes that a table takes once its texts are arrays of numpy: in each row the longest's room."""
+    """Give the bytes that a table takes once texts are numpy's: the longest one's room in each row."""
     return int(table.nbytes) + sum(map(_text_bytes, table.columns))
 
 
@@ -154,7 +153,7 @@ def _text_bytes(column: Any) -> int:
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """Say that a file is no Parquet file, and why."""
-    return UserError(
+    return signatures.mistaken(path, "Parquet file", signatures.PARQUET) or UserError(
         f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
         "another kind; make it again"
     )
