@@ -61,14 +61,15 @@ def checked_name(name: str, what: str) -> str:
         If it is empty or too long, begins with a dot or holds anything but letters, digits and
         ``_ . @ + -``.
     """
+    article = "an" if what[0] in "aeiou" else "a"
     if len(name) > LONGEST_NAME:
         raise UserError(
-            f"{name[:40]!r}… cannot be the name of a {what}: it has {len(name):,} letters, and "
+            f"{name[:40]!r}… cannot be the name of {article} {what}: it has {len(name):,} letters, and "
             f"{LONGEST_NAME} are the most"
         )
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} cannot be the name of a {what}: use letters, digits and _ . @ + - only, "
+            f"{name!r} cannot be the name of {article} {what}: use letters, digits and _ . @ + - only, "
             "not beginning with a sign"
         )
     return name
