@@ -21,12 +21,12 @@ import numpy as np
 
 from embedlab import closure
 from embedlab.charts import Chart
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
 from embedlab.estimates import label as written
 from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
-from embedlab.store import sha256_of, write_json
+from embedlab.store import checked_name, sha256_of, write_json
 
 ENTRY_POINTS = "embedlab.analyses"
 NO_LISTS: Mapping[str, Any] = MappingProxyType({})
@@ -454,9 +454,15 @@ def _declared(name: str, value: str) -> Analysis[Any, Any]:
     where = f"the analysis {name!r}, which another package declares as {value},"
     module, _, attribute = value.partition("[")[0].strip().partition(":")
     try:
+        checked_name(name, "analysis")
+    except UserError as error:
+        raise UserError(f"{where} is left out: {error}") from None
+    try:
         found: Any = importlib.import_module(module.strip())
         for part in (attribute.strip() or "ANALYSIS").split("."):
             found = getattr(found, part)
+    except Terminated:
+        raise
     except (Exception, SystemExit) as error:
         raise UserError(
             f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): mend or uninstall "

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from embedlab import headroom
+from embedlab import headroom, signatures
 from embedlab.errors import UserError, first_line
 
 
@@ -71,8 +71,7 @@ def opened(path: Path) -> Iterator[Arrays]:
         If it cannot be read, is cut short, or an array declares more than it holds.
     """
     with _told(path):
-        if path.exists() and not path.is_file():
-            raise UserError(f"cannot read {path}: it is no regular file: give the path of one")
+        signatures.check_regular(path, "a file of arrays")
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 heads = {"": _head(file, path.stat().st_size)}
@@ -95,7 +94,8 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         # A damaged archive makes zipfile, zlib and numpy raise nearly anything.
-        raise UserError(
+        of_numpy = (signatures.ZIP, signatures.NUMPY)
+        raise signatures.mistaken(path, "file of numpy's arrays", *of_numpy) or UserError(
             f"cannot read {path} ({first_line(error)}): the file is missing, cut short, or holds pickled "
             "objects, which are never opened; save plain arrays of numbers and text"
         ) from None

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from embedlab import signatures
 from embedlab.errors import UserError, first_line
 from embedlab.store import atomic_file
 
@@ -63,8 +64,7 @@ def read(path: Path | str) -> Bin:
         If it cannot be read, is cut short, or holds anything but images and truth values.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise UserError(f"cannot read {path}: it is no regular file: give the path of a .bin file")
+    signatures.check_regular(path, "a .bin file of image pairs")
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -83,7 +83,7 @@ def read(path: Path | str) -> Bin:
         blobs, same = _parts(found)
     except Exception as error:
         # Bytes that are no pickle make its reader raise nearly anything.
-        raise UserError(
+        raise signatures.mistaken(path, ".bin file of image pairs") or UserError(
             f"{path} is no .bin file of image pairs ({first_line(error)}): such a file holds encoded images, "
             "two a pair, and whether they show one person, and nothing else is taken from it"
         ) from None

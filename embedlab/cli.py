@@ -439,6 +439,10 @@ def main(words: Sequence[str] | None = None) -> int:
     0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user or a machine that is too
     small, 130 if interrupted, 143 if ended by SIGTERM, 129 by SIGHUP.
     """
+    # Whoever closed a stream, as by `>&-`, wants to see nothing of it.
+    sys.stdout, sys.stderr = (
+        stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w") for stream in (sys.stdout, sys.stderr)
+    )
     for stream in (sys.stdout, sys.stderr):
         _escaping(stream)
     options = parser().parse_args(words)

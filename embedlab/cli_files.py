@@ -176,7 +176,7 @@ def _data(commands: Any, make: Command) -> None:
 def import_(options: argparse.Namespace) -> int:
     """Handle ``embedlab import``."""
     from embedlab import interchange, words
-    from embedlab.store import Lab
+    from embedlab.store import Lab, made_name
 
     path, lab = Path(options.file), Lab(options.lab)
     word = words.of(options.file)
@@ -186,7 +186,7 @@ def import_(options: argparse.Namespace) -> int:
         return _import_network(options, path)
     found = interchange.import_embeddings(
         path,
-        model=options.model or path.stem,
+        model=options.model or made_name(path.stem, "imported"),
         probe=options.probe,
         items=Path(options.items) if options.items else None,
         item_column=options.item_column,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__, columns, embeddings, interchange, parquet
+from embedlab import __version__, columns, embeddings, interchange, parquet, signatures
 from embedlab.analysis import Estimate
 from embedlab.digest import Digest
 from embedlab.embeddings import EmbeddingSet, aligned
@@ -224,6 +224,7 @@ def load(path: Path) -> Conversion:
     """
     from safetensors import SafetensorError, safe_open
 
+    signatures.check_regular(path, "a map")
     try:
         with safe_open(path, framework="numpy") as file:
             record = json.loads((file.metadata() or {})[HEADER])
@@ -231,7 +232,7 @@ def load(path: Path) -> Conversion:
         found = LinearMap(record["method"], matrix, shift, record["penalty"], record["rank"])
         source, target = str(record["source"]["model"]), str(record["target"]["model"])
     except (SafetensorError, OSError) as error:
-        raise UserError(
+        raise signatures.mistaken(path, "map", signatures.SAFETENSORS) or UserError(
             f"cannot read {path} as a map ({first_line(error)}): make one with `embedlab map fit`"
         ) from None
     except (KeyError, ValueError, TypeError, RecursionError):
@@ -289,15 +290,20 @@ def apply(
     """
     if out.suffix != ".parquet":
         raise UserError(f"{out} cannot be written: converted embeddings are Parquet, so end it in .parquet")
-    if out.resolve() == path.resolve():
-        raise UserError(f"{path} would be replaced by its own conversion: give another name with --out")
-    is_parquet = path.suffix.lower() == ".parquet"
-    head = embeddings.metadata(path) if is_parquet and path.exists() else {}
-    if (model := head.get("model")) not in (None, conversion.source) and not force:
+    if path.resolve() in (out.resolve(), out.parent.resolve()):
         raise UserError(
-            f"{path} holds vectors of {model}, and the map is for {conversion.source}: give vectors of that "
-            "model, or --force if it only has another name"
+            f"{path} would be replaced by its own conversion, or have it as a part: give another name with "
+            "--out"
         )
+    is_parquet = path.suffix.lower() == ".parquet"
+    head: dict[str, Any] = {}
+    for part in reversed(parquet.parts(path)) if is_parquet and path.exists() else ():
+        head = embeddings.metadata(part)
+        if (model := head.get("model")) not in (None, conversion.source) and not force:
+            raise UserError(
+                f"{part} holds vectors of {model}, and the map is for {conversion.source}: give vectors of "
+                "that model, or --force if it only has another name"
+            )
     came = {"name": map_file.name, "sha256": sha256_of(map_file), "source": conversion.source}
     if "model_sha256" in head:
         came["source_sha256"] = str(head["model_sha256"])

@@ -24,9 +24,12 @@ def text_of(path: Path, what: str) -> str:
     Raises
     ------
     UserError
-        If it cannot be read, or is no UTF-8.
+        If it cannot be read, is no regular file, or is no UTF-8.
     """
     try:
+        # Nobody may ever write to a pipe.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"cannot read {what} {path}: it is no regular file: give the path of one")
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(

@@ -26,7 +26,8 @@ def matrix(vectors: Any) -> Float[np.ndarray, "n d"]:
         found = _numbers(vectors)
     except UserError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        # torch has RuntimeError and its kind for tensors without numbers, as on the device "meta".
         raise UserError(
             f"the vectors cannot be made an array ({first_line(error)}): give numbers of shape (n, d), "
             "equally many a row"

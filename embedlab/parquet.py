@@ -5,8 +5,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from embedlab import columns, footers, headroom
+from embedlab import columns, footers, headroom, signatures
 from embedlab.errors import UserError, first_line
+from embedlab.names import LONGEST
+
+LETTER = 4
+"""Bytes of a letter in numpy's arrays of text."""
 
 METADATA_KEY = b"embedlab"
 """Where in a schema what is known of the rows stands, as JSON."""
@@ -27,9 +31,10 @@ def parts(path: Path) -> list[Path]:
     ------
     UserError
         If it is a folder without such files, or one with folders of them (partitions), whose names hold a
-        column.
+        column; or if it is a pipe or a device.
     """
     if not path.is_dir():
+        signatures.check_regular(path, "Parquet")
         return [path]
     try:
         inside = sorted(entry for entry in path.iterdir() if entry.name[0] not in "._")
@@ -89,8 +94,6 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.exists() and not path.is_file():
-        raise UserError(f"cannot read {path} as Parquet: it is no regular file: give the path of one")
     try:
         schema = pq.read_schema(path)
         kept = [one.name for one in schema if one.name in wanted or columns.is_plain(one.type)]
@@ -130,22 +133,31 @@ def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
 
 
 def _bytes(table: Any) -> int:
-    """Give the bytes that a table takes once the texts of its dictionaries stand in every row."""
+    """Give the bytes that a table takes once texts are numpy's: the longest one's room in each row."""
+    return int(table.nbytes) + sum(map(_text_bytes, table.columns))
+
+
+def _text_bytes(column: Any) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    total = int(table.nbytes)
-    for column in table.columns:
-        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
-            if columns.is_text(chunk.dictionary.type):
-                lengths = pc.binary_length(chunk.dictionary)
-                total += pc.sum(lengths.take(chunk.indices)).as_py() or 0
-    return total
+    longest = total = 0
+    for chunk in column.chunks:
+        coded = pa.types.is_dictionary(chunk.type)
+        texts = chunk.dictionary if coded else chunk
+        if not columns.is_text(texts.type):
+            return 0
+        is_view = pa.types.is_string_view(texts.type) or pa.types.is_binary_view(texts.type)
+        lengths = pc.binary_length(texts.cast(pa.large_binary()) if is_view else texts)
+        longest = max(longest, pc.max(lengths).as_py() or 0)
+        total += pc.sum(lengths.take(chunk.indices) if coded else lengths).as_py() or 0
+    # What is longer is no name and no attribute, and never becomes such an array.
+    return max(total, LETTER * longest * len(column)) if longest <= LONGEST else total
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """Say that a file is no Parquet file, and why."""
-    return UserError(
+    return signatures.mistaken(path, "Parquet file", signatures.PARQUET) or UserError(
         f"cannot read {path} as Parquet ({first_line(error)}): the file is missing, damaged, cut short or of "
         "another kind; make it again"
     )

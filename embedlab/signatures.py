@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedlab.errors import UserError
+
 HEAD = 600
 """Bytes that are looked at."""
 
@@ -35,6 +37,8 @@ SAFETENSORS = Kind("a safetensors file", "call it .safetensors")
 HDF5 = Kind("an HDF5 file, as Keras writes", "export the network to ONNX")
 ZIP = Kind("a zip archive", "unpack it")
 CUT_ZIP = Kind("a zip archive that is cut short", "fetch it again")
+NUMPY = Kind("a .npy file of numpy", "call it .npy")
+PARQUET = Kind("a Parquet file", "call it .parquet")
 TORCH = Kind("a PyTorch file", "give it as .pth")
 SCRIPT = Kind("a TorchScript program", "export the network to ONNX")
 ONNX = Kind("an ONNX network", "call it .onnx")
@@ -62,8 +66,8 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"....ftyp", Kind("a video", "save its pictures as PNG or JPEG")),
     (r"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51", Kind("a JPEG 2000 picture", "save it as PNG or JPEG")),
     (r"\x89PNG|\xff\xd8\xff|GIF8|BM.{4}\x00\x00\x00\x00|RIFF....WEBP", Kind("a picture")),
-    (r"\x93NUMPY", Kind("a .npy file of numpy", "call it .npy")),
-    (r"PAR1", Kind("a Parquet file", "call it .parquet")),
+    (r"\x93NUMPY", NUMPY),
+    (r"PAR1", PARQUET),
     (r"....TFL3", Kind("a TensorFlow Lite network", "export it to ONNX")),
     (r"\x08[\x01-\x20](\x12|\x1a|\x22|\x28|\x32|\x3a|\x42)", ONNX),
 )
@@ -99,6 +103,43 @@ def of_file(path: Path) -> Kind | None:
     except OSError:
         return None
     return _archive(path) if kind is ZIP else kind
+
+
+def check_regular(path: Path, what: str) -> None:
+    """Refuse folders, pipes and devices, which would hang whoever reads them.
+
+    Parameters
+    ----------
+    path
+        The file; it need not exist.
+    what
+        As what it is read: "a list of pairs".
+
+    Raises
+    ------
+    UserError
+        If it is there, and no regular file.
+    """
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot read {path} as {what}: it is no regular file: give the path of one")
+
+
+def mistaken(path: Path, wanted: str, *right: Kind) -> UserError | None:
+    """Say what a file is that a reader failed on; None if that is not known, or it is what was wanted.
+
+    Parameters
+    ----------
+    path
+        The file.
+    wanted
+        What it should be: "Parquet file".
+    right
+        The kinds that the reader reads; damaged and empty files are its own to tell.
+    """
+    kind = of_file(path)
+    if kind is None or kind in (EMPTY, CUT_ZIP, *right):
+        return None
+    return UserError(f"{path} is no {wanted}, but {kind.name}: {kind.cure or 'give another file'}")
 
 
 def _archive(path: Path) -> Kind:

@@ -61,14 +61,15 @@ def checked_name(name: str, what: str) -> str:
         If it is empty or too long, begins with a dot or holds anything but letters, digits and
         ``_ . @ + -``.
     """
+    article = "an" if what[0] in "aeiou" else "a"
     if len(name) > LONGEST_NAME:
         raise UserError(
-            f"{name[:40]!r}… cannot be the name of a {what}: it has {len(name):,} letters, and "
+            f"{name[:40]!r}… cannot be the name of {article} {what}: it has {len(name):,} letters, and "
             f"{LONGEST_NAME} are the most"
         )
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} cannot be the name of a {what}: use letters, digits and _ . @ + - only, "
+            f"{name!r} cannot be the name of {article} {what}: use letters, digits and _ . @ + - only, "
             "not beginning with a sign"
         )
     return name
@@ -80,7 +81,17 @@ def made_name(stem: str, otherwise: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's contents, as 64 hexadecimal digits."""
+    """Hash a file's contents, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    UserError
+        If it is a pipe or a device, which may never end.
+    OSError
+        If it cannot be read.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"cannot read {path}: it is no regular file: give the path of one")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -163,7 +174,7 @@ def _settle(temporary: Path, path: Path) -> None:
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
-    """Find out before long work whether a file, or a folder, can be made at a path.
+    """Find out before long work whether a file, or a folder, can be made at a path; leave no trace.
 
     Raises
     ------
@@ -173,8 +184,14 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     with _told(path):
         if path.is_dir() and not folder:
             raise UserError(f"cannot write {path}: it is a folder: give the name of a file in it")
-    with _told(path), _temporary(path) as within:
-        (within / path.name).touch()
+    made = [above for above in path.parents if not above.exists()]
+    try:
+        with _told(path), _temporary(path) as within:
+            (within / path.name).touch()
+    finally:
+        for above in made:
+            with suppress(OSError):  # Another process may be at work there already.
+                above.rmdir()
 
 
 def steadily(folder: Path, read: Callable[[Path], T]) -> T:

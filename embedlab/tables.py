@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from embedlab import signatures
 from embedlab.errors import UserError, first_line
 from embedlab.names import Place, clean
 from embedlab.progress import say
@@ -253,7 +254,7 @@ def encoding_of(start: bytes) -> str:
 def start(path: Path, what: str) -> tuple[bytes, str]:
     """Give the first bytes of a file, and its first line as far as they reach; raises as ``text`` does."""
     try:
-        check_regular(path, what)
+        signatures.check_regular(path, what)
         with path.open("rb") as file:
             begin = file.read(START)
     except OSError as error:
@@ -262,12 +263,6 @@ def start(path: Path, what: str) -> tuple[bytes, str]:
         ) from None
     line = re.split("[\r\n]", begin.decode(encoding_of(begin), "replace"))[0]
     return begin, line.lstrip("\ufeff")
-
-
-def check_regular(path: Path, what: str) -> None:
-    """Refuse folders, pipes and devices, which would hang whoever reads them."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"cannot read {path} as {what}: it is no regular file: give the path of one")
 
 
 def text(path: Path, what: str) -> str:
@@ -288,9 +283,12 @@ def _checked_text(path: Path, what: str) -> tuple[str, int]:
     pyarrow would notice only where a field is looked at.
     """
     try:
-        check_regular(path, what)
+        signatures.check_regular(path, what)
         with path.open("rb") as file:
-            encoding = encoding_of(file.read(4))
+            begin = file.read(signatures.HEAD)
+            if signatures.of_bytes(begin) in (signatures.LFS, signatures.PAGE):
+                raise ValueError("no table")
+            encoding = encoding_of(begin)
             file.seek(0)
             decoder = codecs.getincrementaldecoder(encoding)()
             quotes = 0
@@ -301,7 +299,7 @@ def _checked_text(path: Path, what: str) -> tuple[str, int]:
     except OSError as error:
         raise UserError(f"cannot read {path} as {what} ({error.strerror or error}): correct it") from None
     except ValueError as error:
-        raise UserError(
+        raise signatures.mistaken(path, what.removeprefix("a ")) or UserError(
             f"cannot read {path} as {what} ({first_line(error)}): save it as UTF-8 text"
         ) from None
 

@@ -71,15 +71,19 @@ def train(
     from embedlab.training import recipe, trainer
 
     chosen = recipe.load(recipe_name, scale=request.scale, overrides=overrides)
+    model = name or Path(recipe_name).stem
+    # What cannot be done is told before faces are drawn.
+    request.lab.refuse_strangers(model)
+    listed = None if pairs is None else _listed(pairs, validation)
     folder = Path(request.data) if request.data is not None else embedded_data(request)
     data = _sources(chosen, recipe_name, folder)
     minutes = minutes_of(chosen, sum(len(one) for one in data))
     return trainer.train(
         request.lab,
-        name or Path(recipe_name).stem,
+        model,
         chosen,
         data,
-        _validation(folder, data, validation, pairs),
+        _validation(folder, data, validation, listed),
         fresh=request.fresh,
         strict=request.strict,
         told=f"{request.scale} scale, roughly {_duration(minutes)} here from the beginning",
@@ -106,8 +110,16 @@ def _sources(chosen: "Recipe", recipe_name: str, folder: Path) -> "list[Dataset]
     )
 
 
+def _listed(pairs: str, validation: str | None) -> "PairList":
+    from embedlab import protocols
+
+    if validation is None:
+        raise UserError(f"{pairs} holds pairs of images that were not given: name them with --validation")
+    return protocols.read(pairs)
+
+
 def _validation(
-    folder: Path, data: "Sequence[Dataset]", named: str | None, pairs: str | None
+    folder: Path, data: "Sequence[Dataset]", named: str | None, listed: "PairList | None"
 ) -> "tuple[Dataset, PairList] | None":
     """Open the people that training is measured on, and their pairs."""
     from embedlab import protocols
@@ -115,11 +127,9 @@ def _validation(
 
     if named is None:
         beside = folder / f"{EMBEDDED_PROBE}_pairs.csv"
-        if pairs is not None:
-            raise UserError(f"{pairs} holds pairs of images that were not given: name them with --validation")
         if not beside.is_file():
             return None
-        named, pairs = str(folder / EMBEDDED_PROBE), str(beside)
+        named, listed = str(folder / EMBEDDED_PROBE), protocols.read(beside)
     others = sources.open_source(named)
     for one in data:
         both = set(one.identities) & set(others.identities)
@@ -130,9 +140,9 @@ def _validation(
                 f"{len(both):,} people of {others.name} are trained on, such as {min(both)!r}: validate on "
                 "others; `embedlab data pack --hold-out 0.2` keeps some apart"
             )
-    if pairs is None and sources.is_bin(named):
-        pairs = named
-    return others, protocols.read(pairs) if pairs is not None else split.draw_pairs(others)
+    if listed is None and sources.is_bin(named):
+        listed = protocols.read(named)
+    return others, listed if listed is not None else split.draw_pairs(others)
 
 
 def needed(request: Request, names: Sequence[str]) -> list[list[str]]:

@@ -624,6 +624,14 @@ def test_output_that_has_no_room_is_one_line(tmp_path):
     )
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_somebody_closed_cost_nothing(tmp_path, closed):
+    words = f"{sys.executable} -m embedlab list analyses --lab {tmp_path} {closed}"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("verification" in done.stdout) == (closed == "2>&-")
+
+
 def test_a_reader_that_goes_is_no_error(tmp_path):
     read, write = os.pipe()
     os.close(read)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -177,6 +178,9 @@ def broken(files, tmp_path, kind):
 
             save_file({"x": np.zeros(2)}, tmp_path / "x.safetensors")
             return lambda: conversion.load(tmp_path / "x.safetensors")
+        case "pipe":
+            os.mkfifo(tmp_path / "pipe.safetensors")
+            return lambda: conversion.load(tmp_path / "pipe.safetensors")
         case "NaN" | "infinity in the shift":
             matrix, shift = found.map.matrix.copy(), found.map.shift.copy()
             if kind == "NaN":
@@ -255,6 +259,7 @@ def broken(files, tmp_path, kind):
         ("name", "let it end in .safetensors"),
         ("not there", "make one with `embedlab map fit`"),
         ("no map", "no map of embedlab"),
+        ("pipe", "it is no regular file"),
         ("NaN", "m.safetensors holds NaN or infinity and maps nothing"),
         ("infinity in the shift", "m.safetensors holds NaN or infinity and maps nothing"),
         ("flipped", "m.safetensors was changed or damaged since it was saved"),

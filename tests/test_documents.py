@@ -1,5 +1,6 @@
 """Whatever a TOML file holds, it is read or refused in one line."""
 
+import os
 import tomllib
 
 import pytest
@@ -40,6 +41,12 @@ def test_what_is_no_toml_is_told_in_a_line(tmp_path, kind):
 def test_a_file_that_cannot_be_opened_is_told(tmp_path, name):
     with pytest.raises(UserError, match="cannot read the study .*: correct its path"):
         documents.toml(tmp_path / name, "the study")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "s.toml")
+    with pytest.raises(UserError, match=r"s\.toml: it is no regular file: give the path of one$"):
+        documents.toml(tmp_path / "s.toml", "the study")
 
 
 def test_a_mark_before_the_text_is_no_part_of_it(tmp_path):

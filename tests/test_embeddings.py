@@ -10,6 +10,8 @@ import pytest
 from embedlab import embeddings
 from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
+from tests.heard import heard
+from tests.planted import embedding_set
 
 
 def rows(items="abcd", people="xxyy", model="m", vectors=None):
@@ -250,3 +252,12 @@ def test_a_head_that_json_cannot_hold_is_told(tmp_path, head):
     with pytest.raises(UserError, match=r"cannot read .*x.parquet as Parquet") as told:
         embeddings.read(tmp_path / "x.parquet")
     assert "\n" not in str(told.value)
+
+
+def test_what_was_cut_from_a_set_is_not_told_as_another_set():
+    a, b = (embedding_set(12, images=2, model=name) for name in "ab")
+    with heard() as lines:
+        shared = aligned(a.take(np.arange(20)), b).a
+        aligned(shared, a)
+        aligned(shared, b)
+    assert [line.partition(";")[0] for line in lines] == ["  p in a and p in b share 20 images"]

@@ -174,3 +174,10 @@ def test_no_library_is_imported_for_arrays():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tensors_without_numbers_are_told():
+    import torch
+
+    with pytest.raises(UserError, match="the vectors cannot be made an array"):
+        EmbeddingSet.of(torch.zeros(4, 3, device="meta"), [0, 0, 1, 1])

@@ -1,5 +1,7 @@
 """Parquet and numpy's files are judged by their heads; folders of parts are one file."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,6 +75,25 @@ def test_a_long_text_in_every_row_is_refused_before_it_is_unpacked(tmp_path, lit
         imported(tmp_path / "a.parquet")
 
 
+@pytest.mark.parametrize("column", ["item", "identity", "note"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.binary()])
+def test_one_long_text_is_room_in_every_row(tmp_path, little_memory, column, kind):
+    n = 1000
+    texts = [f"i{k}" for k in range(n - 1)] + ["x" * 1000]
+    whole = {"item": pa.array([f"i{k}" for k in range(n)]), "identity": ["p"] * n, "embedding": [[1.0]] * n}
+    pq.write_table(pa.table({**whole, column: pa.array(texts, kind)}), tmp_path / "a.parquet")
+    assert (tmp_path / "a.parquet").stat().st_size < 30_000
+    with pytest.raises(UserError, match=r"a\.parquet is not read: it unpacks to"):
+        imported(tmp_path / "a.parquet")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.parquet")
+    for read in (imported, embeddings.read, embeddings.metadata, conversion.read_vectors):
+        with pytest.raises(UserError, match=r"cannot read .*a\.parquet as Parquet: it is no regular file"):
+            read(tmp_path / "a.parquet")
+
+
 def test_columns_without_a_use_are_not_unpacked(tmp_path, little_memory):
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(10 * 200_000)), 200_000)
     whole = pa.table(
@@ -125,6 +146,19 @@ def test_a_folder_of_parts_is_mapped_as_one_file_is(tmp_path, parts):
     assert counts == [48, 48]
     one, other = (embeddings.read(tmp_path / f"{k}.parquet") for k in range(2))
     assert one.fingerprint == other.fingerprint
+
+
+def test_the_parts_of_a_folder_are_all_judged_before_they_are_mapped(tmp_path, parts):
+    whole, folder = parts
+    found = conversion.fit(whole, embedding_set(12, images=4, dimension=6, noise=0.6, model="new"), folds=3)
+    conversion.save(found, tmp_path / "m.safetensors")
+    last = folder / "part-2.snappy.parquet"
+    with pytest.raises(UserError, match="or have it as a part: give another name with --out"):
+        conversion.apply(found, folder, folder / "new.parquet", map_file=tmp_path / "m.safetensors")
+    told = {embeddings.METADATA_KEY: b'{"model": "another"}'}
+    pq.write_table(pq.read_table(last).replace_schema_metadata(told), last)
+    with pytest.raises(UserError, match=f"{last.name} holds vectors of another, and the map is for"):
+        conversion.apply(found, folder, tmp_path / "new.parquet", map_file=tmp_path / "m.safetensors")
 
 
 def test_a_folder_of_parts_is_given_to_a_report_as_a_model(tmp_path, parts):

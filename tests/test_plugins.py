@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from embedlab import analysis, catalogue, cli, embeddings, study
-from embedlab.errors import UserError
+from embedlab.errors import Terminated, UserError
 from embedlab.store import Lab
 from tests.planted import embedding_set
 
@@ -156,3 +156,16 @@ def test_a_name_that_is_taken_stays_what_it_was_and_that_is_said(install, capsys
 
 def test_the_catalogue_in_the_repository_lists_none_of_them(documented):
     assert "spread" not in catalogue.markdown().replace("spreads", "")
+
+
+@pytest.mark.parametrize("name", ["two words", "a/b", "x" * 300])
+def test_a_name_that_no_result_can_bear_is_told_before_it_is_run(install, name):
+    install("broken", {name: "plugged"}, plugged="")
+    assert "cannot be the name of an analysis" in analysis.unusable()[name]
+
+
+def test_being_ended_is_not_taken_for_a_plugin_that_leaves(install):
+    code = "from embedlab.errors import Terminated\nraise Terminated"
+    install("broken", {"mine": "plugged"}, plugged=code)
+    with pytest.raises(Terminated):
+        analysis.unusable()

@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from embedlab import signatures
+from embedlab import bins, conversion, protocols, signatures
+from embedlab.errors import UserError
+from embedlab.interchange import import_embeddings
 from embedlab.signatures import HEAD, of_bytes, of_file
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -98,3 +100,35 @@ def test_what_cannot_be_read_is_not_known(tmp_path):
     assert of_file(tmp_path / "gone") is None
     (tmp_path / "cut").write_bytes(b"PK\x03\x04 and no more")
     assert of_file(tmp_path / "cut") is signatures.CUT_ZIP
+
+
+def imported(path):
+    items = path.with_name("items.csv") if path.suffix == ".npy" else None
+    return import_embeddings(path, model="m", probe="p", items=items)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        *((f"a{suffix}", imported) for suffix in (".parquet", ".csv", ".npy", ".npz")),
+        ("a.csv", protocols.read),
+        ("a.txt", protocols.read),
+        ("a.bin", bins.read),
+        ("a.safetensors", conversion.load),
+    ],
+)
+@pytest.mark.parametrize(("head", "kind"), [(LFS, "a Git LFS pointer"), (b"\n<!DOCTYPE html>", "a web page")])
+def test_every_reader_knows_what_it_was_given_in_the_place_of_a_file(tmp_path, name, read, head, kind):
+    (tmp_path / name).write_bytes(head)
+    with pytest.raises(UserError, match=f"{name} is no .*, but {kind}, not .*: (run `git lfs|download the)"):
+        read(tmp_path / name)
+
+
+def test_files_of_other_kinds_are_told_to_readers_of_text_and_of_arrays(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    for name in ("a.csv", "a.parquet"):
+        (tmp_path / name).write_bytes((tmp_path / "a.npy").read_bytes())
+        with pytest.raises(
+            UserError, match=f"{name} is no (CSV|Parquet file), but a .npy file of numpy: call"
+        ):
+            imported(tmp_path / name)

@@ -453,8 +453,11 @@ def test_the_disk_has_the_new_one_before_it_gets_its_name(tmp_path, monkeypatch,
 
 
 def test_a_place_is_judged_before_the_work(tmp_path):
-    check_writable(tmp_path / "new" / "a.html")
+    check_writable(tmp_path / "new" / "b" / "a.html")
     check_writable(tmp_path / "new", folder=True)
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "new").mkdir()
+    check_writable(tmp_path / "new" / "b" / "a.html")
     assert os.listdir(tmp_path / "new") == []
     for path, words in (
         (tmp_path / "new", "it is a folder"),
@@ -466,6 +469,12 @@ def test_a_place_is_judged_before_the_work(tmp_path):
     with atomic_file(tmp_path / ("é" * 127)) as temporary:
         temporary.write_text("a name of 254 bytes")
     assert (tmp_path / ("é" * 127)).read_text().startswith("a name")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pairs.csv")
+    with pytest.raises(UserError, match=r"pairs\.csv: it is no regular file: give the path of one$"):
+        sha256_of(tmp_path / "pairs.csv")
 
 
 KILLED = """

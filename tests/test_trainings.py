@@ -309,6 +309,17 @@ def test_validating_on_people_who_are_trained_on_is_refused(request_, faces, cau
         trainings.train(Request(request_.lab, data=friends), "lowres144", {}, validation=friends)
 
 
+def test_what_cannot_be_trained_is_told_before_faces_are_drawn(request_, faces, monkeypatch, tmp_path):
+    monkeypatch.setattr(trainings, "embedded_data", lambda _: pytest.fail("it began"))
+    for words, match in (
+        ({"pairs": "p.csv"}, "p.csv holds pairs of images that were not given"),
+        ({"pairs": str(tmp_path / "no.csv"), "validation": str(faces("friends"))}, "cannot read .*no.csv"),
+        ({"name": "a/b"}, "cannot be the name of a model"),
+    ):
+        with pytest.raises(UserError, match=match):
+            trainings.train(request_, "lowres144", {}, **words)
+
+
 def test_pairs_without_images_are_refused(request_, faces, caught):
     with pytest.raises(UserError, match="p.csv holds pairs of images that were not given.*--validation"):
         trainings.train(Request(request_.lab, data=str(faces("friends"))), "lowres144", {}, pairs="p.csv")

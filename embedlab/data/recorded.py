@@ -198,7 +198,8 @@ def _numbers(
 def _property(path: Path, people: int) -> tuple[int, int] | None:
     """Read ``classes,height,width``; it says nothing that is needed, so that a wrong one is only told."""
     try:
-        words = path.read_bytes()[:200].split(b",")
+        # Nobody may ever write to a pipe.
+        words = path.read_bytes()[:200].split(b",") if path.is_file() else []
         classes, height, width = (int(word) if word.strip().isdigit() else -1 for word in words)
     except (OSError, ValueError):
         classes = height = width = -1

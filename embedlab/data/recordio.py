@@ -25,6 +25,7 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
+from embedlab import signatures
 from embedlab.errors import UserError
 from embedlab.progress import say, track
 from embedlab.store import atomic_file, locked
@@ -270,6 +271,7 @@ def read_index(path: Path | str) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray,
         If the file cannot be read, a line is no key and byte, or two lines have one key.
     """
     path = Path(path)
+    signatures.check_regular(path, "an .idx")
     try:
         text = path.read_bytes()
     except OSError as error:

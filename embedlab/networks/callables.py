@@ -29,7 +29,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from embedlab import compute
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Terminated, UserError, first_line
 from embedlab.networks import inference
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
@@ -160,7 +160,9 @@ def open_callable(spec: str, preprocessing: str | None = None, name: str | None 
     function = _imported(spec)
     try:
         found = function()
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         raise UserError(f"{spec} raises when called without arguments: {_said(error)}") from error
     module = sys.modules[spec.partition(":")[0]]
     if _is_embedder(found):
@@ -237,7 +239,9 @@ def _imported(spec: str) -> Callable[[], Any]:
                 "folder in PYTHONPATH"
             ) from None
         raise UserError(f"{module} cannot be imported: {_said(error)}") from error
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         raise UserError(f"{module} cannot be imported: {_said(error)}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -1,6 +1,7 @@
 """InsightFace's files of records, against a copy of how its own data set reads them."""
 
 import io
+import os
 import struct
 
 import numpy as np
@@ -195,6 +196,17 @@ def test_a_damaged_image_is_one_unreadable_item(tmp_path):
     path.write_bytes(data)
     with pytest.raises(UnreadableImage, match="damaged at byte"):
         found.image(2)
+
+
+def test_pipes_beside_the_records_are_not_waited_for(emore, capsys):
+    os.mkfifo(emore.with_name("property"))
+    with progress.shown():
+        recorded.open_rec(emore)
+    assert "property is not `classes,height,width` and was passed over" in capsys.readouterr().err
+    emore.with_suffix(".idx").unlink()
+    os.mkfifo(emore.with_suffix(".idx"))
+    with pytest.raises(UserError, match=r"train\.idx as an \.idx: it is no regular file"):
+        recorded.open_rec(emore)
 
 
 @pytest.mark.parametrize(

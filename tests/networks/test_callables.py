@@ -187,6 +187,8 @@ def test_other_words_are_no_module_and_callable(spec):
             "def load():\n    return 1 / 0\n",
             r"raises when called without arguments: ZeroDivisionError.*planted_net.py, line 2",
         ),
+        ("raise SystemExit(3)\n", r"planted_net cannot be imported: SystemExit: 3"),
+        ("def load():\n    raise SystemExit(3)\n", "raises when called without arguments: SystemExit: 3"),
         ("def load(path):\n    return path\n", "raises when called without arguments: TypeError"),
         ("def load():\n    return 3\n", "returns int: it must return a torch.nn.Module, a function"),
         ("def load():\n    return lambda x: x\n", r"an array \(2, 112, 112, 3\) of uint8 for 2"),
