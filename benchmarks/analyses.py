@@ -34,7 +34,7 @@ IMAGES = 5
 
 def planted(vectors: int, dimension: int, probe: str, noise: float, model: str = "planted"):
     """Draw people as Gaussian centres and images round them; another model turns the same centres."""
-    from embedlab.embeddings import EmbeddingSet
+    from embedlab.lab.embeddings import EmbeddingSet
 
     people = vectors // IMAGES
     centres = np.random.default_rng(0).normal(size=(people, dimension))

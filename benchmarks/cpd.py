@@ -83,7 +83,7 @@ def begin_pycpd(x: np.ndarray, y: np.ndarray, kind: str) -> Step:
 
 
 def begin_front(x: np.ndarray, y: np.ndarray, kind: str) -> Step:
-    from embedlab.maths import cpd_pycpd
+    from embedlab.maths.clouds import cpd_pycpd
 
     return _by_pycpds_names(cpd_pycpd, x, y, kind)
 
@@ -141,8 +141,8 @@ def begin_probreg(x: np.ndarray, y: np.ndarray, kind: str) -> Step:
 def embedlab(
     name: str, x: np.ndarray, y: np.ndarray, kind: str, callback: Any = None, **settings: Any
 ) -> tuple[np.ndarray, int, bool]:
-    from embedlab.maths.cpd import Settings
-    from embedlab.maths.registration import register
+    from embedlab.maths.clouds.cpd import Settings
+    from embedlab.maths.clouds.registration import register
 
     whole = Settings(search="off" not in name, **settings)
     as_here = {"rigid": "similarity", "low rank": "deformable"}.get(kind, kind)

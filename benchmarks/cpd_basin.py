@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from embedlab.maths import procrustes
-from embedlab.maths.cpd import Settings, rigid
+from embedlab.maths.clouds.cpd import Settings, rigid
+from embedlab.maths.linear import procrustes
 
 ANGLES = (0, 15, 30, 45, 60, 75, 90, 120, 150, 180)
 Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -29,7 +29,7 @@ def people(count: int, dimensions: int, draw: np.random.Generator) -> np.ndarray
 
 def components(path: Path, dimensions: int) -> np.ndarray:
     """Project an embedding file onto its leading principal components."""
-    from embedlab.embeddings import read
+    from embedlab.lab.embeddings import read
 
     vectors = read(path).unit.astype(np.float64)
     vectors -= vectors.mean(axis=0)

@@ -29,11 +29,11 @@ import numpy as np
 
 from embedlab.data.datasets import Dataset, open_dataset, read_image
 from embedlab.data.degradations import Probe, prepare
-from embedlab.extraction import extract
+from embedlab.extraction.extract import extract
+from embedlab.lab.store import Lab
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.foreign import open_onnx
 from embedlab.networks.inference import embedder
-from embedlab.store import Lab
 
 TORCH_MODELS = {
     "IR-SE-18, width 64, 144 px": ("ir_se_18", 64, 144),

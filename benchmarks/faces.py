@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from embedlab.data import faces
+from embedlab.data.synthetic import faces
 
 
 def rate(threads: int, size: int, count: int) -> float:

@@ -30,14 +30,16 @@ import torch
 
 from benchmarks import training as steps
 from embedlab import compute, progress
-from embedlab.data import faces, packed, sources, synthetic
+from embedlab.data import packed, sources
 from embedlab.data.datasets import Dataset
 from embedlab.data.degradations import Probe
+from embedlab.data.synthetic import faces
+from embedlab.data.synthetic import sets as synthetic
+from embedlab.lab.store import Lab
 from embedlab.networks import backbones
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.inference import embedder
 from embedlab.ranks import ALONE
-from embedlab.store import Lab
 from embedlab.training import images as training_images
 from embedlab.training import learner, recipe, trainer, validation
 from embedlab.training.distributed import Slice
@@ -203,7 +205,7 @@ def _batch(bench: Bench, data: Dataset) -> tuple[float, float]:
 
 
 def _extracted(bench: Bench, data: Dataset) -> tuple[float, float]:
-    from embedlab.extraction import extract
+    from embedlab.extraction.extract import extract
 
     torch.manual_seed(0)
     network = backbones.build("ir_se_18", input_size=32, width=16)
@@ -230,7 +232,7 @@ def _validated(bench: Bench, data: Dataset) -> tuple[float, float]:
 
 
 def _expectation(bench: Bench, kind: type) -> tuple[float, float]:
-    from embedlab.maths._expectation import expectation
+    from embedlab.maths.clouds._expectation import expectation
 
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(3_000, 16)), draw.normal(size=(2_000, 16))
@@ -338,7 +340,7 @@ def trainings(bench: Bench) -> None:
     synthetic.make(lab.data, scale=scale, device=bench.device)
     print(f"  drew the faces of {scale} scale in {time.monotonic() - begun:.0f} s", flush=True)
     held = sources.open_source(str(lab.data / "highres_eval"))
-    from embedlab import protocols
+    from embedlab.formats import protocols
 
     pairs = protocols.read(str(lab.data / "highres_eval_pairs.csv"))
     took = 0.0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from embedlab.maths.pairs import all_pairs
+from embedlab.maths.pairs.all_pairs import all_pairs
 
 Counts = tuple[np.ndarray, np.ndarray]
 

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from embedlab import compute
 from embedlab.data import packed, recorded
 from embedlab.data.datasets import Dataset, open_dataset
+from embedlab.lab.store import Lab
 from embedlab.networks import backbones
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.heads import build as build_head
 from embedlab.ranks import ALONE
-from embedlab.store import Lab
 from embedlab.training import images as training_images
 from embedlab.training import learner
 from embedlab.training.distributed import Slice

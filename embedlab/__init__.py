@@ -7,10 +7,10 @@ __version__ = "0.1.0"
 
 # Public names are imported when first used (PEP 562), so that `embedlab --help` stays quick.
 _HOMES = {
-    "EmbeddingSet": "embedlab.embeddings",
-    "Lab": "embedlab.store",
+    "EmbeddingSet": "embedlab.lab.embeddings",
+    "Lab": "embedlab.lab.store",
     "UserError": "embedlab.errors",
-    "aligned": "embedlab.embeddings",
+    "aligned": "embedlab.lab.embeddings",
 }
 __all__ = ["EmbeddingSet", "Lab", "UserError", "__version__", "aligned"]
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from embedlab.cli import main
+from embedlab.commands.cli import main
 
 sys.exit(main())

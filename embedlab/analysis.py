@@ -24,13 +24,13 @@ from embedlab.charts import Chart
 from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone
 from embedlab.estimates import label as written
+from embedlab.lab.store import checked_name, sha256_of, write_json
 from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
-from embedlab.store import checked_name, sha256_of, write_json
 
 ENTRY_POINTS = "embedlab.analyses"
 NO_LISTS: Mapping[str, Any] = MappingProxyType({})
-INPUTS = ("embedlab.analysis", "embedlab.embeddings", "embedlab.weights")
+INPUTS = ("embedlab.analysis", "embedlab.lab.embeddings", "embedlab.lab.weights")
 """On these every result depends, however its analysis came by them."""
 
 ESTIMATED = ("value", "low", "high", "n", "null")
@@ -86,7 +86,7 @@ class Params:
     that names a file is text, declared ``field(default="", metadata={"file": True})``; empty is no file. What
     stands in the file then belongs to the inputs of a result. One that names a list of pairs has the
     metadata ``{"pairs": True}``: it is read before the work, once for all analyses, and ``compute`` gets it
-    as a `embedlab.protocols.PairList`, by the field's name.
+    as a `embedlab.formats.protocols.PairList`, by the field's name.
 
     Raises
     ------

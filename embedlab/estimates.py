@@ -15,8 +15,15 @@ import numpy as np
 from jaxtyping import Float
 
 from embedlab.charts import BarSeries
-from embedlab.maths.bootstrap import bca_interval, interval, left_out, population, resamples, share_interval
-from embedlab.maths.moments import Drawn
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import (
+    bca_interval,
+    interval,
+    left_out,
+    population,
+    resamples,
+    share_interval,
+)
 
 Tone = Literal["good", "bad", "plain"]
 Place = tuple[str, ...]

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from embedlab import attributes, embeddings
 from embedlab.analysis import Analysis, Params, Result
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.formats import attributes
+from embedlab.lab import embeddings
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
 from embedlab.over import Input
 from embedlab.progress import about, busy, say, track
-from embedlab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
 
 PACKAGES = (

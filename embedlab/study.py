@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from embedlab import analysis as contract
-from embedlab import protocols
 from embedlab.analysis import Analysis, Params
-from embedlab.documents import text_of, toml
 from embedlab.errors import UserError, checked_word
+from embedlab.files.documents import text_of, toml
+from embedlab.formats import protocols
+from embedlab.formats.protocols import PairList
 from embedlab.over import Input
-from embedlab.protocols import PairList
 
 READING_ORDER = (
     *("verification", "identification", "distances", "confusions", "resolution", "separability"),

@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk():
     """What tests write need not outlive a power cut, and waiting for it takes longer than most of them."""
-    from embedlab import store
+    from embedlab.lab import store
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "_sync", lambda path: None)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from embedlab.embeddings import EmbeddingSet
-from embedlab.weights import LayerWeights
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.weights import LayerWeights
 
 
 def embedding_set(

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from embedlab.learning import Measured, Roc, ValidationPairs
+from embedlab.lab.learning import Measured, Roc, ValidationPairs
 from embedlab.training import curves
 
 STEPS = 5

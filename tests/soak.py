@@ -42,10 +42,13 @@ import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 
-from embedlab import analysis, cli, embeddings, learning, runner
-from embedlab.data import datasets, synthetic
+from embedlab import analysis, runner
+from embedlab.commands import cli
+from embedlab.data import datasets
+from embedlab.data.synthetic import sets as synthetic
 from embedlab.errors import UserError
-from embedlab.store import Lab
+from embedlab.lab import embeddings, learning
+from embedlab.lab.store import Lab
 from embedlab.study import Study
 from tests import test_fuzz
 from tests.planted import embedding_set
@@ -576,7 +579,7 @@ def main() -> int:
         analysis.get(name)
     import onnxruntime  # noqa: F401
 
-    from embedlab import pipeline  # noqa: F401
+    from embedlab.commands import pipeline  # noqa: F401
     from embedlab.networks import callables, foreign  # noqa: F401
     from embedlab.report import build, training  # noqa: F401
     from embedlab.training import trainer  # noqa: F401

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from embedlab.maths import hsic
-from embedlab.maths.similarity import Plan, Space, compare
+from embedlab.maths.likeness import hsic
+from embedlab.maths.likeness.similarity import Plan, Space, compare
 
 
 def example():

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlab import cli, progress
+from embedlab import progress
+from embedlab.commands import cli
 from embedlab.data import recorded, sources
 from embedlab.data.datasets import UnreadableImage, read_image
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks import imports
 from embedlab.networks.foreign import open_onnx
-from embedlab.store import Lab
 
 
 @pytest.fixture

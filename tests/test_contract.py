@@ -160,7 +160,7 @@ def own_draws(tree):
     """Ways past ``People``, and past the difference of two estimates, to an interval."""
     ways = {"interval", "bca_interval", "share_interval", "population"}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "embedlab.maths.bootstrap":
+        if isinstance(node, ast.ImportFrom) and node.module == "embedlab.maths.people.bootstrap":
             yield from (alias.name for alias in node.names if alias.name in ways)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "bootstrap":
             yield from {node.attr} & ways
@@ -235,9 +235,9 @@ def test_differences_are_drawn_judged_and_kept_by_estimates_alone(rule, name):
 @pytest.mark.parametrize(
     ("rule", "source", "count"),
     [
-        (own_draws, "from embedlab.maths.bootstrap import interval, resamples", 1),
+        (own_draws, "from embedlab.maths.people.bootstrap import interval, resamples", 1),
         (own_draws, "from embedlab.maths import bootstrap\nbootstrap.share_interval(x - y, 3)", 1),
-        (own_draws, "from embedlab.maths.bootstrap import weighted_mean\nparams.interval", 0),
+        (own_draws, "from embedlab.maths.people.bootstrap import weighted_mean\nparams.interval", 0),
         (own_hedges, "f'{a}: the difference ' f'of {b} may be chance.'", 1),
         (own_hedges, "', which may ' 'differ from that by chance alone'", 1),
         (own_hedges, "f'above {null:.1%} by chance'", 0),

@@ -8,13 +8,13 @@ import pytest
 
 from embedlab import analysis
 from embedlab.charts import faces_from
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.weights import LayerWeights
 from embedlab.report import sections
 from embedlab.report.build import fragment, part_of
+from embedlab.report.show import told
 from embedlab.runner import Outcome, Run
-from embedlab.show import told
-from embedlab.weights import LayerWeights
 
 NAMES = sorted(analysis.names())
 # What is drawn again and again, so often only.

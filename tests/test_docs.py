@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from embedlab import __version__, catalogue, cli, embeddings, study
-from embedlab.store import Lab
+from embedlab import __version__, study
+from embedlab.commands import catalogue, cli
+from embedlab.lab import embeddings
+from embedlab.lab.store import Lab
 from tests.planted import embedding_set
 
 ROOT = Path(__file__).parent.parent
@@ -149,34 +151,34 @@ RAISED_BY = {
     "networks/imports.py": ("import",),
     "training/state.py": ("train",),
     "training/steps.py": ("train",),
-    "trainings.py": ("train",),
-    "conversion.py": ("map apply",),
-    "preparation.py": RUNNING,
-    "words.py": RUNNING,
-    "request.py": (*RUNNING, "map fit", "map apply"),
-    "request.py --data": (*RUNNING, "doctor"),
+    "commands/trainings.py": ("train",),
+    "formats/conversion.py": ("map apply",),
+    "commands/preparation.py": RUNNING,
+    "commands/words.py": RUNNING,
+    "commands/request.py": (*RUNNING, "map fit", "map apply"),
+    "commands/request.py --data": (*RUNNING, "doctor"),
     "data/packed.py --fit": ("data pack",),
-    "interchange.py --model": ("import",),
-    "pipeline.py --only": ("report",),
-    "store.py --fresh": ("train", "import"),
-    "pipeline.py": ("report", "run"),
+    "formats/interchange.py --model": ("import",),
+    "commands/pipeline.py --only": ("report",),
+    "lab/store.py --fresh": ("train", "import"),
+    "commands/pipeline.py": ("report", "run"),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),
-    "data/synthetic.py": (*RUNNING, "train", "doctor"),
-    "extraction.py": RUNNING,
+    "data/synthetic/sets.py": (*RUNNING, "train", "doctor"),
+    "extraction/extract.py": RUNNING,
     "ranks.py": (*RUNNING, "train"),
-    "interchange.py": (*RUNNING, "import", "map fit", "map apply"),
-    "store.py": (*RUNNING, "train", "import", "list", "doctor"),
-    "catalogue.py": ("list", "doctor"),
+    "formats/interchange.py": (*RUNNING, "import", "map fit", "map apply"),
+    "lab/store.py": (*RUNNING, "train", "import", "list", "doctor"),
+    "commands/catalogue.py": ("list", "doctor"),
     # The other way round: what it says is how a checkpoint is made again.
-    "weights.py": ("train", "import"),
+    "lab/weights.py": ("train", "import"),
 }
 """Which commands can say what a module says, where the words do not name a command themselves."""
 NOT_SAID = {
     # An option that only the Python function has: no command can come there without it.
     ("training/images.py", "--strict"),
     # What one process tells another.
-    *(("trainings.py", option) for option in ("--lab", "--scale", "--device", "--fresh")),
+    *(("commands/trainings.py", option) for option in ("--lab", "--scale", "--device", "--fresh")),
 }
 
 
@@ -201,7 +203,7 @@ def advised():
     named = r"`embedlab ((?:[a-z]+ ?)+)([^`]*)`"
     for path in sorted(root.rglob("*.py")):
         module = path.relative_to(root).as_posix()
-        for text in texts(path) if not module.startswith("cli") else ():
+        for text in texts(path) if module not in ("commands/cli.py", "commands/files.py") else ():
             for words, rest in re.findall(named, text):
                 command = next((c for c in parsers() if f"{words} ".startswith(f"{c} ")), words)
                 yield from ((module, option, (command,)) for option in re.findall(r"--[a-z][a-z-]+", rest))

@@ -17,8 +17,8 @@ from embedlab.estimates import (
     undrawn,
     where,
 )
-from embedlab.maths.bootstrap import interval
-from embedlab.maths.moments import Drawn, mean
+from embedlab.maths.pairs.moments import Drawn, mean
+from embedlab.maths.people.bootstrap import interval
 from tests.planted import embedding_set
 
 

@@ -22,11 +22,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from embedlab import attributes, bins, conversion, embeddings, interchange, protocols, study, weights
+from embedlab import study
 from embedlab.data import binned, datasets, landmarks, packed, recorded
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.store import Lab, sha256_of
+from embedlab.formats import attributes, conversion, interchange, protocols
+from embedlab.formats import insightface_bin as bins
+from embedlab.lab import embeddings, weights
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.store import Lab, sha256_of
 
 LONGEST_S = 30
 EXAMPLES = int(os.environ.get("EMBEDLAB_FUZZ_EXAMPLES", "60"))

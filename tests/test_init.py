@@ -4,7 +4,7 @@ import embedlab
 
 
 def test_public_names_come_when_first_used():
-    from embedlab.embeddings import EmbeddingSet
+    from embedlab.lab.embeddings import EmbeddingSet
 
     assert embedlab.EmbeddingSet is EmbeddingSet
     assert set(embedlab.__all__) <= set(dir(embedlab))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from embedlab import analysis, catalogue, cli, embeddings, study
+from embedlab import analysis, study
+from embedlab.commands import catalogue, cli
 from embedlab.errors import Terminated, UserError
-from embedlab.store import Lab
+from embedlab.lab import embeddings
+from embedlab.lab.store import Lab
 from tests.planted import embedding_set
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")

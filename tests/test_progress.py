@@ -227,12 +227,12 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     # However small the blocks are cut, all of them are told of.
     for module, size in (("pairs", 16), ("extremes", 16), ("neighbours", 16), ("sphere", 16)):
         monkeypatch.setattr(f"embedlab.maths.{module}.BLOCK", size)
-    monkeypatch.setattr("embedlab.maths.extremes.ROWS", 16)
-    monkeypatch.setattr("embedlab.maths.weighted.ENTRIES", 1)
+    monkeypatch.setattr("embedlab.maths.pairs.extremes.ROWS", 16)
+    monkeypatch.setattr("embedlab.maths.pairs.weighted.ENTRIES", 1)
     # A layout takes seconds, and is one call.
     for layout in ("tsne", "umap"):
         monkeypatch.setattr(
-            f"embedlab.maths.maps.{layout}",
+            f"embedlab.maths.space.layouts.{layout}",
             lambda rows, _, seed, axes=2: np.random.default_rng(seed).normal(size=(len(rows), axes)),
         )
     found, ears = analysis.get(name), Ears()

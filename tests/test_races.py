@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab.data import synthetic
 from embedlab.data.datasets import open_dataset
-from embedlab.store import Lab
+from embedlab.data.synthetic import sets as synthetic
+from embedlab.lab.store import Lab
 from embedlab.training import loop
 from embedlab.training.curves import read
 from embedlab.training.recipe import Recipe
@@ -34,7 +34,7 @@ TRAIN = """
 import json
 from embedlab import compute
 from embedlab.data.datasets import open_dataset
-from embedlab.store import Lab
+from embedlab.lab.store import Lab
 from embedlab.training import loop
 from embedlab.training.recipe import Recipe
 compute.choose("cpu")
@@ -45,7 +45,7 @@ with progress.shown():
 """
 
 DRAW = """
-from embedlab.data import synthetic
+from embedlab.data.synthetic import sets as synthetic
 synthetic.SCALES["tiny"] = synthetic.Scale(3, 3, 3)
 draw_set = synthetic._draw_set
 def counted(folder, name, *rest):

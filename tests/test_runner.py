@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlab import analysis, embeddings, protocols, runner
+from embedlab import analysis, runner
 from embedlab.analyses import distances
 from embedlab.errors import UserError
+from embedlab.formats import protocols
+from embedlab.lab import embeddings
+from embedlab.lab.store import Lab, atomic_file, write_json
 from embedlab.runner import run_study
-from embedlab.store import Lab, atomic_file, write_json
 from embedlab.study import Study
 from tests.planted import embedding_set
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from embedlab import protocols
-from embedlab.embeddings import aligned
 from embedlab.errors import UserError
-from embedlab.interchange import import_embeddings
+from embedlab.formats import protocols
+from embedlab.formats.interchange import import_embeddings
+from embedlab.lab.embeddings import aligned
 from tests.heard import heard
 
 

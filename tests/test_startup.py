@@ -14,12 +14,12 @@ def loaded_by(code):
 
 
 def test_help_loads_nothing_heavy():
-    code = "from embedlab import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass"
+    code = "from embedlab.commands import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass"
     assert not HEAVY & loaded_by(code)
 
 
 def test_a_command_that_reads_the_lab_does_not_load_torch(tmp_path):
-    code = f"from embedlab import cli\ncli.main(['list', 'models', '--lab', {str(tmp_path)!r}])"
+    code = f"from embedlab.commands import cli\ncli.main(['list', 'models', '--lab', {str(tmp_path)!r}])"
     assert not {"torch", "numba", "matplotlib", "plotly", "sklearn"} & loaded_by(code)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from embedlab import embeddings
+from embedlab.lab import embeddings
 from tests.planted import embedding_set
 
 ROOT = Path(__file__).parent.parent

@@ -36,10 +36,10 @@ from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
-from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, where
-from embedlab.maths.extremes import false_matches, first_of_each, nearest_impostors, within_people
-from embedlab.maths.moments import mean
+from embedlab.lab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
+from embedlab.maths.pairs.extremes import false_matches, first_of_each, nearest_impostors, within_people
+from embedlab.maths.pairs.moments import mean
 from embedlab.progress import track
 
 NEGATIVE = "people with a negative margin"

@@ -49,12 +49,12 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, Chart, Histogram, Role, Table
-from embedlab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, Place, bars, by_place, compared, undrawn, where
-from embedlab.maths.identity_means import identity_means
-from embedlab.maths.moments import Drawn, Spread, chord, mean
-from embedlab.maths.pairs import Pairs, all_pairs, edges, histogram
+from embedlab.lab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
+from embedlab.maths.pairs.all_pairs import Pairs, all_pairs, edges, histogram
+from embedlab.maths.pairs.identity_means import identity_means
+from embedlab.maths.pairs.moments import Drawn, Spread, chord, mean
 from embedlab.progress import track
 
 D_PRIME, OVERLAP = "d′", "overlap"

@@ -62,14 +62,14 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Globe, Role, Table
 from embedlab.charts.base import short
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared, label
-from embedlab.maths import evenness, sphere
-from embedlab.maths.bootstrap import resamples, weighted_mean
-from embedlab.maths.evenness import MEASURES, Uniform
-from embedlab.maths.moments import Drawn, mean
-from embedlab.maths.recognition import leave_one_out, resampled_auc
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.pairs.moments import Drawn, mean
+from embedlab.maths.people.bootstrap import resamples, weighted_mean
+from embedlab.maths.space import evenness, sphere
+from embedlab.maths.space.evenness import MEASURES, Uniform
+from embedlab.maths.space.recognition import leave_one_out, resampled_auc
 from embedlab.progress import track
 
 RANK, ALIGNMENT = "effective rank", "alignment"

@@ -52,11 +52,11 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
-from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.estimates import Estimate, Estimates, People, compared
-from embedlab.maths import weighted
-from embedlab.maths.bootstrap import clopper_pearson
-from embedlab.maths.moments import Drawn
+from embedlab.lab.embeddings import EmbeddingSet, check_pairs
+from embedlab.maths.pairs import weighted
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import clopper_pearson
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks, track
 

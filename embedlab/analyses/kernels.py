@@ -58,9 +58,9 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table, Tile, Tiles
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, judged, undrawn
-from embedlab.maths.bootstrap import clopper_pearson
-from embedlab.maths.channel_matching import first_layer_match
-from embedlab.maths.kernel_structure import (
+from embedlab.lab.weights import LayerWeights, shared_layers
+from embedlab.maths.kernels.channel_matching import first_layer_match
+from embedlab.maths.kernels.kernel_structure import (
     COLOURS,
     centred,
     fresh,
@@ -72,11 +72,11 @@ from embedlab.maths.kernel_structure import (
     statistics,
     structured,
 )
-from embedlab.maths.layer_distance import FEWEST
-from embedlab.maths.moments import Drawn
-from embedlab.maths.permutation import p_value
+from embedlab.maths.kernels.layer_distance import FEWEST
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import clopper_pearson
+from embedlab.maths.people.permutation import p_value
 from embedlab.progress import track
-from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
 POINTS = 101

@@ -58,17 +58,22 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
-from embedlab.maths.channel_matching import Matching, fresh_like, match, scale_free
-from embedlab.maths.layer_distance import (
+from embedlab.lab.weights import LayerWeights, shared_layers
+from embedlab.maths.kernels.channel_matching import Matching, fresh_like, match, scale_free
+from embedlab.maths.kernels.layer_distance import (
     Distance,
     further_p_value,
     further_range,
     norm_drift,
     relative_distance,
 )
-from embedlab.maths.spectra import fresh_singular_values, relative_to_edge, singular_values, stable_rank
+from embedlab.maths.kernels.spectra import (
+    fresh_singular_values,
+    relative_to_edge,
+    singular_values,
+    stable_rank,
+)
 from embedlab.progress import busy, track
-from embedlab.weights import LayerWeights, shared_layers
 
 TEST = 0.05
 FRESH_LAYERS = 8

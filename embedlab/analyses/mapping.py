@@ -60,12 +60,12 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Cell, Chart, Curve, Curves, Heatmap, Table
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, hedged, judged, undrawn, unknown
-from embedlab.maths.crossmodel import COSINE, FIGURES, R2, RANK_1, TAR, Judge, trial
-from embedlab.maths.linear_maps import METHODS
-from embedlab.maths.map_trials import (
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.linear.crossmodel import COSINE, FIGURES, R2, RANK_1, TAR, Judge, trial
+from embedlab.maths.linear.linear_maps import METHODS
+from embedlab.maths.linear.map_trials import (
     CURVES,
     ENTRIES,
     RIDGE,
@@ -77,9 +77,9 @@ from embedlab.maths.map_trials import (
     MapTrial,
     try_maps,
 )
-from embedlab.maths.matched import held_out, same_person
-from embedlab.maths.moments import Drawn
-from embedlab.maths.span import within_span
+from embedlab.maths.linear.matched import held_out, same_person
+from embedlab.maths.linear.span import within_span
+from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.turns import some_of_each
 
 PENALTY_ENDS = (1e-6, 1e4)

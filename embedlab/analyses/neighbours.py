@@ -60,11 +60,19 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves, Face, Faces, Heatmap, Histogram, Table, faces_at_hand
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, People, compared, judged, undrawn
-from embedlab.maths.moments import Drawn
-from embedlab.maths.neighbourhoods import Agreement, Twins, agreement, kept, means, nearest_people, p_values
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.space.neighbourhoods import (
+    Agreement,
+    Twins,
+    agreement,
+    kept,
+    means,
+    nearest_people,
+    p_values,
+)
 from embedlab.maths.turns import some_of_each
 from embedlab.progress import busy, track
 

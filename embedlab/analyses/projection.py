@@ -70,15 +70,16 @@ from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves, Scatter, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared, unknown
-from embedlab.maths import maps, procrustes
-from embedlab.maths.bootstrap import resamples
-from embedlab.maths.components import Components, RatioAcross, participation_ratio, principal, shares
-from embedlab.maths.joint import Joint, Sample
-from embedlab.maths.moments import Drawn, mean
-from embedlab.maths.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.linear import procrustes
+from embedlab.maths.linear.joint import Joint, Sample
+from embedlab.maths.pairs.moments import Drawn, mean
+from embedlab.maths.people.bootstrap import resamples
+from embedlab.maths.space import layouts as maps
+from embedlab.maths.space.components import Components, RatioAcross, participation_ratio, principal, shares
+from embedlab.maths.space.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
 from embedlab.progress import busy, track
 
 AXES = 3

@@ -68,15 +68,16 @@ from jaxtyping import Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, compared
-from embedlab.maths import correspondence, linear_maps, procrustes
-from embedlab.maths.bootstrap import weighted_mean
-from embedlab.maths.correspondence import Correspondence
-from embedlab.maths.energy import between_people
-from embedlab.maths.moments import Drawn
-from embedlab.maths.paired_clouds import FITTED, JUDGED, PairedClouds
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.clouds import correspondence
+from embedlab.maths.clouds.correspondence import Correspondence
+from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED, PairedClouds
+from embedlab.maths.linear import linear_maps, procrustes
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import weighted_mean
+from embedlab.maths.space.energy import between_people
 from embedlab.progress import busy, track
 
 TRACED = 200
@@ -322,7 +323,7 @@ class _Found:
 
 def _start(x: np.ndarray, y: np.ndarray, params: RegistrationParams) -> np.ndarray:
     """Find the turn, mirrored or not, that rigid registration comes to the likeliest end from."""
-    from embedlab.maths.cpd import Settings, rigid
+    from embedlab.maths.clouds.cpd import Settings, rigid
 
     settings = Settings(outliers=params.outliers, seed=params.seed)
     found: np.ndarray = rigid(x, y, scale=params.kind != "rigid", reflect=True, settings=settings).rotation
@@ -333,8 +334,8 @@ def _register(
     x: np.ndarray, y: np.ndarray, params: RegistrationParams, *, search: bool, trace: _Trace | None = None
 ) -> _Found:
     """Register y onto x, from where it stands or from the best turn."""
-    from embedlab.maths.cpd import Settings
-    from embedlab.maths.registration import register
+    from embedlab.maths.clouds.cpd import Settings
+    from embedlab.maths.clouds.registration import register
 
     start = _start(x, y, params) if search else np.eye(x.shape[1])
     made = register(

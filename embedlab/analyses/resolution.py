@@ -50,12 +50,12 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Heatmap, Table
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, judged, label, unknown, where
-from embedlab.maths import roc
-from embedlab.maths.moments import Drawn
-from embedlab.maths.pairs import Pairs, all_pairs
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.pairs import roc
+from embedlab.maths.pairs.all_pairs import Pairs, all_pairs
+from embedlab.maths.pairs.moments import Drawn
 from embedlab.progress import track
 
 Crossed = tuple[int, int]

@@ -71,19 +71,19 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Heatmap, Histogram
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, bars, compared, undrawn
-from embedlab.maths.bootstrap import weighted_mean
-from embedlab.maths.displacement import chance_map, chance_shift, residuals
-from embedlab.maths.energy import between_people
-from embedlab.maths.folds import identity_folds
-from embedlab.maths.moments import Drawn, mean
-from embedlab.maths.permutation import p_value
-from embedlab.maths.readout import held_out
-from embedlab.maths.span import within_span
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.linear.span import within_span
+from embedlab.maths.pairs.moments import Drawn, mean
+from embedlab.maths.people.bootstrap import weighted_mean
+from embedlab.maths.people.folds import identity_folds
+from embedlab.maths.people.permutation import p_value
+from embedlab.maths.space.displacement import chance_map, chance_shift, residuals
+from embedlab.maths.space.energy import between_people
+from embedlab.maths.space.readout import held_out
+from embedlab.maths.space.variance import Shuffle, Units, dealt_out, versions_changed
 from embedlab.maths.turns import some_by_name
-from embedlab.maths.variance import Shuffle, Units, dealt_out, versions_changed
 from embedlab.progress import track
 
 FEWEST_PEOPLE = 4

@@ -74,13 +74,21 @@ from jaxtyping import Bool, Float
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Cell, Chart, Dendrogram, Heatmap, Table
-from embedlab.embeddings import EmbeddingSet, aligned
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, undrawn
-from embedlab.maths.corrected import NAMES, Scores, scores, tabled
-from embedlab.maths.moments import Drawn
-from embedlab.maths.permutation import p_value
-from embedlab.maths.similarity import LINEAR_CKA, MEASURES, PROCRUSTES, Measured, Plan, Space, compare
+from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths.likeness.corrected import NAMES, Scores, scores, tabled
+from embedlab.maths.likeness.similarity import (
+    LINEAR_CKA,
+    MEASURES,
+    PROCRUSTES,
+    Measured,
+    Plan,
+    Space,
+    compare,
+)
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.permutation import p_value
 from embedlab.progress import carried, track
 
 S = TypeVar("S")

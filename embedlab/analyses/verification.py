@@ -64,16 +64,16 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab import protocols
 from embedlab.analysis import Analysis, Finding, Number, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
-from embedlab.embeddings import EmbeddingSet, check_pairs
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, compared
-from embedlab.maths import listed, roc
-from embedlab.maths.moments import Drawn
-from embedlab.maths.pairs import Pairs, all_pairs, template_pairs
-from embedlab.protocols import PairList
+from embedlab.formats import protocols
+from embedlab.formats.protocols import PairList
+from embedlab.lab.embeddings import EmbeddingSet, check_pairs
+from embedlab.maths.pairs import listed, roc
+from embedlab.maths.pairs.all_pairs import Pairs, all_pairs, template_pairs
+from embedlab.maths.pairs.moments import Drawn
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 STABLE = 10

@@ -27,8 +27,8 @@ from embedlab.data.datasets import SUFFIXES, Dataset, UnreadableImage
 from embedlab.data.degradations import prepare
 from embedlab.data.encoding import encoder
 from embedlab.errors import UserError
+from embedlab.lab.store import locked, sha256_of, write_json
 from embedlab.progress import say, track
-from embedlab.store import locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from embedlab.data.detection import Detector

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from embedlab import bins
 from embedlab.data.datasets import Dataset, UnreadableImage, read_image
 from embedlab.data.degradations import Cropped, prepare
 from embedlab.data.encoding import encoder
 from embedlab.errors import UserError
+from embedlab.formats import insightface_bin as bins
+from embedlab.formats.protocols import PairList
+from embedlab.lab.store import made_name
 from embedlab.progress import say, track
-from embedlab.protocols import PairList
-from embedlab.store import made_name
 
 CAUTION = (
     "people are known only as far as the file's pairs say: two images that no matching pair joins count as "

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from embedlab import names, signatures
 from embedlab.data.folders import Listing, listing
 from embedlab.errors import UserError, first_line
+from embedlab.files import names, signatures
+from embedlab.lab.store import checked_name, made_name
 from embedlab.progress import track
 from embedlab.shapes import check_shapes
-from embedlab.store import checked_name, made_name
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from embedlab.errors import UserError
+from embedlab.lab.store import checked_name
 from embedlab.progress import say
-from embedlab.store import checked_name
 
 MIN_PIXELS = 2
 

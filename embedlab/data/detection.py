@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from embedlab.errors import UserError, first_line
-from embedlab.store import sha256_of
+from embedlab.lab.store import sha256_of
 
 SCORE = 0.6
 OVERLAP = 0.3

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from embedlab import names, tables
 from embedlab.errors import UserError
+from embedlab.files import names, tables
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
 

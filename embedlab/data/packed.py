@@ -35,9 +35,9 @@ from jaxtyping import Int, UInt8
 from embedlab.data.datasets import MAX_PIXELS, MIN_SIDE, Dataset, UnreadableImage
 from embedlab.data.degradations import FITS, Cropped, prepare, squared
 from embedlab.errors import UserError, first_line
-from embedlab.names import clean
+from embedlab.files.names import clean
+from embedlab.lab.store import atomic_folder, checked_name, locked, sweep, write_json
 from embedlab.progress import say, track
-from embedlab.store import atomic_folder, checked_name, locked, sweep, write_json
 
 MAX_SIZES = 8
 """Sizes that a pack keeps: the largest, and the most frequent others."""

@@ -17,8 +17,8 @@ from embedlab.data.datasets import Dataset, UnreadableImage, read_image
 from embedlab.data.degradations import Cropped, prepare
 from embedlab.data.encoding import Encode, encoder
 from embedlab.errors import UserError
+from embedlab.lab.store import atomic_file, locked, made_name
 from embedlab.progress import say, track
-from embedlab.store import atomic_file, locked, made_name
 
 KEY_DIGITS = 8
 LABEL_DIGITS = 6

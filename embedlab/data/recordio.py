@@ -25,10 +25,10 @@ from typing import NoReturn
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt
 
-from embedlab import signatures
 from embedlab.errors import UserError
+from embedlab.files import signatures
+from embedlab.lab.store import atomic_file, locked
 from embedlab.progress import say, track
-from embedlab.store import atomic_file, locked
 
 MAGIC = 0xCED7230A
 LONGEST = (1 << 29) - 1

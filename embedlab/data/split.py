@@ -10,7 +10,7 @@ from jaxtyping import Int, UInt8
 
 from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
-from embedlab.protocols import PairList
+from embedlab.formats.protocols import PairList
 
 MOST_PAIRS = 3_000
 

@@ -30,11 +30,11 @@ from torch import Tensor, nn
 
 from embedlab import compute
 from embedlab.errors import Terminated, UserError, first_line
+from embedlab.lab.store import checked_name, made_name
+from embedlab.lab.weights import NORM_STATISTICS, LayerWeights, of_tensors
 from embedlab.networks import inference
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
-from embedlab.store import checked_name, made_name
-from embedlab.weights import NORM_STATISTICS, LayerWeights, of_tensors
 
 ASSUMED = "insightface"
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab, atomic_file, locked, sha256_of, write_json
 from embedlab.networks import inference
 from embedlab.networks.embedder import Preprocessing
-from embedlab.store import Lab, atomic_file, locked, sha256_of, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

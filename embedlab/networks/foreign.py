@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from embedlab import compute, signatures
+from embedlab import compute
 from embedlab.errors import UserError, first_line
+from embedlab.files import signatures
+from embedlab.lab.store import checked_name, made_name
 from embedlab.networks.embedder import PRESETS, Embedder, Preprocessing
 from embedlab.progress import say
-from embedlab.store import checked_name, made_name
 
 ASSUMED = "insightface"
 

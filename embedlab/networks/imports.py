@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import embedlab
 from embedlab import compute
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab, checked_name, made_name, sha256_of
 from embedlab.networks import checkpoints, foreign, inference, key_tables, torch_files
 from embedlab.networks.embedder import PRESETS, Preprocessing
 from embedlab.networks.key_tables import Match
 from embedlab.networks.torch_files import listed
 from embedlab.progress import say
-from embedlab.store import Lab, checked_name, made_name, sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
-from embedlab import signatures
 from embedlab.errors import UserError, first_line
+from embedlab.files import signatures
 from embedlab.networks import key_tables
 from embedlab.networks.foreign import TORCH_SUFFIXES, model_file
 

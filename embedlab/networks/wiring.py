@@ -6,10 +6,10 @@ from typing import Any
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from embedlab import weights
+from embedlab.lab import weights
+from embedlab.lab.weights import FIXED, Wire
 from embedlab.networks.blocks import Backbone
 from embedlab.networks.fused import Fused
-from embedlab.weights import FIXED, Wire
 
 PASSING = (
     nn.ReLU
@@ -25,7 +25,7 @@ PASSING = (
 
 
 def described(network: nn.Module) -> dict[str, Any]:
-    """Say in plain JSON how a network's layers hang together, for ``embedlab.weights.wired`` to read."""
+    """Say in plain JSON how a network's layers hang together, for ``embedlab.lab.weights.wired`` to read."""
     assert isinstance(network, Backbone)
     return weights.described(network.family, traced(network))
 

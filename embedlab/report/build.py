@@ -13,11 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from embedlab import store
 from embedlab.analysis import Estimate
 from embedlab.charts import Chart, Table, colour, model_colours
 from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
+from embedlab.lab import store
 from embedlab.report import numbers, sections
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from embedlab import learning
 from embedlab.analysis import Estimate
 from embedlab.errors import UserError
-from embedlab.learning import Learned, Validated, ValidationPairs
-from embedlab.maths import bootstrap
+from embedlab.lab import learning
+from embedlab.lab.learning import Learned, Validated, ValidationPairs
+from embedlab.lab.store import Lab
+from embedlab.maths.people import bootstrap
 from embedlab.report.sections import Note
-from embedlab.store import Lab
 
 RESAMPLES = 1000
 # Weights of pairs held at once: resamples × pairs.

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from embedlab.lab.store import Lab
 from embedlab.report import trained as trained_models
 from embedlab.report.sections import Numbers, Section
 from embedlab.report.trained import Trained
 from embedlab.report.training_charts import charts
 from embedlab.report.training_findings import findings
-from embedlab.store import Lab
 
 FARS = (0.1, 0.01, 0.001, 1e-4)
 STABLE = 10

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from embedlab.charts import Chart, Curve, Curves
-from embedlab.learning import Validated
+from embedlab.lab.learning import Validated
 from embedlab.report.trained import Trained
 
 POINTS = 200

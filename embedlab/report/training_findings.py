@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from embedlab.analysis import Estimate, Finding
-from embedlab.learning import Validated, ValidationPairs
+from embedlab.lab.learning import Validated, ValidationPairs
 from embedlab.report.trained import Trained, replicates, simultaneous
 from embedlab.report.training_charts import in_words
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedlab import learning
-from embedlab.store import atomic_file
+from embedlab.lab import learning
+from embedlab.lab.store import atomic_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,6 +1,6 @@
 """What a training writes about itself while it runs: Parquet files beside the checkpoint, and TensorBoard.
 
-`embedlab.learning` says what the files hold, and reads them.
+`embedlab.lab.learning` says what the files hold, and reads them.
 """
 
 import warnings
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedlab import parquet
-from embedlab.learning import (
+from embedlab.files import parquet
+from embedlab.lab.learning import (
     PAIRS,
     ROCS,
     STEPS,
@@ -23,8 +23,8 @@ from embedlab.learning import (
     read_pairs,
     schemas,
 )
+from embedlab.lab.store import atomic_file
 from embedlab.progress import say
-from embedlab.store import atomic_file
 from embedlab.training._log import Log
 
 if TYPE_CHECKING:

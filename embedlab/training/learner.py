@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks import backbones, checkpoints, heads
 from embedlab.networks.blocks import Backbone
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.fused import Fused
 from embedlab.networks.sampled import Sampled
 from embedlab.ranks import Ranks
-from embedlab.store import Lab
 from embedlab.training import compiling, distributed
 from embedlab.training.distributed import Slice
 from embedlab.training.recipe import Recipe, numbers

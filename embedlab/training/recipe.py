@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embedlab.analysis import Params, bounded
-from embedlab.documents import toml
 from embedlab.errors import UserError
+from embedlab.files.documents import toml
 
 SCALES = ("demo", "small", "paper")
 MARGINS = {

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from embedlab.errors import UserError, first_line
-from embedlab.store import atomic_file
+from embedlab.lab.store import atomic_file
 from embedlab.training.recipe import Recipe
 
 FILE = "train_state.safetensors"

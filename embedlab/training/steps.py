@@ -12,7 +12,7 @@ from torch import Tensor
 
 from embedlab import compute
 from embedlab.errors import UserError, is_out_of_memory
-from embedlab.learning import Measured
+from embedlab.lab.learning import Measured
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.octuplet import octuplet_loss
 from embedlab.networks.sharpness import sharpness

@@ -14,13 +14,13 @@ import embedlab
 from embedlab import compute
 from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
+from embedlab.formats.protocols import PairList
+from embedlab.lab.store import Lab, locked, sweep
 from embedlab.networks import checkpoints
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import say
-from embedlab.protocols import PairList
 from embedlab.ranks import Ranks, agreed, from_first, joined
-from embedlab.store import Lab, locked, sweep
 from embedlab.training import distributed, faults, learner, state, validation
 from embedlab.training import images as training_images
 from embedlab.training.distributed import Slice

@@ -12,11 +12,11 @@ from torch import nn
 from embedlab.data.datasets import Dataset, UnreadableImage
 from embedlab.data.degradations import MIDDLE, Cropped, prepare
 from embedlab.errors import UserError
-from embedlab.learning import Measured, Roc, ValidationPairs
+from embedlab.formats.protocols import PairList
+from embedlab.lab.learning import Measured, Roc, ValidationPairs
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import blocks, say, track
-from embedlab.protocols import PairList
 
 FOLDS = 10
 SHRUNK = 32

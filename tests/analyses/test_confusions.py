@@ -6,8 +6,8 @@ from embedlab.analyses import confusions
 from embedlab.analyses.confusions import ConfusionParams
 from embedlab.analysis import Estimate
 from embedlab.charts import Faces, Table, faces_from
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 FEW = ConfusionParams(resamples=200)

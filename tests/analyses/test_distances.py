@@ -8,8 +8,8 @@ from scipy.stats import norm
 from embedlab.analyses import distances
 from embedlab.analyses.distances import ANALYSIS, DistanceParams
 from embedlab.charts import Bars, Histogram
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 FEW = DistanceParams(resamples=200)

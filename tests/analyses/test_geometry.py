@@ -8,9 +8,9 @@ from scipy.spatial.distance import pdist
 from embedlab.analyses import geometry
 from embedlab.analyses.geometry import GeometryParams
 from embedlab.charts import Curves, Globe, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths import sphere
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.space import sphere
 from tests.planted import embedding_set
 
 FEW = GeometryParams(resamples=200)

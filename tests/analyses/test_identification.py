@@ -6,9 +6,9 @@ from pyeer.cmc_stats import get_cmc_curve
 
 from embedlab.analyses import identification
 from embedlab.analyses.identification import IdentificationParams
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths.bootstrap import resamples
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.people.bootstrap import resamples
 from tests.planted import embedding_set
 
 FEW = IdentificationParams(resamples=200)

@@ -5,8 +5,8 @@ from embedlab.analyses import kernels
 from embedlab.analyses.kernels import DIFFERENCE, KINDS, LOW, NETWORKS, SCALED, SUM, ZERO, KernelParams
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
-from embedlab.maths.kernel_structure import planted
-from embedlab.weights import LayerWeights
+from embedlab.lab.weights import LayerWeights
+from embedlab.maths.kernels.kernel_structure import planted
 from tests.planted import layer_weights
 
 FEW = KernelParams(fresh_kernels=1000, shuffles=199, resamples=100, slices=200)

@@ -8,8 +8,8 @@ from embedlab.analyses import layers
 from embedlab.analyses.layers import BETWEEN_FRESH, DISTANCE, MEAN, UNMATCHED, VARIANCE, LayerParams
 from embedlab.charts import Table
 from embedlab.errors import UserError
-from embedlab.maths.channel_matching import reordered
-from embedlab.weights import LayerWeights, wiring
+from embedlab.lab.weights import LayerWeights, wiring
+from embedlab.maths.kernels.channel_matching import reordered
 from tests.planted import layer_weights
 
 FEW = LayerParams(fresh=5, shuffles=99, resamples=100)

@@ -18,12 +18,12 @@ from embedlab.analyses.mapping import (
     findings,
 )
 from embedlab.charts import Bars, Curves, Heatmap, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates
-from embedlab.maths.crossmodel import COSINE, R2, RANK_1, TAR
-from embedlab.maths.linear_maps import METHODS
-from embedlab.maths.map_trials import ENTRIES, RIDGE, ROTATION, SOURCE, TARGET, UNMAPPED
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.linear.crossmodel import COSINE, R2, RANK_1, TAR
+from embedlab.maths.linear.linear_maps import METHODS
+from embedlab.maths.linear.map_trials import ENTRIES, RIDGE, ROTATION, SOURCE, TARGET, UNMAPPED
 
 QUICK = MappingParams(resamples=100, penalties=11)
 

@@ -6,8 +6,8 @@ import pytest
 from embedlab.analyses import neighbours
 from embedlab.analyses.neighbours import NeighboursParams
 from embedlab.charts import Curves, Face, Faces, Heatmap, Histogram, Table, faces_from
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 FEW = NeighboursParams(splits=4, resamples=200)

@@ -9,9 +9,9 @@ from sklearn.neighbors import NearestNeighbors
 from embedlab.analyses import projection
 from embedlab.analyses.projection import EXPLAINED, KEPT, RANK, TRUST, ProjectionParams
 from embedlab.charts import Curves, Scatter, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths.neighbours import trustworthiness
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.space.neighbours import trustworthiness
 from tests.planted import embedding_set
 
 FEW = ProjectionParams(resamples=200)

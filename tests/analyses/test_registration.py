@@ -30,9 +30,9 @@ from embedlab.analyses.registration import (
     findings,
 )
 from embedlab.charts import Histogram, Scatter, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 QUICK = RegistrationParams(resamples=200, nulls=4)

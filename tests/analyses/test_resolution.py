@@ -7,10 +7,10 @@ from sklearn.metrics import roc_curve
 
 from embedlab.analyses import resolution
 from embedlab.analyses.resolution import FIXED, GOT, MEASURES, OWN, ResolutionParams
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates
-from embedlab.maths.bootstrap import resamples
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.people.bootstrap import resamples
 
 PEOPLE, IMAGES = 50, 4
 TITLE = "TAR and FAR of every gallery and probe"

@@ -7,8 +7,8 @@ from scipy.stats import f_oneway, ortho_group
 from embedlab.analyses import separability
 from embedlab.analyses.separability import ACCURACY, ENERGY, ETA, PARTS, RESOLUTION, SeparabilityParams
 from embedlab.charts import Heatmap
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 FEW = SeparabilityParams(resamples=200, permutations=199, refits=19, folds=3)
@@ -158,7 +158,7 @@ def test_eta_squared_is_that_of_an_analysis_of_variance_on_people_not_fitted_on(
     """With one image each and one component the whole of it can be written out."""
     a, b = (probe(noisy(seed, images=1, people=60), name, images=1) for seed, name in ((1, "p"), (2, "p@8")))
     found = separability.compute((a, b), replace(QUICK, components=1))
-    from embedlab.maths.folds import identity_folds
+    from embedlab.maths.people.folds import identity_folds
 
     judged = identity_folds(60, 2, 0) == 1
     fitted = np.concatenate([s.unit[~judged] for s in (a, b)]).astype(float)

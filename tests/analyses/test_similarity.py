@@ -8,9 +8,9 @@ import pytest
 
 from embedlab.analyses.similarity import ANGLE, CORRECTED, NAMES, SimilarityParams, charts, compute, findings
 from embedlab.charts import Bars, Dendrogram, Heatmap, Table
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
-from embedlab.maths.similarity import CKNNA, LINEAR_CKA, MEASURES, MUTUAL, PROCRUSTES, PWCCA, RSA
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.likeness.similarity import CKNNA, LINEAR_CKA, MEASURES, MUTUAL, PROCRUSTES, PWCCA, RSA
 
 PEOPLE, IMAGES, D = 40, 3, 8
 QUICK = SimilarityParams(shuffles=19, refits=19, resamples=200)

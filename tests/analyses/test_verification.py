@@ -6,11 +6,11 @@ from pyeer import eer_stats
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from embedlab import protocols
 from embedlab.analyses import verification
 from embedlab.analyses.verification import VerificationParams
-from embedlab.embeddings import EmbeddingSet
 from embedlab.errors import UserError
+from embedlab.formats import protocols
+from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import embedding_set
 
 FEW = VerificationParams(resamples=200)

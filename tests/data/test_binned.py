@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab import progress, protocols
+from embedlab import progress
 from embedlab.data import binned
 from embedlab.data.datasets import UnreadableImage, open_dataset
 from embedlab.errors import UserError
+from embedlab.formats import protocols
 
 
 def picture(shade, kind="PNG"):

@@ -9,8 +9,8 @@ from embedlab import progress
 from embedlab.data.datasets import open_dataset
 from embedlab.data.degradations import FITS, Probe, parse_probe, prepare, squared
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks.embedder import PRESETS
-from embedlab.store import Lab
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ class Mean:
 
 
 def extracted(tmp_path, faces):
-    from embedlab.extraction import extract_all
+    from embedlab.extraction.extract import extract_all
 
     extract_all(Lab(tmp_path / "lab"), Mean(), faces, [Probe("faces"), Probe("faces", 8)])
 
@@ -153,7 +153,7 @@ def validated(tmp_path, faces):
 
 
 def doctored(tmp_path, faces):
-    from embedlab.selftest import selftest
+    from embedlab.extraction.selftest import selftest
 
     selftest(Mean(), faces, images=24)
 

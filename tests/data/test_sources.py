@@ -194,8 +194,8 @@ def test_what_a_reader_left_out_is_said_once(folder):
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_pictures_are_turned_alike_wherever_they_lie(tmp_path, format):
     """In folders, packs, .rec and .bin files, and once they are aligned: the red corner is top left."""
-    from embedlab import bins
     from embedlab.data import alignment, binned
+    from embedlab.formats import insightface_bin as bins
 
     upright = np.zeros((32, 32, 3), np.uint8)
     upright[:16, :16, 0], upright[16:, :, 2] = 255, 255

@@ -15,7 +15,8 @@ else:
         raise OSError(errno.ENOSPC, "No space left on device")
     caching.IndexDataCacheFile._open_for_write = full
     caching.IndexDataCacheFile.load = lambda *_: None
-from embedlab.maths import _sweep, _expectation_loops, _coherence_loops
+from embedlab.maths.pairs import _sweep
+from embedlab.maths.clouds import _expectation_loops, _coherence_loops
 from embedlab.maths._compiled import compiled
 @compiled(nogil=True)
 def twice(x):

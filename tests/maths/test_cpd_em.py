@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from embedlab.maths._cpd_em import FAR, Problem, State, _Memory, run
-from embedlab.maths._expectation import Expectation, expectation
-from embedlab.maths.cpd import Settings, rigid
+from embedlab.maths.clouds._cpd_em import FAR, Problem, State, _Memory, run
+from embedlab.maths.clouds._expectation import Expectation, expectation
+from embedlab.maths.clouds.cpd import Settings, rigid
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 START = State(np.eye(3), np.zeros(3), 0.5)

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from embedlab.maths._expectation import Expectation, expectation, start_sigma2
+from embedlab.maths.clouds._expectation import Expectation, expectation, start_sigma2
 
 
 def clouds(n, m, d, *, seed=0, offset=3.0):
@@ -59,7 +59,7 @@ def test_torch_and_the_compiled_loop_agree(d):
 
 def test_many_pairs_ask_which_device_was_chosen(monkeypatch):
     from embedlab import compute
-    from embedlab.maths import _expectation
+    from embedlab.maths.clouds import _expectation
 
     asked = []
     monkeypatch.setattr(_expectation, "FEW", 100)
@@ -138,7 +138,7 @@ def test_outliers_spread_over_a_given_volume():
 
 
 def test_the_exponential_of_the_loop_is_good_to_rounding():
-    from embedlab.maths._expectation_loops import _weigh
+    from embedlab.maths.clouds._expectation_loops import _weigh
 
     for dtype, bound in ((np.float32, 3e-7), (np.float64, 5e-16)):
         powers = np.linspace(0, 100, 100_001).astype(dtype)[None]
@@ -168,7 +168,7 @@ def test_start_sigma2_is_the_mean_over_all_pairs():
 
 def test_a_small_problem_loads_no_torch():
     code = (
-        "import sys, numpy as np; from embedlab.maths._expectation import expectation; "
+        "import sys, numpy as np; from embedlab.maths.clouds._expectation import expectation; "
         "expectation(np.eye(3), np.eye(3), 1.0, 0.1); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from embedlab import weights
 from embedlab.errors import UserError
+from embedlab.lab import weights
 from embedlab.networks import backbones
 from embedlab.networks.fused import Fused
 from tests.networks.drawn import built, images

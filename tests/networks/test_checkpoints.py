@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab, sha256_of
 from embedlab.networks import backbones, checkpoints, wiring
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.fused import Fused
-from embedlab.store import Lab, sha256_of
 from tests.networks.drawn import built, images
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab, sha256_of
 from embedlab.networks import checkpoints, foreign, imports
 from embedlab.networks.embedder import PRESETS
 from embedlab.networks.imports import import_backbone, read
-from embedlab.store import Lab, sha256_of
 from tests.networks import published
 
 KINDS = [

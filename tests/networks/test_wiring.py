@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from embedlab import weights
 from embedlab.errors import UserError
-from embedlab.maths import channel_matching
+from embedlab.lab import weights
+from embedlab.lab.store import Lab
+from embedlab.lab.weights import FIXED
+from embedlab.maths.kernels import channel_matching
 from embedlab.networks import backbones, checkpoints, wiring
 from embedlab.networks.blocks import Backbone
 from embedlab.networks.fused import Fused
-from embedlab.store import Lab
-from embedlab.weights import FIXED
 from tests.networks.drawn import built, images
 from tests.networks.test_checkpoints import record
 

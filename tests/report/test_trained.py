@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from embedlab.learning import ValidationPairs
-from embedlab.maths import bootstrap
+from embedlab.lab.learning import ValidationPairs
+from embedlab.lab.store import Lab
+from embedlab.maths.people import bootstrap
 from embedlab.report import trained
-from embedlab.store import Lab
 from tests.planted_learning import judged, pairs_of, plant
 
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from embedlab.lab.store import Lab
 from embedlab.report import build
 from embedlab.report.training import training_section
-from embedlab.store import Lab
 from tests.planted_learning import judged, pairs_of, plant
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from embedlab.lab.store import Lab
 from embedlab.report.trained import load
 from embedlab.report.training_charts import blocks, charts
-from embedlab.store import Lab
 from tests.planted_learning import judged, pairs_of, plant
 
 

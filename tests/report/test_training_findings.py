@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from embedlab.lab.store import Lab
 from embedlab.report.trained import load
 from embedlab.report.training_findings import findings
-from embedlab.store import Lab
 from tests.planted_learning import judged, pairs_of, plant
 
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from embedlab.data.datasets import Dataset, open_dataset
-from embedlab.protocols import PairList
+from embedlab.formats.protocols import PairList
 
 People = Callable[..., Dataset]
 

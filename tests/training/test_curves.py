@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab import learning
 from embedlab.errors import UserError
-from embedlab.learning import Measured, Roc, ValidationPairs
+from embedlab.lab import learning
+from embedlab.lab.learning import Measured, Roc, ValidationPairs
 from embedlab.progress import shown
 from embedlab.training import curves
 from embedlab.training.curves import Curves

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from embedlab import learning
+from embedlab.lab import learning
+from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
 from embedlab.ranks import ALONE, Ranks
-from embedlab.store import Lab
 from embedlab.training import distributed, trainer
 from embedlab.training.distributed import GlobalBatchNorm, GlobalDropout, Slice
 from embedlab.training.recipe import Recipe
@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 from embedlab import progress
 from embedlab.data.datasets import open_dataset
 from embedlab.errors import UserError
-from embedlab.store import Lab
+from embedlab.lab.store import Lab
 from embedlab.training import faults, steps, trainer
 from embedlab.training.recipe import Recipe
 

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 
 from embedlab import progress
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
-from embedlab.store import Lab
 from embedlab.training import faults, state, steps, trainer
 from embedlab.training.curves import Curves
 from embedlab.training.recipe import Recipe
@@ -84,7 +84,7 @@ import torch
 torch.set_num_threads(1)
 from embedlab.data.datasets import open_dataset
 from embedlab.errors import UserError
-from embedlab.store import Lab
+from embedlab.lab.store import Lab
 from embedlab.training import steps, trainer
 from embedlab.training.recipe import Recipe
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

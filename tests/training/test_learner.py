@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks import backbones, checkpoints
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.sampled import Sampled
-from embedlab.store import Lab
 from embedlab.training import learner
 from embedlab.training.recipe import Recipe
 

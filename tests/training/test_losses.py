@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlab.data import synthetic
 from embedlab.data.datasets import open_dataset
-from embedlab.store import Lab
+from embedlab.data.synthetic import sets as synthetic
+from embedlab.lab.store import Lab
 from embedlab.training import curves, recipe, trainer
 
 COMMITTED = Path(__file__).with_name("lowres32_losses.json")

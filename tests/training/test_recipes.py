@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
-from embedlab.store import Lab
 from embedlab.training import curves, recipe, trainer
 
 STEPS, BATCH = 5, 8

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from embedlab.errors import UserError
+from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
-from embedlab.store import Lab
 from embedlab.training import state, steps, trainer
 from embedlab.training.recipe import Recipe
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from embedlab.data.datasets import open_dataset
-from embedlab.store import Lab
+from embedlab.lab.store import Lab
 from embedlab.training import recipe, trainer
 made = recipe.load(Path(sys.argv[1]))
 print("ready", flush=True)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from embedlab import learning, progress
+from embedlab import progress
+from embedlab.lab import learning
+from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
-from embedlab.store import Lab
 from embedlab.training import compiling, steps, trainer
 from embedlab.training.learner import Learner
 from embedlab.training.recipe import Recipe

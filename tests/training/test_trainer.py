@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from embedlab import learning, progress
+from embedlab import progress
 from embedlab.errors import UserError
+from embedlab.lab import learning
+from embedlab.lab.store import Lab
 from embedlab.networks import backbones, checkpoints
-from embedlab.store import Lab
 from embedlab.training import recipe, steps, trainer
 from embedlab.training.recipe import Recipe
 

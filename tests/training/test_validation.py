@@ -8,9 +8,9 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from embedlab.errors import UserError
+from embedlab.formats.protocols import PairList
 from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import shown
-from embedlab.protocols import PairList
 from embedlab.training import validation
 
 

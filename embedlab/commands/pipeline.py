@@ -1,0 +1,305 @@
+"""From a command's words to its work: prepare, analyse, report."""
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedlab import compute
+from embedlab.commands import words
+from embedlab.commands.preparation import Prepared, prepare
+from embedlab.commands.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
+from embedlab.errors import UserError, enough_memory
+from embedlab.lab.store import LONGEST_NAME, made_name
+from embedlab.progress import say
+from embedlab.study import Study
+
+if TYPE_CHECKING:
+    from embedlab.report import Section
+    from embedlab.runner import Outcome
+    from embedlab.study import Planned
+
+NAMED = 3
+"""Reasons that a message gives at most."""
+
+
+def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
+    """Do the main job: prepare, analyse, write the report.
+
+    Returns
+    -------
+    The HTML file, and whether every analysis ran without a bug.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
+    """
+    from embedlab.lab.store import check_writable
+    from embedlab.report.build import Head, check_place
+    from embedlab.report.growing import growing
+    from embedlab.runner import embedding_records, outcomes, probes_used
+    from embedlab.study import names
+
+    study, questions = _checked(request, study)
+    page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
+    check_place(page)
+    check_writable(page)
+    prepared = prepare(request, study, questions)
+    settled, stages, planned = prepared.study, prepared.stages, prepared.planned
+    records, files = embedding_records(request.lab, settled, planned), _files(prepared)
+    head = Head(
+        title=settled.title or " and ".join(settled.models),
+        models=settled.models,
+        provenance=_provenance(request, prepared, records, files),
+        probes=probes_used(request.lab, settled, planned),
+        prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
+    )
+    with _faces(prepared), growing(page, head, names(settled)) as made:
+        if curves := _curves(request, settled, records):
+            made.append(curves)
+        found = []
+        with stages("analysing"):
+            for outcome in outcomes(request.lab, settled, planned, fresh=request.fresh):
+                made.add(outcome)
+                found.append(outcome)
+        _check_answered(found, settled)
+        stages.seconds["analysing"] -= made.seconds
+        stages.seconds["writing the report"] = made.seconds
+        enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
+        with stages("writing the report"), enough:
+            made.finish(_provenance(request, prepared, records, files))
+    say(f"time: {stages.summary()}")
+    return page, made.sound
+
+
+def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]) -> "Section | None":
+    from embedlab.report import sections
+    from embedlab.report.training import training_section
+
+    try:
+        return training_section(request.lab, study.models, records)
+    except Exception:
+        return sections.broken("training", "How did the models learn?")
+
+
+def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
+    """Prepare, run the study's analyses, and give numbers and findings as text or JSON.
+
+    Returns
+    -------
+    The text, and whether every analysis ran without a bug.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if none of the analyses applies.
+    """
+    from embedlab.report import numbers, sections
+    from embedlab.report.show import told
+    from embedlab.runner import embedding_records, probes_used, run_study
+
+    study, questions = _checked(request, study)
+    prepared = prepare(request, study, questions)
+    settled, planned = prepared.study, prepared.planned
+    outcomes = run_study(request.lab, settled, planned, fresh=request.fresh)
+    _check_answered(outcomes, settled)
+    found = [sections.of_outcome(outcome) for outcome in outcomes]
+    if not as_json:
+        texts = [told(section) for section in found]
+        return "\n\n".join(text for text, _ in texts), all(sound for _, sound in texts)
+    records = embedding_records(request.lab, settled, planned)
+    whole = numbers.document(
+        settled.title,
+        settled.models,
+        probes_used(request.lab, settled, planned),
+        found,
+        outcomes,
+        _provenance(request, prepared, records, _files(prepared)),
+    )
+    sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
+    return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
+
+
+def extract(request: Request, study: Study) -> list[Path]:
+    """Make the embeddings of a study's models and probes; return their files.
+
+    Raises
+    ------
+    UserError
+        As ``prepare`` does, or if a model is named twice.
+    """
+    _check_models(study)
+    prepared = prepare(request, study, analysing=False).study
+    found = []
+    for model in prepared.models:
+        for probe in prepared.probes:
+            path = request.lab.embeddings_file(model, probe)
+            if path.is_file():
+                found.append(path)
+            else:
+                say(f"  there is no {probe} in {model}, which is only its embeddings")
+    return found
+
+
+def examine(request: Request, model: str, images: int) -> str:
+    """Feed a model images as its contract says and otherwise, and say which it recognises better.
+
+    Raises
+    ------
+    UserError
+        If the model is no network that can be run here, or the data cannot be read.
+    """
+    from embedlab.commands.preparation import network
+    from embedlab.extraction.selftest import selftest
+
+    embedder = network(request, model)
+    dataset = given_data(request) or embedded_dataset(request, EMBEDDED_PROBE)
+    return selftest(embedder, dataset, images=images).text()
+
+
+def named(models: Sequence[str]) -> str:
+    """Name a folder for the report of some models; a long name ends in a hash of all of it."""
+    whole = "-".join(made_name(words.of(model).title, "model") for model in models)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+
+
+def _check_models(study: Study) -> None:
+    if twice := [model for model in study.models if study.models.count(model) > 1]:
+        raise UserError(f"model {twice[0]!r} is named twice: name each model once")
+
+
+def _checked(request: Request, study: Study) -> tuple[Study, "list[Planned]"]:
+    """Tell mistakes in what is asked before the work, not after it; pairs that lie in the data are taken.
+
+    Returns
+    -------
+    The study, and its analyses with their parameters and lists of pairs.
+    """
+    from embedlab import analysis
+    from embedlab.data.sources import is_bin
+    from embedlab.formats import attributes
+    from embedlab.study import asked, takes_pairs, with_lists
+
+    for reason in analysis.unusable().values():
+        say(f"  caution: {reason}")
+    _check_models(study)
+    if request.data is not None and is_bin(request.data) and takes_pairs(study):
+        study = replace(study, pairs=study.pairs or request.data)
+    questions = with_lists(asked(study))
+    if study.attributes:
+        attributes.read(study.attributes)
+    return study, questions
+
+
+def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
+    """Refuse to call it an answer where no analysis gave one.
+
+    Raises
+    ------
+    UserError
+        If no run has a result and none failed with a bug; the message gives the reasons.
+    """
+    if any(run.error or run.result is not None for outcome in outcomes for run in outcome.runs):
+        return
+    reasons = list(dict.fromkeys(run.reason for outcome in outcomes for run in outcome.runs))
+    more = f"; and {len(reasons) - NAMED} more reasons" if len(reasons) > NAMED else ""
+    raise UserError(
+        f"none of the analyses asked for ({', '.join(outcome.analysis.name for outcome in outcomes)}) "
+        f"applies to {', '.join(study.models)} (probes: {', '.join(study.probes) or 'none'}): "
+        f"{'; '.join(reasons[:NAMED])}{more}"
+    )
+
+
+def _cautions(prepared: Prepared) -> list[str]:
+    from embedlab import analysis
+
+    every = prepared.datasets.values()
+    found = [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
+
+
+def _faces(prepared: Prepared) -> AbstractContextManager[None]:
+    """Let charts find the pictures of the items where their data set was opened."""
+    from embedlab.charts import faces_from
+    from embedlab.data.pictures import pictures_of
+
+    return faces_from(pictures_of(prepared.datasets)) if prepared.datasets else nullcontext()
+
+
+def _files(prepared: Prepared) -> list[tuple[str, str]]:
+    """Name the files that were given beside models and images, with their hashes."""
+    from embedlab.lab.store import sha256_of
+
+    lists = dict.fromkeys(one.source for planned in prepared.planned for one in planned.lists.values())
+    files = [*(("pairs", path) for path in lists), ("attributes", prepared.study.attributes)]
+    return [(what, f"{Path(name).name}, sha256 {sha256_of(Path(name))}") for what, name in files if name]
+
+
+def _provenance(
+    request: Request,
+    prepared: Prepared,
+    records: Sequence[Mapping[str, Any]],
+    files: Sequence[tuple[str, str]] = (),
+) -> dict[str, list[tuple[str, str]]]:
+    """Gather what a reader needs to do the same again."""
+    from embedlab.runner import versions
+
+    lab = request.lab
+    found = {
+        "This report": [
+            ("command", shlex.join(["embedlab", *sys.argv[1:]])),
+            ("date", datetime.now(UTC).isoformat(timespec="seconds")),
+            ("device", compute.describe()),
+            *((f"time, {name}", f"{seconds:.1f} s") for name, seconds in prepared.stages.seconds.items()),
+        ],
+        "Versions": list(versions().items()),
+    }
+    if request.data is None and (lab.data / "synthetic.json").is_file():
+        drawn = json.loads((lab.data / "synthetic.json").read_text(encoding="utf-8"))
+        found["Synthetic faces"] = [
+            (key, _words(drawn.get(key))) for key in ("scale", "seed", "people", "renderer")
+        ]
+    found["This report"] += files
+    for record in records:
+        heading = f"{record['probe']} in {record['model']}"
+        data = record.get("dataset", {})
+        rows = [
+            ("model hash", str(record.get("model_sha256") or "")),
+            ("imported from", _words(record.get("imported_from"))),
+            ("preprocessing", _words(record.get("preprocessing"))),
+            ("images", f"{data.get('images', '')} of {data.get('people', '')} people" if data else ""),
+            ("caution on people", str(data.get("caution", ""))),
+            ("data hash", str(data.get("fingerprint", ""))),
+            ("made", str(record.get("created", ""))),
+        ]
+        if record.get("assumed_preprocessing"):
+            rows.append(("caution", "the preprocessing was assumed, not known: set it with --preprocessing"))
+        if record.get("stale"):
+            rows.append(
+                (
+                    "caution",
+                    f"the network {record['model']} that the lab holds now did not make these vectors",
+                )
+            )
+        rows.append(("caution", str(record.get("unreadable", ""))))
+        found[heading] = [(k, v) for k, v in rows if v]
+    if prepared.skipped:
+        found["Images left out"] = [(f"{probe}: {item}", reason) for probe, item, reason in prepared.skipped]
+    return found
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "/".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Images into embeddings, and the self-test of a model's input."""

@@ -1,0 +1,1 @@
+"""Files of any maker, read safely: what they hold, in plain arrays and names."""

@@ -1,0 +1,1 @@
+"""Other programs' files: embeddings, lists of pairs, attribute tables, maps."""

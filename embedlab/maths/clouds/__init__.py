@@ -1,0 +1,1 @@
+"""Point-set registration."""

@@ -1,0 +1,1 @@
+"""Linear maps between spaces, and how they are judged."""

@@ -1,0 +1,250 @@
+"""How well the vectors of one space stand for those of another: R², cosine, rank-1 and TAR@FAR.
+
+A gallery holds one image for each person, and the probes are other images of the people who have several;
+people with one image stand in the gallery as distractors. Each probe is compared with every entry, which
+gives one genuine and many impostor pairs a probe: rank-1 and TAR@FAR come from the same comparisons.
+Every space is searched by the same images in the same gallery, so the replicates of two searches may be
+taken off each other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from embedlab.maths.pairs import weighted
+from embedlab.maths.pairs.moments import Drawn, mean
+from embedlab.maths.people.bootstrap import weighted_mean
+from embedlab.maths.turns import shuffled
+from embedlab.progress import blocks
+
+R2, COSINE, RANK_1, TAR = FIGURES = ("R²", "cosine", "rank-1", "TAR")
+
+Figures = Mapping[str, Drawn]
+"""Those of ``FIGURES`` that there are, with their replicates."""
+
+BLOCK = 4_000_000
+# Impostor scores kept, in multiples of those that the asked rate lets in; resamples reach further down.
+REACH = 3
+FEWEST_KEPT = 20_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Who is searched where.
+
+    Attributes
+    ----------
+    gallery
+        A row for each person 0…people−1, of shape (people,).
+    probes, owners
+        Rows that are searched, and the person of each, of shape (q,).
+    same_image
+        Whether probes are the images of the gallery itself, as they must be where nobody has two.
+    """
+
+    gallery: Int[np.ndarray, " people"]
+    probes: Int[np.ndarray, " q"]
+    owners: Int[np.ndarray, " q"]
+    same_image: bool
+
+
+def trial(labels: Int[np.ndarray, " n"], most: int, seed: int) -> Trial:
+    """Draw a gallery and its probes.
+
+    Parameters
+    ----------
+    labels
+        The person of each row, 0…people−1, each with one row at least.
+    most
+        How many probes a person brings at most.
+    seed
+        Equal seeds give equal trials.
+    """
+    rng = np.random.default_rng([seed, 7])
+    order, turn = shuffled(labels, rng)
+    gallery = order[turn == 0]
+    probes = order[(turn > 0) & (turn <= most)]
+    if not len(probes):
+        return Trial(gallery, gallery, labels[gallery], same_image=True)
+    return Trial(gallery, probes, labels[probes], same_image=False)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Every probe, searched.
+
+    Attributes
+    ----------
+    owners
+        The person of each probe, of shape (q,).
+    hits
+        Whether the right person scores above all others, (q,).
+    genuine
+        The score with the right person, (q,).
+    impostors
+        How many impostor pairs there are.
+    tail_scores, tail_people
+        The highest impostor scores, falling, and their people: the probe's and the gallery's.
+    """
+
+    owners: Int[np.ndarray, " q"]
+    hits: Bool[np.ndarray, " q"]
+    genuine: Float[np.ndarray, " q"]
+    impostors: int
+    tail_scores: Float[np.ndarray, " t"]
+    tail_people: Int[np.ndarray, "t 2"]
+
+    def rank_1(self, counts: Float[np.ndarray, "b people"]) -> Drawn:
+        """Give the share of probes whose right person comes first."""
+        return mean(self.hits, self.owners, counts)
+
+    def tar(
+        self, far: float, counts: Float[np.ndarray, "b people"]
+    ) -> tuple[float, Float[np.ndarray, " b"], int]:
+        """Give the share of genuine pairs accepted where a share ``far`` of impostor pairs is.
+
+        Each resample finds its own threshold. A pair of persons i and j weighs wᵢ·wⱼ.
+
+        Returns
+        -------
+        TAR, its replicates (NaN where a resample has no pairs of a kind), and the impostor pairs accepted.
+        """
+        rows = np.concatenate([np.ones((1, counts.shape[1]), np.float32), counts])
+        probes = np.bincount(self.owners, minlength=counts.shape[1]) * rows.astype(np.float64)
+        whole = probes.sum(axis=1) * rows.sum(axis=1, dtype=np.float64) - (probes * rows).sum(axis=1)
+        limits = weighted.thresholds(
+            self.tail_scores, self.tail_people, rows, whole[:, None] * far * (1 + 1e-12)
+        )
+        order = np.argsort(self.genuine, kind="stable")
+        shares = weighted.shares(self.genuine[order].astype(np.float64), self.owners[order], rows, limits)
+        shares = np.where(np.isnan(limits), np.nan, shares)[:, 0]
+        return float(shares[0]), shares[1:], int((self.tail_scores > limits[0, 0]).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Images in a target space, by which all that is to stand for them is judged.
+
+    Attributes
+    ----------
+    target
+        Their vectors, of shape (n, d).
+    owners
+        Their people, 0…people−1, (n,).
+    centre
+        What R² is counted from: the mean of the target vectors that were fitted on, (d,).
+    who
+        Who is searched where.
+    counts
+        Resamples of the people, as ``bootstrap.resamples`` draws them.
+    far
+        The false accept rate of TAR; 0 to leave it out.
+    """
+
+    target: Float[np.ndarray, "n d"]
+    owners: Int[np.ndarray, " n"]
+    centre: Float[np.ndarray, " d"]
+    who: Trial
+    counts: Float[np.ndarray, "b people"]
+    far: float
+
+    def mapped(self, vectors: Float[np.ndarray, "n d"]) -> Figures:
+        """Judge vectors that stand for the target's."""
+        missed = ((self.target - vectors) ** 2).sum(axis=1, dtype=np.float64)
+        whole = ((self.target - self.centre) ** 2).sum(axis=1, dtype=np.float64)
+        below = weighted_mean(whole, self.owners, self.counts)
+        explained = 1 - weighted_mean(missed, self.owners, self.counts) / below
+        return {
+            R2: Drawn(float(1 - missed.sum() / whole.sum()), explained),
+            COSINE: mean(cosines(vectors, self.target), self.owners, self.counts),
+            **self._searched(vectors, self.target),
+        }
+
+    def native(self, vectors: Float[np.ndarray, "n k"]) -> Figures:
+        """Judge a space searched by itself; it has no R² and no cosine."""
+        return self._searched(vectors, vectors)
+
+    def _searched(self, vectors: np.ndarray, gallery: np.ndarray) -> Figures:
+        found = search(vectors, gallery, self.who, self.far)
+        figures = {RANK_1: found.rank_1(self.counts)}
+        if self.far:
+            tar, draws, _ = found.tar(self.far, self.counts)
+            figures[TAR] = Drawn(tar, draws)
+        return figures
+
+
+def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Give the cosine of each row with its partner; 0 where one has no direction."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    products = np.einsum("ij,ij->i", a, b, dtype=np.float64)
+    found: np.ndarray = np.divide(products, lengths, out=np.zeros(len(a)), where=lengths > 0)
+    return found
+
+
+def search(
+    probes: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "n d"], who: Trial, far: float
+) -> Search:
+    """Search the probes' rows of one space in the gallery's rows of another by cosine similarity.
+
+    Parameters
+    ----------
+    probes, gallery
+        All rows in either space, not necessarily of length one; a row without direction finds nobody.
+    who
+        Which of them take part.
+    far
+        The highest false accept rate that will be asked for; at 0 no impostor score is kept.
+    """
+    a, b = _unit(probes[who.probes]), _unit(gallery[who.gallery])
+    n, people = len(a), len(b)
+    impostors = n * (people - 1)
+    keep = max(int(REACH * far * impostors), FEWEST_KEPT) if far else 0
+    hits, genuine = np.empty(n, bool), np.empty(n, np.float32)
+    tail = _Tail(keep)
+    size = max(1, BLOCK // people)
+    for start in blocks(range(0, n, size), "searching the gallery"):
+        rows = slice(start, min(start + size, n))
+        block = a[rows] @ b.T
+        each, own = np.arange(len(block)), who.owners[rows]
+        genuine[rows] = block[each, own]
+        block[each, own] = -np.inf
+        hits[rows] = genuine[rows] > block.max(axis=1)
+        if keep:
+            tail.add(block, own)
+    scores, pairs = tail.sorted()
+    return Search(who.owners, hits, genuine, impostors, scores, pairs)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 0)
+    return unit.astype(np.float32)
+
+
+class _Tail:
+    """The highest impostor scores so far, with their people."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self.floor = -np.inf
+        self.scores = np.empty(0, np.float32)
+        self.people = np.empty((0, 2), np.int64)
+
+    def add(self, block: np.ndarray, owners: np.ndarray) -> None:
+        if block.size > 2 * self.keep and not len(self.scores):
+            # What lies below the highest of one block cannot be among the highest of all.
+            self.floor = float(np.partition(block.ravel(), block.size - self.keep)[block.size - self.keep])
+        rows, columns = np.nonzero(block >= self.floor if np.isfinite(self.floor) else block > -np.inf)
+        self.scores = np.concatenate([self.scores, block[rows, columns]])
+        self.people = np.concatenate([self.people, np.stack([owners[rows], columns], axis=1)])
+        if len(self.scores) > 2 * self.keep:
+            place = len(self.scores) - self.keep
+            self.floor = float(np.partition(self.scores, place)[place])
+            kept = self.scores >= self.floor
+            self.scores, self.people = self.scores[kept], self.people[kept]
+
+    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(-self.scores, kind="stable")
+        return self.scores[order], self.people[order]

@@ -1,0 +1,1 @@
+"""All pairs of images, and what is read off them."""

@@ -1,0 +1,454 @@
+"""All pairs of images, streamed in blocks: the hot kernel under distances and verification.
+
+Never an N×N array: a block of scores is computed, counted by one compiled loop and forgotten. What
+is kept serves every statistic and its identity bootstrap: fine histograms, a coarse histogram a
+person, every genuine score, and the highest impostor scores with both their people.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from embedlab.progress import sweep, track
+
+BINS = 65_536
+COARSE = 256
+BLOCK = 1_024
+THREADS = 16
+SAMPLE = 100_000
+# Bytes that the threads' histograms a person may take together.
+ROOM = 2 << 30
+Metric = Literal["cosine", "euclidean"]
+Place = tuple[slice, slice]
+Counted = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Scores of all pairs, counted.
+
+    A score lies in [−1, 1] and grows with likeness: cosine similarity, or for Euclidean distance d
+    the number 1 − 2d/``reach``. ``bins`` equal bins cut that range; ``coarse`` ones do so a person.
+
+    Attributes
+    ----------
+    images, others
+        Rows a person on either side of the pairs, of shape (people,).
+    ordered
+        Whether an image of i with one of j, and one of j with an image of i, are two pairs, as they
+        are across probes.
+    reach
+        The distance of two vectors of score −1; 2 for the cosine distance.
+    impostor
+        Pairs of two people, of shape (bins,).
+    impostor_by_person
+        Impostor pairs that a person is part of, of shape (people, coarse); each pair stands in two
+        rows.
+    genuine_scores, genuine_people
+        Pairs of two images of one person, of shape (g,): the score, and the index of the person.
+    same_item_scores, same_item_people
+        Pairs of one image under two probes, of shape (s,); empty within one probe.
+    tail_scores, tail_people
+        The highest impostor scores, falling, of shape (t,), and both their people, (t, 2). All
+        impostor pairs above ``tail_scores[-1]`` are there.
+    """
+
+    images: Int[np.ndarray, " people"]
+    others: Int[np.ndarray, " people"]
+    ordered: bool
+    reach: float
+    impostor: Int[np.ndarray, " bins"]
+    impostor_by_person: Int[np.ndarray, "people coarse"]
+    genuine_scores: Float[np.ndarray, " g"]
+    genuine_people: Int[np.ndarray, " g"]
+    same_item_scores: Float[np.ndarray, " s"]
+    same_item_people: Int[np.ndarray, " s"]
+    tail_scores: Float[np.ndarray, " t"]
+    tail_people: Int[np.ndarray, "t 2"]
+
+    @property
+    def unresolved(self) -> bool:
+        """Whether all scores lie in one bin, so that their counts tell nothing apart."""
+        filled = np.flatnonzero(self.impostor)
+        return len(filled) == 1 and bool((_bin(self.genuine_scores, len(self.impostor)) == filled[0]).all())
+
+    def distance(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Turn scores into distances."""
+        return (1.0 - scores) * (self.reach / 2)
+
+    @property
+    def genuine(self) -> Int[np.ndarray, " bins"]:
+        """Histogram of the genuine scores in the fine bins."""
+        return histogram(self.genuine_scores, len(self.impostor))
+
+    @property
+    def genuine_by_person(self) -> Int[np.ndarray, "people coarse"]:
+        """Coarse histogram of each person's genuine scores."""
+        people, coarse = self.impostor_by_person.shape
+        index = self.genuine_people * coarse + _bin(self.genuine_scores, coarse)
+        return np.bincount(index, minlength=people * coarse).reshape(people, coarse)
+
+
+def _bin(scores: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
+    return np.clip(((scores.astype(np.float64) + 1.0) * 0.5 * bins).astype(np.int64), 0, bins - 1)
+
+
+def histogram(scores: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " bins"]:
+    """Count cosine similarities in equal bins over [−1, 1]."""
+    return np.bincount(_bin(scores, bins), minlength=bins)
+
+
+def edges(bins: int) -> Float[np.ndarray, " bins+1"]:
+    """Give the edges of the equal bins over [−1, 1]."""
+    return np.linspace(-1.0, 1.0, bins + 1)
+
+
+def all_pairs(
+    a: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    b: Float[np.ndarray, "n d"] | None = None,
+    *,
+    metric: Metric = "cosine",
+    tail: int = 500_000,
+    bins: int = BINS,
+    coarse: int = COARSE,
+) -> Pairs:
+    """Score every pair of images.
+
+    Parameters
+    ----------
+    a
+        Rows of shape (n, d); of length one for the cosine.
+    labels
+        The person of each row, 0…people−1, of shape (n,).
+    b
+        The same images under another probe, row for row. Without it each unordered pair of rows of
+        ``a`` is scored once; with it every row of ``a`` against every row of ``b``, and the pairs
+        of an image with itself are kept apart.
+    metric
+        ``cosine`` similarity, or ``euclidean`` distance turned into a score.
+    tail
+        About how many of the highest impostor scores to keep, with their people: all where there are
+        fewer, and never more.
+    bins, coarse
+        Numbers of bins; the first is the second times a power of two.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+
+    Notes
+    -----
+    Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread,
+    which are so few that this stays within 2 GB.
+    """
+    order = np.argsort(labels, kind="stable")
+    left = np.ascontiguousarray(a[order], dtype=np.float32)
+    right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
+    people = labels[order].astype(np.uint32)
+    scorer = _Scorer.of(metric, left, right)
+    counted = _sweep_all(scorer, people, people, tail, bins, coarse, cross=b is not None)
+    genuine, genuine_people, same, same_people = _within_people(scorer, people, cross=b is not None)
+    images = np.bincount(people)
+    return Pairs(
+        images=images,
+        others=images,
+        ordered=b is not None,
+        reach=scorer.reach,
+        genuine_scores=genuine,
+        genuine_people=genuine_people,
+        same_item_scores=same,
+        same_item_people=same_people,
+        **counted,
+    )
+
+
+def template_pairs(
+    a: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    tail: int = 500_000,
+    bins: int = BINS,
+    coarse: int = COARSE,
+) -> Pairs:
+    """Score every image against every person's template: the mean of that person's unit vectors.
+
+    An image is held against its own person's template without itself, so people with one image have
+    no genuine pair. Parameters are those of ``all_pairs``.
+    """
+    order = np.argsort(labels, kind="stable")
+    left = np.ascontiguousarray(a[order], dtype=np.float32)
+    people = labels[order].astype(np.uint32)
+    images = np.bincount(people)
+    sums = np.zeros((len(images), left.shape[1]))
+    np.add.at(sums, people, left)
+    scorer = _Scorer.of("cosine", left, _at_length_one(sums))
+    counted = _sweep_all(
+        scorer, people, np.arange(len(images), dtype=np.uint32), tail, bins, coarse, cross=True
+    )
+    several = np.flatnonzero(images[people] > 1)
+    rest = _at_length_one(sums[people[several]] - left[several])
+    return Pairs(
+        images=images,
+        others=np.ones_like(images),
+        ordered=True,
+        reach=scorer.reach,
+        genuine_scores=np.einsum("ij,ij->i", left[several], rest),
+        genuine_people=people[several].astype(np.int64),
+        same_item_scores=np.empty(0, np.float32),
+        same_item_people=np.empty(0, np.int64),
+        **counted,
+    )
+
+
+def _at_length_one(vectors: np.ndarray) -> np.ndarray:
+    """Bring rows to length one in float32; what has no direction stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: np.ndarray = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Two sets of rows, and how a pair of them is scored."""
+
+    left: np.ndarray
+    right: np.ndarray
+    left_squares: np.ndarray
+    right_squares: np.ndarray
+    metric: Metric
+    reach: float
+
+    @classmethod
+    def of(cls, metric: Metric, left: np.ndarray, right: np.ndarray) -> "_Scorer":
+        none = np.empty(0, np.float32)
+        if metric == "cosine":
+            return cls(left, right, none, none, metric, 2.0)
+        # About the mean, where squares are smallest and their differences lose least.
+        centre = (left.mean(axis=0) + right.mean(axis=0)) / 2
+        same = right is left
+        left = left - centre
+        right = left if same else right - centre
+        first, second = (np.einsum("ij,ij->i", rows, rows) for rows in (left, right))
+        reach = float(np.sqrt(first.max()) + np.sqrt(second.max()))
+        return cls(left, right, first, second, metric, reach or 1.0)
+
+    def block(self, rows: slice, columns: slice) -> np.ndarray:
+        """Score each of some rows with each of some columns."""
+        products: np.ndarray = self.left[rows] @ self.right[columns].T
+        if self.metric == "cosine":
+            return products
+        squared = self.left_squares[rows, None] - 2 * products + self.right_squares[columns]
+        return self._score(squared)
+
+    def each(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Score pairs of one row and one column each."""
+        if self.metric == "cosine":
+            products: np.ndarray = np.einsum("ij,ij->i", self.left[rows], self.right[columns])
+            return products
+        gaps = self.left[rows] - self.right[columns]
+        return self._score(np.einsum("ij,ij->i", gaps, gaps))
+
+    def _score(self, squared: np.ndarray) -> np.ndarray:
+        np.maximum(squared, 0.0, out=squared)
+        np.sqrt(squared, out=squared)
+        squared *= np.float32(-2.0 / self.reach)
+        squared += np.float32(1.0)
+        return squared
+
+
+def _sweep_all(
+    scorer: _Scorer,
+    rows_of: np.ndarray,
+    columns_of: np.ndarray,
+    tail: int,
+    bins: int,
+    coarse: int,
+    *,
+    cross: bool,
+) -> dict[str, np.ndarray]:
+    """Count the impostor pairs, block by block, and keep the highest."""
+    from threadpoolctl import threadpool_limits
+
+    from embedlab.maths.pairs._sweep import sweep as sweep_block
+
+    coarse = min(coarse, bins)
+    shift = (bins // coarse).bit_length() - 1
+    if coarse << shift != bins:
+        raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
+    top = _Tail(tail, _floor(scorer, rows_of, columns_of, tail, cross=cross))
+    block = min(BLOCK, max(len(rows_of), len(columns_of)))
+    persons = int(rows_of.max()) + 1
+    made = [_Bench.of(block, bins, coarse, persons) for _ in range(_threads(persons, coarse))]
+    benches: SimpleQueue[_Bench] = SimpleQueue()
+    for bench in made:
+        benches.put(bench)
+
+    def work(place: Place) -> Counted:
+        rows, columns = place
+        bench = benches.get()
+        try:
+            size = sweep_block(
+                scorer.block(rows, columns), rows_of[rows], columns_of[columns],
+                -block - 1 if cross else rows.start - columns.start, shift,
+                bench.fine, bench.by_person, top.floor, bench.scores, bench.people,
+            )  # fmt: skip
+            return bench.scores[:size].copy(), bench.people[:size].copy()
+        finally:
+            benches.put(bench)
+
+    # A thread a block, each with a matrix product of its own: threads inside the product would go on
+    # spinning after it and take the cores from the counting.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(made)) as pool:
+        places = _places(len(rows_of), len(columns_of), block, cross=cross)
+        found = _in_turn(pool, work, places, 2 * len(made))
+        for scores, people in _tracked(found, len(rows_of), len(columns_of), block, cross=cross):
+            top.add(scores, people)
+    tail_scores, tail_people = top.sorted()
+    by_person = made[0].by_person.astype(np.int64)
+    for bench in made[1:]:
+        by_person += bench.by_person
+    return {
+        "impostor": np.sum([bench.fine for bench in made], axis=0),
+        "impostor_by_person": by_person,
+        "tail_scores": tail_scores,
+        "tail_people": tail_people,
+    }
+
+
+def _threads(persons: int, coarse: int) -> int:
+    """Choose how many threads count, each into a histogram a person of its own."""
+    from numba import get_num_threads
+
+    return max(1, min(get_num_threads(), THREADS, ROOM // (persons * coarse * 4)))
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor, work: Callable[[Place], Counted], places: Iterable[Place], ahead: int
+) -> Iterator[Counted]:
+    """Give what the work finds at each place, in their order, with so many pieces of it under way."""
+    under_way: deque[Future[Counted]] = deque()
+    for place in places:
+        under_way.append(pool.submit(work, place))
+        if len(under_way) > ahead:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
+
+
+def _tracked(
+    found: Iterator[Counted], rows: int, columns: int, block: int, *, cross: bool
+) -> Iterator[Counted]:
+    down, across = -(-rows // block), -(-columns // block)
+    total = down * across if cross else down * (down + 1) // 2
+    if total == 1:
+        return found
+    pairs = rows * columns if cross else rows * (rows - 1) // 2
+    size = f"{pairs:,} pairs of {rows:,} images" + (f" with {columns:,}" if cross else "")
+    return sweep(found, "all pairs, in blocks", total, size)
+
+
+def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[Place]:
+    """Name the blocks, without those below the diagonal where each pair counts once."""
+    for row in range(0, rows, block):
+        for column in range(0 if cross else row, columns, block):
+            yield slice(row, min(row + block, rows)), slice(column, min(column + block, columns))
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What one thread counts into."""
+
+    fine: np.ndarray
+    by_person: np.ndarray
+    scores: np.ndarray
+    people: np.ndarray
+
+    @classmethod
+    def of(cls, block: int, bins: int, coarse: int, persons: int) -> "_Bench":
+        return cls(
+            np.zeros(bins, np.int64),
+            np.zeros((persons, coarse), np.int32),
+            np.empty(block * block, np.float32),
+            np.empty((block * block, 2), np.int32),
+        )
+
+
+def _floor(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray, tail: int, *, cross: bool) -> float:
+    """Guess from a sample a score that half as many pairs again as asked for lie above.
+
+    Pairs below it need not be kept at all. A guess that is too high only shortens the tail.
+    """
+    if tail == 0:
+        return float("inf")
+    n, m = len(rows_of), len(columns_of)
+    total = n * m if cross else n * (n - 1) // 2
+    if 2 * tail >= total:
+        return -float("inf")
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(n, size=SAMPLE), rng.integers(m, size=SAMPLE)
+    apart = rows_of[a] != columns_of[b]
+    return float(np.quantile(scorer.each(a[apart], b[apart]), 1 - 1.5 * tail / total))
+
+
+class _Tail:
+    """The highest scores seen so far; the floor rises as better ones come."""
+
+    def __init__(self, size: int, floor: float) -> None:
+        self.size = size
+        self.floor = floor
+        self.scores: list[np.ndarray] = []
+        self.people: list[np.ndarray] = []
+        self.held = 0
+
+    def add(self, scores: np.ndarray, people: np.ndarray) -> None:
+        self.scores.append(scores)
+        self.people.append(people)
+        self.held += len(scores)
+        if self.held > 2 * self.size:
+            self._cut()
+
+    def _cut(self) -> None:
+        scores, people = np.concatenate(self.scores), np.concatenate(self.people)
+        if len(scores) >= self.size > 0:
+            # Scores equal to the floor go too: neither which of them came first nor how many threads
+            # were at work when it rose may matter.
+            self.floor = float(np.partition(scores, len(scores) - self.size)[len(scores) - self.size])
+            kept = scores > self.floor
+            scores, people = scores[kept], people[kept]
+        self.scores, self.people, self.held = [scores], [people], len(scores)
+
+    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        self._cut()
+        scores, people = self.scores[0], self.people[0]
+        # Pairs come in the same order whatever the threads do, so a stable sort settles ties alike.
+        order = np.argsort(-scores, kind="stable")
+        return scores[order], people[order].astype(np.int64)
+
+
+def _within_people(
+    scorer: _Scorer, people: np.ndarray, *, cross: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Score the pairs inside each person; rows are sorted by person."""
+    starts = np.flatnonzero(np.r_[True, people[1:] != people[:-1], True])
+    scores: list[np.ndarray] = [np.empty(0, np.float32)]
+    owners: list[np.ndarray] = [np.empty(0, np.int64)]
+    for begin, end in track(pairwise(starts), "pairs of one person", len(starts) - 1):
+        if end - begin < 2:
+            continue
+        block = scorer.block(slice(begin, end), slice(begin, end))
+        mask = ~np.eye(len(block), dtype=bool) if cross else np.triu(np.ones_like(block, dtype=bool), 1)
+        found = block[mask]
+        scores.append(found)
+        owners.append(np.full(len(found), people[begin], dtype=np.int64))
+    every = np.arange(len(people) if cross else 0)
+    same = scorer.each(every, every)
+    return np.concatenate(scores), np.concatenate(owners), same, people[: len(same)].astype(np.int64)

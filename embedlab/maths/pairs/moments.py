@@ -1,0 +1,178 @@
+"""Means, variances, quantiles and overlap of counted pairs: of the set, and of each resample.
+
+Genuine scores are few and are weighed one by one. Of impostor pairs the set's own figures come from the
+fine histogram, and how they move from resample to resample from the coarse histograms a person.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from embedlab.maths.pairs.all_pairs import Pairs, edges
+from embedlab.maths.people.bootstrap import impostor_histograms, shares, weighted_mean
+
+OVERLAP_BINS = 64
+
+Scale = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A statistic.
+
+    Attributes
+    ----------
+    value
+        Of the set itself.
+    replicates
+        Of each resample, of shape (b,); NaN where a resample has none.
+    """
+
+    value: float
+    replicates: Float[np.ndarray, " b"]
+
+    def __sub__(self, other: "Drawn") -> "Drawn":
+        """Give the difference, resample by resample."""
+        return Drawn(self.value - other.value, self.replicates - other.replicates)
+
+
+def chord(scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Turn cosines into Euclidean distances of unit vectors."""
+    return np.sqrt(2.0 * np.maximum(1.0 - scores, 0.0))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and variance of distances."""
+
+    mean: Drawn
+    variance: Drawn
+
+
+def mean(values: Float[np.ndarray, " n"], owners: np.ndarray, counts: Float[np.ndarray, "b people"]) -> Drawn:
+    """Give the mean of values that belong to people."""
+    values = values.astype(np.float64)
+    return Drawn(float(values.mean()), weighted_mean(values, owners, counts))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The two distributions of counted pairs, intra and inter, under resamples.
+
+    Methods that take a ``scale``, which turns scores into distances, speak of distances.
+
+    Attributes
+    ----------
+    pairs
+        The counted pairs.
+    counts
+        Resamples as ``bootstrap.resamples`` gives them, of shape (b, people).
+    """
+
+    pairs: Pairs
+    counts: Float[np.ndarray, "b people"]
+
+    @cached_property
+    def _intra(self) -> np.ndarray:
+        return (self.counts @ self.pairs.genuine_by_person.astype(np.float32)).astype(np.float64)
+
+    @cached_property
+    def _inter(self) -> np.ndarray:
+        return impostor_histograms(self.pairs.impostor_by_person, self.counts).astype(np.float64)
+
+    @cached_property
+    def _whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """The set's own coarse histograms, intra and inter, of shape (1, coarse)."""
+        genuine, impostor = self.pairs.genuine_by_person, self.pairs.impostor_by_person
+        return genuine.sum(axis=0)[None], impostor.sum(axis=0)[None] / 2
+
+    def intra(self, scale: Scale) -> Moments:
+        """Give mean and variance of the distances between two images of one person."""
+        distances = scale(self.pairs.genuine_scores.astype(np.float64))
+        owners = self.pairs.genuine_people
+        first, second = mean(distances, owners, self.counts), mean(distances**2, owners, self.counts)
+        return Moments(
+            first, Drawn(float(distances.var()), np.maximum(second.replicates - first.replicates**2, 0))
+        )
+
+    def inter(self, scale: Scale) -> Moments:
+        """Give mean and variance of the distances between images of two people, exact to a bin."""
+        value = _moments(self.pairs.impostor[None], scale)
+        coarse = _moments(self._whole[1], scale)
+        drawn = _moments(self._inter, scale)
+        first, second = (Drawn(float(v[0]), d - c + v) for v, d, c in zip(value, drawn, coarse, strict=True))
+        return Moments(first, Drawn(second.value, np.maximum(second.replicates, 0)))
+
+    def d_prime(self, scale: Scale) -> Drawn:
+        """Give d′: the gap of the means in units of the pooled deviation; NaN where nothing varies."""
+        intra, inter = self.intra(scale), self.inter(scale)
+        gap = inter.mean - intra.mean
+        value = _in_units(
+            np.array([gap.value]), np.array([(inter.variance.value + intra.variance.value) / 2])
+        )
+        drawn = _in_units(gap.replicates, (inter.variance.replicates + intra.variance.replicates) / 2)
+        return Drawn(float(value[0]), drawn)
+
+    def overlap(self) -> Drawn:
+        """Give the area that both distributions cover, in 64 bins over all distances there can be."""
+        whole = [_grouped(h) for h in self._whole]
+        return Drawn(float(_common(*whole)[0]), _common(_grouped(self._intra), _grouped(self._inter)))
+
+    def quantiles(self, levels: Sequence[float]) -> tuple[list[Drawn], list[Drawn]]:
+        """Give quantiles of the genuine and of the impostor scores.
+
+        The set's own are exact, or exact to a fine bin; a resample's differ from them by what its
+        coarse histogram says, read between the edges.
+        """
+        own = np.quantile(self.pairs.genuine_scores.astype(np.float64), levels)
+        fine = _quantiles(self.pairs.impostor[None], levels)[0]
+        return (
+            _moved(own, self._intra, self._whole[0], levels),
+            _moved(fine, self._inter, self._whole[1], levels),
+        )
+
+
+def _moments(histograms: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+    ends = edges(histograms.shape[1])
+    places = scale((ends[1:] + ends[:-1]) / 2)
+    share = shares(histograms)
+    first = share @ places
+    # About the mean of all places: squares of numbers that are all large would lose their differences.
+    middle = places.mean()
+    return first, share @ (places - middle) ** 2 - (first - middle) ** 2
+
+
+def _in_units(gap: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.divide(
+        gap, np.sqrt(np.maximum(variance, 0)), out=np.full(len(gap), np.nan), where=variance > 1e-12
+    )
+    return found
+
+
+def _grouped(histograms: np.ndarray) -> np.ndarray:
+    grouped: np.ndarray = histograms.reshape(len(histograms), OVERLAP_BINS, -1).sum(axis=2)
+    return grouped
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Give the area that two histograms, each of area one, both cover; a row each."""
+    common: np.ndarray = np.minimum(shares(a), shares(b)).sum(axis=1)
+    return common
+
+
+def _moved(value: np.ndarray, drawn: np.ndarray, whole: np.ndarray, levels: Sequence[float]) -> list[Drawn]:
+    replicates = _quantiles(drawn, levels) - _quantiles(whole, levels) + value
+    return [Drawn(float(value[k]), replicates[:, k]) for k in range(len(levels))]
+
+
+def _quantiles(histograms: np.ndarray, levels: Sequence[float]) -> Float[np.ndarray, "b levels"]:
+    """Read quantiles of histograms over [−1, 1] between their edges; NaN where one is empty."""
+    places = edges(histograms.shape[1])
+    below = np.pad(np.cumsum(shares(histograms), axis=1), ((0, 0), (1, 0)))
+    found = np.full((len(histograms), len(levels)), np.nan)
+    for row in np.flatnonzero(np.isfinite(below[:, -1])):
+        found[row] = np.interp(levels, below[row], places)
+    return found

@@ -1,0 +1,263 @@
+"""ROC arithmetic on counted pairs: thresholds, accepted shares, AUC and EER, a resample at a time.
+
+A *limit* is the highest impostor score that is rejected: what lies strictly above it is accepted, so
+the share of accepted impostors never exceeds the one asked for. Resamples are counts a person, as
+``bootstrap.resamples`` gives them; a row of ones is the set itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from embedlab.maths.pairs import weighted
+from embedlab.maths.pairs.all_pairs import Pairs, edges
+from embedlab.maths.people.bootstrap import impostor_histograms, shares
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often pairs are accepted at k false accept rates, of a set and of b resamples of its people.
+
+    Attributes
+    ----------
+    thresholds
+        The lowest score accepted at each rate, of shape (k,).
+    false_accepts
+        Impostor pairs accepted at each rate, (k,).
+    tar, tar_replicates
+        Share of genuine pairs accepted, (k,), and in each resample, at its own thresholds, (b, k).
+    auc, auc_replicates, eer, eer_replicates
+        Area under the ROC curve, and the equal error rate; a number and (b,) each.
+    """
+
+    thresholds: Float[np.ndarray, " k"]
+    false_accepts: Int[np.ndarray, " k"]
+    tar: Float[np.ndarray, " k"]
+    tar_replicates: Float[np.ndarray, "b k"]
+    auc: float
+    auc_replicates: Float[np.ndarray, " b"]
+    eer: float
+    eer_replicates: Float[np.ndarray, " b"]
+
+
+def rates(pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray, "b people"]) -> Rates:
+    """Find what is accepted at each false accept rate; parameters are those of ``limits``."""
+    point, drawn = limits(pairs, fars, counts)
+    ones = np.ones((1, counts.shape[1]), np.float32)
+    auc, auc_replicates, eer, eer_replicates = auc_and_eer(pairs, counts)
+    return Rates(
+        # The lowest accepted score: the float above the highest rejected one.
+        thresholds=np.nextafter(point.astype(np.float32), np.float32(2)).astype(np.float64),
+        false_accepts=np.array([false_accepts(pairs, limit) for limit in point], dtype=np.int64),
+        tar=accepted_share(pairs, ones, point[None])[0],
+        tar_replicates=accepted_share(pairs, counts, drawn),
+        auc=auc,
+        auc_replicates=auc_replicates,
+        eer=eer,
+        eer_replicates=eer_replicates,
+    )
+
+
+def transferred(
+    chosen: Pairs,
+    judged: Pairs,
+    far: float,
+    choosing: Float[np.ndarray, "b people"],
+    judging: Float[np.ndarray, "b others"],
+) -> tuple[float, Float[np.ndarray, " b"], float, Float[np.ndarray, " b"]]:
+    """Choose a threshold on some people and judge it on others.
+
+    Parameters
+    ----------
+    chosen, judged
+        All pairs of either people.
+    far
+        The false accept rate that the threshold is chosen for.
+    choosing, judging
+        Resamples of either people. Those who choose are resampled as well, so that an interval knows
+        that the threshold was drawn.
+
+    Returns
+    -------
+    The share of genuine pairs that are accepted, with its replicates, and the share of impostor pairs
+    that are, with its own.
+    """
+    point, drawn = limits(chosen, np.array([far]), choosing)
+    ones = np.ones((1, judging.shape[1]), np.float32)
+    return (
+        float(accepted_share(judged, ones, point[None])[0, 0]),
+        accepted_share(judged, judging, drawn)[:, 0],
+        false_accepts(judged, float(point[0])) / int(judged.impostor.sum()),
+        achieved_far(judged, judging, drawn[:, 0]),
+    )
+
+
+def limits(
+    pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray, "b people"]
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "b k"]]:
+    """Find the limit at each false accept rate, for the set itself and for each resample.
+
+    Parameters
+    ----------
+    pairs
+        All pairs of the set.
+    fars
+        Shares of impostor pairs that may be accepted, in any order.
+    counts
+        The resamples.
+
+    Returns
+    -------
+    Limits of the set, of shape (k,), and of the resamples, (b, k). They are exact where the kept tail
+    of impostor scores reaches. Beyond it the set's are exact to a bin, and a resample's move by what
+    the coarse histogram says they move.
+    """
+    ones = np.ones((1, counts.shape[1]), np.float32)
+    order = np.argsort(fars)
+    exact, drawn = (
+        weighted.thresholds(
+            pairs.tail_scores,
+            pairs.tail_people,
+            weights,
+            impostor_weight(pairs, weights)[:, None] * fars[order],
+        )[:, np.argsort(order)]
+        for weights in (ones, counts)
+    )
+    point = np.where(np.isnan(exact[0]), _safe_edge(pairs.impostor, fars), exact[0])
+    coarse = impostor_histograms(pairs.impostor_by_person, counts)
+    centre = _bulk(impostor_histograms(pairs.impostor_by_person, ones)[0], fars)
+    bulk = np.stack([_bulk(histogram, fars) for histogram in coarse]) - centre + point
+    return point, np.where(np.isnan(drawn) | np.isnan(exact), bulk, drawn)
+
+
+def impostor_weight(pairs: Pairs, counts: Float[np.ndarray, "b people"]) -> Float[np.ndarray, " b"]:
+    """Sum wᵢ·wⱼ over all impostor pairs, in closed form from the images a person has."""
+    weights = counts.astype(np.float64)
+    own = weights**2 @ (pairs.images * pairs.others).astype(np.float64)
+    whole: np.ndarray = (weights @ pairs.images) * (weights @ pairs.others) - own
+    return whole if pairs.ordered else whole / 2
+
+
+def _bulk(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
+    """Find the score above which a share ``fars`` of a histogram over [−1, 1] lies."""
+    above = np.r_[0.0, np.cumsum(histogram[::-1], dtype=np.float64)]
+    found: np.ndarray = np.interp(fars * above[-1], above, edges(len(histogram))[::-1])
+    return found
+
+
+def _safe_edge(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
+    """Find the lowest bin edge above which no more than a share ``fars`` lies."""
+    above = np.r_[0, np.cumsum(histogram[::-1])]
+    index = np.searchsorted(above, fars * above[-1] * (1 + 1e-12), side="right") - 1
+    edge: np.ndarray = edges(len(histogram))[::-1][index]
+    return edge
+
+
+def accepted_share(
+    pairs: Pairs, counts: Float[np.ndarray, "b people"], limits: Float[np.ndarray, "b k"]
+) -> Float[np.ndarray, "b k"]:
+    """Give the weighted share of genuine scores above each resample's limits; NaN where it has none."""
+    order = np.argsort(pairs.genuine_scores, kind="stable")
+    scores = pairs.genuine_scores[order].astype(np.float64)
+    found: np.ndarray = weighted.shares(
+        scores, pairs.genuine_people[order], counts, np.ascontiguousarray(limits, dtype=np.float64)
+    )
+    return found
+
+
+def false_accepts(pairs: Pairs, limit: float) -> int:
+    """Count the impostor pairs above a limit: exactly within the kept tail, else to a bin."""
+    if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1]:
+        return int((pairs.tail_scores > limit).sum())
+    upper = edges(len(pairs.impostor))[1:]
+    return int(pairs.impostor[upper > limit].sum())
+
+
+def achieved_far(
+    pairs: Pairs, counts: Float[np.ndarray, "b people"], limits: Float[np.ndarray, " b"]
+) -> Float[np.ndarray, " b"]:
+    """Give each resample's weighted share of impostor pairs above a limit chosen elsewhere.
+
+    Exact where the kept tail reaches down to the limit; below it to first order, from the coarse
+    histograms, read between their edges. NaN where a resample holds one person only.
+    """
+    found = np.full(len(counts), np.nan)
+    above = np.searchsorted(-pairs.tail_scores, -limits, side="left")
+    whole = impostor_weight(pairs, counts)
+    reached = limits >= (pairs.tail_scores[-1] if len(pairs.tail_scores) else np.inf)
+    for b in np.flatnonzero(reached & (whole > 0)):
+        people = pairs.tail_people[: above[b]]
+        found[b] = float(counts[b, people[:, 0]] @ counts[b, people[:, 1]]) / whole[b]
+    beyond = np.flatnonzero(~reached & (whole > 0))
+    if len(beyond):
+        drawn = impostor_histograms(pairs.impostor_by_person, counts[beyond])
+        asked = limits[beyond]
+        own = _share_above(pairs.impostor_by_person.sum(axis=0)[None], asked[None])[0]
+        exact = _share_above(pairs.impostor[None], asked[None])[0]
+        moved = np.divide(exact, own, out=np.ones_like(own), where=own > 0)
+        found[beyond] = np.minimum(_share_above(drawn, asked[:, None])[:, 0] * moved, 1.0)
+    return found
+
+
+def _share_above(histograms: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Read between the edges which share of each histogram over [−1, 1] lies above its limits."""
+    below = np.pad(np.cumsum(shares(histograms), axis=1), ((0, 0), (1, 0)))
+    places = edges(histograms.shape[1])
+    return np.stack([1.0 - np.interp(asked, places, row) for asked, row in zip(limits, below, strict=True)])
+
+
+def auc_and_eer(
+    pairs: Pairs, counts: Float[np.ndarray, "b people"]
+) -> tuple[float, Float[np.ndarray, " b"], float, Float[np.ndarray, " b"]]:
+    """Give AUC with its replicates, and EER with its own.
+
+    Values come from the fine histograms; how they vary comes from the coarse ones.
+    """
+    impostor = impostor_histograms(pairs.impostor_by_person, counts)
+    genuine = counts @ pairs.genuine_by_person.astype(np.float32)
+    fine = _of_histograms(pairs.genuine[None].astype(np.float64), pairs.impostor[None].astype(np.float64))
+    coarse = _of_histograms(
+        pairs.genuine_by_person.sum(axis=0)[None].astype(np.float64),
+        pairs.impostor_by_person.sum(axis=0)[None] / 2,
+    )
+    auc, eer = _of_histograms(genuine.astype(np.float64), impostor.astype(np.float64))
+    shift = [float(f[0] - c[0]) for f, c in zip(fine, coarse, strict=True)]
+    limited = [np.clip(auc + shift[0], 0, 1), np.clip(eer + shift[1], 0, 1)]
+    return float(fine[0][0]), limited[0], float(fine[1][0]), limited[1]
+
+
+def bin_errors(pairs: Pairs) -> tuple[float, float]:
+    """Bound how far AUC and EER, read from the fine histograms, may be from those of the scores.
+
+    Within a bin nobody knows who is above whom: AUC counts such pairs half, and so errs by no more than
+    half the share of them. EER lies where the errors cross; whatever the order of the scores in that
+    bin, both errors together stay within it.
+
+    Returns
+    -------
+    The largest possible errors of AUC and of EER; NaN without pairs of both kinds.
+    """
+    g, i = shares(pairs.genuine[None])[0], shares(pairs.impostor[None])[0]
+    missed, accepted = np.r_[0.0, np.cumsum(g)], 1.0 - np.r_[0.0, np.cumsum(i)]
+    after = max(int(np.argmax(missed >= accepted)), 1)
+    low = max(missed[after - 1], accepted[after])
+    high = min(missed[after], accepted[after - 1])
+    return float((g * i).sum() / 2), float(max(high - low, 0.0))
+
+
+def _of_histograms(genuine: np.ndarray, impostor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give AUC and EER of histograms, a row each; NaN where a row lacks pairs of a kind."""
+    g, i = shares(genuine), shares(impostor)
+    below = np.cumsum(i, axis=1)
+    auc = (g * (below - i / 2)).sum(axis=1)
+    missed = np.pad(np.cumsum(g, axis=1), ((0, 0), (1, 0)))
+    accepted = 1.0 - np.pad(below, ((0, 0), (1, 0)))
+    gap = missed - accepted
+    after = np.argmax(gap >= 0, axis=1)
+    rows = np.arange(len(gap))
+    before = np.maximum(after - 1, 0)
+    step = gap[rows, after] - gap[rows, before]
+    share = np.divide(-gap[rows, before], step, out=np.zeros(len(gap)), where=step > 0)
+    eer = missed[rows, before] + share * (missed[rows, after] - missed[rows, before])
+    return auc, np.where(np.isnan(auc), np.nan, eer)

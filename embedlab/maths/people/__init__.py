@@ -1,0 +1,1 @@
+"""Resampling of people: bootstrap, folds, permutations."""

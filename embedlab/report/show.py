@@ -1,0 +1,141 @@
+"""The same section in a notebook: findings, numbers and charts of some results."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
+
+from embedlab.analysis import Analysis, Result
+from embedlab.charts import Chart, Table, faces_at_hand, faces_from, model_colours
+from embedlab.charts.base import visible
+from embedlab.report import sections
+from embedlab.report.sections import Section
+
+# Plotly's own set of buttons has one that sends the figure, and so the data, to its maker.
+CONFIG = {"showSendToCloud": False, "displaylogo": False, "plotlyServerURL": ""}
+
+
+def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[Result]) -> None:
+    """Show what an analysis found, as the report does.
+
+    In a notebook this displays the findings, the numbers and the plotly charts; elsewhere it prints
+    the findings and the numbers as text. Faces are those of the lab's data sets; inside
+    ``with faces_from(lookup):`` those that ``lookup`` gives.
+
+    Parameters
+    ----------
+    analysis
+        An analysis, or the module that declares one: ``embedlab.analyses.verification``.
+    results
+        One result or several to compare.
+
+    Raises
+    ------
+    TypeError
+        If a module declares no analysis.
+    """
+    if isinstance(analysis, ModuleType):
+        declared = getattr(analysis, "ANALYSIS", None)
+        if not isinstance(declared, Analysis):
+            raise TypeError(f"{analysis.__name__} declares no ANALYSIS")
+        analysis = declared
+    with _faces():
+        section = sections.of_results(analysis, [results] if isinstance(results, Result) else list(results))
+        _show(section)
+
+
+def _faces() -> AbstractContextManager[None]:
+    """Let charts find the faces that lie in the lab, unless somebody lends others already."""
+    from embedlab.data.pictures import pictures_in
+    from embedlab.lab.store import Lab
+
+    found = None if faces_at_hand() else pictures_in(Lab().data)
+    return nullcontext() if found is None else faces_from(found)
+
+
+def _show(section: Section) -> None:
+    with model_colours(_models(section.charts)):
+        if _in_notebook():
+            _display(section)
+        else:
+            print(as_text(section))  # noqa: T201
+
+
+def _in_notebook() -> bool:
+    import sys
+
+    # Whoever runs in IPython has imported it; importing it here would only slow scripts down.
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _models(charts: Iterable[Chart]) -> list[str]:
+    found: dict[str, None] = {}
+    for chart in charts:
+        for part in (*getattr(chart, "curves", ()), *_series(chart)):
+            if model := getattr(part, "model", ""):
+                found[model] = None
+    return list(found)
+
+
+def _series(chart: Chart) -> Iterable[Any]:
+    series = getattr(chart, "series", ())
+    return series if isinstance(series, tuple) else ()
+
+
+def _display(section: Section) -> None:
+    from IPython.display import HTML, display
+
+    from embedlab.report.build import fragment
+
+    display(HTML(fragment(section)))
+    for chart in section.charts:
+        if isinstance(chart, Table):
+            continue
+        chart.plotly().show(config=CONFIG)
+        if chart.note:
+            display(HTML(fragment(chart.note)))
+
+
+def told(section: Section) -> tuple[str, bool]:
+    """Write a section as plain text, and say whether nothing of it failed with a bug."""
+    try:
+        return as_text(section), section.sound
+    except Exception:
+        return as_text(sections.broken(section.name, section.heading)), False
+
+
+def as_text(section: Section) -> str:
+    """Write findings and numbers of a section as plain text; what would steer a terminal is shown."""
+    marks = {"good": "+", "bad": "!", "plain": "-"}
+    lines = [section.heading, ""]
+    lines += [f"{marks[finding.tone]} {_line(finding.text)}" for finding in section.findings]
+    for note in section.notes:
+        lines += [f"! {_line(note.text)}", *note.detail.splitlines()]
+    lines += [f"- {_line(caution)}" for caution in section.cautions]
+    if section.numbers is not None:
+        rows = [
+            [label, *(_with_aside(value) for value in row)] for label, row in section.numbers.rows.items()
+        ]
+        lines += ["", *_aligned([["", *section.numbers.columns], *rows])]
+    for chart in section.charts:
+        if isinstance(chart, Table):
+            lines += ["", _line(chart.title), *_aligned([list(chart.columns), *chart.cells()])]
+    return "\n".join(map(visible, lines))
+
+
+def _line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def _with_aside(value: Any) -> str:
+    aside = sections.aside_text(value)
+    return sections.number_text(value) + (f" ({aside})" if aside else "")
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    rows = [[_line(text) for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

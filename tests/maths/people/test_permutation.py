@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+from scipy.stats import permutation_test
+
+from embedlab.maths.people.permutation import p_value
+
+
+def test_the_measured_value_counts_itself():
+    nulls = np.array([1.0, 2.0, 3.0, 4.0])
+    assert p_value(5.0, nulls) == pytest.approx(1 / 5)
+    assert p_value(3.0, nulls) == pytest.approx(3 / 5)
+    assert p_value(0.0, nulls) == 1.0
+    assert p_value(9.0, np.empty(0)) == 1.0
+
+
+def test_what_rounding_moved_is_still_as_extreme():
+    value = 0.1 + 0.2
+    assert p_value(value, np.array([0.3, 0.2, 0.1])) == pytest.approx(2 / 4)
+    assert p_value(-value, np.array([-0.3, -0.4, -0.5])) == pytest.approx(2 / 4)
+
+
+def test_what_is_no_number_speaks_for_caution():
+    assert p_value(1.0, np.array([0.0, np.nan])) == pytest.approx(2 / 3)
+    assert p_value(np.nan, np.zeros(9)) == 1.0
+
+
+def test_it_is_scipys_p_value():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=12) + 0.5, rng.normal(size=12)
+    theirs = permutation_test(
+        (a, b), lambda x, y: x.mean() - y.mean(), n_resamples=500, alternative="greater", rng=1
+    )
+    assert p_value(theirs.statistic, theirs.null_distribution) == pytest.approx(theirs.pvalue)

@@ -1,0 +1,57 @@
+"""Maps of points into the plane."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+
+from embedlab.maths.space.layouts import tsne, umap
+from embedlab.maths.space.neighbours import trustworthiness
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    rng = np.random.default_rng(0)
+    return np.repeat(rng.normal(size=(12, 20)), 8, axis=0) + 0.2 * rng.normal(size=(96, 20))
+
+
+@pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
+def test_a_map_keeps_clusters_and_repeats_itself_under_its_seed(place, size, clusters):
+    placed = place(clusters, size, 0)
+    assert placed.shape == (96, 2)
+    assert trustworthiness(clusters, placed, 7).mean() > 0.95
+    np.testing.assert_array_equal(place(clusters, size, 0), placed)
+    assert not np.allclose(place(clusters, size, 1), placed)
+
+
+@pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
+def test_a_third_dimension_keeps_no_less(place, size, clusters):
+    solid = place(clusters, size, 0, 3)
+    assert solid.shape == (96, 3)
+    assert solid[:, 2].std() > 0.05 * solid[:, 0].std()
+    assert trustworthiness(clusters, solid, 7).mean() > 0.95
+
+
+@pytest.mark.parametrize(("place", "size"), [(tsne, 30.0), (umap, 15)])
+def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
+    """The size asked for is more than there are points."""
+    few = np.random.default_rng(0).normal(size=(5, 3))
+    few[1] = few[0]
+    assert np.isfinite(place(few, size, 0)).all()
+
+
+def test_global_order_comes_from_the_start(clusters):
+    """Along a chain of clusters far ones stay farther apart, as they do not once the clusters are dealt anew.
+
+    Layouts differ from machine to machine, so it is the ranks of distances that are held, of several seeds.
+    UMAP's do not keep that order, which one layout of one machine can hide.
+    """
+    chain = clusters + np.outer(np.repeat(np.arange(12), 8), np.full(20, 1.5))
+    apart = pdist(np.arange(12)[:, None])
+    rng = np.random.default_rng(0)
+    kept, dealt = [], []
+    for seed in range(3):
+        middles = tsne(chain, 10.0, seed).reshape(12, 8, 2).mean(axis=1)
+        kept.append(spearmanr(apart, pdist(middles)).statistic)
+        dealt += [spearmanr(apart, pdist(rng.permutation(middles))).statistic for _ in range(100)]
+    assert np.median(kept) > np.quantile(dealt, 0.99)
