@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Two workers of two threads each fight for two cores; who asks for more threads in a test still gets them.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk():
