@@ -155,12 +155,17 @@ RAISED_BY = {
     "request.py": (*RUNNING, "map fit", "map apply"),
     "request.py --data": (*RUNNING, "doctor"),
     "pipeline.py": ("report", "run"),
+    "pipeline.py --only": ("report",),
+    "data/packed.py --fit": ("data pack",),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),
     "data/synthetic.py": (*RUNNING, "train", "doctor"),
     "extraction.py": RUNNING,
     "ranks.py": (*RUNNING, "train"),
+    # A network's name is told to the others before vectors are stored.
+    "interchange.py --model": ("import",),
     "interchange.py": (*RUNNING, "import", "map fit", "map apply"),
+    "store.py --fresh": ("train", "import"),
     "store.py": (*RUNNING, "train", "import", "list", "doctor"),
     "catalogue.py": ("list", "doctor"),
 }
