@@ -249,7 +249,6 @@ def test_what_is_left_out_is_counted_and_named(tmp_path, faces, capsys):
     assert record["left_out"] == list(made.left_out)
     assert record["settings"]["size"] == 50
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
@@ -294,7 +293,6 @@ def test_an_interrupted_run_goes_on_and_leaves_nothing_behind(tmp_path, faces, m
     assert len(again) == 1
     assert open_dataset(tmp_path / "out").ignored == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".out.lock",
         "faces",
         "out",
         "out_alignment.json",
@@ -361,7 +359,7 @@ def test_no_image_at_all_is_told_and_nothing_stays(tmp_path, faces):
 
     with pytest.raises(UserError, match="no image of faces could be aligned: 3 no face was found .first ann"):
         align(faces, tmp_path / "out", size=50, detector=Blind())
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "faces", "points.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "points.csv"]
 
 
 def test_two_people_of_one_folder_are_refused(tmp_path):

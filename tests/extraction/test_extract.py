@@ -474,7 +474,7 @@ from embedlab.data.datasets import open_dataset
 from embedlab.data.degradations import Probe
 from embedlab.lab.store import Lab
 sys.path.insert(0, sys.argv[1])
-from test_extraction import Projection
+from test_extract import Projection
 
 class Slow(Projection):
     def embed(self, images):
@@ -497,8 +497,8 @@ extraction.extract(Lab(sys.argv[3]), Slow(), dataset, Probe("faces", 12), batch=
 
 
 def child(faces, lab, how=""):
-    here = Path(__file__).resolve().parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(here.parent)}
+    here = Path(__file__).resolve().parent
+    environment = {**os.environ, "PYTHONPATH": str(here.parents[1])}
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(here), str(faces.root), str(lab.root), how],
         env=environment,
@@ -560,7 +560,7 @@ from embedlab.data.degradations import Probe
 from embedlab.errors import UserError
 from embedlab.lab.store import Lab
 sys.path.insert(0, sys.argv[1])
-from test_extraction import Projection
+from test_extract import Projection
 
 class Noted(Projection):
     def embed(self, images):
@@ -583,13 +583,13 @@ print(sum(network.calls), [(one.path.name, one.rows, one.skipped, one.cached) fo
 
 
 def together(faces, lab, how="", processes=2):
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parent
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     whole = {
         **os.environ,
-        "PYTHONPATH": str(here.parent),
+        "PYTHONPATH": str(here.parents[1]),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": str(processes),

@@ -157,7 +157,7 @@ def test_the_parts_of_a_folder_are_all_judged_before_they_are_mapped(tmp_path, p
     last = folder / "part-2.snappy.parquet"
     with pytest.raises(UserError, match="or have it as a part: give another name with --out"):
         conversion.apply(found, folder, folder / "new.parquet", map_file=tmp_path / "m.safetensors")
-    told = {embeddings.METADATA_KEY: b'{"model": "another"}'}
+    told = {parquet.METADATA_KEY: b'{"model": "another"}'}
     pq.write_table(pq.read_table(last).replace_schema_metadata(told), last)
     with pytest.raises(UserError, match=f"{last.name} holds vectors of another, and the map is for"):
         conversion.apply(found, folder, tmp_path / "new.parquet", map_file=tmp_path / "m.safetensors")
