@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.files import columns, names, parquet
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
+from embedlab.files import columns, names, parquet
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
 

@@ -26,11 +26,11 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, TypeVar
 
+from embedlab.errors import ESCAPED, Unwritable, UserError, unwritable
 from embedlab.lab import embeddings, weights
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.errors import ESCAPED, Unwritable, UserError, unwritable
-from embedlab.progress import say
 from embedlab.lab.weights import LayerWeights
+from embedlab.progress import say
 
 T = TypeVar("T")
 

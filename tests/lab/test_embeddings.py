@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from embedlab.errors import UserError
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet, aligned
-from embedlab.errors import UserError
 from tests.heard import heard
 from tests.planted import embedding_set
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from embedlab.lab import learning
 from embedlab.errors import UserError
+from embedlab.lab import learning
 from embedlab.lab.learning import Roc, ValidationPairs
 
 

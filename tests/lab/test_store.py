@@ -16,9 +16,9 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from embedlab.lab import embeddings, store
 from embedlab import progress
 from embedlab.errors import Unwritable, UserError
+from embedlab.lab import embeddings, store
 from embedlab.lab.store import (
     LONGEST_NAME,
     Lab,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from embedlab.lab import weights
 from embedlab.errors import UserError
+from embedlab.lab import weights
 from tests.planted import layer_weights
 
 

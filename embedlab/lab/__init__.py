@@ -1,0 +1,1 @@
+"""The lab folder and what lies in it."""
