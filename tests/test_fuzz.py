@@ -406,9 +406,9 @@ def make_contract(folder):
 
 
 def read_contract(folder):
-    from embedlab.networks import foreign
+    from embedlab.networks import contracts
 
-    foreign.contract(folder / "m.onnx", None, 112)
+    contracts.contract(folder / "m.onnx", None, 112)
 
 
 def make_map(folder):

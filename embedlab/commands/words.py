@@ -14,7 +14,7 @@ from embedlab.commands.request import Request
 from embedlab.errors import UserError
 from embedlab.formats import interchange
 from embedlab.lab.store import Lab, made_name
-from embedlab.networks.foreign import TORCH_SUFFIXES
+from embedlab.networks.contracts import TORCH_SUFFIXES
 
 if TYPE_CHECKING:
     from embedlab.networks.embedder import Embedder

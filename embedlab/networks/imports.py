@@ -15,7 +15,7 @@ import embedlab
 from embedlab import compute
 from embedlab.errors import UserError
 from embedlab.lab.store import Lab, checked_name, made_name, sha256_of
-from embedlab.networks import checkpoints, foreign, inference, key_tables, torch_files
+from embedlab.networks import checkpoints, contracts, inference, key_tables, torch_files
 from embedlab.networks.embedder import PRESETS, Preprocessing
 from embedlab.networks.key_tables import Match
 from embedlab.networks.torch_files import listed
@@ -115,7 +115,7 @@ def read(path: Path | str, *, backbone: str | None = None, input_size: int | Non
 def open_file(path: Path, preprocessing: str | None, name: str | None) -> inference.TorchEmbedder:
     """Open a file of another maker without importing it; see `embedlab.networks.foreign.open_model`."""
     found = read(path)
-    contract, assumed = foreign.contract(path, preprocessing, found.network.input_size, found.match.preset)
+    contract, assumed = contracts.contract(path, preprocessing, found.network.input_size, found.match.preset)
     made = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     embedder = inference.embedder(made, found.network, contract, found.sha256, compute.device())
     embedder.assumed_preprocessing = assumed
@@ -171,7 +171,7 @@ def import_backbone(
     made = checked_name(name, "model") if name is not None else made_name(path.stem, "model")
     lab.refuse_strangers(made)
     found = read(path, backbone=backbone, input_size=input_size)
-    contract, assumed = foreign.contract(path, preprocessing, found.network.input_size, found.match.preset)
+    contract, assumed = contracts.contract(path, preprocessing, found.network.input_size, found.match.preset)
     recipe = {
         "imported": path.name,
         "sha256": found.sha256,

@@ -18,7 +18,7 @@ from zipfile import BadZipFile, ZipFile
 from embedlab.errors import UserError, first_line
 from embedlab.files import signatures
 from embedlab.networks import key_tables
-from embedlab.networks.foreign import TORCH_SUFFIXES, model_file
+from embedlab.networks.contracts import TORCH_SUFFIXES, model_file
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from embedlab.commands.words import Checkpoint, Code, OnnxFile, Recipe, Stored, 
 from embedlab.errors import UserError
 from embedlab.formats import interchange
 from embedlab.lab.store import Lab, write_json
-from embedlab.networks.foreign import TORCH_SUFFIXES
+from embedlab.networks.contracts import TORCH_SUFFIXES
 from tests.planted import embedding_set
 
 
