@@ -69,7 +69,7 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.estimates import Estimate, Estimates, People, compared, label
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.clouds import correspondence
 from embedlab.maths.clouds.correspondence import Correspondence
@@ -526,8 +526,9 @@ def _cloud(r: Registration, moving: np.ndarray, when: str) -> Scatter:
 
 
 def _distances(r: Registration) -> Histogram:
-    pairs: dict[str, Role] = {IMAGE: "same image", "different people": "impostor"}
-    roles = {f"{who}, {when}": role for when in (BEFORE, AFTER) for who, role in pairs.items()}
+    roles: dict[str, Role] = {}
+    for when in (BEFORE, AFTER):
+        roles |= {label((IMAGE, when)): "same image", label(("different people", when)): "impostor"}
     before, after = (r.of(RATIO, how) for how in (BEFORE, AFTER))
     return Histogram(
         title=f"{r.title}: distances across the clouds",
