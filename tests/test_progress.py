@@ -225,7 +225,12 @@ QUICK = {
 @pytest.mark.parametrize("name", sorted(analysis.names()))
 def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     # However small the blocks are cut, all of them are told of.
-    for module, size in (("pairs", 16), ("extremes", 16), ("neighbours", 16), ("sphere", 16)):
+    for module, size in (
+        ("pairs.all_pairs", 16),
+        ("pairs.extremes", 16),
+        ("space.neighbours", 16),
+        ("space.sphere", 16),
+    ):
         monkeypatch.setattr(f"embedlab.maths.{module}.BLOCK", size)
     monkeypatch.setattr("embedlab.maths.pairs.extremes.ROWS", 16)
     monkeypatch.setattr("embedlab.maths.pairs.weighted.ENTRIES", 1)

@@ -14,7 +14,7 @@ from PIL import Image
 from embedlab.data.datasets import open_dataset
 from embedlab.data.synthetic import sets as synthetic
 from embedlab.lab.store import Lab
-from embedlab.training import loop
+from embedlab.training import trainer
 from embedlab.training.curves import read
 from embedlab.training.recipe import Recipe
 
@@ -35,13 +35,13 @@ import json
 from embedlab import compute
 from embedlab.data.datasets import open_dataset
 from embedlab.lab.store import Lab
-from embedlab.training import loop
+from embedlab.training import trainer
 from embedlab.training.recipe import Recipe
 compute.choose("cpu")
 recipe = Recipe(**json.loads(sys.argv[2]))
 with progress.shown():
     data = [open_dataset(here / "faces")]
-    print(loop.train(Lab(here / "lab"), "m", recipe, data, fresh=sys.argv[3] == "fresh"))
+    print(trainer.train(Lab(here / "lab"), "m", recipe, data, fresh=sys.argv[3] == "fresh"))
 """
 
 DRAW = """
@@ -105,7 +105,7 @@ def test_two_trainings_of_one_model_leave_what_one_leaves(tmp_path, faces, fresh
     assert sum("another process is training m: waiting for it" in err for _, err in said) == 1
     assert sum("m: 30 images of 6 people" in err for _, err in said) == (2 if fresh else 1)
     alone = Lab(tmp_path / "alone")
-    loop.train(alone, "m", recipe, [open_dataset(faces)])
+    trainer.train(alone, "m", recipe, [open_dataset(faces)])
     folders = [lab.checkpoint("m") for lab in (Lab(tmp_path / "lab"), alone)]
     steps = [read(folder).step.tolist() for folder in folders]
     assert steps[0] == steps[1] == list(range(1, 21))

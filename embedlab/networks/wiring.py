@@ -51,7 +51,7 @@ def traced(network: Backbone) -> dict[str, Wire]:
         }
     groups, wires = _Groups(), dict[str, Wire]()
     written: dict[fx.Node, str] = {}
-    for node in fx.Tracer().trace(network).nodes:
+    for node in _Tracer().trace(network).nodes:
         read = [written[one] for one in node.all_input_nodes]
         if node.op == "call_module":
             name = str(node.target)
@@ -74,9 +74,16 @@ def _wire(name: str, layer: nn.Module, read: str, groups: "_Groups") -> Wire:
         return Wire(FIXED, read)
     if isinstance(layer, nn.Linear):
         return Wire(read, FIXED)
-    if isinstance(layer, PASSING | nn.BatchNorm2d):
+    if isinstance(layer, PASSING | _BatchNorm):
         return Wire(read, read)
     return Wire(groups.joined(FIXED, read), FIXED)
+
+
+class _Tracer(fx.Tracer):
+    """Takes layers that stand for torch's own, such as those of several processes, for what they are."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, _BatchNorm | nn.Dropout) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Groups:

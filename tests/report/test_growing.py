@@ -60,11 +60,13 @@ def test_whatever_stops_the_run_the_page_has_every_section_that_was_done(tmp_pat
         assert len(numbers(tmp_path)["sections"]) == 1, "the second waits its 20 s"
         raise how
 
+    # Other tests of this process may have left a thread of theirs.
+    before = threading.active_count()
     with pytest.raises(how):
         grown(tmp_path, stop)
     assert len(numbers(tmp_path)["sections"]) == 2
     assert "unfinished: 2 of 3 analyses done" in page(tmp_path)
-    assert threading.active_count() == 1
+    assert threading.active_count() <= before
 
 
 def test_what_was_added_comes_into_the_page_amid_the_next_analysis(tmp_path, done, monkeypatch):

@@ -7,7 +7,7 @@ two models measured on the same people are resampled alike, and the differences 
 are those of the difference [2]_.
 
 How often a 95 % interval held the truth, in 500 samples of 250 people with four images each, planted as
-Gaussians so that AUC is 0.95 and TAR at FAR 1e-3 is 0.21 (``tests/maths/test_coverage.py`` measures it anew):
+Gaussians so that AUC is 0.95 and TAR at FAR 1e-3 is 0.21 (``benchmarks/coverage.py`` measures it anew):
 
 =====================  ==========  =====
 statistic              percentile  BCa
