@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from embedlab.training.run import Run
 from PIL import Image
 from torch import Tensor, nn
 
@@ -42,6 +41,7 @@ from embedlab.training.distributed import Slice
 from embedlab.training.recipe import Recipe
 from embedlab.training.sampling import Epoch
 from embedlab.training.state import Progress
+from embedlab.training.steps import Run
 
 Step = Callable[[], object]
 
