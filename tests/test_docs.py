@@ -149,6 +149,7 @@ RAISED_BY = {
     "networks/foreign.py": (*RUNNING, "doctor"),
     "networks/callables.py": (*RUNNING, "doctor"),
     "networks/imports.py": ("import",),
+    "networks/contracts.py": (*RUNNING, "doctor", "import"),
     "training/state.py": ("train",),
     "training/steps.py": ("train",),
     "commands/trainings.py": ("train",),
