@@ -595,7 +595,10 @@ def _kept(r: Neighbours, of: int = 1) -> Finding:
         )
     text = f"{text}, where noise alone would leave {r.expected.value:.1%} ({null})"
     if r.lost.sign and abs(r.lost.value) < INEXACT:
-        return Finding(f"{text}: the difference of {r.lost.points()} is too small to tell from noise.")
+        return Finding(
+            f"{text}: the difference of {r.lost.points()} is within the {100 * INEXACT:g} points that this "
+            "estimate of noise may be off."
+        )
     return judged(text, r.lost, tones=("bad" if r.kind == "degraded" else "plain", "plain"))
 
 

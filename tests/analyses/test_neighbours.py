@@ -299,7 +299,7 @@ def test_a_difference_is_judged_by_its_interval(moved):
         (-0.1, -0.2, -0.05, "a difference of -10.0 points [-20.0, -5.0].", "bad"),
         (-0.1, -0.2, 0.05, "the difference of -10.0 points [-20.0, +5.0] may be chance.", "plain"),
         (0.1, 0.05, 0.2, "a difference of +10.0 points [+5.0, +20.0].", "plain"),
-        (-0.004, -0.005, -0.003, "points [-0.50, -0.30] is too small to tell from noise.", "plain"),
+        (-0.004, -0.005, -0.003, "is within the 0.5 points that this estimate of noise may be off.", "plain"),
         (-0.1, None, None, "too few people to say how sure the difference is.", "plain"),
     ):
         one = dataclasses.replace(
