@@ -20,6 +20,10 @@ class UserError(Exception):
     exception is a bug and keeps its traceback.
     """
 
+    def __str__(self) -> str:
+        """Give the message in one line, whatever the names in it hold."""
+        return " ".join(super().__str__().splitlines())
+
 
 class Terminated(SystemExit):
     """The process was asked to end by a signal; status 143 for SIGTERM, 129 for SIGHUP."""

@@ -165,7 +165,10 @@ def ended(child: int, patience: float = PATIENCE_S) -> int | None:
 # What a command left
 
 
-LEFT_OUT = ("seconds", "created", "date", "images_per_second", "versions", "provenance", "command", "source")
+LEFT_OUT = (
+    "seconds", "created", "date", "images_per_second", "versions", "provenance", "command", "source",
+    "run.json",  # its digest, of what holds the time of day
+)  # fmt: skip
 
 
 def contents(folder: Path) -> dict[str, str]:
