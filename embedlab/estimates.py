@@ -220,15 +220,6 @@ class Finding:
     tone: Tone = "plain"
     gap: Estimate | None = field(default=None, compare=False, repr=False)
 
-    @classmethod
-    def of_difference(cls, text: str, more: Estimate, word: str = "difference") -> Self:
-        """End a sentence with a difference of shares: good or bad beyond chance, else said to be open."""
-        if more.low is None or more.high is None:
-            raise ValueError(f"a {word} without an interval cannot be judged")
-        if more.low <= 0 <= more.high:
-            return cls(f"{text}: the {word} of {more.points()} may be chance.", gap=more)
-        return cls(f"{text}: a {word} of {more.points()}.", "good" if more.low > 0 else "bad", more)
-
 
 def compared(
     text: str,

@@ -28,6 +28,19 @@ def embedding_set(
     )
 
 
+def renamed(a: EmbeddingSet, rows, vectors) -> EmbeddingSet:
+    """The same set with other vectors in some rows."""
+    moved = a.vectors.copy()
+    moved[rows] = vectors
+    people = np.asarray(a.identities)[a.labels].tolist()
+    return EmbeddingSet.from_rows(a.model, a.probe, moved, a.items.tolist(), people)
+
+
+def columns(table, *names):
+    """Give of each row of a table the entries in some columns."""
+    return [tuple(row[table.columns.index(name)] for name in names) for row in table.rows]
+
+
 def layer_weights(model: str = "m", seed: int = 0, channels: int = 16, layers: int = 3) -> LayerWeights:
     """Draw kernels over three input channels."""
     rng = np.random.default_rng(seed)

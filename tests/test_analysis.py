@@ -14,7 +14,7 @@ from jaxtyping import Float
 from embedlab import analysis
 from embedlab.analysis import Estimate, Finding, Params, Result, bounded
 from embedlab.errors import UserError
-from embedlab.estimates import Place
+from embedlab.estimates import Place, judged
 
 
 @dataclass(frozen=True)
@@ -231,12 +231,7 @@ def test_a_difference_of_shares_is_written_in_points():
     ],
 )
 def test_a_difference_is_judged_by_its_interval(ends, said, tone):
-    assert Finding.of_difference("It rose", Estimate(*ends), "change") == Finding(said, tone)
-
-
-def test_a_difference_without_an_interval_is_not_judged():
-    with pytest.raises(ValueError, match="cannot be judged"):
-        Finding.of_difference("It rose", Estimate(0.1))
+    assert judged("It rose", Estimate(*ends), word="change") == Finding(said, tone)
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), np.float64("nan")])

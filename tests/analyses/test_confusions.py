@@ -8,7 +8,7 @@ from embedlab.analysis import Estimate
 from embedlab.charts import Faces, Table, faces_from
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
-from tests.planted import embedding_set
+from tests.planted import columns, embedding_set, renamed
 
 FEW = ConfusionParams(resamples=200)
 NEGATIVE = "people with a negative margin"
@@ -16,18 +16,6 @@ NEGATIVE = "people with a negative margin"
 
 def changed(**values):
     return FEW.with_overrides(values)
-
-
-def renamed(a, rows, vectors):
-    """The same set with other vectors in some rows."""
-    moved = a.vectors.copy()
-    moved[rows] = vectors
-    people = np.asarray(a.identities)[a.labels].tolist()
-    return EmbeddingSet.from_rows(a.model, a.probe, moved, a.items.tolist(), people)
-
-
-def columns(table, *names):
-    return [tuple(row[table.columns.index(name)] for name in names) for row in table.rows]
 
 
 def titled(found, start):
