@@ -3,10 +3,14 @@
 An ``Estimate`` carries the replicates behind its interval and the name of the draw they came from, so
 that ``a - b`` is the difference with *its* interval: that of the paired resamples where both were drawn
 alike, none where they were not. ``Estimates`` keeps them by what was measured and where, never by a
-sentence. ``People`` draws. ``compared`` is the only place that judges a difference.
+sentence. ``People`` draws. ``compared`` and ``claim`` are the only places that judge.
+
+A sentence that claims something holds two wordings, for where it is claimed and for where it may be chance,
+and the p between them; ``settled`` decides over all sentences of a report which are claimed.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeVar
@@ -16,6 +20,7 @@ from jaxtyping import Float
 
 from embedlab.charts import BarSeries
 from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people import evidence
 from embedlab.maths.people.bootstrap import (
     bca_interval,
     interval,
@@ -92,6 +97,33 @@ class Estimate:
         low, high = (None if end is None else -end for end in (self.high, self.low))
         null = None if self.null is None else -self.null
         return Estimate(-self.value, low, high, self.n, null, -self.draws, self.drawn_from)
+
+    @property
+    def over_null(self) -> "Estimate | None":
+        """By how much it is above its null, with its own interval; None where it has no null."""
+        if self.null is None:
+            return None
+        value, low, high = (None if e is None else e - self.null for e in (self.value, self.low, self.high))
+        return Estimate(
+            value or 0.0, low, high, self.n, 0.0, self.draws - np.float32(self.null), self.drawn_from
+        )
+
+    @property
+    def p(self) -> float:
+        """The chance of a value so far from zero where there is nothing; NaN where nobody can tell.
+
+        Two-sided, from the replicates, as `embedlab.maths.people.evidence.two_sided_p` says; where there are
+        none the interval's half width stands for 1.96 SD. On which side of 5 % p lies the interval decides,
+        so that the two never disagree.
+        """
+        if self.sign is None or self.low is None or self.high is None:
+            return math.nan
+        if len(self.draws):
+            found = evidence.two_sided_p(self.value, self.draws, self.n)
+        else:
+            found = evidence.normal_p(self.value, (self.high - self.low) / 2 / 1.96, self.n)
+        level = evidence.LEVEL
+        return min(found, level) if self.sign else max(found, math.nextafter(level, 1.0))
 
     def is_paired(self, other: "Estimate") -> bool:
         """Say whether both were measured on the same people, resampled alike."""
@@ -206,19 +238,89 @@ class People:
 class Finding:
     """One sentence made from the numbers beside it, and whether it is good news.
 
+    One that claims something has a p and two wordings; it reads as it would alone, until ``settled`` decides
+    over all sentences that stand together.
+
     Attributes
     ----------
     text
-        The sentence.
+        The sentence as it stands.
     tone
         Good news, bad news, or neither.
     gap
         The difference that it is about, where it is about one.
+    p
+        The chance of what it claims where there is nothing; None where it claims nothing of the kind.
+    least_p
+        The smallest that p could have been: 1 / (1 + shuffles) where it is a count.
+    claim, otherwise
+        The sentence where it is claimed, with its tone, and where it may be chance.
+    family
+        What it is decided together with: sentences of one report and one family.
+    q
+        p after how many were compared; at most 5 % where it is claimed. None before ``settled``.
+    claimed
+        Whether it reads as claimed; None where there is nothing to claim.
     """
 
     text: str
     tone: Tone = "plain"
     gap: Estimate | None = field(default=None, compare=False, repr=False)
+    p: float | None = None
+    least_p: float = 0.0
+    claim: tuple[str, Tone] = ("", "plain")
+    otherwise: str = ""
+    family: str = ""
+    q: float | None = None
+    claimed: bool | None = None
+
+    def decided(self, q: float, among: int) -> "Finding":
+        """Word it as its q among so many comparisons asks for; ``among`` is 1 where it stands alone."""
+        if self.p is None:
+            return self
+        if q <= evidence.LEVEL:
+            text, tone = self.claim
+            return dataclasses.replace(self, text=text, tone=tone, q=q, claimed=True)
+        text = self.otherwise
+        if self.p <= evidence.LEVEL and among > 1:
+            text = f"{text.removesuffix('.')} (one of {among} comparisons)."
+        return dataclasses.replace(self, text=text, tone="plain", q=q, claimed=False)
+
+
+def claim(
+    text: str,
+    otherwise: str,
+    p: float,
+    *,
+    tone: Tone = "plain",
+    gap: Estimate | None = None,
+    least_p: float = 0.0,
+    family: str = "",
+) -> Finding:
+    """Make a sentence that claims something beyond chance, by a p value of the analysis's own.
+
+    Parameters
+    ----------
+    text, otherwise
+        Two whole sentences: where it is claimed, and where it may be chance.
+    p
+        The chance of it where there is nothing to find; not a number where it cannot be told, and then
+        ``otherwise`` stands.
+    tone
+        The tone of ``text``; ``otherwise`` has none.
+    gap
+        The difference or excess that it is about.
+    least_p
+        The smallest that p could have been: 1 / (1 + shuffles) where it is a count.
+    family
+        What it is decided together with.
+    """
+    if math.isnan(p):
+        return Finding(otherwise, gap=gap)
+    found = Finding(
+        text, tone, gap, p=p, least_p=least_p, claim=(text, tone), otherwise=otherwise, family=family
+    )
+    return found.decided(p, 1)
 
 
 def compared(
@@ -229,6 +331,7 @@ def compared(
     spec: str = "points",
     word: str = "difference",
     tones: tuple[Tone, Tone] = ("bad", "good"),
+    family: str = "",
 ) -> Finding:
     """End a sentence with how ``a`` differs from ``b``.
 
@@ -243,15 +346,29 @@ def compared(
     word
         What it is called: difference, change.
     tones
-        The tone of a difference below zero beyond chance, and of one above.
+        The tone of a difference below zero beyond chance, and of one above. Good is only said where a is
+        beyond its null, if it has one.
+    family
+        What it is decided together with.
 
     Returns
     -------
     Finding
-        In one of five cases: above or below zero beyond chance; that it may be chance; that the two were
-        measured on different people; or that too few people stand behind an interval.
+        In one of six cases: above or below zero beyond chance; that it may be chance; that there is none;
+        that the two were measured on different people; or that too few people stand behind an interval.
     """
-    return judged(text, a - b, paired=a.is_paired(b), spec=spec, word=word, tones=tones)
+    better = 1 if tones[1] == "good" else -1
+    over = a.over_null
+    return judged(
+        text,
+        a - b,
+        paired=a.is_paired(b),
+        spec=spec,
+        word=word,
+        tones=tones,
+        beats=over is None or over.sign == better,
+        family=family,
+    )
 
 
 def judged(
@@ -262,14 +379,103 @@ def judged(
     spec: str = "points",
     word: str = "difference",
     tones: tuple[Tone, Tone] = ("bad", "good"),
+    beats: bool = True,
+    family: str = "",
 ) -> Finding:
-    """End a sentence with a difference that was measured as such; as ``compared`` does."""
+    """End a sentence with a difference that was measured as such; as ``compared`` does.
+
+    Parameters
+    ----------
+    text, gap, spec, word, tones, family
+        As there.
+    paired
+        Whether both sides were drawn alike.
+    beats
+        Whether what would be praised is beyond its null; else no good tone is given.
+    """
     told = _told(gap, spec)
     if gap.sign is None:
         return Finding(f"{text}; {unknown(word, paired=paired)}.", gap=gap)
-    if gap.sign == 0:
-        return Finding(f"{text}: the {word} of {told} may be chance.", gap=gap)
-    return Finding(f"{text}: a {word} of {told}.", tones[gap.sign > 0], gap)
+    if gap.value == gap.low == gap.high == 0:
+        return Finding(f"{text}: there is no {word}.", gap=gap)
+    tone = tones[gap.sign > 0]
+    return claim(
+        f"{text}: a {word} of {told}.",
+        f"{text}: the {word} of {told} may be chance.",
+        gap.p,
+        tone="plain" if tone == "good" and not beats else tone,
+        gap=gap,
+        least_p=evidence.least_p(gap.n),
+        family=family,
+    )
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """How many sentences of a report claim something, and how many may.
+
+    Attributes
+    ----------
+    count
+        How many were compared with chance.
+    claimed
+        How many of them are claimed.
+    """
+
+    count: int
+    claimed: int
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Self:
+        """Count those of findings that were settled."""
+        known = [one.claimed for one in findings if one.claimed is not None]
+        return cls(len(known), sum(known))
+
+    @property
+    def by_chance(self) -> float:
+        """How many would be claimed where nothing differs, were each judged alone."""
+        return self.count * evidence.LEVEL
+
+    def text(self) -> str:
+        """Say it in a sentence; empty where nothing was compared."""
+        if not self.count:
+            return ""
+        number = "1 comparison" if self.count == 1 else f"{self.count} comparisons"
+        expected = "fewer than one" if self.by_chance < 1 else f"about {self.by_chance:.0f}"
+        verb = "is" if self.claimed == 1 else "are"
+        return (
+            f"Of {number} {expected} would be expected to pass for real by chance alone; "
+            f"{self.claimed} {verb} claimed, of which at most {evidence.LEVEL:.0%} are expected to be false."
+        )
+
+
+def settled(findings: Iterable[Finding]) -> list[Finding]:
+    """Decide over all sentences that stand together which are claimed, by Benjamini and Hochberg's rule.
+
+    Sentences of one family are decided together. The order stays.
+    """
+    found = list(findings)
+    families: dict[str, list[int]] = {}
+    for k, one in enumerate(found):
+        if one.p is not None:
+            families.setdefault(one.family, []).append(k)
+    for places in families.values():
+        q = evidence.adjusted([found[k].p or 0.0 for k in places])
+        for k, value in zip(places, q, strict=True):
+            found[k] = found[k].decided(value, len(places))
+    return found
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Put claims in the order of their strength, each where a claim stood, and open ones last."""
+    every = list(findings)
+    claims = iter(sorted((f for f in every if f.claimed), key=_strength))
+    told = [next(claims) if one.claimed else one for one in every if one.claimed is not False]
+    return told + sorted((f for f in every if f.claimed is False), key=_strength)
+
+
+def _strength(finding: Finding) -> float:
+    return 1.0 if finding.p is None else finding.p
 
 
 def hedged(gap: Estimate, *, spec: str = "points", word: str = "difference") -> str:

@@ -1,19 +1,26 @@
 """Estimates are compared on the resamples that they share, and nowhere else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from embedlab.analysis import Result
 from embedlab.estimates import (
+    Comparisons,
     Estimate,
     Estimates,
+    Finding,
     People,
     bars,
     by_place,
+    claim,
     compared,
     hedged,
+    in_order,
     judged,
     label,
+    settled,
     undrawn,
     where,
 )
@@ -113,6 +120,98 @@ def test_a_difference_is_written_as_it_is_asked():
     said = compared("Text", measured(5.0), measured(0.0, seed=1), spec=".2f", tones=("plain", "plain"))
     assert said.text.startswith("Text: a difference of 4.94 [")
     assert said.tone == "plain"
+
+
+def test_a_difference_that_is_none_is_told_as_none_and_not_compared():
+    found = compared("Text", measured(), measured(), word="change")
+    assert (found.text, found.tone, found.p) == ("Text: there is no change.", "plain", None)
+
+
+def test_what_does_not_beat_its_null_is_no_good_news():
+    a, b = measured(0.0, seed=4), measured(-3.0, seed=1)
+    assert a.over_null.sign == 0
+    assert compared("Text", a, b).tone == "plain"
+    assert compared("Text", a, b).text.startswith("Text: a difference of")
+    assert compared("Text", measured(2.0), b).tone == "good"
+    # Where less is better, the null lies above.
+    less = ("good", "bad")
+    assert compared("Text", b, a, tones=less).tone == "good"
+    assert compared("Text", measured(), measured(3.0, seed=1), tones=less).tone == "plain"
+    assert judged("Text", Estimate(0.2, 0.1, 0.3), beats=False).tone == "plain"
+    assert judged("Text", Estimate(-0.2, -0.3, -0.1), beats=False).tone == "bad"
+
+
+def strong(p, tone="good", **more):
+    return claim(f"Claimed at {p}.", f"Open at {p}.", p, tone=tone, **more)
+
+
+def test_among_many_comparisons_only_strong_ones_are_claimed():
+    """One of p = 3 % among twenty is what chance gives; Benjamini and Hochberg's limits are 5 % × k / 20."""
+    alone, plain = strong(0.03), Finding("Described.")
+    assert (alone.text, alone.tone, alone.claimed) == ("Claimed at 0.03.", "good", True)
+    many = settled([alone, plain, strong(1e-5), *(strong(0.5) for _ in range(18))])
+    assert many[0].text == "Open at 0.03 (one of 20 comparisons)."
+    assert (many[0].tone, many[0].claimed) == ("plain", False)
+    assert many[0].q == pytest.approx(0.3)
+    assert many[1] == plain
+    assert (many[2].text, many[2].tone, many[2].claimed) == ("Claimed at 1e-05.", "good", True)
+    assert many[3].text == "Open at 0.5."
+    assert Comparisons.of(many) == Comparisons(20, 1)
+    # Decided again with others it reads as it does there.
+    assert settled(many[:1]) == [replace(alone, q=0.03)]
+
+
+def test_families_are_decided_apart():
+    few = [strong(0.03, family="models"), *(strong(0.5, family="probes") for _ in range(30))]
+    assert settled(few)[0].claimed
+    assert not settled([replace(one, family="") for one in few])[0].claimed
+
+
+def test_claims_stand_by_their_strength_and_open_ones_last():
+    said = [strong(0.2), Finding("First."), strong(0.001), Finding("Second."), strong(1e-9), strong(0.1)]
+    assert [one.text for one in in_order(settled(said))] == [
+        "First.",
+        "Claimed at 1e-09.",
+        "Second.",
+        "Claimed at 0.001.",
+        "Open at 0.1.",
+        "Open at 0.2.",
+    ]
+
+
+def test_a_count_says_its_smallest_p_and_what_cannot_be_told_claims_nothing():
+    assert strong(0.01, least_p=0.01).least_p == 0.01
+    nobody = strong(float("nan"))
+    assert (nobody.text, nobody.p, nobody.claimed) == ("Open at nan.", None, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "claimed", "said"),
+    [
+        (
+            40,
+            9,
+            "Of 40 comparisons about 2 would be expected to pass for real by chance alone; 9 are claimed",
+        ),
+        (
+            1,
+            1,
+            "Of 1 comparison fewer than one would be expected to pass for real by chance alone; 1 is claimed",
+        ),
+        (0, 0, ""),
+    ],
+)
+def test_how_many_comparisons_there_were_is_a_sentence(count, claimed, said):
+    assert Comparisons(count, claimed).text().startswith(said)
+    assert bool(Comparisons(count, claimed).text()) == bool(count)
+
+
+def test_p_and_the_interval_never_disagree():
+    for shift in np.linspace(0, 0.8, 30):
+        one = measured(shift)
+        assert (one.p <= 0.05) == (one.sign != 0)
+    assert np.isnan(Estimate(0.2).p)
+    assert Estimate(0.2, 0.1, 0.3).p == pytest.approx(2 * 4.43e-5, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,11 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     settled, planned = prepared.study, prepared.planned
     outcomes = run_study(request.lab, settled, planned, fresh=request.fresh)
     _check_answered(outcomes, settled)
-    found = [sections.of_outcome(outcome) for outcome in outcomes]
+    found = sections.together([sections.of_outcome(outcome) for outcome in outcomes])
     if not as_json:
         texts = [told(section) for section in found]
-        return "\n\n".join(text for text, _ in texts), all(sound for _, sound in texts)
+        said = filter(None, [*(text for text, _ in texts), sections.comparisons(found).text()])
+        return "\n\n".join(said), all(sound for _, sound in texts)
     records = embedding_records(request.lab, settled, planned)
     whole = numbers.document(
         settled.title,

@@ -103,34 +103,6 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A section as it stands in the page, so that it is drawn once however often the page is written.
-
-    Attributes
-    ----------
-    name, anchor, state
-        The section's own.
-    sound
-        Whether nothing of it failed with a bug.
-    found, body
-        Its lines on the first screen, and the section itself, as HTML.
-    drawn
-        Whether it has charts that the library draws.
-    numbers
-        What ``report.json`` says of it.
-    """
-
-    name: str
-    anchor: str
-    state: str
-    sound: bool
-    found: str
-    body: str
-    drawn: bool
-    numbers: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Drawn:
     """A chart in the page: HTML of a table, else plotly JSON and its height in pixels."""
 
@@ -140,6 +112,49 @@ class Drawn:
     text: Any
     height: int = 0
     wide: bool = True
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section as it stands in the page, so that it is drawn once however often the page is written.
+
+    Attributes
+    ----------
+    name, anchor, state
+        The section's own.
+    sound
+        Whether nothing of it failed with a bug.
+    section, charts, index
+        What it was drawn from: its findings are worded anew when other sections come.
+    found, body
+        Its lines on the first screen, and the section itself, as HTML.
+    numbers
+        What ``report.json`` says of it.
+    """
+
+    name: str
+    anchor: str
+    state: str
+    sound: bool
+    section: Section
+    charts: Sequence[Drawn]
+    index: int
+    found: str
+    body: str
+    numbers: Mapping[str, Any]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it has charts that the library draws."""
+        return any(one.kind != "Table" for one in self.charts)
+
+    def worded(self, section: Section) -> "Part":
+        """Give it with the findings of ``section``, which differ in their wording and order."""
+        if section.findings == self.section.findings:
+            return self
+        plain = {**self.numbers, "findings": numbers.jsonable(numbers.findings_of(section.findings))}
+        found, body = _rendered(section, self.charts, self.index)
+        return replace(self, section=section, found=found, body=body, numbers=plain)
 
 
 def part_of(section: Section, index: int, outcome: Outcome | None = None) -> Part:
@@ -165,23 +180,35 @@ def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
     if notes:
         state = "partial" if section.state == "ok" else section.state
         section = replace(section, notes=(*section.notes, *notes), state=state)
-
-    def rendered(template: str) -> str:
-        made = environment().get_template(template)
-        return str(made.render(section=section, charts=drawn, index=index))
-
-    found, body = rendered("found.html.jinja"), rendered("section.html.jinja")
+    found, body = _rendered(section, drawn, index)
     plain = numbers.part(section, outcome)
     return Part(
         name=section.name,
         anchor=section.anchor,
         state=section.state,
         sound=section.sound and plain["state"] == section.state,
+        section=section,
+        charts=drawn,
+        index=index,
         found=found,
         body=body,
-        drawn=any(one.kind != "Table" for one in drawn),
         numbers=plain,
     )
+
+
+def _rendered(section: Section, charts: Sequence[Drawn], index: int) -> tuple[str, str]:
+    """Give the lines of the first screen, and the section itself."""
+    found, body = (
+        str(environment().get_template(name).render(section=section, charts=charts, index=index))
+        for name in ("found.html.jinja", "section.html.jinja")
+    )
+    return found, body
+
+
+def settled(parts: Sequence[Part]) -> list[Part]:
+    """Word the findings of all sections of a page as their number asks for."""
+    worded = sections.together([part.section for part in parts])
+    return [part.worded(section) for part, section in zip(parts, worded, strict=True)]
 
 
 def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
@@ -248,10 +275,17 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         If the place will not do, as ``check_place`` says, or cannot be written.
     """
     check_place(path)
-    page = _page(parts, head)
-    plain = [part.numbers for part in parts]
+    parts = settled(parts)
+    compared = sections.comparisons([part.section for part in parts])
+    page = _page(parts, head, compared.text())
     whole = numbers.assembled(
-        head.title, head.models, head.probes, plain, head.provenance, unfinished=bool(head.unfinished)
+        head.title,
+        head.models,
+        head.probes,
+        [part.numbers for part in parts],
+        head.provenance,
+        compared=compared,
+        unfinished=bool(head.unfinished),
     )
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
@@ -261,7 +295,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     return path
 
 
-def _page(parts: Sequence[Part], head: Head) -> str:
+def _page(parts: Sequence[Part], head: Head, compared: str) -> str:
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
     plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
@@ -271,6 +305,7 @@ def _page(parts: Sequence[Part], head: Head) -> str:
         .get_template("page.html.jinja")
         .render(
             head=head,
+            compared=compared,
             models=[(name, colour(name)) for name in head.models],
             parts=[replace(part, found=_safe(part.found), body=_safe(part.body)) for part in parts],
             footer=FOOTER,

@@ -10,14 +10,15 @@ import numpy as np
 
 from embedlab.analysis import Result
 from embedlab.charts import Cell, Table
-from embedlab.estimates import Estimate, Estimates, Place
-from embedlab.report.sections import Section, broken
+from embedlab.estimates import Comparisons, Estimate, Estimates, Finding, Place
+from embedlab.report.sections import Section, broken, comparisons
 from embedlab.runner import Outcome
 
 SCHEMA = 2
 """What stands where in ``report.json``; a change that breaks readers raises it."""
 
 ALL_COMPARED = 6
+NOTHING = Comparisons(0, 0)
 
 
 def document(
@@ -43,7 +44,7 @@ def document(
         part(section, outcome)
         for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
     ]
-    return assembled(title, models, probes, parts, provenance)
+    return assembled(title, models, probes, parts, provenance, compared=comparisons(sections))
 
 
 def assembled(
@@ -53,6 +54,7 @@ def assembled(
     parts: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Sequence[tuple[str, str]]],
     *,
+    compared: Comparisons = NOTHING,
     unfinished: bool = False,
 ) -> dict[str, Any]:
     """Give the whole report as plain values from those of its sections.
@@ -63,6 +65,8 @@ def assembled(
         As the report shows them.
     parts
         What ``part`` gave of each section.
+    compared
+        How many of their findings claim something.
     unfinished
         Whether analyses are still to come.
     """
@@ -70,6 +74,7 @@ def assembled(
         {"schema": SCHEMA, "title": title, "unfinished": unfinished, "models": models, "probes": probes}
     )
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
+    head["comparisons"] = {**dataclasses.asdict(compared), "expected by chance": compared.by_chance}
     return {**head, "sections": list(parts), "provenance": jsonable(rows)}
 
 
@@ -97,7 +102,7 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         "name": section.name,
         "question": section.heading,
         "state": section.state,
-        "findings": [{"text": finding.text, "tone": finding.tone} for finding in section.findings],
+        "findings": findings_of(section.findings),
         "cautions": section.cautions,
         "numbers": numbers,
         "tables": tables,
@@ -117,6 +122,21 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
             for run in outcome.runs
         ]
     return whole
+
+
+def findings_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Give findings as plain values; with p, q and whether it is claimed where one claims something."""
+    return [_finding(one) for one in findings]
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    found: dict[str, Any] = {"text": one.text, "tone": one.tone}
+    if one.gap is not None:
+        found["difference"] = _plain(one.gap)
+    if one.p is not None:
+        found |= {"p": one.p, "least_p": one.least_p, "q": one.q, "claimed": one.claimed}
+        found |= {"family": one.family} if one.family else {}
+    return found
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from embedlab.analysis import Analysis, Estimate, Finding, Number, Result, Tone
 from embedlab.charts import Chart, Faces
 from embedlab.charts.base import cell, short
 from embedlab.errors import UserError
+from embedlab.estimates import Comparisons, in_order, settled
 from embedlab.runner import Outcome, Run
 
 State = Literal["ok", "partial", "inapplicable", "failed", "broken"]
@@ -179,7 +180,21 @@ def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for one in findings:
         if one.tone not in get_args(Tone):
             raise ValueError(f"{one!r} has a tone that there is not")
-    return tuple(findings)
+    return tuple(in_order(settled(findings)))
+
+
+def together(sections: Sequence[Section]) -> list[Section]:
+    """Decide over all findings of some sections, as one report has them, which are claimed."""
+    every = iter(settled(finding for section in sections for finding in section.findings))
+    return [
+        dataclasses.replace(section, findings=tuple(in_order(next(every) for _ in section.findings)))
+        for section in sections
+    ]
+
+
+def comparisons(sections: Sequence[Section]) -> Comparisons:
+    """Count what the findings of some sections claim."""
+    return Comparisons.of(finding for section in sections for finding in section.findings)
 
 
 def _is_worth_showing(chart: Chart) -> bool:

@@ -14,10 +14,12 @@ import pytest
 from embedlab.analysis import Estimate, Finding
 from embedlab.charts import PALETTE, Table
 from embedlab.errors import UserError
+from embedlab.estimates import claim
 from embedlab.report import Section, build
 from embedlab.report.build import across, check_place, part_of, prose_html, words_of
 from embedlab.report.sections import Numbers
 
+GAP = Estimate(0.2, 0.1, 0.3, 40)
 PROVENANCE = {"This report": [("command", "embedlab report"), ("seed", "0")]}
 
 
@@ -64,6 +66,39 @@ def test_the_first_screen_says_what_was_found_and_of_which_models(tmp_path, outc
     assert page.says("on as is")
     assert ("a", {"href": "#section-conftest"}) in page.elements
     assert any(attributes.get("id") == "section-conftest" for _, attributes in page.elements)
+
+
+def said(name, *p):
+    findings = [
+        claim(f"{name} {k} differs.", f"{name} {k} may be chance.", p, gap=GAP) for k, p in enumerate(p)
+    ]
+    return Section(name, "?", findings=tuple(findings))
+
+
+def test_over_all_sections_of_a_page_it_is_decided_what_is_claimed(tmp_path):
+    """A section by itself claims at 3 %; beside twenty that are nothing the page does not."""
+    weak, crowd = said("weak", 0.03, 1e-6), said("crowd", *[0.9] * 20)
+    page = make(tmp_path, [], extra=[weak])
+    assert page.texts.count("weak 0 differs.") == 2
+    assert page.says(
+        "Of 2 comparisons fewer than one would be expected to pass for real by chance alone; 2 are"
+    )
+    page = make(tmp_path, [], extra=[weak, crowd])
+    assert page.texts.count("weak 0 may be chance (one of 22 comparisons).") == 2
+    assert page.texts.count("weak 1 differs.") == 2
+    assert page.says(
+        "Of 22 comparisons about 1 would be expected to pass for real by chance alone; 1 is claimed"
+    )
+    whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert whole["comparisons"] == {"count": 22, "claimed": 1, "expected by chance": pytest.approx(1.1)}
+    strong, open_ = whole["sections"][0]["findings"]
+    assert (strong["claimed"], strong["p"], strong["q"]) == (True, 1e-6, pytest.approx(2.2e-5))
+    assert (open_["claimed"], open_["tone"], open_["least_p"]) == (False, "plain", 0.0)
+    assert open_["difference"] == {"value": 0.2, "low": 0.1, "high": 0.3, "n": 40, "null": None}
+
+
+def test_a_page_that_compares_nothing_does_not_count(tmp_path, outcome):
+    assert not make(tmp_path, [outcome]).says("comparisons")
 
 
 def test_tone_is_not_told_by_colour_alone(tmp_path, outcome):
