@@ -23,7 +23,6 @@ from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people import evidence
 from embedlab.maths.people.bootstrap import (
     bca_interval,
-    interval,
     left_out,
     population,
     resamples,
@@ -86,12 +85,15 @@ class Estimate:
         return f"{value} points [{', '.join(span)}]" if len(span) == 2 else f"{value} points"
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """Give the difference with the interval of the paired resamples; none where they are not paired."""
+        """Give the difference with the interval of the paired resamples; none where they are not paired.
+
+        Nor is there one of fewer people than ``evidence.LEAST_FOR_INTERVAL``.
+        """
         gap, n = self.value - other.value, min(self.n, other.n)
         if not self.is_paired(other):
             return Estimate(gap, n=n, null=0.0)
         draws = self.draws.astype(np.float64) - other.draws
-        return Estimate(gap, *interval(draws), n, 0.0, draws, self.drawn_from)
+        return Estimate(gap, *evidence.expanded(gap, draws, n), n, 0.0, draws, self.drawn_from)
 
     def __neg__(self) -> "Estimate":
         low, high = (None if end is None else -end for end in (self.high, self.low))
@@ -131,8 +133,12 @@ class Estimate:
 
     @property
     def sign(self) -> Literal[-1, 0, 1] | None:
-        """1 above zero beyond chance, −1 below, 0 if it may be either; None where nobody can tell."""
-        if self.low is None or self.high is None:
+        """1 above zero beyond chance, −1 below, 0 if it may be either; None where nobody can tell.
+
+        Nobody can where there is no interval, or fewer people than ``evidence.LEAST_FOR_CLAIM`` (or kernels,
+        where those are the units).
+        """
+        if self.low is None or self.high is None or 0 < self.n < evidence.LEAST_FOR_CLAIM:
             return None
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
@@ -225,13 +231,29 @@ class People:
             What it is where there is nothing to find.
         share
             Whether it is a share of people or of their images: at 0 and 1 the rule of three holds.
+
+        Returns
+        -------
+        With an interval that holds its value, as ``evidence.expanded`` says; without one where fewer than
+        ``evidence.LEAST_FOR_INTERVAL`` people or numbers stand behind it.
         """
         drawn, jackknife = np.split(found.replicates, [self.resamples])
-        if share and found.value in (0.0, 1.0):
+        ends = evidence.expanded(found.value, drawn, n)
+        if share and found.value in (0.0, 1.0) and n >= evidence.LEAST_FOR_INTERVAL:
             ends = share_interval(found.value, drawn, n)
-        else:
-            ends = bca_interval(found.value, drawn, jackknife) if len(jackknife) else interval(drawn)
+        elif len(jackknife) and None not in ends:
+            low, high = bca_interval(found.value, drawn, jackknife)
+            if low is not None and high is not None:
+                ends = evidence.holding(found.value, low, high, float(np.nanmedian(drawn)))
+        if share:
+            ends = _within(ends)
         return Estimate(found.value, *ends, n, null, drawn.astype(np.float32), self.drawn_from)
+
+
+def _within(ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    """Cut the ends of a share's interval to what a share can be."""
+    low, high = ends
+    return (None, None) if low is None or high is None else (max(low, 0.0), min(high, 1.0))
 
 
 @dataclass(frozen=True)
@@ -437,14 +459,13 @@ class Comparisons:
         return self.count * evidence.LEVEL
 
     def text(self) -> str:
-        """Say it in a sentence; empty where nothing was compared."""
-        if not self.count:
+        """Say it in a sentence; empty where it would not say more than the one sentence does."""
+        if self.count < 2:
             return ""
-        number = "1 comparison" if self.count == 1 else f"{self.count} comparisons"
         expected = "fewer than one" if self.by_chance < 1 else f"about {self.by_chance:.0f}"
         verb = "is" if self.claimed == 1 else "are"
         return (
-            f"Of {number} {expected} would be expected to pass for real by chance alone; "
+            f"Of {self.count} comparisons {expected} would be expected to pass for real by chance alone; "
             f"{self.claimed} {verb} claimed, of which at most {evidence.LEVEL:.0%} are expected to be false."
         )
 

@@ -25,7 +25,7 @@ from embedlab.estimates import (
     where,
 )
 from embedlab.maths.pairs.moments import Drawn, mean
-from embedlab.maths.people.bootstrap import interval
+from embedlab.maths.people.evidence import LEAST_FOR_CLAIM, LEAST_FOR_INTERVAL, expanded
 from tests.planted import embedding_set
 
 
@@ -49,7 +49,7 @@ def test_the_difference_of_paired_estimates_has_the_interval_of_the_differences(
     a, b = measured(0.5), measured(0.0, seed=1)
     gap = a - b
     assert gap.value == pytest.approx(a.value - b.value)
-    assert (gap.low, gap.high) == interval(a.draws.astype(float) - b.draws)
+    assert (gap.low, gap.high) == expanded(gap.value, a.draws.astype(float) - b.draws, 40)
     assert (gap.n, gap.null) == (40, 0.0)
     assert (b - a).high == pytest.approx(-gap.low)
     # What both share cancels: far narrower than of unpaired ones.
@@ -120,6 +120,43 @@ def test_a_difference_is_written_as_it_is_asked():
     said = compared("Text", measured(5.0), measured(0.0, seed=1), spec=".2f", tones=("plain", "plain"))
     assert said.text.startswith("Text: a difference of 4.94 [")
     assert said.tone == "plain"
+
+
+@pytest.mark.parametrize("knobs", [Knobs, Bca])
+def test_few_people_have_no_interval_and_more_are_needed_for_a_claim(knobs):
+    for people in (2, 3, 4, 5, 6, 9, 10, 11):
+        a, b = (measured(shift, people, seed, knobs) for seed, shift in enumerate((50.0, 0.0)))
+        assert (a.low is None) == ((a - b).low is None) == (people < LEAST_FOR_INTERVAL)
+        said = compared("Text", a, b)
+        if people < LEAST_FOR_CLAIM:
+            assert said.text == "Text; too few people to say how sure the difference is."
+            assert (said.tone, said.p, a.sign) == ("plain", None, None)
+        else:
+            assert (said.tone, said.claimed, a.sign) == ("good", True, 1)
+
+
+def test_of_a_few_people_nobodys_share_has_no_interval_by_the_rule_of_three():
+    drawn = People.of(["a", "b", "c"], Knobs)
+    nobody = drawn.estimate(Drawn(0.0, np.zeros(400)), 3, share=True)
+    assert (nobody.low, nobody.high) == (None, None)
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("knobs", [Knobs, Bca])
+def test_an_interval_holds_its_value_whatever_the_replicates(knobs, share):
+    """Resamples repeat people, which shifts an overlap or a rank, sometimes beyond its own spread."""
+    rng = np.random.default_rng(5)
+    drawn = People.of([str(k) for k in range(30)], knobs)
+    for _ in range(300):
+        replicates = np.clip(rng.normal(rng.random(), 0.2 * rng.random(), len(drawn.counts)), 0, 1)
+        replicates[rng.random(len(replicates)) < 0.2 * rng.random()] = np.nan
+        one = drawn.estimate(
+            Drawn(float(rng.choice([0.0, 1.0, *rng.random(6)])), replicates), 30, share=share
+        )
+        assert one.low <= one.value <= one.high
+        assert not share or (one.low >= 0 and one.high <= 1)
+        gap = one - drawn.estimate(Drawn(0.5, replicates[::-1]), 30)
+        assert gap.low <= gap.value <= gap.high
 
 
 def test_a_difference_that_is_none_is_told_as_none_and_not_compared():
@@ -193,17 +230,14 @@ def test_a_count_says_its_smallest_p_and_what_cannot_be_told_claims_nothing():
             9,
             "Of 40 comparisons about 2 would be expected to pass for real by chance alone; 9 are claimed",
         ),
-        (
-            1,
-            1,
-            "Of 1 comparison fewer than one would be expected to pass for real by chance alone; 1 is claimed",
-        ),
+        (9, 1, "Of 9 comparisons fewer than one would be expected to pass for real by chance alone; 1 is"),
+        (1, 1, ""),
         (0, 0, ""),
     ],
 )
 def test_how_many_comparisons_there_were_is_a_sentence(count, claimed, said):
     assert Comparisons(count, claimed).text().startswith(said)
-    assert bool(Comparisons(count, claimed).text()) == bool(count)
+    assert bool(Comparisons(count, claimed).text()) == bool(said)
 
 
 def test_p_and_the_interval_never_disagree():

@@ -1,4 +1,20 @@
-"""How strong the evidence for a difference is, and which of many differences are claimed.
+"""How sure a number is, how strong the evidence for a difference, and which of many are claimed.
+
+How often a difference was claimed at 5 % where there is none, in 2,000 samples of so many people with a
+number each, by the percentile interval and by the one expanded for few people (``expanded``):
+
+======  ==============  ==============  ===================  ==================
+people  normal          t of 3 degrees  −1, 0, 1 (half 0)    shares of 5 images
+======  ==============  ==============  ===================  ==================
+2       48 %, 48 %      51 %, 51 %      12 %, 12 %           16 %, 16 %
+3       26 %, 26 %      25 %, 25 %      3 %, 3 %             5 %, 5 %
+4       21 %, 13 %      22 %, 14 %      6 %, 1 %             8 %, 1 %
+5       17 %, 8 %       18 %, 8 %       8 %, 2 %             12 %, 2 %
+8       10 %, 5 %       11 %, 5 %       9 %, 5 %             9 %, 5 %
+10      10 %, 6 %       11 %, 6 %       7 %, 5 %             8 %, 5 %
+20      8 %, 5 %        8 %, 6 %        5 %, 4 %             6 %, 4 %
+40      6 %, 5 %        8 %, 7 %        5 %, 5 %             6 %, 5 %
+======  ==============  ==============  ===================  ==================
 
 References
 ----------
@@ -10,12 +26,79 @@ References
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
 
 LEVEL = 0.05
 """Share of false claims among the claims of a report that is put up with."""
+
+LEAST_FOR_INTERVAL = 5
+"""Fewer people have no interval.
+
+Of four there are 35 different resamples, whose most extreme ones (one person four times) have a probability
+of 0.4 % each: no quantile beyond can be read. Of five an expanded interval holds 92 %, of four 87 %.
+"""
+
+LEAST_FOR_CLAIM = 10
+"""Fewer people support no claim, whatever their interval.
+
+From eight or ten people on an expanded interval is false in 5 to 6 % (see the table); and n people agree by
+chance in 2^(1 − n): ten can show p = 0.2 %, which stands among 25 comparisons, eight only 0.8 %.
+"""
+
+
+def expanded(
+    value: float, replicates: Float[np.ndarray, " b"], n: int = 0
+) -> tuple[float | None, float | None]:
+    """Give the 95 % percentile interval, as much wider as few people ask for, and with the value inside.
+
+    The replicates of n people spread √((n − 1) / n) too little, and by a normal law rather than a t of
+    n − 1 degrees of freedom. The quantiles read are those that mend both for a mean [3]_: 2.5 % for very
+    many people, 1.6 % for 20 and 0.1 % for 5.
+
+    Where the value lies outside, resampling shifts the statistic by more than it spreads, and nobody can tell
+    whether the sample itself is shifted as much. The interval then covers the replicates, and the same
+    replicates moved to have the value as their median.
+
+    Parameters
+    ----------
+    value
+        The statistic of the set itself.
+    replicates
+        The statistic of each resample; those that are no numbers are passed over.
+    n
+        How many people it rests on; 0 where nobody knows, and nothing is expanded.
+
+    Returns
+    -------
+    The ends; None twice where fewer than half of the replicates are numbers, or fewer people than
+    ``LEAST_FOR_INTERVAL`` stand behind them.
+    """
+    finite = replicates[np.isfinite(replicates)]
+    if len(finite) < max(2, len(replicates) / 2) or 0 < n < LEAST_FOR_INTERVAL:
+        return None, None
+    tail = _tail(n)
+    low, middle, high = np.quantile(finite, [tail, 0.5, 1 - tail])
+    return holding(value, float(low), float(high), float(middle))
+
+
+def holding(value: float, low: float, high: float, middle: float) -> tuple[float, float]:
+    """Widen an interval that does not hold its value by itself moved so that its middle is the value."""
+    if low <= value <= high or not math.isfinite(value):
+        return low, high
+    shift = value - middle
+    return min(low, low + shift, value), max(high, high + shift, value)
+
+
+@cache
+def _tail(n: int) -> float:
+    from scipy.special import ndtr, stdtrit
+
+    if n < 2:
+        return LEVEL / 2
+    return float(ndtr(stdtrit(n - 1, LEVEL / 2) * math.sqrt(n / (n - 1))))
 
 
 def two_sided_p(value: float, replicates: Float[np.ndarray, " b"], n: int = 0) -> float:

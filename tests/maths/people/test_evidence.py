@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from embedlab.maths.people.bootstrap import resamples
-from embedlab.maths.people.evidence import adjusted, least_p, normal_p, two_sided_p
+from embedlab.maths.people.evidence import (
+    adjusted,
+    expanded,
+    holding,
+    least_p,
+    normal_p,
+    two_sided_p,
+)
 
 
 def test_the_p_of_a_mean_is_that_of_students_test():
@@ -44,6 +51,37 @@ def test_where_nothing_differs_p_is_even():
 def test_few_people_cannot_show_a_small_p():
     assert two_sided_p(1.0, np.ones(100), 6) == least_p(6) == 2**-5
     assert two_sided_p(1.0, np.ones(100)) == least_p(0) == 0.0
+
+
+def test_the_interval_of_a_mean_of_few_people_is_students():
+    rng = np.random.default_rng(6)
+    for n in (6, 12, 50):
+        values = rng.normal(size=n)
+        ends = expanded(values.mean(), resamples(n, 20_000, 0) @ values / n, n)
+        student = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
+        np.testing.assert_allclose(ends, student, atol=0.25 * (student[1] - student[0]))
+    drawn = resamples(5000, 4000, 0) @ rng.normal(size=5000) / 5000
+    np.testing.assert_allclose(expanded(0.0, drawn, 5000), np.quantile(drawn, [0.025, 0.975]), rtol=0.02)
+
+
+def test_where_nothing_differs_few_people_are_claimed_as_seldom_as_many():
+    """The table of the module, in short: the percentile interval claims in 10 % of samples of ten."""
+    rng = np.random.default_rng(7)
+    for n in (8, 10, 20):
+        drawn, values = resamples(n, 2000, 2) / n, rng.normal(size=(500, n))
+        ends = [expanded(x.mean(), drawn @ x, n) for x in values]
+        claimed = np.mean([low > 0 or high < 0 for low, high in ends])
+        assert claimed == pytest.approx(
+            (stats.ttest_1samp(values, 0, axis=1).pvalue < 0.05).mean(), abs=0.025
+        )
+    narrow = [np.quantile(drawn @ x, [0.025, 0.975]) for x in values]
+    assert all(a <= c and d <= b for (a, b), (c, d) in zip(ends, narrow, strict=True))
+
+
+def test_an_interval_beside_its_value_covers_both_what_it_was_and_where_it_should_be():
+    assert holding(0.843, 0.679, 0.821, 0.75) == (0.679, pytest.approx(0.914))
+    assert holding(0.5, 0.6, 0.8, 0.7) == (pytest.approx(0.4), 0.8)
+    assert holding(0.7, 0.6, 0.8, 0.9) == (0.6, 0.8)
 
 
 @pytest.mark.parametrize(
