@@ -1,5 +1,7 @@
 """The compiled inner loop of ``pairs``: apart, because importing numba takes a second."""
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -18,8 +20,14 @@ def sweep(
     floor: float,
     tail_scores: np.ndarray,
     tail_people: np.ndarray,
+    row_weights: Any,
+    column_weights: Any,
+    mass: np.ndarray,
 ) -> int:
     """Count the impostor pairs of one block of scores, and return how many went into the tail.
+
+    With weights a person, ``mass`` and ``by_person`` hold the products of both people's; without them
+    ``mass`` is left alone, and the compiler leaves out what weighs.
 
     Columns below ``row + offset + 1`` are passed over, so a block on the diagonal counts each
     unordered pair once; an ``offset`` of -rows - 1 counts all. A fine bin lies in the coarse bin of
@@ -33,7 +41,7 @@ def sweep(
     half, last = np.float32(0.5 * bins), np.float32(bins - 1)
     by = np.uint32(shift)
     size = 0
-    own = np.zeros(by_person.shape[1], np.int32)
+    own = np.zeros(by_person.shape[1], by_person.dtype)
     index = np.empty(columns, np.uint32)
     for row in range(rows):
         person = row_labels[row]
@@ -49,8 +57,14 @@ def sweep(
                 continue
             place_of = index[column]
             fine[place_of] += 1
-            own[place_of >> by] += 1
-            by_person[other, place_of >> by] += 1
+            if row_weights is None:
+                own[place_of >> by] += 1
+                by_person[other, place_of >> by] += 1
+            else:
+                weight = row_weights[person] * column_weights[other]
+                mass[place_of] += weight
+                own[place_of >> by] += weight
+                by_person[other, place_of >> by] += weight
             if line[column] > floor:
                 tail_scores[size] = line[column]
                 tail_people[size, 0] = person
@@ -65,11 +79,13 @@ def weighted_thresholds(
     scores: np.ndarray,
     people: np.ndarray,
     weights: np.ndarray,
+    others: np.ndarray,
     allowed: np.ndarray,
 ) -> np.ndarray:
     """Find, a resample and level, the highest impostor score that may no longer be accepted.
 
-    ``scores`` fall; ``allowed`` of shape (resamples, levels) rises along levels: the weight of
+    ``scores`` fall; a pair weighs ``weights`` of its first person times ``others`` of its second, both of
+    shape (resamples, people); ``allowed`` of shape (resamples, levels) rises along levels: the weight of
     impostor pairs that each level lets in. NaN where the scores end first.
     """
     resamples, levels = allowed.shape
@@ -83,7 +99,7 @@ def weighted_thresholds(
             tied = 0.0
             end = k
             while end < len(scores) and scores[end] == scores[k]:
-                tied += weights[b, people[end, 0]] * weights[b, people[end, 1]]
+                tied += weights[b, people[end, 0]] * others[b, people[end, 1]]
                 end += 1
             while level < levels and let_in + tied > allowed[b, level]:
                 found[b, level] = scores[k]

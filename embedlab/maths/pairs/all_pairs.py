@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from queue import SimpleQueue
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +27,9 @@ SAMPLE = 100_000
 # Bytes that the threads' histograms a person may take together.
 ROOM = 2 << 30
 Metric = Literal["cosine", "euclidean"]
+Weigh = Literal["pairs", "people"]
+"""Each pair weighs the same, as in the field's protocols; or each person's genuine pairs together weigh
+one, and so do the impostor pairs of each two people."""
 Place = tuple[slice, slice]
 Counted = tuple[np.ndarray, np.ndarray]
 
@@ -39,6 +43,8 @@ class Pairs:
 
     Attributes
     ----------
+    weigh
+        What weighs the same: each pair, or each person and each two people.
     images, others
         Rows a person on either side of the pairs, of shape (people,).
     ordered
@@ -47,10 +53,12 @@ class Pairs:
     reach
         The distance of two vectors of score −1; 2 for the cosine distance.
     impostor
-        Pairs of two people, of shape (bins,).
+        Pairs of two people, counted, of shape (bins,).
+    impostor_mass
+        What they weigh, (bins,); their numbers again where each pair weighs the same.
     impostor_by_person
-        Impostor pairs that a person is part of, of shape (people, coarse); each pair stands in two
-        rows.
+        What the impostor pairs weigh that a person is part of, of shape (people, coarse); each pair
+        stands in two rows.
     genuine_scores, genuine_people
         Pairs of two images of one person, of shape (g,): the score, and the index of the person.
     same_item_scores, same_item_people
@@ -60,12 +68,14 @@ class Pairs:
         impostor pairs above ``tail_scores[-1]`` are there.
     """
 
+    weigh: Weigh
     images: Int[np.ndarray, " people"]
     others: Int[np.ndarray, " people"]
     ordered: bool
     reach: float
     impostor: Int[np.ndarray, " bins"]
-    impostor_by_person: Int[np.ndarray, "people coarse"]
+    impostor_mass: Float[np.ndarray, " bins"]
+    impostor_by_person: Float[np.ndarray, "people coarse"]
     genuine_scores: Float[np.ndarray, " g"]
     genuine_people: Int[np.ndarray, " g"]
     same_item_scores: Float[np.ndarray, " s"]
@@ -83,26 +93,69 @@ class Pairs:
         """Turn scores into distances."""
         return (1.0 - scores) * (self.reach / 2)
 
-    @property
-    def genuine(self) -> Int[np.ndarray, " bins"]:
-        """Histogram of the genuine scores in the fine bins."""
-        return histogram(self.genuine_scores, len(self.impostor))
+    @cached_property
+    def row_weights(self) -> Float[np.ndarray, " people"]:
+        """What an image of each person weighs on the first side of an impostor pair."""
+        return row_weights(self.images, self.weigh)
+
+    @cached_property
+    def column_weights(self) -> Float[np.ndarray, " people"]:
+        """What an image of each person weighs on the second side of an impostor pair."""
+        return row_weights(self.others, self.weigh)
+
+    @cached_property
+    def genuine_weights(self) -> Float[np.ndarray, " people"]:
+        """What one genuine pair of each person weighs; 0 where a person has none."""
+        return row_weights(self._of_each(self.genuine_people), self.weigh)
+
+    @cached_property
+    def same_item_weights(self) -> Float[np.ndarray, " people"]:
+        """What one image under two probes weighs, of each person."""
+        return row_weights(self._of_each(self.same_item_people), self.weigh)
+
+    @cached_property
+    def genuine_masses(self) -> Float[np.ndarray, " people"]:
+        """What the genuine pairs of each person weigh together: what ``effective_number`` asks for."""
+        found: np.ndarray = self._of_each(self.genuine_people) * self.genuine_weights
+        return found
+
+    def _of_each(self, owners: np.ndarray) -> Int[np.ndarray, " people"]:
+        return np.bincount(owners, minlength=len(self.images))
 
     @property
-    def genuine_by_person(self) -> Int[np.ndarray, "people coarse"]:
-        """Coarse histogram of each person's genuine scores."""
+    def genuine(self) -> Float[np.ndarray, " bins"]:
+        """What the genuine scores weigh in the fine bins."""
+        weights = self.genuine_weights[self.genuine_people]
+        return histogram(self.genuine_scores, len(self.impostor), weights)
+
+    @cached_property
+    def genuine_by_person(self) -> Float[np.ndarray, "people coarse"]:
+        """What each person's genuine scores weigh in the coarse bins."""
         people, coarse = self.impostor_by_person.shape
         index = self.genuine_people * coarse + _bin(self.genuine_scores, coarse)
-        return np.bincount(index, minlength=people * coarse).reshape(people, coarse)
+        weights = self.genuine_weights[self.genuine_people]
+        found: np.ndarray = np.bincount(index, weights, minlength=people * coarse)
+        return found.reshape(people, coarse)
+
+
+def row_weights(sizes: Int[np.ndarray, " people"], weigh: Weigh) -> Float[np.ndarray, " people"]:
+    """Give what one of each person's rows weighs, of which there are ``sizes``; 0 where there is none."""
+    there = sizes > 0
+    if weigh == "pairs":
+        return there.astype(np.float64)
+    found: np.ndarray = np.divide(1.0, sizes, out=np.zeros(len(sizes)), where=there)
+    return found
 
 
 def _bin(scores: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
     return np.clip(((scores.astype(np.float64) + 1.0) * 0.5 * bins).astype(np.int64), 0, bins - 1)
 
 
-def histogram(scores: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " bins"]:
-    """Count cosine similarities in equal bins over [−1, 1]."""
-    return np.bincount(_bin(scores, bins), minlength=bins)
+def histogram(
+    scores: Float[np.ndarray, " n"], bins: int, weights: Float[np.ndarray, " n"] | None = None
+) -> np.ndarray:
+    """Count cosine similarities in equal bins over [−1, 1], or sum up what they weigh."""
+    return np.bincount(_bin(scores, bins), weights, minlength=bins)
 
 
 def edges(bins: int) -> Float[np.ndarray, " bins+1"]:
@@ -116,6 +169,7 @@ def all_pairs(
     b: Float[np.ndarray, "n d"] | None = None,
     *,
     metric: Metric = "cosine",
+    weigh: Weigh = "pairs",
     tail: int = 500_000,
     bins: int = BINS,
     coarse: int = COARSE,
@@ -134,6 +188,9 @@ def all_pairs(
         of an image with itself are kept apart.
     metric
         ``cosine`` similarity, or ``euclidean`` distance turned into a score.
+    weigh
+        ``pairs``: each pair weighs the same. ``people``: the genuine pairs of each person together weigh
+        one, and so do the impostor pairs of each two people.
     tail
         About how many of the highest impostor scores to keep, with their people: all where there are
         fewer, and never more.
@@ -148,17 +205,19 @@ def all_pairs(
     Notes
     -----
     Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread,
-    which are so few that this stays within 2 GB.
+    which are so few that this stays within 2 GB; 8 bytes where people of unlike numbers of images weigh.
     """
     order = np.argsort(labels, kind="stable")
     left = np.ascontiguousarray(a[order], dtype=np.float32)
     right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
     people = labels[order].astype(np.uint32)
     scorer = _Scorer.of(metric, left, right)
-    counted = _sweep_all(scorer, people, people, tail, bins, coarse, cross=b is not None)
-    genuine, genuine_people, same, same_people = _within_people(scorer, people, cross=b is not None)
     images = np.bincount(people)
+    sides = (people, people), (images, images)
+    counted = _sweep_all(scorer, *sides, weigh, tail, bins, coarse, cross=b is not None)
+    genuine, genuine_people, same, same_people = _within_people(scorer, people, cross=b is not None)
     return Pairs(
+        weigh=weigh,
         images=images,
         others=images,
         ordered=b is not None,
@@ -175,6 +234,7 @@ def template_pairs(
     a: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
     *,
+    weigh: Weigh = "pairs",
     tail: int = 500_000,
     bins: int = BINS,
     coarse: int = COARSE,
@@ -191,12 +251,12 @@ def template_pairs(
     sums = np.zeros((len(images), left.shape[1]))
     np.add.at(sums, people, left)
     scorer = _Scorer.of("cosine", left, _at_length_one(sums))
-    counted = _sweep_all(
-        scorer, people, np.arange(len(images), dtype=np.uint32), tail, bins, coarse, cross=True
-    )
+    sides = (people, np.arange(len(images), dtype=np.uint32)), (images, np.ones_like(images))
+    counted = _sweep_all(scorer, *sides, weigh, tail, bins, coarse, cross=True)
     several = np.flatnonzero(images[people] > 1)
     rest = _at_length_one(sums[people[several]] - left[several])
     return Pairs(
+        weigh=weigh,
         images=images,
         others=np.ones_like(images),
         ordered=True,
@@ -267,15 +327,19 @@ class _Scorer:
 
 def _sweep_all(
     scorer: _Scorer,
-    rows_of: np.ndarray,
-    columns_of: np.ndarray,
+    sides: tuple[np.ndarray, np.ndarray],
+    sizes: tuple[np.ndarray, np.ndarray],
+    weigh: Weigh,
     tail: int,
     bins: int,
     coarse: int,
     *,
     cross: bool,
 ) -> dict[str, np.ndarray]:
-    """Count the impostor pairs, block by block, and keep the highest."""
+    """Count the impostor pairs, block by block, and keep the highest.
+
+    ``sides`` are the people of rows and of columns, ``sizes`` how many rows and columns each person has.
+    """
     from threadpoolctl import threadpool_limits
 
     from embedlab.maths.pairs._sweep import sweep as sweep_block
@@ -284,10 +348,17 @@ def _sweep_all(
     shift = (bins // coarse).bit_length() - 1
     if coarse << shift != bins:
         raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
+    rows_of, columns_of = sides
+    weights = tuple(row_weights(size, weigh) for size in sizes)
+    # Where all weigh the same, pairs are counted, and weighed afterwards.
+    level = all(np.ptp(each) == 0 for each in weights)
+    asked: tuple[Any, Any] = (None, None) if level else (weights[0], weights[1])
     top = _Tail(tail, _floor(scorer, rows_of, columns_of, tail, cross=cross))
     block = min(BLOCK, max(len(rows_of), len(columns_of)))
     persons = int(rows_of.max()) + 1
-    made = [_Bench.of(block, bins, coarse, persons) for _ in range(_threads(persons, coarse))]
+    kind = np.dtype(np.int32 if level else np.float64)
+    threads = _threads(persons, coarse, kind.itemsize)
+    made = [_Bench.of(block, bins, coarse, persons, kind) for _ in range(threads)]
     benches: SimpleQueue[_Bench] = SimpleQueue()
     for bench in made:
         benches.put(bench)
@@ -299,7 +370,7 @@ def _sweep_all(
             size = sweep_block(
                 scorer.block(rows, columns), rows_of[rows], columns_of[columns],
                 -block - 1 if cross else rows.start - columns.start, shift,
-                bench.fine, bench.by_person, top.floor, bench.scores, bench.people,
+                bench.fine, bench.by_person, top.floor, bench.scores, bench.people, *asked, bench.mass,
             )  # fmt: skip
             return bench.scores[:size].copy(), bench.people[:size].copy()
         finally:
@@ -313,22 +384,28 @@ def _sweep_all(
         for scores, people in _tracked(found, len(rows_of), len(columns_of), block, cross=cross):
             top.add(scores, people)
     tail_scores, tail_people = top.sorted()
-    by_person = made[0].by_person.astype(np.int64)
+    by_person = made[0].by_person.astype(np.float64)
     for bench in made[1:]:
         by_person += bench.by_person
+    impostor = np.sum([bench.fine for bench in made], axis=0)
+    mass = np.sum([bench.mass for bench in made], axis=0)
+    if level:
+        one = float(weights[0][0] * weights[1][0])
+        mass, by_person = impostor * one, by_person * one
     return {
-        "impostor": np.sum([bench.fine for bench in made], axis=0),
+        "impostor": impostor,
+        "impostor_mass": mass,
         "impostor_by_person": by_person,
         "tail_scores": tail_scores,
         "tail_people": tail_people,
     }
 
 
-def _threads(persons: int, coarse: int) -> int:
+def _threads(persons: int, coarse: int, itemsize: int = 4) -> int:
     """Choose how many threads count, each into a histogram a person of its own."""
     from numba import get_num_threads
 
-    return max(1, min(get_num_threads(), THREADS, ROOM // (persons * coarse * 4)))
+    return max(1, min(get_num_threads(), THREADS, ROOM // (persons * coarse * itemsize)))
 
 
 def _in_turn(
@@ -368,15 +445,17 @@ class _Bench:
     """What one thread counts into."""
 
     fine: np.ndarray
+    mass: np.ndarray
     by_person: np.ndarray
     scores: np.ndarray
     people: np.ndarray
 
     @classmethod
-    def of(cls, block: int, bins: int, coarse: int, persons: int) -> "_Bench":
+    def of(cls, block: int, bins: int, coarse: int, persons: int, kind: np.dtype[Any]) -> "_Bench":
         return cls(
             np.zeros(bins, np.int64),
-            np.zeros((persons, coarse), np.int32),
+            np.zeros(bins),
+            np.zeros((persons, coarse), kind),
             np.empty(block * block, np.float32),
             np.empty((block * block, 2), np.int32),
         )

@@ -30,8 +30,8 @@ def identity_means(
 
     Returns
     -------
-    Pairs of one genuine score a person; across probes the mean cosine of a person's images, each with
-    itself, stands with the same-item scores.
+    Pairs of one genuine score a person, so that each pair and each person weigh the same. Across probes
+    the mean cosine of a person's images, each with itself, stands with the same-item scores.
     """
     images = np.bincount(labels)[:, None]
     people = np.arange(len(images))

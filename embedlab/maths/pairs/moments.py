@@ -52,10 +52,18 @@ class Moments:
     variance: Drawn
 
 
-def mean(values: Float[np.ndarray, " n"], owners: np.ndarray, counts: Float[np.ndarray, "b people"]) -> Drawn:
-    """Give the mean of values that belong to people."""
+def mean(
+    values: Float[np.ndarray, " n"],
+    owners: np.ndarray,
+    counts: Float[np.ndarray, "b people"],
+    weights: Float[np.ndarray, " people"] | None = None,
+) -> Drawn:
+    """Give the mean of values that belong to people; ``weights`` is what a value of each person weighs."""
     values = values.astype(np.float64)
-    return Drawn(float(values.mean()), weighted_mean(values, owners, counts))
+    if weights is None:
+        return Drawn(float(values.mean()), weighted_mean(values, owners, counts))
+    value = float(np.average(values, weights=weights[owners])) if len(values) else float("nan")
+    return Drawn(value, weighted_mean(values, owners, counts * weights))
 
 
 @dataclass(frozen=True)
@@ -92,15 +100,16 @@ class Spread:
     def intra(self, scale: Scale) -> Moments:
         """Give mean and variance of the distances between two images of one person."""
         distances = scale(self.pairs.genuine_scores.astype(np.float64))
-        owners = self.pairs.genuine_people
-        first, second = mean(distances, owners, self.counts), mean(distances**2, owners, self.counts)
-        return Moments(
-            first, Drawn(float(distances.var()), np.maximum(second.replicates - first.replicates**2, 0))
-        )
+        owners, weights = self.pairs.genuine_people, self.pairs.genuine_weights
+        first = mean(distances, owners, self.counts, weights)
+        # About the mean: squares of numbers that are all large would lose their differences.
+        second = mean((distances - first.value) ** 2, owners, self.counts, weights)
+        moved = second.replicates - (first.replicates - first.value) ** 2
+        return Moments(first, Drawn(second.value, np.maximum(moved, 0)))
 
     def inter(self, scale: Scale) -> Moments:
         """Give mean and variance of the distances between images of two people, exact to a bin."""
-        value = _moments(self.pairs.impostor[None], scale)
+        value = _moments(self.pairs.impostor_mass[None], scale)
         coarse = _moments(self._whole[1], scale)
         drawn = _moments(self._inter, scale)
         first, second = (Drawn(float(v[0]), d - c + v) for v, d, c in zip(value, drawn, coarse, strict=True))
@@ -127,8 +136,10 @@ class Spread:
         The set's own are exact, or exact to a fine bin; a resample's differ from them by what its
         coarse histogram says, read between the edges.
         """
-        own = np.quantile(self.pairs.genuine_scores.astype(np.float64), levels)
-        fine = _quantiles(self.pairs.impostor[None], levels)[0]
+        own = _of_weighted(
+            self.pairs.genuine_scores, self.pairs.genuine_weights[self.pairs.genuine_people], levels
+        )
+        fine = _quantiles(self.pairs.impostor_mass[None], levels)[0]
         return (
             _moved(own, self._intra, self._whole[0], levels),
             _moved(fine, self._inter, self._whole[1], levels),
@@ -166,6 +177,13 @@ def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _moved(value: np.ndarray, drawn: np.ndarray, whole: np.ndarray, levels: Sequence[float]) -> list[Drawn]:
     replicates = _quantiles(drawn, levels) - _quantiles(whole, levels) + value
     return [Drawn(float(value[k]), replicates[:, k]) for k in range(len(levels))]
+
+
+def _of_weighted(values: np.ndarray, weights: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    if np.ptp(weights) == 0:
+        return np.quantile(values.astype(np.float64), levels)
+    found: np.ndarray = np.quantile(values.astype(np.float64), levels, weights=weights, method="inverted_cdf")
+    return found
 
 
 def _quantiles(histograms: np.ndarray, levels: Sequence[float]) -> Float[np.ndarray, "b levels"]:

@@ -2,7 +2,8 @@
 
 A *limit* is the highest impostor score that is rejected: what lies strictly above it is accepted, so
 the share of accepted impostors never exceeds the one asked for. Resamples are counts a person, as
-``bootstrap.resamples`` gives them; a row of ones is the set itself.
+``bootstrap.resamples`` gives them; a row of ones is the set itself. Shares are of what pairs weigh, as
+``pairs.weigh`` says; only ``false_accepts`` counts them.
 """
 
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def transferred(
     return (
         float(accepted_share(judged, ones, point[None])[0, 0]),
         accepted_share(judged, judging, drawn)[:, 0],
-        false_accepts(judged, float(point[0])) / int(judged.impostor.sum()),
+        accepted_far(judged, float(point[0])),
         achieved_far(judged, judging, drawn[:, 0]),
     )
 
@@ -119,12 +120,14 @@ def limits(
         weighted.thresholds(
             pairs.tail_scores,
             pairs.tail_people,
-            weights,
-            impostor_weight(pairs, weights)[:, None] * fars[order],
+            _times(weights, pairs.row_weights),
+            # Sums of weights that are no whole numbers may round upwards.
+            impostor_weight(pairs, weights)[:, None] * fars[order] * (1 + 1e-12),
+            _times(weights, pairs.column_weights),
         )[:, np.argsort(order)]
         for weights in (ones, counts)
     )
-    point = np.where(np.isnan(exact[0]), _safe_edge(pairs.impostor, fars), exact[0])
+    point = np.where(np.isnan(exact[0]), _safe_edge(pairs.impostor_mass, fars), exact[0])
     coarse = impostor_histograms(pairs.impostor_by_person, counts)
     centre = _bulk(impostor_histograms(pairs.impostor_by_person, ones)[0], fars)
     bulk = np.stack([_bulk(histogram, fars) for histogram in coarse]) - centre + point
@@ -132,11 +135,16 @@ def limits(
 
 
 def impostor_weight(pairs: Pairs, counts: Float[np.ndarray, "b people"]) -> Float[np.ndarray, " b"]:
-    """Sum wᵢ·wⱼ over all impostor pairs, in closed form from the images a person has."""
+    """Sum what all impostor pairs weigh in each resample, in closed form from the images a person has."""
     weights = counts.astype(np.float64)
-    own = weights**2 @ (pairs.images * pairs.others).astype(np.float64)
-    whole: np.ndarray = (weights @ pairs.images) * (weights @ pairs.others) - own
+    rows, columns = pairs.images * pairs.row_weights, pairs.others * pairs.column_weights
+    whole: np.ndarray = (weights @ rows) * (weights @ columns) - weights**2 @ (rows * columns)
     return whole if pairs.ordered else whole / 2
+
+
+def _times(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weigh resamples; who weighs nothing has no pair either."""
+    return counts if (weights[weights > 0] == 1).all() else counts * weights
 
 
 def _bulk(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
@@ -161,7 +169,10 @@ def accepted_share(
     order = np.argsort(pairs.genuine_scores, kind="stable")
     scores = pairs.genuine_scores[order].astype(np.float64)
     found: np.ndarray = weighted.shares(
-        scores, pairs.genuine_people[order], counts, np.ascontiguousarray(limits, dtype=np.float64)
+        scores,
+        pairs.genuine_people[order],
+        _times(counts, pairs.genuine_weights),
+        np.ascontiguousarray(limits, dtype=np.float64),
     )
     return found
 
@@ -172,6 +183,17 @@ def false_accepts(pairs: Pairs, limit: float) -> int:
         return int((pairs.tail_scores > limit).sum())
     upper = edges(len(pairs.impostor))[1:]
     return int(pairs.impostor[upper > limit].sum())
+
+
+def accepted_far(pairs: Pairs, limit: float) -> float:
+    """Give the share of impostor pairs above a limit, as they weigh; exact as ``false_accepts`` is."""
+    ones = np.ones((1, len(pairs.images)))
+    whole = float(impostor_weight(pairs, ones)[0])
+    if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1]:
+        one, other = pairs.tail_people[pairs.tail_scores > limit].T
+        return float(pairs.row_weights[one] @ pairs.column_weights[other]) / whole
+    upper = edges(len(pairs.impostor))[1:]
+    return float(pairs.impostor_mass[upper > limit].sum()) / whole
 
 
 def achieved_far(
@@ -187,14 +209,15 @@ def achieved_far(
     whole = impostor_weight(pairs, counts)
     reached = limits >= (pairs.tail_scores[-1] if len(pairs.tail_scores) else np.inf)
     for b in np.flatnonzero(reached & (whole > 0)):
-        people = pairs.tail_people[: above[b]]
-        found[b] = float(counts[b, people[:, 0]] @ counts[b, people[:, 1]]) / whole[b]
+        one, other = pairs.tail_people[: above[b]].T
+        weights = counts[b] * pairs.row_weights, counts[b] * pairs.column_weights
+        found[b] = float(weights[0][one] @ weights[1][other]) / whole[b]
     beyond = np.flatnonzero(~reached & (whole > 0))
     if len(beyond):
         drawn = impostor_histograms(pairs.impostor_by_person, counts[beyond])
         asked = limits[beyond]
         own = _share_above(pairs.impostor_by_person.sum(axis=0)[None], asked[None])[0]
-        exact = _share_above(pairs.impostor[None], asked[None])[0]
+        exact = _share_above(pairs.impostor_mass[None], asked[None])[0]
         moved = np.divide(exact, own, out=np.ones_like(own), where=own > 0)
         found[beyond] = np.minimum(_share_above(drawn, asked[:, None])[:, 0] * moved, 1.0)
     return found
@@ -216,7 +239,7 @@ def auc_and_eer(
     """
     impostor = impostor_histograms(pairs.impostor_by_person, counts)
     genuine = counts @ pairs.genuine_by_person.astype(np.float32)
-    fine = _of_histograms(pairs.genuine[None].astype(np.float64), pairs.impostor[None].astype(np.float64))
+    fine = _of_histograms(pairs.genuine[None].astype(np.float64), pairs.impostor_mass[None])
     coarse = _of_histograms(
         pairs.genuine_by_person.sum(axis=0)[None].astype(np.float64),
         pairs.impostor_by_person.sum(axis=0)[None] / 2,
@@ -238,7 +261,7 @@ def bin_errors(pairs: Pairs) -> tuple[float, float]:
     -------
     The largest possible errors of AUC and of EER; NaN without pairs of both kinds.
     """
-    g, i = shares(pairs.genuine[None])[0], shares(pairs.impostor[None])[0]
+    g, i = shares(pairs.genuine[None])[0], shares(pairs.impostor_mass[None])[0]
     missed, accepted = np.r_[0.0, np.cumsum(g)], 1.0 - np.r_[0.0, np.cumsum(i)]
     after = max(int(np.argmax(missed >= accepted)), 1)
     low = max(missed[after - 1], accepted[after])

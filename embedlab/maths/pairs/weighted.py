@@ -21,6 +21,7 @@ def thresholds(
     people: Int[np.ndarray, "n 2"],
     weights: Float[np.ndarray, "b people"],
     allowed: Float[np.ndarray, "b levels"],
+    others: Float[np.ndarray, "b people"] | None = None,
 ) -> Float[np.ndarray, "b levels"]:
     """Find, a weighting and level, the highest impostor score that may no longer be accepted.
 
@@ -29,9 +30,11 @@ def thresholds(
     scores, people
         Impostor scores, falling, and both their people.
     weights
-        How much each person weighs.
+        How much each person weighs; a pair weighs the product of both.
     allowed
         The weight of impostor pairs that each level lets in, rising along levels.
+    others
+        How much each person weighs as the second of a pair, where that differs.
 
     Returns
     -------
@@ -40,8 +43,9 @@ def thresholds(
     from embedlab.maths.pairs._sweep import weighted_thresholds
 
     found = np.empty(allowed.shape)
+    others = weights if others is None else others
     for some in _some(len(allowed), len(scores), "thresholds of resamples"):
-        found[some] = weighted_thresholds(scores, people, weights[some], allowed[some])
+        found[some] = weighted_thresholds(scores, people, weights[some], others[some], allowed[some])
     return found
 
 

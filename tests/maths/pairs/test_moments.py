@@ -35,8 +35,8 @@ def of_scores(genuine, impostor, people):
     images = np.full(people, 2)
     none, nobody = np.empty(0, np.float32), np.empty(0, np.int64)
     return Pairs(
-        images, images, False, 2.0, fine, by_person, genuine, owners, none, nobody, none,
-        np.empty((0, 2), np.int64),
+        "pairs", images, images, False, 2.0, fine, fine.astype(float), by_person, genuine, owners, none,
+        nobody, none, np.empty((0, 2), np.int64),
     )  # fmt: skip
 
 

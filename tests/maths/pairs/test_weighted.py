@@ -21,7 +21,7 @@ def test_some_at_a_time_are_what_all_at_once_are(scored, monkeypatch, entries):
     monkeypatch.setattr(weighted, "LEAST", 7)
     allowed = np.outer(np.arange(1.0, 51), [0.5, 3.0, 1e9])
     limits = weighted.thresholds(falling, people, weights, allowed)
-    np.testing.assert_array_equal(limits, weighted_thresholds(falling, people, weights, allowed))
+    np.testing.assert_array_equal(limits, weighted_thresholds(falling, people, weights, weights, allowed))
     assert np.isnan(limits[:, 2]).all()
     assert np.isfinite(limits[:, 0]).any()
     rising, own = falling[::-1].copy(), people[::-1, 0].copy()
