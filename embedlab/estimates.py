@@ -517,6 +517,11 @@ def unknown(word: str = "difference", *, paired: bool = True) -> str:
     return f"they were measured on different people or images, so no interval of the {word} is given"
 
 
+def counted(n: int, noun: str, several: str = "") -> str:
+    """Write how many there are: "1 probe", "1,680 people" (``several`` where it is not the noun and an s)."""
+    return f"{n:,} {noun if n == 1 else several or f'{noun}s'}"
+
+
 def by_place(results: Iterable[T], what: str, of: Callable[[T], Estimates]) -> dict[Place, list[T]]:
     """Group results by the places where something was measured, the highest value first."""
     found: dict[Place, list[T]] = {}

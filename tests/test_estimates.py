@@ -16,6 +16,7 @@ from embedlab.estimates import (
     by_place,
     claim,
     compared,
+    counted,
     hedged,
     in_order,
     judged,
@@ -220,6 +221,19 @@ def test_a_count_says_its_smallest_p_and_what_cannot_be_told_claims_nothing():
     assert strong(0.01, least_p=0.01).least_p == 0.01
     nobody = strong(float("nan"))
     assert (nobody.text, nobody.p, nobody.claimed) == ("Open at nan.", None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((1, "probe"), "1 probe"),
+        ((0, "probe"), "0 probes"),
+        ((1680, "person", "people"), "1,680 people"),
+        ((1, "person", "people"), "1 person"),
+    ],
+)
+def test_what_is_counted_has_its_plural(given, said):
+    assert counted(*given) == said
 
 
 @pytest.mark.parametrize(

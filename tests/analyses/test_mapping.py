@@ -1,6 +1,7 @@
 """Mapping on planted spaces: turned, shifted, bent and unrelated ones."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_unrelated_spaces_are_not_mapped(unrelated):
         assert value(unrelated, RANK_1, TARGET, d) > 0.8
     said = findings([unrelated])
     for finding in said[:2]:
-        assert "may be chance" in finding.text
+        assert re.search("may be chance|there is no difference", finding.text)
         assert finding.tone == "bad"
 
 

@@ -33,6 +33,7 @@ from embedlab.charts import Histogram, Scatter, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
 from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.maths.people.evidence import expanded
 from tests.planted import embedding_set
 
 QUICK = RegistrationParams(resamples=200, nulls=4)
@@ -113,7 +114,8 @@ def test_differences_are_of_the_same_resamples(found):
     assert gain.value == pytest.approx(found.of(IMAGE, AFTER).value - found.of(IMAGE, BEFORE).value)
     assert beyond.value == pytest.approx(found.of(IMAGE, AFTER).value - found.null_matches.mean())
     assert 0 < gain.low < gain.value < gain.high
-    low, high = np.quantile(found.of(IMAGE, AFTER).draws, [0.025, 0.975])
+    after = found.of(IMAGE, AFTER)
+    low, high = expanded(after.value, after.draws, after.n)
     assert found.of(IMAGE, AFTER).low == pytest.approx(low)
     assert found.of(IMAGE, AFTER).high == pytest.approx(high)
 
@@ -344,8 +346,7 @@ def test_two_models_on_the_same_people_are_compared_by_the_same_resamples(turned
     assert other.of(IMAGE, AFTER).is_paired(found.of(IMAGE, AFTER))
     said = findings([found, other])
     assert len(said) == 3
-    low, _ = np.quantile(found.of(IMAGE, AFTER).draws - other.of(IMAGE, AFTER).draws, [0.025, 0.975])
-    assert f"[{100 * low:+.1f}," in said[2].text
+    assert f"[{100 * (found.of(IMAGE, AFTER) - other.of(IMAGE, AFTER)).low:+.1f}," in said[2].text
     apart = compute(*turned_pair, dataclasses.replace(QUICK, seed=1))
     assert "no interval of the difference is given" in findings([found, apart])[2].text
 
