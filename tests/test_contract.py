@@ -15,16 +15,26 @@ import pytest
 from embedlab import analysis
 from embedlab.charts import Histogram
 from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.study import params_of
 from embedlab.training.recipe import Recipe
 from tests.planted import embedding_set, layer_weights
 
 NAMES = sorted(analysis.names())
+PROBES = ("p", "p@32")
 
 
 def inputs(overs):
     """Two runs' inputs for each kind of analysis, so that comparing is tried too."""
-    sets = [[embedding_set(model=m, probe=p, seed=k) for p in ("p", "p@32")] for k, m in enumerate("ab")]
+    sets = [
+        [embedding_set(model=m, probe=p, seed=10 * j + k, noise=0.5 + 0.2 * j) for j, p in enumerate(PROBES)]
+        for k, m in enumerate("ab")
+    ]
+    return cases_of(overs, sets)
+
+
+def cases_of(overs, sets):
+    """What each kind of analysis runs on, of sets in rows by model and columns by probe; and weights."""
     weights = [layer_weights(m, seed=k) for k, m in enumerate("abc")]
     kinds = {
         "set": [(s,) for row in sets for s in row],
@@ -121,6 +131,83 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
             assert finding.text.endswith(".")
             assert "nan" not in finding.text.lower().split()
             assert finding.tone in ("good", "bad", "plain")
+
+
+LONGEST = {
+    "confusions": 36,
+    "geometry": 43,
+    "kernels": 115,
+    "layers": 62,
+    "mapping": 63,
+    "neighbours": 39,
+    "projection": 36,
+    "registration": 66,
+    "resolution": 43,
+    "separability": 48,
+    "similarity": 39,
+}
+"""Words of an analysis's longest sentence, where it has more than 30: it may only fall."""
+
+
+def words(text):
+    """How many words a sentence has; an interval is none."""
+    return len([w for w in re.sub(r"\[[^\]]*\]", "", text).split() if re.search(r"\w", w)])
+
+
+def misnumbered(text):
+    """One of what is said of several: "1 probes"."""
+    after = re.findall(r"(?<![\w.,@×-])1 (\w+)", text)
+    plural = re.compile(r"people|\w{2,}[^s]s")
+    return [one for one in after if plural.fullmatch(one) and one not in VERBS]
+
+
+VERBS = {"was", "has", "does", "its", "this"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finding_is_one_short_sentence_that_repeats_no_other(name, ran):
+    for results in (ran(name)[:1], ran(name)):
+        said = [one.text for one in analysis.get(name).findings(results)]
+        longest = max(said, key=words)
+        assert words(longest) <= LONGEST.get(name, 30), longest
+        assert len(set(said)) == len(said), said
+        assert not [text for text in said if misnumbered(text)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finding_that_claims_holds_both_its_wordings(name, ran):
+    for one in analysis.get(name).findings(ran(name)):
+        if one.p is not None:
+            assert one.text in (one.claim[0], one.otherwise)
+            assert one.otherwise.endswith(".")
+            assert one.least_p <= one.p
+
+
+def nothing(model, kind, probe, seed=0):
+    """Vectors that tell nobody from anybody: one and the same, or noise."""
+    rng = np.random.default_rng([len(kind), seed])
+    vectors = rng.normal(size=(60, 12)) if kind == "noise" else np.ones((60, 12))
+    labels = np.repeat(np.arange(12), 5)
+    return EmbeddingSet.from_rows(
+        model, probe, vectors, [f"i{k:02d}" for k in range(60)], [f"person{k:02d}" for k in labels]
+    )
+
+
+NO_GOOD = [n for n in NAMES if analysis.get(n).over != "weight pair"]
+
+
+@pytest.mark.parametrize("name", NO_GOOD)
+def test_of_vectors_that_hold_nothing_nothing_good_is_said(name):
+    found = analysis.get(name)
+    sets = [[nothing(k, k, p, seed) for seed, p in enumerate(PROBES)] for k in ("constant", "noise")]
+    results = []
+    for one in cases_of(found.overs, sets):
+        try:
+            results.append(found.run(one, found.params))
+        except UserError:
+            continue
+    for some in ([one] for one in results) if len(results) < 2 else (results, *([one] for one in results)):
+        assert not [one.text for one in found.findings(some) if one.tone == "good"]
 
 
 def blind(result):

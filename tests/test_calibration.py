@@ -1,0 +1,47 @@
+"""The benchmark of intervals and claims draws the worlds it speaks of, and counts what is false."""
+
+import numpy as np
+import pytest
+
+from benchmarks import calibration
+from embedlab.estimates import claim
+
+
+@pytest.mark.parametrize(
+    ("part", "columns"),
+    [
+        ("coverage", "| quantity | equal |"),
+        ("few", "| people | each alone | Benjamini–Hochberg | Benjamini–Yekutieli |"),
+        ("equal", "| probes | images | decided | false claims a sentence | reports with one |"),
+        ("power", "| sentence | reports | claimed alone | claimed in a report |"),
+    ],
+)
+def test_each_part_prints_its_table(part, columns, capsys):
+    calibration.main([part, "--tiny", "--only", "confusions"])
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == columns
+    assert len(rows) > 2
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_the_worlds_have_the_images_that_their_names_say():
+    sizes = {name: np.bincount(world.sets(400, 0)[0][0].labels) for name, world in calibration.WORLDS.items()}
+    assert set(sizes["equal"]) == {4}
+    assert sizes["one of 60"].max() == 60
+    assert 0.55 < np.mean(sizes["LFW-like"] == 1) < 0.75
+    pairs = sizes["LFW-like"] * (sizes["LFW-like"] - 1) / 2
+    assert pairs.sum() ** 2 / (pairs**2).sum() < 60, "few people hold most pairs"
+    assert len(set(sizes["2 % wrong"])) > 1
+
+
+def test_only_claims_between_the_equal_models_are_false():
+    def said(text, p):
+        return claim(f"{text}.", f"{text}: chance.", p)
+
+    found = [said("aster and birch differ", 0.03), said("aster changes from p to p@32", 1e-9)]
+    found += [said(f"aster and birch differ in {k}", 0.5) for k in range(8)]
+    assert calibration.false_claims(found) == {
+        "each alone": (1, 9),
+        "Benjamini–Hochberg": (0, 9),
+        "Benjamini–Yekutieli": (0, 9),
+    }
