@@ -28,6 +28,7 @@ from embedlab.maths.people.bootstrap import (
     resamples,
     share_interval,
 )
+from embedlab.maths.people.effective import LEAST, ruling
 
 Tone = Literal["good", "bad", "plain"]
 Place = tuple[str, ...]
@@ -94,6 +95,15 @@ class Estimate:
             return Estimate(gap, n=n, null=0.0)
         draws = self.draws.astype(np.float64) - other.draws
         return Estimate(gap, *evidence.expanded(gap, draws, n), n, 0.0, draws, self.drawn_from)
+
+    def __truediv__(self, other: "Estimate") -> "Estimate":
+        """Give the ratio with the interval of the paired resamples; none where they are not paired."""
+        ratio, n = self.value / other.value if other.value else float("nan"), min(self.n, other.n)
+        if not self.is_paired(other):
+            return Estimate(ratio, n=n, null=1.0)
+        below = np.where(other.draws == 0, np.nan, other.draws.astype(np.float64))
+        draws = self.draws / below
+        return Estimate(ratio, *interval(draws), n, 1.0, draws, self.drawn_from)
 
     def __neg__(self) -> "Estimate":
         low, high = (None if end is None else -end for end in (self.high, self.low))
@@ -547,3 +557,28 @@ def bars(
 def undrawn(estimate: Estimate) -> Estimate:
     """Leave out the replicates, for what is only shown."""
     return dataclasses.replace(estimate, draws=_undrawn(), drawn_from="")
+
+
+def rulers(masses: Float[np.ndarray, " people"], identities: Sequence[Any]) -> tuple[tuple[str, float], ...]:
+    """Name the people who hold far more than their share of the genuine pairs, with what they hold."""
+    return tuple((str(identities[p]), float(share)) for p, share in zip(*ruling(masses), strict=True))
+
+
+def few_people(place: str, effective: float, ruled: Sequence[tuple[str, float]]) -> list[Finding]:
+    """Warn where genuine pairs rest on few people, and name those who rule them.
+
+    Parameters
+    ----------
+    place
+        Where the pairs are from.
+    effective
+        How many people they rest on, as ``effective_number`` says.
+    ruled
+        Who rules them, as ``rulers`` says.
+    """
+    if effective >= LEAST:
+        return []
+    named = " and ".join(f"{who} ({share:.0%} of them)" for who, share in ruled)
+    rest = f"; most are of {named}" if named else ""
+    people = "1 person" if round(effective) == 1 else f"{effective:.0f} people"
+    return [Finding(f"Genuine pairs on {place} tell no more than {people} with equally many would{rest}.")]

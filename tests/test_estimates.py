@@ -323,4 +323,4 @@ def test_draws_are_stored_and_come_back(tmp_path):
     for key, estimate in found.estimates.items():
         np.testing.assert_array_equal(back.estimates[key].draws, estimate.draws.astype(np.float32))
         assert back.estimates[key].drawn_from == estimate.drawn_from
-    assert all(not len(estimate.draws) for estimate in back.further.values())
+    assert not len(back.estimates["d′, Euclidean, raw", "p"].draws)

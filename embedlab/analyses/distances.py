@@ -4,67 +4,92 @@ The cosine distance 1 − similarity is collected over all pairs of images: *int
 person; *inter*, images of two people; and across two probes also *same image*, one image seen under
 both. An image is never compared with itself within a probe. d′ is the gap between the means of inter
 and intra in units of their pooled deviation, √(½(σ²ₐ + σ²ₑ)) [1]_; the overlap is the area that both
-distributions cover [2]_. One table gives both for the Euclidean distance too, of the normalised vectors
-(√2 times the root of the cosine distance, so that its overlap is the same) and of the vectors as the
-network gave them. The cosine does not ask for lengths: raw or normalised is one.
+distributions cover [2]_. Both are given for the Euclidean distance too, of the normalised vectors (√2 times
+the root of the cosine distance, so that its overlap is the same) and of the vectors as they are.
 
 Up to three probes are held against each other two by two; of more, only the first against each other one.
 
 With ``pairs="identity means"`` one distance is the mean over all images of two people, as some studies
-take it, and everybody counts once. Such a mean holds, within one probe, the distance of zero of each image
-to itself, which pulls intra towards zero; and averaging hides how widely single images are spread. Both make
-d′ larger than it is between images: it is that of averages. Euclidean distances are then left out.
+take it. Such a mean holds, within one probe, the distance of zero of each image to itself, which pulls
+intra towards zero; and averaging hides how widely single images are spread. Both make d′ larger than it is
+between images. Euclidean distances are then left out.
 
-Intervals are 95 % intervals of a bootstrap over people.
+Each person's intra pairs together weigh the same, and so do the inter pairs of each two people
+(``weigh="people"``): the figures are those of a person drawn at random. With ``weigh="pairs"`` every pair
+weighs the same, as in the field's protocols (all pairs of a set; lists such as LFW's): there a person with n
+images has n(n − 1)/2 of the intra pairs, in LFW one of 1,680 people 58 %. With equal numbers of images both
+are one. Where d′ differs beyond its interval the report gives both. Intervals are 95 % intervals of a
+bootstrap over people. How often they held the truth, in 300 samples each (``benchmarks/coverage.py``):
+
+=============================================  =====  ====  =======  ====
+people                                         d′, by people  d′, by pairs
+---------------------------------------------  -----------  -------------
+.                                              held   width  held    width
+=============================================  =====  ====  =======  ====
+=============================================  =====  ====  =======  ====
 
 How to read it
 --------------
 Two humps far apart are a space that tells people apart. A left shoulder of the inter hump is pairs
 of people that the model confuses; ``confusions`` names them. If the same image under two probes lies
 further apart than two images of one person within a probe, the change of resolution outweighs the change
-of picture. The null, where labels mean nothing, is d′ = 0 and an overlap of 1.
+of picture. The null, where labels mean nothing, is d′ = 0 and an overlap of 1. Beside each figure of genuine
+pairs, n is how many people they tell as much as, (Σm)²/Σm² over the m that each person's pairs weigh [3]_.
 
 Limits
 ------
-Every pair weighs the same, so people with many images rule the intra distribution. d′ summarises two
-bell curves; where the humps are skewed, look at the verification section. Overlap is measured in 64
-bins and comes out too small where there are only hundreds of genuine pairs, since they leave bins
-empty; for raw vectors the bins span the largest distance that vectors of such lengths could have.
-Intervals speak of other people, not of the same network trained again with another seed. Across probes
-the two images of a pair were never seen at the same resolution, so intra there holds both causes.
+d′ summarises two bell curves; where the humps are skewed, look at the verification section. The overlap is
+the area where the curves cross once; where they cross more often the area is smaller. Intervals speak of
+other people, not of the same network trained again with another seed. Across probes the two images of a
+pair were never seen at the same resolution, so intra there holds both causes.
 
 References
 ----------
 .. [1] Daugman, J. Biometric decision landscapes. Technical report 482, University of Cambridge, 2000.
 .. [2] Inman, H. F. and Bradley, E. L. The overlapping coefficient as a measure of agreement between
    probability distributions. Communications in Statistics 18(10), 1989.
+.. [3] Kish, L. Survey Sampling. Wiley, 1965.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
-from embedlab.charts import Bars, Chart, Histogram, Role, Table
+from embedlab.charts import Bars, Chart, Histogram, Role
 from embedlab.errors import UserError
-from embedlab.estimates import Estimates, People, Place, bars, by_place, compared, undrawn, where
+from embedlab.estimates import (
+    Estimate,
+    Estimates,
+    People,
+    Place,
+    bars,
+    by_place,
+    compared,
+    few_people,
+    rulers,
+    undrawn,
+    where,
+)
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
-from embedlab.maths.pairs.all_pairs import Pairs, all_pairs, edges, histogram
+from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs
 from embedlab.maths.pairs.identity_means import identity_means
-from embedlab.maths.pairs.moments import Drawn, Spread, chord, mean
+from embedlab.maths.pairs.moments import Spread, chord, mean
+from embedlab.maths.people.effective import effective_number
 from embedlab.progress import track
 
 D_PRIME, OVERLAP = "d′", "overlap"
 INTRA, INTER = "mean intra distance", "mean inter distance"
-SAME_IMAGE, EXCESS = "mean same-image distance", "same-image less intra distance"
-NORMALISED, RAW = "Euclidean, normalised", "Euclidean, raw"
-D_NORMALISED, D_RAW, OVERLAP_RAW = (f"d′, {NORMALISED}", f"d′, {RAW}", f"overlap, {RAW}")
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-QUANTILES = {kind: tuple(f"{kind} {level:.0%}" for level in LEVELS) for kind in ("intra", "inter")}
+SAME_IMAGE, RATIO = "mean same-image distance", "same-image over intra distance"
+PEOPLE = "effective number of people"
+OTHERWISE = {"people": "d′, each pair weighing the same", "pairs": "d′, each person weighing the same"}
+D_NORMALISED, D_RAW = "d′, Euclidean, normalised", "d′, Euclidean, raw"
+OVERLAP_RAW = "overlap, Euclidean, raw"
 POOR_OVERLAP = 0.25
+NEAR = 0.5
 ROLES: dict[str, Role] = {
     "intra: two images of one person": "genuine",
     "inter: two people": "impostor",
@@ -77,11 +102,11 @@ class DistanceParams(Params):
     """Knobs of the distance analysis."""
 
     bins: int = bounded(64, least=4, most=4096)
-    """How many equal bins of cosine distance, over 0…2, the pictures have: a power of two."""
+    """How many equal bins the pictures have."""
+    weigh: Weigh = "people"
+    """Each person and each two people weigh the same, or each pair does, as in the field's protocols."""
     pairs: Literal["images", "identity means"] = "images"
     """One distance is that of two images, or the mean over all images of two people."""
-    pictures: Literal["cosine", "all measures"] = "cosine"
-    """Whether the Euclidean distances are drawn too; the table has them either way."""
     interval: Literal["percentile", "bca"] = "percentile"
     """Kind of the bootstrap intervals; those of differences are always percentile ones."""
     resamples: int = bounded(1000, least=1)
@@ -96,17 +121,15 @@ class Distances(Result):
 
     places: tuple[Place, ...] = field(metadata={"hidden": True})
     pairs: str = field(metadata={"label": "what counts as one distance"})
-    pictures: str = field(metadata={"hidden": True})
+    weigh: str = field(metadata={"label": "what weighs the same"})
     estimates: Estimates
-    further: Estimates = field(metadata={"hidden": True})
+    rulers: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     dropped: int = field(metadata={"label": "images in one probe only, left out across probes"})
-    edges: Float[np.ndarray, " bins+1"]
-    intra: Int[np.ndarray, "places bins"]
-    inter: Int[np.ndarray, "places bins"]
-    same_image: Int[np.ndarray, "places bins"]
-    raw_reach: Float[np.ndarray, " places"]
-    raw_intra: Int[np.ndarray, "places bins"]
-    raw_inter: Int[np.ndarray, "places bins"]
+    edges: Float[np.ndarray, "places bins+1"]
+    intra: Float[np.ndarray, "places bins"]
+    inter: Float[np.ndarray, "places bins"]
+    same_image: Float[np.ndarray, "places bins"]
+    pair_counts: Int[np.ndarray, "places 2"]
 
 
 def compute(sets: Sequence[EmbeddingSet], params: DistanceParams) -> Distances:
@@ -115,28 +138,28 @@ def compute(sets: Sequence[EmbeddingSet], params: DistanceParams) -> Distances:
     Raises
     ------
     UserError
-        If a set shows one person only, or nobody twice, or two probes share no item, or ``bins`` is
-        no power of two.
+        If a set shows one person only, or nobody twice, or two probes share no item, or all pairs are at
+        one distance.
     """
-    if params.bins.bit_count() != 1:
-        raise UserError(f"distances.bins must be a power of two, not {params.bins}")
-    found, further = Estimates(), Estimates()
-    places, counted, dropped = [], [], 0
-    for place, a, b, left_out in track(
-        crossings(sets), "measuring probes, and across them", crossed(len(sets))
-    ):
+    found, counted, named, dropped = Estimates(), [], [], 0
+    places: list[Place] = []
+    each = track(crossings(sets), "measuring probes, and across them", crossed(len(sets)))
+    for place, a, b, left_out in each:
+        check_pairs(a)
+        pairs = _pairs(a, b, params)
+        counted.append(_measure(place, a, b, pairs, params, found))
+        owners = np.bincount(pairs.genuine_people, minlength=len(a.identities))
+        named += [(len(places), *one) for one in rulers(owners, a.identities)]
         places.append(place)
-        counted.append(_measure(place, a, b, params, found, further))
         dropped += left_out
     return Distances(
         title=sets[0].model,
         places=tuple(places),
         pairs=params.pairs,
-        pictures=params.pictures,
+        weigh=params.weigh,
         estimates=found,
-        further=further,
+        rulers=tuple(named),
         dropped=dropped,
-        edges=1.0 + edges(params.bins),
         **{name: np.stack([one[name] for one in counted]) for name in counted[0]},
     )
 
@@ -145,97 +168,83 @@ def _measure(
     place: Place,
     a: EmbeddingSet,
     b: EmbeddingSet | None,
+    pairs: Pairs,
     params: DistanceParams,
     found: Estimates,
-    further: Estimates,
 ) -> dict[str, np.ndarray]:
-    """Measure one place into ``found`` and ``further``; give its histograms by their fields' names."""
-    check_pairs(a)
+    """Measure one place into ``found``; give its histograms by their fields' names."""
     people = People.of(a.identities, params)
-    pairs = _pairs(a, b, params)
-    paired = len(np.unique(pairs.genuine_people))
-    spread = Spread(pairs, people.counts)
+    effective = effective_number(pairs.genuine_masses)
+    spread, paired = Spread(pairs, people.counts), round(effective)
     intra, inter = spread.intra(_cosine).mean, spread.inter(_cosine).mean
+    told_apart = spread.d_prime(_cosine)
+    if not np.isfinite(told_apart.value):
+        raise UserError(
+            f"{a.title} has all pairs of a kind at one distance, so d′ has no unit: check the vectors"
+        )
     # Under the null, where labels mean nothing, every pair is as far apart as two people are.
-    found[D_PRIME, *place] = people.estimate(spread.d_prime(_cosine), paired, 0.0)
+    found[D_PRIME, *place] = people.estimate(told_apart, paired, 0.0)
     found[OVERLAP, *place] = people.estimate(spread.overlap(), paired, 1.0)
     found[INTRA, *place] = people.estimate(intra, paired, inter.value)
     found[INTER, *place] = people.estimate(inter, len(a.identities))
+    found[PEOPLE, *place] = Estimate(effective)
     if b is not None:
-        moved = mean(_cosine(pairs.same_item_scores), pairs.same_item_people, people.counts)
+        scores, owners = pairs.same_item_scores, pairs.same_item_people
+        moved = mean(_cosine(scores), owners, people.counts, pairs.same_item_weights)
         found[SAME_IMAGE, *place] = people.estimate(moved, len(a.identities), inter.value)
-        found[EXCESS, *place] = found[SAME_IMAGE, *place] - found[INTRA, place[0]]
-    _quantiles(place, spread, paired, people, further)
-    return _binned(pairs, "", params) | {
-        "same_image": histogram(pairs.same_item_scores, params.bins)[::-1],
-        **_euclidean(place, a, b, spread, paired, people, params, further),
-    }
+        found[RATIO, *place] = found[SAME_IMAGE, *place] / found[INTRA, place[0]]
+    if np.ptp(pairs.images):
+        other = Spread(_otherwise(a, b, pairs), people.counts[:0])
+        found[OTHERWISE[params.weigh], *place] = Estimate(other.d_prime(_cosine).value)
+    if params.pairs == "images":
+        vectors = None if b is None else b.vectors
+        raw = all_pairs(a.vectors, a.labels, vectors, metric="euclidean", weigh=params.weigh, tail=0)
+        lengths = Spread(raw, people.counts)
+        found[D_NORMALISED, *place] = undrawn(people.estimate(spread.d_prime(chord), paired, 0.0))
+        found[D_RAW, *place] = undrawn(people.estimate(lengths.d_prime(raw.distance), paired, 0.0))
+        found[OVERLAP_RAW, *place] = undrawn(people.estimate(lengths.overlap(), paired, 1.0))
+    return _binned(pairs, params.bins)
 
 
 def _pairs(a: EmbeddingSet, b: EmbeddingSet | None, params: DistanceParams) -> Pairs:
-    count = identity_means if params.pairs == "identity means" else all_pairs
-    pairs = count(a.unit, a.labels, None if b is None else b.unit, tail=0)
-    if np.ptp(pairs.genuine_scores) == 0 and np.count_nonzero(pairs.impostor) == 1:
-        raise UserError(
-            f"{a.title} has all pairs of images at one distance, so d′ has no unit: check the vectors"
-        )
-    if pairs.unresolved:
-        raise UserError(
-            f"{a.title} has all scores within {2 / len(pairs.impostor):.0e} of one another, too close for "
-            "their resolution: subtract the mean of all vectors from each, or check them"
-        )
-    return pairs
+    other = None if b is None else b.unit
+    if params.pairs == "identity means":
+        return identity_means(a.unit, a.labels, other, tail=0)
+    return all_pairs(a.unit, a.labels, other, weigh=params.weigh, tail=0)
+
+
+def _otherwise(a: EmbeddingSet, b: EmbeddingSet | None, pairs: Pairs) -> Pairs:
+    """Weigh the same pairs the other way."""
+    if pairs.weigh == "people":
+        return replace(pairs, weigh="pairs", impostor_mass=pairs.impostor.astype(np.float64))
+    return all_pairs(a.unit, a.labels, None if b is None else b.unit, weigh="people", tail=0)
 
 
 def _cosine(scores: np.ndarray) -> np.ndarray:
     return 1.0 - scores
 
 
-def _binned(pairs: Pairs, prefix: str, params: DistanceParams) -> dict[str, np.ndarray]:
-    """Count distances: bins of similarity, turned round, are bins of distance."""
+def _binned(pairs: Pairs, bins: int) -> dict[str, np.ndarray]:
+    """Count distances, as they weigh, in equal bins over all that there are."""
+    every = _cosine(pairs.centres(len(pairs.impostor)))
+    intra, same = _cosine(pairs.genuine_scores), _cosine(pairs.same_item_scores)
+    filled = np.concatenate([every[pairs.impostor > 0], intra, same])
+    counted = (
+        ("intra", intra, pairs.genuine_weights[pairs.genuine_people]),
+        ("inter", every, pairs.impostor_mass),
+        ("same_image", same, pairs.same_item_weights[pairs.same_item_people]),
+    )
+    ends = np.linspace(filled.min(), filled.max(), bins + 1)
     return {
-        prefix + "intra": histogram(pairs.genuine_scores, params.bins)[::-1],
-        prefix + "inter": pairs.impostor.reshape(params.bins, -1).sum(axis=1)[::-1],
+        "edges": ends,
+        "pair_counts": np.array([len(intra), pairs.impostor.sum()]),
+        **{name: np.histogram(values, ends, weights=w)[0].astype(float) for name, values, w in counted},
     }
 
 
-def _quantiles(place: Place, spread: Spread, paired: int, people: People, further: Estimates) -> None:
-    """Add quantiles of distance: the other end of those of similarity."""
-    intra, inter = spread.quantiles([1.0 - level for level in LEVELS])
-    for k, (own, other) in enumerate(zip(intra, inter, strict=True)):
-        one, two = (Drawn(1.0 - drawn.value, 1.0 - drawn.replicates) for drawn in (own, other))
-        further[QUANTILES["intra"][k], *place] = undrawn(people.estimate(one, paired, two.value))
-        further[QUANTILES["inter"][k], *place] = undrawn(people.estimate(two, len(spread.pairs.images)))
-
-
-def _euclidean(
-    place: Place,
-    a: EmbeddingSet,
-    b: EmbeddingSet | None,
-    spread: Spread,
-    paired: int,
-    people: People,
-    params: DistanceParams,
-    further: Estimates,
-) -> dict[str, np.ndarray]:
-    """Measure Euclidean distances; those of means over images are left out."""
-    if params.pairs != "images":
-        nothing = np.zeros(params.bins, np.int64)
-        return {"raw_reach": np.array(np.nan), "raw_intra": nothing, "raw_inter": nothing}
-    raw = all_pairs(a.vectors, a.labels, None if b is None else b.vectors, metric="euclidean", tail=0)
-    lengths = Spread(raw, people.counts)
-    for what, drawn, null in (
-        (D_NORMALISED, spread.d_prime(chord), 0.0),
-        (D_RAW, lengths.d_prime(raw.distance), 0.0),
-        (OVERLAP_RAW, lengths.overlap(), 1.0),
-    ):
-        further[what, *place] = undrawn(people.estimate(drawn, paired, null))
-    return {"raw_reach": np.array(raw.reach), **_binned(raw, "raw_", params)}
-
-
 def charts(results: Sequence[Distances]) -> list[Chart]:
-    """Histograms of each model and place, d′ side by side, and quantiles."""
-    drawn: list[Chart] = [chart for r in results for k in range(len(r.places)) for chart in _histograms(r, k)]
+    """Histograms of each model and place, and d′ side by side."""
+    drawn: list[Chart] = [_histogram(r, k) for r in results for k in range(len(r.places))]
     if any(len(r.places) > 1 for r in results):
         places = tuple(dict.fromkeys(place for r in results for place in r.places))
         drawn.append(
@@ -248,75 +257,21 @@ def charts(results: Sequence[Distances]) -> list[Chart]:
                 note="Cosine distance; whiskers are 95 % intervals from a bootstrap over people.",
             )
         )
-    if any(r.further.places(D_RAW) for r in results):
-        drawn.append(_measures_table(results))
-    return [*drawn, *map(_quantile_table, results)]
-
-
-def _histograms(r: Distances, k: int) -> list[Chart]:
-    pictures = [("cosine distance", r.edges, r.intra[k], r.inter[k], r.same_image[k])]
-    if r.pictures == "all measures" and r.further.places(D_RAW):
-        none = np.zeros_like(r.same_image[k])
-        reach = r.edges * r.raw_reach[k] / 2
-        pictures += [
-            ("Euclidean distance, normalised", np.sqrt(2 * r.edges), *pictures[0][2:]),
-            ("Euclidean distance, raw", reach, r.raw_intra[k], r.raw_inter[k], none),
-        ]
-    averaged = " Each is a mean over all images of two people." if r.pairs == "identity means" else ""
-    drawn: list[Chart] = []
-    for xlabel, ends, intra, inter, same in pictures:
-        series = dict(zip(ROLES, (intra, inter, same)[: 3 if same.any() else 2], strict=False))
-        drawn.append(
-            Histogram(
-                title=f"{where(r.places[k])} in {r.title}",
-                xlabel=xlabel,
-                edges=ends,
-                series=series,
-                roles={name: ROLES[name] for name in series},
-                note=f"{intra.sum():,} intra and {inter.sum():,} inter pairs; each curve has area "
-                f"one.{averaged}",
-            )
-        )
     return drawn
 
 
-def _measures_table(results: Sequence[Distances]) -> Table:
-    rows = [
-        (
-            r.title,
-            where(place),
-            r.estimates[D_PRIME, *place],
-            r.further.at(D_NORMALISED, place),
-            r.further.at(D_RAW, place),
-            r.estimates[OVERLAP, *place],
-            r.further.at(OVERLAP_RAW, place),
-        )
-        for r in results
-        for place in r.places
-    ]
-    return Table(
-        title="d′ and overlap by measure",
-        columns=(
-            "model", "condition", "d′, cosine", D_NORMALISED, D_RAW, "overlap, cosine", OVERLAP_RAW,
-        ),
-        rows=tuple(rows),
-        note="The cosine is the same for raw and for normalised vectors. Euclidean distance of normalised "
-        "vectors rises with the cosine distance, so their overlap is the same.",
-    )  # fmt: skip
-
-
-def _quantile_table(r: Distances) -> Table:
-    rows = [
-        (where(place), kind, r.estimates[mean_of, *place], *(r.further[q, *place] for q in QUANTILES[kind]))
-        for place in r.places
-        for kind, mean_of in (("intra", INTRA), ("inter", INTER))
-    ]
-    return Table(
-        folded=True,
-        title=f"Cosine distances in {r.title}",
-        columns=("condition", "pairs", "mean", *(f"{level:.0%}" for level in LEVELS)),
-        rows=tuple(rows),
-        note="Mean and quantiles, with 95 % intervals.",
+def _histogram(r: Distances, k: int) -> Histogram:
+    same = r.same_image[k]
+    series = dict(zip(ROLES, (r.intra[k], r.inter[k], same)[: 3 if same.any() else 2], strict=False))
+    averaged = " Each is a mean over all images of two people." if r.pairs == "identity means" else ""
+    own, other = r.pair_counts[k]
+    return Histogram(
+        title=f"{where(r.places[k])} in {r.title}",
+        xlabel="cosine distance",
+        edges=r.edges[k],
+        series=series,
+        roles={name: ROLES[name] for name in series},
+        note=f"{own:,} intra and {other:,} inter pairs; each curve has area one.{averaged}",
     )
 
 
@@ -327,14 +282,15 @@ def findings(results: Sequence[Distances]) -> list[Finding]:
         said += _told_apart(place, group)
     for r in results:
         said += [_blur(r, p) for p in r.places if r.estimates[OVERLAP, *p].value > POOR_OVERLAP]
-        said += [_moved(r, p) for p in r.estimates.places(EXCESS)]
+        said += [_moved(r, p) for p in r.estimates.places(RATIO)]
+        said += [one for p in r.places for one in _weighed(r, p)]
+    first = results[0]
+    for place in (place for place in first.places if len(place) == 1):
+        ruled = _rulers(first, place) if first.weigh == "pairs" else []
+        said += few_people(where(place), first.estimates[PEOPLE, *place].value, ruled)
     if any(r.pairs == "identity means" for r in results):
-        said.append(
-            Finding(
-                "These d′ are of means over all images of two people, each image with itself included, and "
-                "say nothing of how far two single images lie apart."
-            )
-        )
+        text = "These d′ are of means over all images of two people, and larger than between two images."
+        said.append(Finding(text))
     return said
 
 
@@ -342,15 +298,11 @@ def _told_apart(place: Place, group: Sequence[Distances]) -> list[Finding]:
     """Hold the best model against each other one."""
     best, *rest = group
     d = best.estimates[D_PRIME, *place]
+    text = f"On {where(place)}, distances within and between people lie {D_PRIME} = {d:.2f} apart in"
     if not rest:
-        return [
-            Finding(
-                f"On {where(place)} in {best.title}, intra and inter distances lie {D_PRIME} = {d:.2f} apart."
-            )
-        ]
-    text = f"On {where(place)}, intra and inter distances lie {D_PRIME} = {d:.2f} apart in {best.title}"
+        return [Finding(f"{text} {best.title}.")]
     return [
-        compared(f"{text} and {other:.2f} in {r.title}", d, other, spec=".2f")
+        compared(f"{text} {best.title} and {other:.2f} in {r.title}", d, other, spec=".2f")
         for r in rest
         for other in [r.estimates[D_PRIME, *place]]
     ]
@@ -358,30 +310,38 @@ def _told_apart(place: Place, group: Sequence[Distances]) -> list[Finding]:
 
 def _blur(r: Distances, place: Place) -> Finding:
     overlap = r.estimates[OVERLAP, *place]
-    return Finding(
-        f"In {r.title}, the intra and inter distances of {where(place)} overlap by {overlap:.0%}.", "bad"
-    )
+    text = f"In {r.title}, distances within people and between people overlap by {overlap:.0%} on"
+    return Finding(f"{text} {where(place)}.", "bad")
 
 
 def _moved(r: Distances, place: Place) -> Finding:
-    first, excess = place[0], r.estimates[EXCESS, *place]
-    same = r.estimates[SAME_IMAGE, *place].value
-    text = f"In {r.title}, one image under both probes of {where(place)} lies {same:.3f} apart on average"
-    match excess.sign:
-        case None:
-            return Finding(
-                f"{text}; {first} alone shows other people, or too few twice, to hold that against two "
-                "images of one person."
-            )
-        case 1:
-            further = "further than two images of one person"
-            return Finding(f"{text}, {further} on {first} by {excess:.3f}.", "bad", excess)
-        case -1:
-            nearer = "nearer than two images of one person"
-            return Finding(f"{text}, {nearer} on {first} by {-excess:.3f}.", "good", excess)
-    return Finding(
-        f"{text}, about as far as two images of one person on {first} (difference {excess:.3f}).", gap=excess
-    )
+    """Say how far one image under both probes lies apart, in units of two images of one person."""
+    first, ratio = place[0], r.estimates[RATIO, *place]
+    text = f"In {r.title}, one image under both probes of {where(place)} lies"
+    if ratio.low is None or ratio.high is None:
+        same = r.estimates[SAME_IMAGE, *place].value
+        return Finding(
+            f"{text} {same:.3f} apart; {first} alone shows other people, or too few twice, to hold that "
+            "against two images of one person."
+        )
+    apart = f"{text} {ratio:.2f} times as far apart as two images of one person on {first}"
+    gap = replace(ratio, value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1, draws=ratio.draws - 1)
+    return Finding(f"{apart}.", "bad" if ratio.low > 1 else "good" if ratio.high < NEAR else "plain", gap)
+
+
+def _weighed(r: Distances, place: Place) -> list[Finding]:
+    """Say how d′ changes with what weighs the same, where that is beyond its interval."""
+    d, other = r.estimates[D_PRIME, *place], r.estimates.at(OTHERWISE[r.weigh], place)
+    if other is None or d.low is None or d.high is None or d.low <= other.value <= d.high:
+        return []
+    each_person, each_pair = (d, other)[:: 1 if r.weigh == "people" else -1]
+    held = "".join(f", of which {who} has {share:.0%}" for who, share in _rulers(r, place)[:1])
+    text = f"On {where(place)} in {r.title}, {D_PRIME} is {each_person:.2f} where each person weighs the same"
+    return [Finding(f"{text} and {each_pair:.2f} where each pair does{held}.")]
+
+
+def _rulers(r: Distances, place: Place) -> list[tuple[str, float]]:
+    return [(who, share) for k, who, share in r.rulers if r.places[k] == place]
 
 
 ANALYSIS = Analysis(

@@ -15,6 +15,9 @@ def sweep(
     column_labels: np.ndarray,
     offset: int,
     shift: int,
+    grid: np.ndarray,
+    bulk: tuple[int, int],
+    beyond: np.ndarray,
     fine: np.ndarray,
     by_person: np.ndarray,
     floor: float,
@@ -33,13 +36,18 @@ def sweep(
     unordered pair once; an ``offset`` of -rows - 1 counts all. A fine bin lies in the coarse bin of
     its number shifted right by ``shift``.
 
+    ``grid`` holds the four ends of the three pieces of the scores' range, and bins a score in each piece;
+    scores outside the bins of ``bulk`` are summed up in ``beyond``.
+
     Bins of a whole row are found first, in a loop that the compiler turns into vector instructions;
     and they are unsigned, since numba asks of every signed index whether it counts from the end.
     """
-    bins = len(fine)
     rows, columns = scores.shape
-    half, last = np.float32(0.5 * bins), np.float32(bins - 1)
+    last = np.float32(len(fine) - 1)
+    low, inner, outer, high = grid[0], grid[1], grid[2], grid[3]
+    below, within, above = grid[4], grid[5], grid[6]
     by = np.uint32(shift)
+    first_bin, end_bin = np.uint32(bulk[0]), np.uint32(bulk[1])
     size = 0
     own = np.zeros(by_person.shape[1], by_person.dtype)
     index = np.empty(columns, np.uint32)
@@ -48,8 +56,13 @@ def sweep(
         line = scores[row]
         first = max(0, row + offset + 1)
         for column in range(first, columns):
-            place = (line[column] + np.float32(1.0)) * half
-            index[column] = np.uint32(min(max(place, np.float32(0.0)), last))
+            score = line[column]
+            place = (
+                (min(max(score, low), inner) - low) * below
+                + (min(max(score, inner), outer) - inner) * within
+                + (min(max(score, outer), high) - outer) * above
+            )
+            index[column] = np.uint32(min(place, last))
         own[:] = 0
         for column in range(first, columns):
             other = column_labels[column]
@@ -57,6 +70,8 @@ def sweep(
                 continue
             place_of = index[column]
             fine[place_of] += 1
+            if place_of < first_bin or place_of >= end_bin:
+                beyond[place_of] += line[column]
             if row_weights is None:
                 own[place_of >> by] += 1
                 by_person[other, place_of >> by] += 1

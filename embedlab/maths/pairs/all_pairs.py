@@ -8,7 +8,7 @@ person, every genuine score, and the highest impostor scores with both their peo
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from queue import SimpleQueue
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.pairs.grid import Grid
 from embedlab.progress import sweep, track
 
 BINS = 65_536
@@ -24,6 +25,10 @@ COARSE = 256
 BLOCK = 1_024
 THREADS = 16
 SAMPLE = 100_000
+# Cosines whose bulk lies within this are scored about their mean.
+CLOSE = 0.02
+# Rows that the middle of all is taken from.
+MIDDLE = 10_000
 # Bytes that the threads' histograms a person may take together.
 ROOM = 2 << 30
 Metric = Literal["cosine", "euclidean"]
@@ -39,7 +44,7 @@ class Pairs:
     """Scores of all pairs, counted.
 
     A score lies in [−1, 1] and grows with likeness: cosine similarity, or for Euclidean distance d
-    the number 1 − 2d/``reach``. ``bins`` equal bins cut that range; ``coarse`` ones do so a person.
+    the number 1 − 2d/``reach``. ``bins`` bins cut that range, ``coarse`` ones do so a person.
 
     Attributes
     ----------
@@ -52,8 +57,12 @@ class Pairs:
         are across probes.
     reach
         The distance of two vectors of score −1; 2 for the cosine distance.
+    grid
+        Where the bins lie.
     impostor
         Pairs of two people, counted, of shape (bins,).
+    impostor_beyond
+        Their mean score in the bins outside the bulk, which are wide, (bins,); NaN elsewhere.
     impostor_mass
         What they weigh, (bins,); their numbers again where each pair weighs the same.
     impostor_by_person
@@ -73,7 +82,9 @@ class Pairs:
     others: Int[np.ndarray, " people"]
     ordered: bool
     reach: float
+    grid: Grid
     impostor: Int[np.ndarray, " bins"]
+    impostor_beyond: Float[np.ndarray, " bins"]
     impostor_mass: Float[np.ndarray, " bins"]
     impostor_by_person: Float[np.ndarray, "people coarse"]
     genuine_scores: Float[np.ndarray, " g"]
@@ -87,7 +98,9 @@ class Pairs:
     def unresolved(self) -> bool:
         """Whether all scores lie in one bin, so that their counts tell nothing apart."""
         filled = np.flatnonzero(self.impostor)
-        return len(filled) == 1 and bool((_bin(self.genuine_scores, len(self.impostor)) == filled[0]).all())
+        return len(filled) == 1 and bool(
+            (self.grid.index(self.genuine_scores, len(self.impostor)) == filled[0]).all()
+        )
 
     def distance(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Turn scores into distances."""
@@ -122,17 +135,30 @@ class Pairs:
     def _of_each(self, owners: np.ndarray) -> Int[np.ndarray, " people"]:
         return np.bincount(owners, minlength=len(self.images))
 
+    def centres(self, bins: int) -> Float[np.ndarray, " bins"]:
+        """Give a score for each bin: the middle in the bulk, the impostors' mean beyond it."""
+        ends = self.grid.edges(bins)
+        found: np.ndarray = (ends[1:] + ends[:-1]) / 2
+        there = np.where(np.isfinite(self.impostor_beyond), self.impostor, 0)
+        counts = there.reshape(bins, -1).sum(axis=1)
+        sums = np.where(there > 0, there * self.impostor_beyond, 0.0).reshape(bins, -1).sum(axis=1)
+        first, end = self.grid.bulk(bins)
+        outside = (counts > 0) & ((np.arange(bins) < first) | (np.arange(bins) >= end))
+        found[outside] = sums[outside] / counts[outside]
+        return found
+
     @property
     def genuine(self) -> Float[np.ndarray, " bins"]:
         """What the genuine scores weigh in the fine bins."""
         weights = self.genuine_weights[self.genuine_people]
-        return histogram(self.genuine_scores, len(self.impostor), weights)
+        bins = len(self.impostor)
+        return np.bincount(self.grid.index(self.genuine_scores, bins), weights, minlength=bins)
 
     @cached_property
     def genuine_by_person(self) -> Float[np.ndarray, "people coarse"]:
         """What each person's genuine scores weigh in the coarse bins."""
         people, coarse = self.impostor_by_person.shape
-        index = self.genuine_people * coarse + _bin(self.genuine_scores, coarse)
+        index = self.genuine_people * coarse + self.grid.index(self.genuine_scores, coarse)
         weights = self.genuine_weights[self.genuine_people]
         found: np.ndarray = np.bincount(index, weights, minlength=people * coarse)
         return found.reshape(people, coarse)
@@ -145,22 +171,6 @@ def row_weights(sizes: Int[np.ndarray, " people"], weigh: Weigh) -> Float[np.nda
         return there.astype(np.float64)
     found: np.ndarray = np.divide(1.0, sizes, out=np.zeros(len(sizes)), where=there)
     return found
-
-
-def _bin(scores: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
-    return np.clip(((scores.astype(np.float64) + 1.0) * 0.5 * bins).astype(np.int64), 0, bins - 1)
-
-
-def histogram(
-    scores: Float[np.ndarray, " n"], bins: int, weights: Float[np.ndarray, " n"] | None = None
-) -> np.ndarray:
-    """Count cosine similarities in equal bins over [−1, 1], or sum up what they weigh."""
-    return np.bincount(_bin(scores, bins), weights, minlength=bins)
-
-
-def edges(bins: int) -> Float[np.ndarray, " bins+1"]:
-    """Give the edges of the equal bins over [−1, 1]."""
-    return np.linspace(-1.0, 1.0, bins + 1)
 
 
 def all_pairs(
@@ -211,11 +221,15 @@ def all_pairs(
     left = np.ascontiguousarray(a[order], dtype=np.float32)
     right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
     people = labels[order].astype(np.uint32)
-    scorer = _Scorer.of(metric, left, right)
     images = np.bincount(people)
-    sides = (people, people), (images, images)
-    counted = _sweep_all(scorer, *sides, weigh, tail, bins, coarse, cross=b is not None)
-    genuine, genuine_people, same, same_people = _within_people(scorer, people, cross=b is not None)
+    sides, cross = ((people, people), (images, images)), b is not None
+    scorer = _Scorer.of(metric, left, right)
+    within = _within_people(scorer, people, cross=cross)
+    if scorer.metric == "cosine" and Grid.of([within[0], _sample(scorer, *sides[0])]).width < CLOSE:
+        scorer = scorer.centred()
+        within = _within_people(scorer, people, cross=cross)
+    genuine, genuine_people, same, same_people = within
+    counted = _sweep_all(scorer, *sides, genuine, weigh, tail, bins, coarse, cross=cross)
     return Pairs(
         weigh=weigh,
         images=images,
@@ -250,18 +264,19 @@ def template_pairs(
     images = np.bincount(people)
     sums = np.zeros((len(images), left.shape[1]))
     np.add.at(sums, people, left)
-    scorer = _Scorer.of("cosine", left, _at_length_one(sums))
-    sides = (people, np.arange(len(images), dtype=np.uint32)), (images, np.ones_like(images))
-    counted = _sweep_all(scorer, *sides, weigh, tail, bins, coarse, cross=True)
     several = np.flatnonzero(images[people] > 1)
     rest = _at_length_one(sums[people[several]] - left[several])
+    genuine = np.einsum("ij,ij->i", left[several], rest)
+    scorer = _Scorer.of("cosine", left, _at_length_one(sums))
+    sides = (people, np.arange(len(images), dtype=np.uint32)), (images, np.ones_like(images))
+    counted = _sweep_all(scorer, *sides, genuine, weigh, tail, bins, coarse, cross=True)
     return Pairs(
         weigh=weigh,
         images=images,
         others=np.ones_like(images),
         ordered=True,
         reach=scorer.reach,
-        genuine_scores=np.einsum("ij,ij->i", left[several], rest),
+        genuine_scores=genuine,
         genuine_people=people[several].astype(np.int64),
         same_item_scores=np.empty(0, np.float32),
         same_item_people=np.empty(0, np.int64),
@@ -278,7 +293,7 @@ def _at_length_one(vectors: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Two sets of rows, and how a pair of them is scored."""
+    """Two sets of rows, and how a pair of them is scored: less an origin, near which floats lie closer."""
 
     left: np.ndarray
     right: np.ndarray
@@ -286,23 +301,38 @@ class _Scorer:
     right_squares: np.ndarray
     metric: Metric
     reach: float
+    origin: float
 
     @classmethod
     def of(cls, metric: Metric, left: np.ndarray, right: np.ndarray) -> "_Scorer":
         none = np.empty(0, np.float32)
         if metric == "cosine":
-            return cls(left, right, none, none, metric, 2.0)
-        # About the mean, where squares are smallest and their differences lose least.
-        centre = (left.mean(axis=0) + right.mean(axis=0)) / 2
+            return cls(left, right, none, none, metric, 2.0, 0.0)
+        # About the middle, where squares are smallest and their differences lose least; a mean would be
+        # drawn away by one row that is far off.
+        centre = _middle(left, right)
         same = right is left
         left = left - centre
         right = left if same else right - centre
         first, second = (np.einsum("ij,ij->i", rows, rows) for rows in (left, right))
         reach = float(np.sqrt(first.max()) + np.sqrt(second.max()))
-        return cls(left, right, first, second, metric, reach or 1.0)
+        return cls(left, right, first, second, metric, reach or 1.0, 1.0)
+
+    def centred(self) -> "_Scorer":
+        """Score cosines that lie close together about a middle: x·y = (x − c)·(y − c) + c·(x + y − c)."""
+        left = _exactly_one(self.left)
+        right = left if self.right is self.left else _exactly_one(self.right)
+        centre = _middle(left, right)
+        origin = float(centre @ centre)
+        columns = []
+        for k, rows in enumerate((left, right)):
+            rest = rows - centre
+            own = (rest @ centre)[:, None]
+            columns.append(np.hstack([rest, *((own, np.ones_like(own))[:: 1 - 2 * k])]).astype(np.float32))
+        return replace(self, left=columns[0], right=columns[1], origin=origin)
 
     def block(self, rows: slice, columns: slice) -> np.ndarray:
-        """Score each of some rows with each of some columns."""
+        """Score each of some rows with each of some columns, less the origin."""
         products: np.ndarray = self.left[rows] @ self.right[columns].T
         if self.metric == "cosine":
             return products
@@ -310,35 +340,55 @@ class _Scorer:
         return self._score(squared)
 
     def each(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Score pairs of one row and one column each."""
+        """Score pairs of one row and one column each, less the origin."""
         if self.metric == "cosine":
             products: np.ndarray = np.einsum("ij,ij->i", self.left[rows], self.right[columns])
             return products
         gaps = self.left[rows] - self.right[columns]
         return self._score(np.einsum("ij,ij->i", gaps, gaps))
 
+    def full(self, scores: np.ndarray) -> np.ndarray:
+        """Add the origin, in as many digits as that takes."""
+        return scores.astype(np.float64) + self.origin if self.origin else scores
+
     def _score(self, squared: np.ndarray) -> np.ndarray:
         np.maximum(squared, 0.0, out=squared)
         np.sqrt(squared, out=squared)
         squared *= np.float32(-2.0 / self.reach)
-        squared += np.float32(1.0)
         return squared
+
+
+def _middle(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Give the median of the rows, number by number, of some of them."""
+    some = np.concatenate([left[:: len(left) // MIDDLE + 1], right[:: len(right) // MIDDLE + 1]])
+    found: np.ndarray = np.median(some, axis=0)
+    return found
+
+
+def _exactly_one(rows: np.ndarray) -> np.ndarray:
+    """Bring rows that single precision made one long to that length in double precision."""
+    rows = rows.astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    found: np.ndarray = rows / norms if np.abs(norms - 1).max() < 1e-5 else rows
+    return found
 
 
 def _sweep_all(
     scorer: _Scorer,
     sides: tuple[np.ndarray, np.ndarray],
     sizes: tuple[np.ndarray, np.ndarray],
+    genuine: np.ndarray,
     weigh: Weigh,
     tail: int,
     bins: int,
     coarse: int,
     *,
     cross: bool,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Count the impostor pairs, block by block, and keep the highest.
 
-    ``sides`` are the people of rows and of columns, ``sizes`` how many rows and columns each person has.
+    ``sides`` are the people of rows and of columns, ``sizes`` how many rows and columns each person has;
+    ``genuine`` are the scores of the other kind, which the bins hold too.
     """
     from threadpoolctl import threadpool_limits
 
@@ -353,7 +403,10 @@ def _sweep_all(
     # Where all weigh the same, pairs are counted, and weighed afterwards.
     level = all(np.ptp(each) == 0 for each in weights)
     asked: tuple[Any, Any] = (None, None) if level else (weights[0], weights[1])
-    top = _Tail(tail, _floor(scorer, rows_of, columns_of, tail, cross=cross))
+    some = _sample(scorer, rows_of, columns_of)
+    grid = Grid.of([genuine, scorer.full(some)])
+    asked_grid, bulk = grid.compiled(bins, scorer.origin), grid.bulk(bins)
+    top = _Tail(tail, _floor(some, len(rows_of), len(columns_of), tail, cross=cross))
     block = min(BLOCK, max(len(rows_of), len(columns_of)))
     persons = int(rows_of.max()) + 1
     kind = np.dtype(np.int32 if level else np.float64)
@@ -370,6 +423,7 @@ def _sweep_all(
             size = sweep_block(
                 scorer.block(rows, columns), rows_of[rows], columns_of[columns],
                 -block - 1 if cross else rows.start - columns.start, shift,
+                asked_grid, bulk, bench.beyond,
                 bench.fine, bench.by_person, top.floor, bench.scores, bench.people, *asked, bench.mass,
             )  # fmt: skip
             return bench.scores[:size].copy(), bench.people[:size].copy()
@@ -389,14 +443,20 @@ def _sweep_all(
         by_person += bench.by_person
     impostor = np.sum([bench.fine for bench in made], axis=0)
     mass = np.sum([bench.mass for bench in made], axis=0)
+    beyond = np.sum([bench.beyond for bench in made], axis=0)
     if level:
         one = float(weights[0][0] * weights[1][0])
         mass, by_person = impostor * one, by_person * one
     return {
+        "grid": grid,
         "impostor": impostor,
+        "impostor_beyond": np.divide(
+            beyond, impostor, out=np.full(bins, np.nan), where=(beyond != 0) & (impostor > 0)
+        )
+        + scorer.origin,
         "impostor_mass": mass,
         "impostor_by_person": by_person,
-        "tail_scores": tail_scores,
+        "tail_scores": scorer.full(tail_scores),
         "tail_people": tail_people,
     }
 
@@ -446,6 +506,7 @@ class _Bench:
 
     fine: np.ndarray
     mass: np.ndarray
+    beyond: np.ndarray
     by_person: np.ndarray
     scores: np.ndarray
     people: np.ndarray
@@ -455,27 +516,32 @@ class _Bench:
         return cls(
             np.zeros(bins, np.int64),
             np.zeros(bins),
+            np.zeros(bins),
             np.zeros((persons, coarse), kind),
             np.empty(block * block, np.float32),
             np.empty((block * block, 2), np.int32),
         )
 
 
-def _floor(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray, tail: int, *, cross: bool) -> float:
+def _sample(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray) -> np.ndarray:
+    """Score some impostor pairs that are drawn at random, less the scorer's origin."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(len(people), size=SAMPLE) for people in (rows_of, columns_of))
+    apart = rows_of[a] != columns_of[b]
+    return scorer.each(a[apart], b[apart])
+
+
+def _floor(sample: np.ndarray, n: int, m: int, tail: int, *, cross: bool) -> float:
     """Guess from a sample a score that half as many pairs again as asked for lie above.
 
     Pairs below it need not be kept at all. A guess that is too high only shortens the tail.
     """
     if tail == 0:
         return float("inf")
-    n, m = len(rows_of), len(columns_of)
     total = n * m if cross else n * (n - 1) // 2
     if 2 * tail >= total:
         return -float("inf")
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(n, size=SAMPLE), rng.integers(m, size=SAMPLE)
-    apart = rows_of[a] != columns_of[b]
-    return float(np.quantile(scorer.each(a[apart], b[apart]), 1 - 1.5 * tail / total))
+    return float(np.quantile(sample, 1 - 1.5 * tail / total))
 
 
 class _Tail:
@@ -529,5 +595,10 @@ def _within_people(
         scores.append(found)
         owners.append(np.full(len(found), people[begin], dtype=np.int64))
     every = np.arange(len(people) if cross else 0)
-    same = scorer.each(every, every)
-    return np.concatenate(scores), np.concatenate(owners), same, people[: len(same)].astype(np.int64)
+    same = scorer.full(scorer.each(every, every))
+    return (
+        scorer.full(np.concatenate(scores)),
+        np.concatenate(owners),
+        same,
+        people[: len(same)].astype(np.int64),
+    )

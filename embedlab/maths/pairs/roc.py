@@ -7,12 +7,13 @@ the share of accepted impostors never exceeds the one asked for. Resamples are c
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.pairs import weighted
-from embedlab.maths.pairs.all_pairs import Pairs, edges
+from embedlab.maths.pairs.all_pairs import Pairs
 from embedlab.maths.people.bootstrap import impostor_histograms, shares
 
 
@@ -49,7 +50,7 @@ def rates(pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray,
     auc, auc_replicates, eer, eer_replicates = auc_and_eer(pairs, counts)
     return Rates(
         # The lowest accepted score: the float above the highest rejected one.
-        thresholds=np.nextafter(point.astype(np.float32), np.float32(2)).astype(np.float64),
+        thresholds=_next(point, pairs.tail_scores.dtype),
         false_accepts=np.array([false_accepts(pairs, limit) for limit in point], dtype=np.int64),
         tar=accepted_share(pairs, ones, point[None])[0],
         tar_replicates=accepted_share(pairs, counts, drawn),
@@ -58,6 +59,11 @@ def rates(pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray,
         eer=eer,
         eer_replicates=eer_replicates,
     )
+
+
+def _next(limits: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
+    found: np.ndarray = np.nextafter(limits.astype(kind), kind.type(2)).astype(np.float64)
+    return found
 
 
 def transferred(
@@ -127,10 +133,11 @@ def limits(
         )[:, np.argsort(order)]
         for weights in (ones, counts)
     )
-    point = np.where(np.isnan(exact[0]), _safe_edge(pairs.impostor_mass, fars), exact[0])
+    point = np.where(np.isnan(exact[0]), _safe_edge(pairs, fars), exact[0])
     coarse = impostor_histograms(pairs.impostor_by_person, counts)
-    centre = _bulk(impostor_histograms(pairs.impostor_by_person, ones)[0], fars)
-    bulk = np.stack([_bulk(histogram, fars) for histogram in coarse]) - centre + point
+    ends = pairs.grid.edges(coarse.shape[1])
+    centre = _bulk(impostor_histograms(pairs.impostor_by_person, ones)[0], ends, fars)
+    bulk = np.stack([_bulk(histogram, ends, fars) for histogram in coarse]) - centre + point
     return point, np.where(np.isnan(drawn) | np.isnan(exact), bulk, drawn)
 
 
@@ -147,18 +154,18 @@ def _times(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return counts if (weights[weights > 0] == 1).all() else counts * weights
 
 
-def _bulk(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
-    """Find the score above which a share ``fars`` of a histogram over [−1, 1] lies."""
+def _bulk(histogram: np.ndarray, ends: np.ndarray, fars: np.ndarray) -> np.ndarray:
+    """Find the score above which a share ``fars`` of a histogram with these edges lies."""
     above = np.r_[0.0, np.cumsum(histogram[::-1], dtype=np.float64)]
-    found: np.ndarray = np.interp(fars * above[-1], above, edges(len(histogram))[::-1])
+    found: np.ndarray = np.interp(fars * above[-1], above, ends[::-1])
     return found
 
 
-def _safe_edge(histogram: np.ndarray, fars: np.ndarray) -> np.ndarray:
+def _safe_edge(pairs: Pairs, fars: np.ndarray) -> np.ndarray:
     """Find the lowest bin edge above which no more than a share ``fars`` lies."""
-    above = np.r_[0, np.cumsum(histogram[::-1])]
+    above = np.r_[0, np.cumsum(pairs.impostor_mass[::-1])]
     index = np.searchsorted(above, fars * above[-1] * (1 + 1e-12), side="right") - 1
-    edge: np.ndarray = edges(len(histogram))[::-1][index]
+    edge: np.ndarray = pairs.grid.edges(len(pairs.impostor))[::-1][index]
     return edge
 
 
@@ -181,7 +188,7 @@ def false_accepts(pairs: Pairs, limit: float) -> int:
     """Count the impostor pairs above a limit: exactly within the kept tail, else to a bin."""
     if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1]:
         return int((pairs.tail_scores > limit).sum())
-    upper = edges(len(pairs.impostor))[1:]
+    upper = pairs.grid.edges(len(pairs.impostor))[1:]
     return int(pairs.impostor[upper > limit].sum())
 
 
@@ -192,7 +199,7 @@ def accepted_far(pairs: Pairs, limit: float) -> float:
     if len(pairs.tail_scores) and limit >= pairs.tail_scores[-1]:
         one, other = pairs.tail_people[pairs.tail_scores > limit].T
         return float(pairs.row_weights[one] @ pairs.column_weights[other]) / whole
-    upper = edges(len(pairs.impostor))[1:]
+    upper = pairs.grid.edges(len(pairs.impostor))[1:]
     return float(pairs.impostor_mass[upper > limit].sum()) / whole
 
 
@@ -216,17 +223,17 @@ def achieved_far(
     if len(beyond):
         drawn = impostor_histograms(pairs.impostor_by_person, counts[beyond])
         asked = limits[beyond]
-        own = _share_above(pairs.impostor_by_person.sum(axis=0)[None], asked[None])[0]
-        exact = _share_above(pairs.impostor_mass[None], asked[None])[0]
+        own = _share_above(pairs, pairs.impostor_by_person.sum(axis=0)[None], asked[None])[0]
+        exact = _share_above(pairs, pairs.impostor_mass[None], asked[None])[0]
         moved = np.divide(exact, own, out=np.ones_like(own), where=own > 0)
-        found[beyond] = np.minimum(_share_above(drawn, asked[:, None])[:, 0] * moved, 1.0)
+        found[beyond] = np.minimum(_share_above(pairs, drawn, asked[:, None])[:, 0] * moved, 1.0)
     return found
 
 
-def _share_above(histograms: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Read between the edges which share of each histogram over [−1, 1] lies above its limits."""
+def _share_above(pairs: Pairs, histograms: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Read between the edges which share of each histogram lies above its limits."""
     below = np.pad(np.cumsum(shares(histograms), axis=1), ((0, 0), (1, 0)))
-    places = edges(histograms.shape[1])
+    places = pairs.grid.edges(histograms.shape[1])
     return np.stack([1.0 - np.interp(asked, places, row) for asked, row in zip(limits, below, strict=True)])
 
 

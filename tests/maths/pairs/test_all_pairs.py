@@ -36,7 +36,7 @@ def test_histogram_is_that_of_numpy_but_for_scores_on_an_edge():
     a = embedding_set(people=20, images=4)
     found = all_pairs(a.unit, a.labels, bins=64)
     _, impostor, _ = written_out(a.unit.astype(np.float64), a.labels)
-    expected, _ = np.histogram(impostor, pairs.edges(64))
+    expected, _ = np.histogram(impostor, found.grid.edges(64))
     assert np.abs(found.impostor - expected).sum() <= 2
 
 
@@ -75,6 +75,7 @@ def test_scores_beyond_one_by_rounding_stay_in_the_last_bin():
     unit = np.array([[1.0000001, 0], [1.0000001, 0], [-1.0000001, 0]], np.float32)
     found = all_pairs(unit, np.array([0, 1, 2]), bins=8)
     assert found.impostor.tolist() == [2, 0, 0, 0, 0, 0, 0, 1]
+    np.testing.assert_array_equal(found.grid.edges(8), np.linspace(-1, 1, 9))
 
 
 def test_row_order_changes_nothing():
@@ -112,7 +113,7 @@ def test_euclidean_distances_are_those_of_scipy(cross, monkeypatch):
             np.sort(found.distance(getattr(found, name))), np.sort(distances), rtol=1e-4, atol=1e-3
         )
     assert found.reach >= apart.max()
-    bins = np.histogram(expected["tail_scores"], np.linspace(0, found.reach, 257))[0]
+    bins = np.histogram(expected["tail_scores"], found.distance(found.grid.edges(256))[::-1])[0]
     coarse = found.impostor.reshape(256, -1).sum(axis=1)[::-1]
     assert np.abs(coarse - bins).sum() <= 4  # Rounding may move a distance over an edge.
     assert found.impostor_by_person.sum() == 2 * len(expected["tail_scores"])

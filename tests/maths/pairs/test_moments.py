@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import norm
 
 from embedlab.maths.pairs.all_pairs import Pairs, all_pairs
+from embedlab.maths.pairs.grid import Grid
 from embedlab.maths.pairs.moments import Drawn, Spread, chord, mean
 from embedlab.maths.people.bootstrap import resamples
 from tests.planted import embedding_set
@@ -35,8 +36,8 @@ def of_scores(genuine, impostor, people):
     images = np.full(people, 2)
     none, nobody = np.empty(0, np.float32), np.empty(0, np.int64)
     return Pairs(
-        "pairs", images, images, False, 2.0, fine, fine.astype(float), by_person, genuine, owners, none,
-        nobody, none, np.empty((0, 2), np.int64),
+        "pairs", images, images, False, 2.0, Grid.whole(), fine, np.full(65_536, np.nan), fine.astype(float),
+        by_person, genuine, owners, none, nobody, none, np.empty((0, 2), np.int64),
     )  # fmt: skip
 
 
