@@ -18,7 +18,7 @@ from embedlab.over import Input
 READING_ORDER = (
     *("verification", "identification", "distances", "confusions", "resolution", "separability"),
     *("projection", "geometry"),
-    *("similarity", "mapping", "registration", "neighbours", "kernels", "layers"),
+    *("similarity", "families", "mapping", "registration", "neighbours", "kernels", "layers"),
 )
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""
 

@@ -42,7 +42,9 @@ def cases_of(overs, sets):
         "probe pair": [tuple(row) for row in sets],
         "degraded pair": [tuple(row) for row in sets],
         "model pair": [tuple(column) for column in zip(*sets, strict=True)],
-        "models": [tuple(column) for column in zip(*sets, strict=True)],
+        "models": [
+            tuple(embedding_set(model=m, probe=p, seed=k) for k, m in enumerate("abc")) for p in ("p", "p@32")
+        ],
         "weight pair": [(weights[0], weights[1]), (weights[0], weights[2])],
     }
     return [one for over in overs for one in kinds[over.word]]

@@ -1,25 +1,38 @@
 """How alike two spaces of the same items are, by eight measures, each beside its null.
 
-A measure gives a value, the value's derivative by each person's weight, and what it gives where items are
-matched at random. The derivative turns a bootstrap over people into one product: a resample's value is,
-to first order, value + (counts − 1)·influence. At the null, where first-order terms vanish, it makes the
-variance of a U-statistic such as HSIC twice what it is, so intervals err towards caution there.
+A measure gives a value, each person's influence on it, and what it gives where items are matched at random.
+The influence turns a bootstrap over people into one product: a resample's value is, to first order, value +
+(counts − 1)·influence. Of CKA and RSA it is the derivative by the person's weight; measures that fit, or
+look for neighbours, are made anew without a group of people at a time. At the null, where first-order
+terms vanish, the derivative doubles the variance of a U-statistic such as HSIC: intervals are too long there.
 """
 
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.likeness import cca, cka
-from embedlab.maths.likeness.halves import Cross, Halves, rematched
+from embedlab.maths.likeness.exchange import halves_of, levelled, rematched
 from embedlab.maths.likeness.hsic import Hsic, of_features
-from embedlab.maths.likeness.neighbour_alignment import Near, cknna, mutual
+from embedlab.maths.likeness.jackknife import groups_of, influence, left_out
+from embedlab.maths.likeness.moments import Cross, Halves
+from embedlab.maths.likeness.mutual import Near, cknna, mutual
 from embedlab.maths.likeness.rsa import Ranked, spearman
-from embedlab.maths.people.folds import identity_folds
 from embedlab.maths.turns import turns
-from embedlab.progress import track
+from embedlab.progress import carried, track
+
+S = TypeVar("S")
+T = TypeVar("T")
+THREADS = 4
 
 # No person fills more than this share of a sample.
 MOST_OF_SAMPLE = 10
@@ -75,7 +88,7 @@ class Measured:
     value
         The measure; NaN where it is not defined.
     influence
-        Its derivative by the weight of each person, of shape (people,).
+        That of each person, of shape (people,).
     nulls
         Its values where items are matched at random.
     in_sample, in_sample_null
@@ -131,6 +144,13 @@ class Plan:
     refits: int
     seed: int
 
+    @classmethod
+    def of(cls, owners: Int[np.ndarray, " n"], params: Any) -> "Plan":
+        """Plan as an analysis's parameters say; ``shuffle`` is "people" or "images"."""
+        names = [one.name for one in fields(cls) if one.name not in ("owners", "together")]
+        asked = {name: getattr(params, name) for name in names}
+        return cls(owners=owners, together=params.shuffle == "people", **asked)
+
     @cached_property
     def people(self) -> int:
         """How many people there are."""
@@ -139,8 +159,7 @@ class Plan:
     @cached_property
     def half(self) -> Int[np.ndarray, " n"]:
         """The half of each item; a person's items are in one."""
-        found: np.ndarray = identity_folds(self.people, 2, self.seed)[self.owners]
-        return found
+        return halves_of(self.owners, self.seed)
 
     @cached_property
     def rows(self) -> Int[np.ndarray, " m"]:
@@ -152,7 +171,12 @@ class Plan:
             order = order[turns(self.owners[order]) < max(1, self.sample // MOST_OF_SAMPLE)]
         sizes = np.bincount(place[self.owners[order]])
         fits = np.cumsum(sizes) <= self.sample
-        return np.sort(order[fits[place[self.owners[order]]]])
+        rows = np.sort(order[fits[place[self.owners[order]]]])
+        if not self.together:
+            return rows
+        _, owners = np.unique(self.owners[rows], return_inverse=True)
+        found: np.ndarray = rows[levelled(owners, rng)]
+        return found
 
     @cached_property
     def sampled_people(self) -> int:
@@ -163,6 +187,19 @@ class Plan:
         """Sum a derivative over each person's items."""
         owners = self.owners[self.rows] if sampled else self.owners
         return np.bincount(owners, gradient, minlength=self.people)
+
+    @cached_property
+    def group(self) -> Int[np.ndarray, " people"]:
+        """The group of each person, who are left out together."""
+        return groups_of(self.people, self.seed)
+
+    @cached_property
+    def sample_group(self) -> Int[np.ndarray, " people"]:
+        """The same of the sample; −1 for people outside it."""
+        who = np.unique(self.owners[self.rows])
+        found = np.full(self.people, -1)
+        found[who] = groups_of(len(who), self.seed)
+        return found
 
     @cached_property
     def orders(self) -> tuple[Int[np.ndarray, " n"], ...]:
@@ -194,7 +231,7 @@ class Space:
 
     halves: Halves
     own: Hsic
-    white: tuple[np.ndarray, np.ndarray]
+    white: cca.Whitenings
     ranked: Ranked
     near: Near
 
@@ -208,8 +245,67 @@ class Space:
             of_features(rows, rows, Cross.of(halves, halves).raw.sum(axis=0)),
             cca.whitenings(halves, plan.variance),
             Ranked.of(some),
-            Near.of(some, plan.neighbours),
+            Near.of(some, plan.neighbours, plan.sample_group[plan.owners[plan.rows]]),
         )
+
+
+def compare_all(spaces: Sequence[Float[np.ndarray, "n _d"]], plan: Plan) -> list[dict[str, Measured]]:
+    """Compare each two spaces, row for row with ``plan.owners``, in the order of ``combinations``."""
+    with _threads() as mapped:
+        ready = list(track(mapped(lambda x: Space.of(x, plan), spaces), "reading models", len(spaces)))
+        pairs = list(combinations(ready, 2))
+        found = mapped(lambda pair: compare(*pair, plan), pairs)
+        return list(track(found, "comparing models", len(pairs)))
+
+
+def linear_all(
+    spaces: Sequence[Float[np.ndarray, "n _d"]],
+    owners: Int[np.ndarray, " n"],
+    orders: Sequence[Int[np.ndarray, " n"]],
+) -> list[dict[str, Measured]]:
+    """Compare each two spaces by linear CKA alone.
+
+    Parameters
+    ----------
+    spaces
+        Rows of the same items.
+    owners
+        The person of each item, 0…people−1.
+    orders
+        Matches at random: item i of the first space with item ``order[i]`` of the second.
+    """
+
+    def centred(rows: np.ndarray) -> tuple[np.ndarray, Hsic]:
+        rows = rows - rows.mean(axis=0)
+        return rows, of_features(rows, rows, (rows.T @ rows).astype(np.float64))
+
+    def aligned(pair: tuple[tuple[np.ndarray, Hsic], tuple[np.ndarray, Hsic]]) -> dict[str, Measured]:
+        (x, own_x), (y, own_y) = pair
+        cross = (x.T @ y).astype(np.float64)
+        shuffled = ((order, x.T @ y[order]) for order in orders)
+        found, nulls = cka.linear(x, y, cross, (own_x, own_y), shuffled)
+        return {LINEAR_CKA: Measured(found.value, np.bincount(owners, found.gradient), nulls)}
+
+    with _threads() as mapped:
+        ready = list(track(mapped(centred, spaces), "reading models", len(spaces)))
+        pairs = list(combinations(ready, 2))
+        return list(track(mapped(aligned, pairs), "comparing models", len(pairs)))
+
+
+@contextmanager
+def _threads() -> Iterator[Callable[[Callable[[S], T], Sequence[S]], Iterator[T]]]:
+    """Open a few threads, each with matrix products of its own: the same bits however many there are.
+
+    Given is a map whose work tells of its progress, and ends soon where nobody waits for it any more.
+    """
+    from threadpoolctl import threadpool_limits
+
+    stopped = threading.Event()
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        try:
+            yield lambda work, items: pool.map(carried(work, stopped), items)
+        finally:
+            stopped.set()
 
 
 def compare(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
@@ -221,14 +317,20 @@ def compare(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
     )  # fmt: skip
     found[RBF_CKA] = Measured(alignment.value, plan.by_person(alignment.gradient), nulls)
     orders = plan.sample_orders
-    for name, (value, gradient, nulls) in (
-        (RSA, spearman(a.ranked, b.ranked, orders)),
-        (MUTUAL, mutual(a.near, b.near, orders)),
-    ):
-        found[name] = Measured(value, plan.by_person(gradient, sampled=True), nulls)
-    alignment, nulls = cknna(a.near, b.near, orders)
-    found[CKNNA] = Measured(alignment.value, plan.by_person(alignment.gradient, sampled=True), nulls)
+    value, gradient, nulls = spearman(a.ranked, b.ranked, orders)
+    found[RSA] = Measured(value, plan.by_person(gradient, sampled=True), nulls)
+    without = left_out(
+        lambda gone: _shared_neighbours(a.near.without(gone), b.near.without(gone)),
+        plan.sample_group[plan.owners[plan.rows]],
+    )
+    for k, (name, measure) in enumerate(((MUTUAL, mutual), (CKNNA, cknna))):
+        value, nulls = measure(a.near, b.near, orders)
+        found[name] = Measured(value, influence(value, without[k], plan.sample_group), nulls)
     return {measure.name: found[measure.name] for measure in MEASURES}
+
+
+def _shared_neighbours(a: Near, b: Near) -> tuple[float, ...]:
+    return mutual(a, b)[0], cknna(a, b)[0]
 
 
 def _by_moments(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
@@ -241,15 +343,15 @@ def _by_moments(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
         if k < plan.shuffles:
             wholes.append((order, by_chance.raw.sum(axis=0)))
         if k < plan.refits:
-            refits.append(_fitted(a, b, by_chance)[0])
+            refits.append(_fitted(x, y, (a.white, b.white), by_chance))
     alignment, nulls = cka.linear(x.rows, y.rows, cross.raw.sum(axis=0), (a.own, b.own), wholes)
     found = {LINEAR_CKA: Measured(alignment.value, plan.by_person(alignment.gradient), nulls)}
-    values, gradients = _fitted(a, b, cross, graded=True)
-    for name, value in values.items():
+    without = left_out(lambda gone: _fitted_without(a, b, cross, plan, gone), plan.group[plan.owners])
+    for k, (name, value) in enumerate(_fitted(x, y, (a.white, b.white), cross).items()):
         chance = [one[name] for one in refits]
         found[name] = Measured(
             value.value,
-            plan.by_person(gradients[name]),
+            influence(value.value, without[k], plan.group),
             np.array([one.value for one in chance]),
             value.in_sample,
             float(np.mean([one.in_sample for one in chance])),
@@ -257,23 +359,21 @@ def _by_moments(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
     return found
 
 
+def _fitted_without(a: Space, b: Space, cross: Cross, plan: Plan, gone: np.ndarray) -> tuple[float, ...]:
+    """Fit and judge anew without some rows."""
+    rows = np.flatnonzero(gone)
+    x, y = a.halves.without(rows), b.halves.without(rows)
+    white = cca.whitenings(x, plan.variance), cca.whitenings(y, plan.variance)
+    return tuple(one.value for one in _fitted(x, y, white, cross.without(x, y, rows)).values())
+
+
 def _fitted(
-    a: Space, b: Space, cross: Cross, *, graded: bool = False
-) -> tuple[dict[str, cca.Fitted], dict[str, np.ndarray]]:
-    """Fit on either half and judge on the other; derivatives by each row's weight where asked for."""
-    x, y = a.halves, b.halves
-    directions = cca.canonical(x, y, cross, a.white, b.white)
-    turns = cca.turns(x, y, cross)
-    values = {
+    x: Halves, y: Halves, white: tuple[cca.Whitenings, cca.Whitenings], cross: Cross
+) -> dict[str, cca.Fitted]:
+    """Fit on either half and judge on the other."""
+    directions = cca.canonical(x, y, cross, *white)
+    return {
         SVCCA: cca.svcca(directions),
         PWCCA: cca.pwcca(directions),
-        PROCRUSTES: cca.procrustes(turns),
-    }
-    if not graded:
-        return values, {}
-    first, second = directions
-    return values, {
-        SVCCA: cca.correlation_gradient(x, y, directions, (first.even, second.even)),
-        PWCCA: cca.correlation_gradient(x, y, directions, (first.weights, second.weights)),
-        PROCRUSTES: cca.turn_gradient(x, y, turns),
+        PROCRUSTES: cca.procrustes(cca.turns(x, y, cross)),
     }

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.maths.likeness import cca
-from embedlab.maths.likeness.halves import Cross, Halves
-from embedlab.maths.likeness.similarity import PROCRUSTES, PWCCA, SVCCA
+from embedlab.maths.likeness.moments import Cross, Halves
 from tests.spaces import example
 
 
@@ -42,43 +41,6 @@ def test_svcca_keeps_the_components_that_carry_the_share_asked_for():
     assert [w.shape[1] for w in cca.whitenings(space, 0.99)] == [2, 2]
     for scatter, directions in zip(space.scatters, cca.whitenings(space, 1.0), strict=True):
         np.testing.assert_allclose(directions.T @ scatter @ directions, np.eye(4), atol=1e-9)
-
-
-@pytest.mark.parametrize("name", [SVCCA, PWCCA, PROCRUSTES])
-def test_rows_move_fitted_measures_as_their_weight_says(name):
-    """Whoever counts twice in both halves' judgement moves it by the influence, less its √2."""
-    x, y = example()
-    half = np.repeat([0, 1], 30)
-    a, b = Halves.of(x, half), Halves.of(y, half)
-    cross = Cross.of(a, b)
-    if name == PROCRUSTES:
-        fits = cca.turns(a, b, cross)
-        gradient = cca.turn_gradient(a, b, fits)
-    else:
-        fits = cca.canonical(a, b, cross, cca.whitenings(a, 0.99), cca.whitenings(b, 0.99))
-        weights = tuple(fit.even if name == SVCCA else fit.weights for fit in fits)
-        gradient = cca.correlation_gradient(a, b, fits, weights)
-
-    def judged(w):
-        values = []
-        for fit in (0, 1):
-            mine = half == 1 - fit
-            v, one = w[mine], fits[fit]
-            if name == PROCRUSTES:
-                p, q = (a.rows[mine] - a.means[fit]) @ one.rotation, b.rows[mine] - b.means[fit]
-                inner, own, other = ((v[:, None] * s).sum() for s in (p * q, 0 * p, q**2))
-                own = (v[:, None] * (a.rows[mine] - a.means[fit]) ** 2).sum()
-                values.append(inner / np.sqrt(own * other))
-                continue
-            p, q = a.rows[mine] @ one.a, b.rows[mine] @ one.b
-            p, q = p - np.average(p, 0, v), q - np.average(q, 0, v)
-            r = (v @ (p * q)) / np.sqrt((v @ p**2) * (v @ q**2))
-            values.append(r @ weights[fit])
-        return np.mean(values)
-
-    direction = np.random.default_rng(0).normal(size=60)
-    slope = (judged(1 + 1e-5 * direction) - judged(1 - 1e-5 * direction)) / 2e-5
-    assert gradient @ direction == pytest.approx(slope * np.sqrt(2), rel=1e-4)
 
 
 def test_spaces_of_unlike_dimensions_turn_as_if_filled_up_with_zeros():

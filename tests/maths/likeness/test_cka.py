@@ -5,7 +5,8 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from embedlab.maths.likeness import cka
-from embedlab.maths.likeness.halves import Halves, rematched
+from embedlab.maths.likeness.exchange import rematched
+from embedlab.maths.likeness.moments import Halves
 from tests.spaces import clustered, example, linear_hsic, naive_hsic, rotation
 
 

@@ -36,25 +36,28 @@ def test_feature_space_and_kernel_forms_are_the_naive_one():
     assert (centred[0] * centred[1]).sum() / (60 * 57) == pytest.approx(naive, rel=1e-12)
 
 
-@pytest.mark.parametrize("form", ["features", "kernels", "sparse"])
+@pytest.mark.parametrize("form", ["features", "kernels"])
 def test_the_gradient_is_what_a_small_change_of_weight_does(form):
-    from scipy.sparse import csr_array
-
     x, y = example()
     rng = np.random.default_rng(0)
     a, b = (off_diagonal(rows @ rows.T) for rows in (x - x.mean(axis=0), y - y.mean(axis=0)))
-    if form == "sparse":
-        a, b = (kernel * (rng.random(kernel.shape) < 0.3) for kernel in (a, b))
     found = {
         "features": lambda: linear_hsic(x, y),
         "kernels": lambda: hsic.of_kernels(a, b),
-        "sparse": lambda: hsic.of_sparse(csr_array(a), csr_array(b)),
     }[form]()
     direction = rng.normal(size=60)
     step = 1e-5 * direction
     slope = (naive_hsic(a, b, 1 + step) - naive_hsic(a, b, 1 - step)) / 2e-5
     assert found.value == pytest.approx(naive_hsic(a, b), rel=1e-10)
     assert found.gradient @ direction == pytest.approx(slope, rel=1e-6)
+
+
+def test_sparse_kernels_that_are_not_symmetric_are_the_naive_ones():
+    from scipy.sparse import csr_array
+
+    rng = np.random.default_rng(0)
+    a, b = (off_diagonal(rows @ rows.T) * (rng.random((60, 60)) < 0.3) for rows in example())
+    assert hsic.of_sparse(csr_array(a), csr_array(b)) == pytest.approx(naive_hsic(a, b), rel=1e-10)
 
 
 def test_rows_in_single_precision_and_many_blocks_change_nothing(monkeypatch):

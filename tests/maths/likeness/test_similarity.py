@@ -66,9 +66,9 @@ def test_a_turned_larger_copy_is_the_same_space_by_every_measure_that_overlooks_
 
 @cache
 def of_noise(together):
-    """Independent spaces, 20 times; with ``together`` people are centres in both, but other ones."""
+    """Independent spaces, 14 times; with ``together`` people are centres in both, but other ones."""
     found = []
-    for seed in range(20):
+    for seed in range(14):
         owners, x = clustered(seed=seed) if together else (clustered()[0], None)
         rng = np.random.default_rng([seed, 1])
         x = rng.normal(size=(240, 8)) if x is None else x
@@ -90,7 +90,7 @@ def test_unrelated_spaces_are_at_their_null_by_every_measure(name, together):
         low, high = interval(one.replicates(counts))
         inside += low <= null <= high
     assert abs(np.mean(gaps)) < 3.5 * np.std(gaps) / np.sqrt(len(gaps))
-    assert inside >= 16
+    assert inside >= 11
 
 
 def test_what_both_spaces_owe_to_grouping_people_is_part_of_the_null():
@@ -133,9 +133,10 @@ def test_more_noise_is_less_alike(name):
 
 
 def test_intervals_hold_the_mean_of_all_samples_about_as_often_as_they_say():
+    """``benchmarks/likeness.py`` has more of them, and unequal numbers of images."""
     counts = resamples(60, 200, 0)
     values, ends = {name: [] for name in NAMES}, {name: [] for name in NAMES}
-    for seed in range(40):
+    for seed in range(25):
         owners, x = clustered(seed=seed)
         y = x + 1.2 * np.random.default_rng([seed, 7]).normal(size=x.shape)
         for name, one in measured(x, y, owners, seed=seed, shuffles=1, refits=1).items():
@@ -144,9 +145,8 @@ def test_intervals_hold_the_mean_of_all_samples_about_as_often_as_they_say():
     for name in NAMES:
         low, high = np.array(ends[name]).T
         truth = np.mean(values[name])
-        assert np.mean((low <= truth) & (truth <= high)) >= 0.85, name
-        # Those of CKNNA are too long, as its users are told.
-        assert np.mean(high - low) / 3.92 < (2.5 if name == CKNNA else 1.5) * np.std(values[name]), name
+        assert np.mean((low <= truth) & (truth <= high)) >= 0.84, name
+        assert np.mean(high - low) / 3.92 < 1.5 * np.std(values[name]), name
 
 
 # Samples ----------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_intervals_hold_the_mean_of_all_samples_about_as_often_as_they_say():
 def test_a_sample_is_of_whole_people_and_no_larger_than_asked_for():
     rng = np.random.default_rng(0)
     owners = rng.permutation(np.repeat(np.arange(200), rng.integers(1, 9, size=200)))
-    chosen = plan(owners, sample=100)
+    chosen = plan(owners, sample=100, together=False)
     assert 80 < len(chosen.rows) <= 100
     taken = np.bincount(owners[chosen.rows], minlength=200)
     assert set(taken[taken > 0]) <= set(np.bincount(owners)[taken > 0])

@@ -8,7 +8,7 @@ import scipy.linalg
 
 from embedlab.analyses import geometry, mapping, projection, registration, separability, similarity
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.maths.likeness import halves
+from embedlab.maths.likeness import moments
 from embedlab.maths.likeness.similarity import PWCCA
 from embedlab.maths.linear import procrustes, span
 from embedlab.maths.linear.span import basis_of, within_span
@@ -35,7 +35,7 @@ def natively(monkeypatch):
 
     def done(what):
         with monkeypatch.context() as patched:
-            for module in (span, components, halves, procrustes, readout):
+            for module in (span, components, moments, procrustes, readout):
                 patched.setattr(module, "basis_of", lambda *clouds: None)
             return what()
 

@@ -17,7 +17,7 @@ def tabled(
     found: Sequence[Mapping[str, Measured]], what: Callable[[Measured], float]
 ) -> Float[np.ndarray, "pairs measures"]:
     """Make a table, a row a pair of spaces and a column a measure."""
-    return np.array([[float(what(one[name])) for name in NAMES] for one in found])
+    return np.array([[float(what(one)) for one in measured.values()] for measured in found])
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,21 @@ def scores(
     Parameters
     ----------
     found
-        What ``similarity.compare`` gave, a pair each, in the order of ``combinations`` of the spaces.
+        What ``similarity.compare`` gave, a pair each, in the order of ``combinations`` of the spaces; or some
+        of its measures.
     counts
         Resamples as ``bootstrap.resamples`` gives them.
     recipes
         The recipe of each space; empty where unknown.
     """
     value, null = tabled(found, lambda m: m.value), tabled(found, lambda m: float(np.mean(m.nulls)))
-    drawn = np.array([[one[name].replicates(counts) for name in NAMES] for one in found])
+    drawn = np.array([[one.replicates(counts) for one in measured.values()] for measured in found])
     twins = tuple(k for k, (a, b) in enumerate(combinations(recipes, 2)) if a and a == b)
-    ceiling, above, by_seeds = np.ones(len(NAMES)), np.ones(drawn.shape[1:]), np.zeros(len(NAMES), bool)
+    ceiling, above, by_seeds = (
+        np.ones(value.shape[1]),
+        np.ones(drawn.shape[1:]),
+        np.zeros(value.shape[1], bool),
+    )
     if 0 < len(twins) < len(found):
         together, chance = drawn[list(twins)].mean(axis=0), null[list(twins)].max(axis=0)
         lows = [interval(one)[0] for one in together]

@@ -1,6 +1,6 @@
 """Two spaces' second moments in two halves of the people, so that what one fits the other judges."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -48,6 +48,16 @@ class Halves:
         scatters = products(rows, rows, half) - _of_means(sizes, means, means)
         return cls(rows, half, sizes, means, scatters, basis)
 
+    def without(self, gone: Int[np.ndarray, " m"]) -> "Halves":
+        """Give the moments of all rows but some; ``rows`` stay as they are."""
+        rows, half = self.rows[gone], self.half[gone]
+        sizes = self.sizes - np.bincount(half, minlength=2)
+        means = self.sizes[:, None] * self.means
+        means = (means - [rows[half == h].sum(axis=0, dtype=np.float64) for h in (0, 1)]) / sizes[:, None]
+        raw = self.scatters + _of_means(self.sizes, self.means, self.means) - products(rows, rows, half)
+        scatters = raw - _of_means(sizes, means, means)
+        return replace(self, sizes=sizes, means=means, scatters=scatters)
+
 
 @dataclass(frozen=True)
 class Cross:
@@ -73,6 +83,11 @@ class Cross:
         raw = products(a.rows, b.rows, a.half, order)
         return cls(raw, raw - _of_means(a.sizes, a.means, b.means))
 
+    def without(self, a: Halves, b: Halves, gone: Int[np.ndarray, " m"]) -> "Cross":
+        """Leave out the same rows of both spaces, whose own moments are already without them."""
+        raw = self.raw - products(a.rows[gone], b.rows[gone], a.half[gone])
+        return Cross(raw, raw - _of_means(a.sizes, a.means, b.means))
+
 
 def products(
     x: Float[np.ndarray, "n p"],
@@ -91,34 +106,6 @@ def products(
             else:
                 found[h] += x[rows].T @ y[order[rows]]
     return found
-
-
-def rematched(
-    owners: Int[np.ndarray, " n"], rng: np.random.Generator, *, together: bool
-) -> Int[np.ndarray, " n"]:
-    """Draw an order that matches each row with another at random.
-
-    Parameters
-    ----------
-    owners
-        The person of each row.
-    rng
-        Where chance comes from.
-    together
-        Whether a person's rows stay together: people, each with their rows in random order, are laid
-        side by side in two random orders. Where all have as many rows this exchanges people; else a
-        person meets the first rows of one and the last of another. Rows of one person are not
-        independent, and what both spaces owe to that alone is then part of the null.
-    """
-    if not together:
-        return rng.permutation(len(owners))
-    people = int(owners.max()) + 1
-    first, second = (
-        np.lexsort((rng.permutation(len(owners)), rng.permutation(people)[owners])) for _ in range(2)
-    )
-    order = np.empty(len(owners), np.int64)
-    order[first] = second
-    return order
 
 
 def _of_means(sizes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedlab.maths.likeness.corrected import NAMES, scores
+from embedlab.maths.likeness.scores import NAMES, scores
 from embedlab.maths.likeness.similarity import Measured
 from embedlab.maths.people.bootstrap import interval, resamples
 
