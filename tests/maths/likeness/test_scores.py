@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embedlab.maths.likeness.scores import NAMES, scores
+from embedlab.maths.likeness.scores import NAMES, of_most, scores
 from embedlab.maths.likeness.similarity import Measured
 from embedlab.maths.people.bootstrap import interval, resamples
 
@@ -85,3 +85,16 @@ def test_no_score_where_the_ceiling_is_not_above_the_null_or_a_measure_has_no_nu
     np.testing.assert_allclose(table.score[:, 0], [1, np.nan, np.nan, 0.5, 0.25, 0.75])
     assert np.isnan(table.drawn[1:3]).all()
     assert np.isfinite(np.delete(table.drawn, [1, 2], axis=0)).all()
+
+
+def test_more_than_half_of_tests_is_a_test():
+    """Of dependent ones too: the same p eight times, or each its own."""
+    assert of_most(np.full(8, 0.01)) == pytest.approx(0.016)
+    assert of_most(np.array([0.01, 0.02, 0.9])) == pytest.approx(0.03)
+    assert of_most(np.array([0.01, np.nan])) == pytest.approx(0.01)
+    assert np.isnan(of_most(np.full(2, np.nan)))
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.5, 1.0):
+        common = rng.random((4000, 1)) < share
+        p = np.where(common, rng.random((4000, 1)), rng.random((4000, 8)))
+        assert np.mean([of_most(one) <= 0.05 for one in p]) <= 0.06
