@@ -103,7 +103,7 @@ class Estimate:
             return Estimate(ratio, n=n, null=1.0)
         below = np.where(other.draws == 0, np.nan, other.draws.astype(np.float64))
         draws = self.draws / below
-        return Estimate(ratio, *interval(draws), n, 1.0, draws, self.drawn_from)
+        return Estimate(ratio, *evidence.expanded(ratio, draws, n), n, 1.0, draws, self.drawn_from)
 
     def __neg__(self) -> "Estimate":
         low, high = (None if end is None else -end for end in (self.high, self.low))
