@@ -16,7 +16,8 @@ from embedlab.formats.protocols import PairList
 from embedlab.over import Input
 
 READING_ORDER = (
-    *("verification", "identification", "distances", "confusions", "resolution", "separability"),
+    *("verification", "accuracy", "identification", "watchlist", "distances", "confusions"),
+    *("resolution", "drift", "separability"),
     *("projection", "geometry"),
     *("similarity", "families", "mapping", "registration", "neighbours", "kernels", "layers"),
 )

@@ -46,3 +46,50 @@ def layer_weights(model: str = "m", seed: int = 0, channels: int = 16, layers: i
     rng = np.random.default_rng(seed)
     kernels = {f"conv{k}": rng.normal(size=(channels, 3, 3, 3)).astype(np.float32) for k in range(layers)}
     return LayerWeights(model, kernels, {})
+
+
+def gaussian(people, seed):
+    """People and their images as Gaussians of one population, so that sets of other seeds show others."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(people), 4)
+    vectors = rng.normal(size=(people, 16))[labels] + 0.8 * rng.normal(size=(len(labels), 16))
+    return EmbeddingSet.from_rows(
+        "m", "p", vectors, [str(k) for k in range(len(labels))], labels.astype(str).tolist()
+    )
+
+
+def uneven(images, seed=0, noise=0.7, dimension=16, model="m", probe="p", permuted=False):
+    """People with as many images as told, round Gaussian centres."""
+    labels = np.repeat(np.arange(len(images)), images)
+    centres = np.random.default_rng(99).normal(size=(len(images), dimension))
+    vectors = centres[labels] + noise * np.random.default_rng(seed).normal(size=(len(labels), dimension))
+    order = np.random.default_rng(1).permutation(len(labels)) if permuted else np.arange(len(labels))
+    return EmbeddingSet.from_rows(
+        model,
+        probe,
+        vectors[order],
+        [f"item{k:05d}" for k in order],
+        [f"person{k:04d}" for k in labels[order]],
+    )
+
+
+def ladder(noises, *, model="m", data="d", collapse=None, people=50, images=4, seed=0):
+    """Draw native images, and the same with noise of their own and a common shift at fewer pixels."""
+    rng = np.random.default_rng(99)
+    labels = np.repeat(np.arange(people), images)
+    native = rng.normal(size=(people, 16))[labels] + 0.5 * rng.normal(size=(len(labels), 16))
+    common = 4 * np.eye(16)[0]
+    items = [f"item{k:04d}" for k in range(len(labels))]
+    names = [f"person{k:03d}" for k in labels]
+    return [
+        EmbeddingSet.from_rows(
+            model,
+            f"{data}@{pixels}" if pixels else data,
+            native
+            + noise * np.random.default_rng([seed, pixels]).normal(size=native.shape)
+            + (collapse or {}).get(pixels, 0.0) * common,
+            items,
+            names,
+        )
+        for pixels, noise in noises.items()
+    ]

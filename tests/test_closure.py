@@ -195,7 +195,7 @@ def test_of_our_own_only_what_an_analysis_imports_counts(monkeypatch):
     assert "embedlab.maths.clouds.cpd" in sources["registration"]
     assert "embedlab.maths.clouds.cpd" not in sources["distances"]
     assert "embedlab.maths.clouds._expectation_loops" in sources["registration"]
-    assert "embedlab.formats.protocols" in sources["verification"]
+    assert "embedlab.formats.protocols" in sources["accuracy"]
     for name, found in sources.items():
         assert {"embedlab.analysis", "embedlab.lab.embeddings", "embedlab.lab.weights"} <= found
         assert f"embedlab.analyses.{name}" in found

@@ -144,7 +144,6 @@ LONGEST = {
     "neighbours": 39,
     "projection": 36,
     "registration": 66,
-    "resolution": 43,
     "separability": 48,
     "similarity": 39,
 }
@@ -303,11 +302,7 @@ ALLOWED = {
     (own_hedges, "neighbours"): 1,
     (own_hedges, "projection"): 1,
     (own_hedges, "separability"): 1,
-    # What a sign in a picture means; the table below says it of each difference.
-    (own_hedges, "resolution"): 1,
     # The name of a field, and of a series in a chart.
-    (sentences_as_keys, "identification"): 2,
-    (sentences_as_keys, "verification"): 7,
     (sentences_as_keys, "neighbours"): 1,
 }
 

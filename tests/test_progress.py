@@ -228,6 +228,7 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     for module, size in (
         ("pairs.all_pairs", 16),
         ("pairs.extremes", 16),
+        ("pairs.listed", 16),
         ("space.neighbours", 16),
         ("space.sphere", 16),
     ):
@@ -251,5 +252,5 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     counted = [(what, total) for what, total in ears.heard if total is not None]
     assert counted
     assert all(what for what, _ in ears.heard)
-    if name in ("verification", "distances", "resolution"):
+    if name in ("verification", "distances", "resolution", "drift"):
         assert any(what.startswith("all pairs") and total == 21 for what, total in counted)

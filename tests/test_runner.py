@@ -61,19 +61,19 @@ def pairs_file(path, same):
 
 def test_a_list_of_pairs_is_an_input_of_a_result(lab, tmp_path):
     path = pairs_file(tmp_path / "pairs.csv", 1)
-    asked = Study(("a",), ("p",), ("verification",), {"verification": {"resamples": 20}}, pairs=path)
+    asked = Study(("a",), ("p",), ("accuracy",), {"accuracy": {"resamples": 20}}, pairs=path)
     (first,) = run_study(lab, asked)[0].runs
     assert first.record["inputs"][1] == {
         "input": "pairs of pairs.csv",
         "fingerprint": protocols.read(path).fingerprint,
     }
-    assert first.result.list_pairs == 2
+    assert first.result.source == "pairs of pairs.csv"
     Path(path).write_text(Path(path).read_text().replace(",", ", "))
     assert run_study(lab, asked)[0].runs[0].cached
     pairs_file(Path(path), 0)
     (changed,) = run_study(lab, asked)[0].runs
     assert not changed.cached
-    assert (first.result.list_contradicted, changed.result.list_contradicted) == (0, 2)
+    assert (first.result.contradicted, changed.result.contradicted) == (0, 2)
 
 
 def test_every_analysis_that_declares_a_list_of_pairs_gets_the_one_that_is_given(lab, tmp_path, monkeypatch):

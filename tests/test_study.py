@@ -116,12 +116,12 @@ class Judging(Params):
 
 @pytest.fixture
 def judging(monkeypatch):
-    """Verification takes a file of pairs; resolution wants two probes of its own."""
+    """Accuracy takes a file of pairs; resolution wants two probes of its own."""
     real = analysis.get
 
     def get(name):
         changes = {
-            "verification": {"params": Judging()},
+            "accuracy": {"params": Judging()},
             "distances": {"probes": lambda params, probes: (*probes, f"{probes[0]}@8", probes[0])},
         }
         return dataclasses.replace(real(name), **changes.get(name, {}))
@@ -129,29 +129,29 @@ def judging(monkeypatch):
     monkeypatch.setattr(analysis, "get", get)
 
 
-def test_pairs_are_a_parameter_of_verification(judging, tmp_path):
+def test_pairs_are_a_parameter_of_accuracy(judging, tmp_path):
     for name in ("a.csv", "b.csv", "c.csv"):
         (tmp_path / name).write_text("")
     a, b, c = (str(tmp_path / name) for name in ("a.csv", "b.csv", "c.csv"))
 
     def chosen(asked):
-        return next(p.params.pairs for p in study.plan(asked) if p.analysis.name == "verification")
+        return next(p.params.pairs for p in study.plan(asked) if p.analysis.name == "accuracy")
 
-    given = Study(("m",), ("p",), overrides={"verification": {"pairs": a}})
+    given = Study(("m",), ("p",), overrides={"accuracy": {"pairs": a}})
     assert chosen(given) == a
     assert chosen(study.merged(given, pairs=b)) == b
-    assert chosen(study.merged(given, pairs=b, overrides={"verification": {"pairs": c}})) == c
+    assert chosen(study.merged(given, pairs=b, overrides={"accuracy": {"pairs": c}})) == c
     assert chosen(study.merged(Study(("m",), pairs=a))) == a
 
 
 def test_pairs_that_nobody_judges_are_told(judging):
-    with pytest.raises(UserError, match="the pairs of x.csv are for verification, which is not run"):
+    with pytest.raises(UserError, match="the pairs of x.csv are for accuracy, which is not run"):
         study.plan(Study(("a",), ("p",), ("distances",), pairs="x.csv"))
 
 
 def test_a_file_that_is_not_there_is_told_before_the_work(judging):
     with pytest.raises(UserError, match="cannot read gone.csv"):
-        study.plan(Study(("a",), ("p",), ("verification",), pairs="gone.csv"))
+        study.plan(Study(("a",), ("p",), ("accuracy",), pairs="gone.csv"))
 
 
 def test_an_analysis_gets_the_probes_it_asks_for_and_others_do_not(judging):

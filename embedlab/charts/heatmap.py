@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from embedlab.charts.base import DIVERGING, NO_VALUE, cell, figure, mpl_look, mpl_plain, plain
 from embedlab.shapes import check_shapes
 
 SEQUENTIAL = "Viridis"
+# A hatched cell has lines from edge to edge at these places, in parts of its width.
+HATCH = (-0.6, -0.3, 0.0, 0.3, 0.6)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,13 +37,17 @@ class Heatmap:
         the values.
     note
         The sentence under the picture.
+    hatched
+        Which cells are drawn with lines over their colour, as a warning; None for no cell.
+    hatched_label
+        What the lines mean, for the key.
 
     Raises
     ------
     TypeError
         If ``values`` is no matrix of floats.
     ValueError
-        If there is not a label for each row and column, or text for each cell.
+        If there is not a label for each row and column, or not text or hatching for each cell.
     """
 
     title: str
@@ -55,6 +61,8 @@ class Heatmap:
     diverging: bool = False
     span: tuple[float, float] | None = None
     note: str = ""
+    hatched: Bool[np.ndarray, "r c"] | None = None
+    hatched_label: str = ""
     projection: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +74,12 @@ class Heatmap:
             )
         if self.text is not None and np.shape(self.text) != self.values.shape:
             raise ValueError(f"text of shape {np.shape(self.text)} for values of shape {self.values.shape}")
+        if self.hatched is not None and self.hatched.shape != self.values.shape:
+            raise ValueError(f"hatched of shape {self.hatched.shape} for values of shape {self.values.shape}")
+
+    def _hatches(self) -> list[tuple[int, int]]:
+        """List row and column of each hatched cell."""
+        return [] if self.hatched is None else [(int(r), int(c)) for r, c in np.argwhere(self.hatched)]
 
     def _span(self) -> tuple[float, float]:
         if self.span is not None:
@@ -156,6 +170,19 @@ class Heatmap:
                     showlegend=True,
                 )
             )
+        if cells := self._hatches():
+            x, y = _lines(cells)
+            fig.add_trace(
+                go.Scatter(
+                    x=x,
+                    y=y,
+                    mode="lines",
+                    line={"color": "rgba(0, 0, 0, 0.55)", "width": 1},
+                    hoverinfo="skip",
+                    name=plain(self.hatched_label),
+                    showlegend=bool(self.hatched_label),
+                )
+            )
         plain_axis = {"showgrid": False, "showline": False, "ticks": ""}
         ticks = {"tickmode": "array"}
         fig.update_xaxes(
@@ -193,6 +220,7 @@ class Heatmap:
         if self.values.size:
             image = ax.imshow(self.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
             ax.figure.colorbar(image, ax=ax, label=mpl_plain(self.colour_label))
+        self._hatch(ax)
         texts = self._texts()
         for row, line in enumerate(texts or ()):
             for column, text in enumerate(line):
@@ -204,3 +232,29 @@ class Heatmap:
         ax.set_yticks(range(len(self.ylabels)), [mpl_plain(y) for y in self.ylabels])
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(mpl_plain(self.ylabel))
+
+    def _hatch(self, ax: Any) -> None:
+        from matplotlib.patches import Rectangle
+
+        for k, (row, column) in enumerate(self._hatches()):
+            label = mpl_plain(self.hatched_label) if k == 0 else ""
+            ax.add_patch(
+                Rectangle(
+                    (column - 0.5, row - 0.5), 1, 1,
+                    fill=False, hatch="//", edgecolor=(0, 0, 0, 0.55), linewidth=0, label=label or None,
+                )
+            )  # fmt: skip
+        if self.hatched_label and self._hatches():
+            ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), frameon=False)
+
+
+def _lines(cells: list[tuple[int, int]]) -> tuple[list[float | None], list[float | None]]:
+    """Give the ends of the lines of hatched cells, with a gap after each line."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, column in cells:
+        for shift in HATCH:
+            low, high = max(-0.5, -0.5 + shift), min(0.5, 0.5 + shift)
+            x += [column + low, column + high, None]
+            y += [row - low + shift, row - high + shift, None]
+    return x, y

@@ -182,8 +182,8 @@ def _tables(command: Any) -> None:
     command.add_argument(
         "--pairs",
         metavar="FILE",
-        help="judge verification on these pairs too: CSV of image_a,image_b,same[,fold], LFW's pairs.txt or "
-        "InsightFace's .bin; the same as verification.pairs=FILE",
+        help="judge accuracy on these pairs: CSV of image_a,image_b,same[,fold], LFW's pairs.txt or "
+        "InsightFace's .bin; the same as accuracy.pairs=FILE",
     )
     command.add_argument(
         "--attributes",

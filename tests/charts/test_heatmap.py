@@ -88,3 +88,26 @@ def test_a_text_may_have_two_lines_and_gets_room_for_them(drawn):
     assert two.data[0].text[0][0] == "&lt;1<br>[0, 2]"
     assert "<1\n[0, 2]" in [text.get_text() for text in ax.texts]
     assert two.layout.height > one.layout.height
+
+
+def test_a_warning_is_hatched_in_both_libraries_and_in_the_key(drawn):
+    mask = np.array([[True, False, False], [False, False, True]])
+    figure, ax = drawn(heatmap(hatched=mask, hatched_label="FAR over 3 × <that asked>"))
+    lines = figure.data[-1]
+    assert lines.name == "FAR over 3 × &lt;that asked&gt;"
+    x, y = (np.array(side, float).reshape(-1, 3)[:, :2] for side in (lines.x, lines.y))
+    cells = np.stack([np.rint(y.mean(axis=1)), np.rint(x.mean(axis=1))], axis=1)
+    np.testing.assert_array_equal(np.unique(cells, axis=0), np.argwhere(mask))
+    assert (np.abs(x - cells[:, 1:]) <= 0.5).all()
+    assert (np.abs(y - cells[:, :1]) <= 0.5).all()
+    patches = [patch for patch in ax.patches if patch.get_hatch()]
+    assert [(patch.get_y() + 0.5, patch.get_x() + 0.5) for patch in patches] == [(0, 0), (1, 2)]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["FAR over 3 × <that asked>"]
+
+
+def test_nothing_is_hatched_where_nothing_is_asked(drawn):
+    figure, ax = drawn(heatmap(hatched=np.zeros((2, 3), bool), hatched_label="x", values=np.ones((2, 3))))
+    assert len(figure.data) == 1
+    assert not ax.patches
+    with pytest.raises(ValueError, match=r"hatched of shape \(3, 2\) for values of shape \(2, 3\)"):
+        heatmap(hatched=np.zeros((3, 2), bool))

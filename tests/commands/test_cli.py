@@ -319,14 +319,14 @@ def test_pairs_and_attributes_are_read_from_files(tmp_path, vectors, capsys):
     assert "10 people of imported in theirs have no row in" in capsys.readouterr().err
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("image_a,image_b,same\nitem0000,item0001,1\nitem0000,item0003,0\n")
-    assert run("run", "verification", *words, "--pairs", pairs, "--json") == 0
+    assert run("run", "accuracy", *words, "--pairs", pairs, "--json") == 0
     captured = capsys.readouterr().out
     section = json.loads(captured[captured.index("{") :])["sections"][0]
     assert section["params"]["pairs"] == str(pairs)
-    assert run("run", "verification", *words, "--pairs", tmp_path / "a.csv") == 2
+    assert run("run", "accuracy", *words, "--pairs", tmp_path / "a.csv") == 2
     assert "has no column 'image_a'" in said(capsys)[1]
     assert run("run", "distances", *words, "--pairs", pairs) == 2
-    assert "are for verification, which is not run" in said(capsys)[1]
+    assert "are for accuracy, which is not run" in said(capsys)[1]
 
 
 @pytest.mark.parametrize(

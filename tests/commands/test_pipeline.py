@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from embedlab import analysis, progress, runner
-from embedlab.analyses import verification
+from embedlab.analyses import accuracy
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.commands import pipeline
 from embedlab.commands.preparation import Prepared, Stages
@@ -290,7 +290,7 @@ def test_a_bin_is_data_and_pairs_and_says_what_it_does_not_know(tmp_path, networ
     said = io.StringIO()
     with progress.shown(said):
         page, sound = pipeline.report(
-            request, Study((network,), analyses=("distances", "verification")), tmp_path / "r.html"
+            request, Study((network,), analyses=("distances", "accuracy")), tmp_path / "r.html"
         )
     assert sound
     assert "caution: people are known only as far as the file's pairs say" in said.getvalue()
@@ -308,7 +308,7 @@ def test_a_bin_is_data_and_pairs_and_says_what_it_does_not_know(tmp_path, networ
     assert whole["sections"][1]["params"]["pairs"] == packed
 
 
-def test_a_bin_without_verification_brings_no_pairs(tmp_path, network, packed):
+def test_a_bin_without_accuracy_brings_no_pairs(tmp_path, network, packed):
     request = Request(Lab(tmp_path / "lab"), data=packed)
     text, sound = pipeline.run(request, Study((network,), ("lfw",), ("distances",)), as_json=False)
     assert sound
@@ -332,7 +332,7 @@ def test_the_data_of_models_that_are_only_embeddings_serve_to_show_faces(tmp_pat
     ("changes", "message"),
     [
         ({"attributes": "gone.csv"}, "cannot read gone.csv as a table of attributes"),
-        ({"pairs": "gone.csv"}, "the pairs of gone.csv are for verification, which is not run"),
+        ({"pairs": "gone.csv"}, "the pairs of gone.csv are for accuracy, which is not run"),
     ],
 )
 def test_a_wrong_file_is_told_before_the_work(asked, changes, message):
@@ -360,7 +360,7 @@ def test_a_list_of_pairs_is_planned_hashed_and_read_once(asked, tmp_path, monkey
         monkeypatch.setattr(module, name, wrapped)
 
     ours = lambda path, *_: Path(path) == file  # noqa: E731
-    counted(verification.VerificationParams, "with_overrides", "planned")
+    counted(accuracy.AccuracyParams, "with_overrides", "planned")
     counted(protocols, "read", "read", ours)
     for module in [one for name, one in list(sys.modules.items()) if name.startswith("embedlab")]:
         if getattr(module, "sha256_of", None) is store.sha256_of and module is not store:
@@ -368,12 +368,10 @@ def test_a_list_of_pairs_is_planned_hashed_and_read_once(asked, tmp_path, monkey
     counted(store, "sha256_of", "hashed", ours)
     request, study = asked
     request = dataclasses.replace(request, fresh=True)
-    given = (
-        {"pairs": str(file)} if way == "--pairs" else {"overrides": {"verification": {"pairs": str(file)}}}
-    )
+    given = {"pairs": str(file)} if way == "--pairs" else {"overrides": {"accuracy": {"pairs": str(file)}}}
     embeddings.write(tmp_path / "other.parquet", embedding_set(noise=1.0), {})
     models = (*study.models, str(tmp_path / "other.parquet"))
-    study = dataclasses.replace(study, models=models, analyses=("distances", "verification"), **given)
+    study = dataclasses.replace(study, models=models, analyses=("distances", "accuracy"), **given)
     if command == "report":
         page, _ = pipeline.report(request, study, tmp_path / "r.html")
         whole = json.loads(page.with_suffix(".json").read_text())
