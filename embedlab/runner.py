@@ -99,14 +99,24 @@ def versions() -> dict[str, str]:
 
 
 def run_study(
-    lab: Lab, study: Study, planned: Sequence[Planned] | None = None, *, fresh: bool = False
+    lab: Lab,
+    study: Study,
+    planned: Sequence[Planned] | None = None,
+    *,
+    fresh: bool = False,
+    quiet: bool = False,
 ) -> list[Outcome]:
     """Run every analysis of a study, or fetch what is stored: all that ``outcomes`` gives."""
-    return list(outcomes(lab, study, planned, fresh=fresh))
+    return list(outcomes(lab, study, planned, fresh=fresh, quiet=quiet))
 
 
 def outcomes(
-    lab: Lab, study: Study, planned: Sequence[Planned] | None = None, *, fresh: bool = False
+    lab: Lab,
+    study: Study,
+    planned: Sequence[Planned] | None = None,
+    *,
+    fresh: bool = False,
+    quiet: bool = False,
 ) -> Iterator[Outcome]:
     """Run the analyses of a study one after the other, or fetch what is stored.
 
@@ -120,6 +130,8 @@ def outcomes(
         Its runs, where somebody planned them already.
     fresh
         Compute again even where a result is stored.
+    quiet
+        Leave it to the caller to tell what does not apply or failed.
 
     Yields
     ------
@@ -145,11 +157,11 @@ def outcomes(
         if not runs:
             runs = [_inapplicable(each, study)]
         for run in runs:
-            if run.reason:
+            if run.reason and not quiet:
                 say(f"  {each.analysis.name} does not apply to {run.title}: {run.reason}")
             if run.unstored:
                 say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
-            if run.error:
+            if run.error and not quiet:
                 say(f"  {each.analysis.name} failed on {run.title}:\n{run.error}")
         yield Outcome(each.analysis, each.params, tuple(runs))
 

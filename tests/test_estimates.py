@@ -200,9 +200,11 @@ def test_among_many_comparisons_only_strong_ones_are_claimed():
 
 
 def test_families_are_decided_apart():
-    few = [strong(0.03, family="models"), *(strong(0.5, family="probes") for _ in range(30))]
-    assert settled(few)[0].claimed
-    assert not settled([replace(one, family="") for one in few])[0].claimed
+    few = [strong(0.03, family="difference"), *(strong(1e-9) for _ in range(30))]
+    few += [strong(0.5, family="difference") for _ in range(9)]
+    assert settled(few)[0].text == "Open at 0.03 (one of 40 comparisons)."
+    assert settled([replace(one, family="null") for one in few])[0].claimed
+    assert judged("Text", Estimate(0.2, 0.1, 0.3)).family == "difference"
 
 
 def test_claims_stand_by_their_strength_and_open_ones_last():

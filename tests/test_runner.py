@@ -169,6 +169,15 @@ def unlike(lab):
     return lab
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_whoever_tells_reasons_itself_does_not_hear_them_twice(lab, monkeypatch, quiet):
+    lines: list[str] = []
+    monkeypatch.setattr(runner, "say", lines.append)
+    (outcome,) = run_study(lab, Study(("a",), ("p",), ("similarity",)), quiet=quiet)
+    assert outcome.runs[0].reason
+    assert any(outcome.runs[0].reason in line for line in lines) != quiet
+
+
 @pytest.mark.parametrize(
     ("name", "cautions"),
     [

@@ -108,7 +108,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     study, questions = _checked(request, study)
     prepared = prepare(request, study, questions)
     settled, planned = prepared.study, prepared.planned
-    outcomes = run_study(request.lab, settled, planned, fresh=request.fresh)
+    outcomes = run_study(request.lab, settled, planned, fresh=request.fresh, quiet=not as_json)
     _check_answered(outcomes, settled)
     found = sections.together([sections.of_outcome(outcome) for outcome in outcomes])
     if not as_json:

@@ -149,8 +149,8 @@ class Part:
         return any(one.kind != "Table" for one in self.charts)
 
     def worded(self, section: Section) -> "Part":
-        """Give it with the findings of ``section``, which differ in their wording and order."""
-        if section.findings == self.section.findings:
+        """Give it with the findings and cautions of ``section``, which depend on the other sections."""
+        if (section.findings, section.cautions) == (self.section.findings, self.section.cautions):
             return self
         plain = {**self.numbers, "findings": numbers.jsonable(numbers.findings_of(section.findings))}
         found, body = _rendered(section, self.charts, self.index)

@@ -135,7 +135,7 @@ def _finding(one: Finding) -> dict[str, Any]:
         found["difference"] = _plain(one.gap)
     if one.p is not None:
         found |= {"p": one.p, "least_p": one.least_p, "q": one.q, "claimed": one.claimed}
-        found |= {"family": one.family} if one.family else {}
+        found["family"] = one.family
     return found
 
 

@@ -141,9 +141,13 @@ def broken(name: str, heading: str) -> Section:
 
 
 def _cautions(outcome: Outcome) -> Iterator[str]:
+    rest_on: dict[str, list[str]] = {}
     for run in outcome.runs:
         if run.caution:
-            yield f"{run.title}: {run.caution}"
+            rest_on.setdefault(run.caution, []).append(run.title)
+    for caution, titles in rest_on.items():
+        yield f"{'; '.join(titles)}: {caution}"
+    for run in outcome.runs:
         if run.unstored:
             yield f"{run.title}: the result could not be stored and will be computed again: {run.unstored}"
 
@@ -184,12 +188,19 @@ def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def together(sections: Sequence[Section]) -> list[Section]:
-    """Decide over all findings of some sections, as one report has them, which are claimed."""
+    """Decide over all findings of some sections, as one report has them, which are claimed.
+
+    A caution that an earlier section gives already is left out.
+    """
     every = iter(settled(finding for section in sections for finding in section.findings))
-    return [
-        dataclasses.replace(section, findings=tuple(in_order(next(every) for _ in section.findings)))
-        for section in sections
-    ]
+    given: set[str] = set()
+    found = []
+    for section in sections:
+        findings = tuple(in_order(next(every) for _ in section.findings))
+        cautions = tuple(caution for caution in section.cautions if caution not in given)
+        given.update(cautions)
+        found.append(dataclasses.replace(section, findings=findings, cautions=cautions))
+    return found
 
 
 def comparisons(sections: Sequence[Section]) -> Comparisons:

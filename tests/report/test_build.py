@@ -97,6 +97,14 @@ def test_over_all_sections_of_a_page_it_is_decided_what_is_claimed(tmp_path):
     assert open_["difference"] == {"value": 0.2, "low": 0.1, "high": 0.3, "n": 40, "null": None}
 
 
+def test_a_caution_is_given_once_a_page_for_all_its_runs(tmp_path, outcome):
+    runs = tuple(dataclasses.replace(run, caution="2 images were left out") for run in outcome.runs[:2])
+    twice = dataclasses.replace(outcome, runs=runs)
+    page = make(tmp_path, [twice, twice])
+    (told,) = [text for text in page.texts if "2 images were left out" in text]
+    assert told == f"{runs[0].title}; {runs[1].title}: 2 images were left out"
+
+
 def test_a_page_that_compares_nothing_does_not_count(tmp_path, outcome):
     assert not make(tmp_path, [outcome]).says("comparisons")
 
