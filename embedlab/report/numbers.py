@@ -74,7 +74,7 @@ def assembled(
         {"schema": SCHEMA, "title": title, "unfinished": unfinished, "models": models, "probes": probes}
     )
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
-    head["comparisons"] = {**dataclasses.asdict(compared), "expected by chance": compared.by_chance}
+    head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
     return {**head, "sections": list(parts), "provenance": jsonable(rows)}
 
 

@@ -59,6 +59,8 @@ def _show(section: Section) -> None:
             _display(section)
         else:
             print(as_text(section))  # noqa: T201
+            if compared := sections.comparisons([section]).text():
+                print(f"\n{compared}")  # noqa: T201
 
 
 def _in_notebook() -> bool:
@@ -89,6 +91,8 @@ def _display(section: Section) -> None:
     from embedlab.report.build import fragment
 
     display(HTML(fragment(section)))
+    if compared := sections.comparisons([section]).text():
+        display(HTML(fragment(compared)))
     for chart in section.charts:
         if isinstance(chart, Table):
             continue

@@ -90,7 +90,7 @@ def test_over_all_sections_of_a_page_it_is_decided_what_is_claimed(tmp_path):
         "Of 22 comparisons about 1 would be expected to pass for real by chance alone; 1 is claimed"
     )
     whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert whole["comparisons"] == {"count": 22, "claimed": 1, "expected by chance": pytest.approx(1.1)}
+    assert whole["comparisons"] == {"count": 22, "claimed": 1, "by_chance": pytest.approx(1.1)}
     strong, open_ = whole["sections"][0]["findings"]
     assert (strong["claimed"], strong["p"], strong["q"]) == (True, 1e-6, pytest.approx(2.2e-5))
     assert (open_["claimed"], open_["tone"], open_["least_p"]) == (False, "plain", 0.0)

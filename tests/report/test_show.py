@@ -1,5 +1,6 @@
 """show() displays the same section in a notebook, and prints it elsewhere."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import PALETTE, Curve, Curves, Table
+from embedlab.estimates import claim
 from embedlab.report.sections import Note, Numbers, Section
 from embedlab.report.show import as_text, show, told
 
@@ -65,6 +67,13 @@ def test_a_notebook_shows_findings_numbers_charts_and_notes(displayed):
     assert [trace.name for trace in figure.data] == ["oak", "elm"]
     assert [trace.line.color for trace in figure.data] == list(PALETTE[:2])
     assert "It &lt;grows&gt;." in note
+
+
+def test_how_many_comparisons_stand_behind_the_sentences_is_said(displayed):
+    said = [claim("It grew.", "It may have grown.", 0.03), claim("It fell.", "It may have fallen.", 0.9)]
+    show(dataclasses.replace(TREES, findings=lambda _: said), RESULTS)
+    assert "It may have grown (one of 2 comparisons)." in displayed[0]
+    assert "Of 2 comparisons fewer than one" in displayed[1]
 
 
 def test_elsewhere_the_same_is_printed(capsys):
