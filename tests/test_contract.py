@@ -137,6 +137,7 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
 
 LONGEST = {
     "confusions": 36,
+    "drift": 35,
     "geometry": 43,
     "kernels": 115,
     "layers": 62,
@@ -231,11 +232,10 @@ def test_where_no_difference_has_an_interval_nobody_says_that_it_may_be_chance(n
     found = analysis.get(name)
     seen = found.findings(ran(name))
     unseen = found.findings([blind(result) for result in ran(name)])
-    assert len(seen) == len(unseen)
-    for before, after in zip(seen, unseen, strict=True):
-        if after.text != before.text:
-            assert "may be chance" not in after.text
-            assert "too few people to say how sure the" in after.text
+    assert len(seen) <= len(unseen)
+    for one in {finding.text for finding in unseen} - {finding.text for finding in seen}:
+        assert "may be chance" not in one
+        assert "too few people to say how sure the" in one
 
 
 SOURCES = {
