@@ -19,14 +19,8 @@ Each person's intra pairs together weigh the same, and so do the inter pairs of 
 weighs the same, as in the field's protocols (all pairs of a set; lists such as LFW's): there a person with n
 images has n(n − 1)/2 of the intra pairs, in LFW one of 1,680 people 58 %. With equal numbers of images both
 are one. Where d′ differs beyond its interval the report gives both. Intervals are 95 % intervals of a
-bootstrap over people. How often they held the truth, in 300 samples each (``benchmarks/coverage.py``):
-
-=============================================  =====  ====  =======  ====
-people                                         d′, by people  d′, by pairs
----------------------------------------------  -----------  -------------
-.                                              held   width  held    width
-=============================================  =====  ====  =======  ====
-=============================================  =====  ====  =======  ====
+bootstrap over people; the table in ``maths.people.bootstrap`` says how often they held the truth: where one of
+150 people has 60 images, d′ in 95 % of samples by people, and in 62 % by pairs.
 
 How to read it
 --------------
@@ -68,6 +62,7 @@ from embedlab.estimates import (
     Place,
     bars,
     by_place,
+    claim,
     compared,
     few_people,
     rulers,
@@ -289,8 +284,7 @@ def findings(results: Sequence[Distances]) -> list[Finding]:
         ruled = _rulers(first, place) if first.weigh == "pairs" else []
         said += few_people(where(place), first.estimates[PEOPLE, *place].value, ruled)
     if any(r.pairs == "identity means" for r in results):
-        text = "These d′ are of means over all images of two people, and larger than between two images."
-        said.append(Finding(text))
+        said.append(Finding("These d′ are of means over images, and larger than between two images."))
     return said
 
 
@@ -309,9 +303,8 @@ def _told_apart(place: Place, group: Sequence[Distances]) -> list[Finding]:
 
 
 def _blur(r: Distances, place: Place) -> Finding:
-    overlap = r.estimates[OVERLAP, *place]
-    text = f"In {r.title}, distances within people and between people overlap by {overlap:.0%} on"
-    return Finding(f"{text} {where(place)}.", "bad")
+    overlap = f"{r.estimates[OVERLAP, *place]:.0%} on {where(place)}"
+    return Finding(f"In {r.title}, distances within and between people overlap by {overlap}.", "bad")
 
 
 def _moved(r: Distances, place: Place) -> Finding:
@@ -320,13 +313,14 @@ def _moved(r: Distances, place: Place) -> Finding:
     text = f"In {r.title}, one image under both probes of {where(place)} lies"
     if ratio.low is None or ratio.high is None:
         same = r.estimates[SAME_IMAGE, *place].value
-        return Finding(
-            f"{text} {same:.3f} apart; {first} alone shows other people, or too few twice, to hold that "
-            "against two images of one person."
-        )
-    apart = f"{text} {ratio:.2f} times as far apart as two images of one person on {first}"
-    gap = replace(ratio, value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1, draws=ratio.draws - 1)
-    return Finding(f"{apart}.", "bad" if ratio.low > 1 else "good" if ratio.high < NEAR else "plain", gap)
+        other = f"{first} alone shows other people, or too few twice, to hold that against their images"
+        return Finding(f"{text} {same:.3f} apart; {other}.")
+    apart = f"{text} {ratio:.2f} times as far apart as two images of one person on {first}."
+    if NEAR <= ratio.value <= 1:
+        return Finding(apart)
+    # Good is only what is far nearer, and bad what is further.
+    gap = replace(ratio, null=NEAR if ratio.value < NEAR else 1.0).over_null or ratio
+    return claim(apart, apart, gap.p, tone="good" if gap.value < 0 else "bad", gap=gap)
 
 
 def _weighed(r: Distances, place: Place) -> list[Finding]:

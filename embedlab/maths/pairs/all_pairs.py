@@ -25,6 +25,8 @@ COARSE = 256
 BLOCK = 1_024
 THREADS = 16
 SAMPLE = 100_000
+# How many times two people are drawn whose pairs are looked at together.
+TWO_PEOPLE = 300
 # Cosines whose bulk lies within this are scored about their mean.
 CLOSE = 0.02
 # Rows that the middle of all is taken from.
@@ -68,6 +70,9 @@ class Pairs:
     impostor_by_person
         What the impostor pairs weigh that a person is part of, of shape (people, coarse); each pair
         stands in two rows.
+    sampled, sampled_masses
+        Of some two people, drawn as their pairs weigh, the coarse histogram of their impostor pairs, which
+        sums to one, of shape (k, coarse), and what those weigh, (k,): ``excess`` asks for it.
     genuine_scores, genuine_people
         Pairs of two images of one person, of shape (g,): the score, and the index of the person.
     same_item_scores, same_item_people
@@ -87,6 +92,8 @@ class Pairs:
     impostor_beyond: Float[np.ndarray, " bins"]
     impostor_mass: Float[np.ndarray, " bins"]
     impostor_by_person: Float[np.ndarray, "people coarse"]
+    sampled: Float[np.ndarray, "k coarse"]
+    sampled_masses: Float[np.ndarray, " k"]
     genuine_scores: Float[np.ndarray, " g"]
     genuine_people: Int[np.ndarray, " g"]
     same_item_scores: Float[np.ndarray, " s"]
@@ -224,12 +231,12 @@ def all_pairs(
     images = np.bincount(people)
     sides, cross = ((people, people), (images, images)), b is not None
     scorer = _Scorer.of(metric, left, right)
-    within = _within_people(scorer, people, cross=cross)
-    if scorer.metric == "cosine" and Grid.of([within[0], _sample(scorer, *sides[0])]).width < CLOSE:
+    within, some = _within_people(scorer, people, cross=cross), _sample(scorer, people, people)
+    if scorer.metric == "cosine" and Grid.of([within[0], some]).width < CLOSE:
         scorer = scorer.centred()
-        within = _within_people(scorer, people, cross=cross)
+        within, some = _within_people(scorer, people, cross=cross), _sample(scorer, people, people)
     genuine, genuine_people, same, same_people = within
-    counted = _sweep_all(scorer, *sides, genuine, weigh, tail, bins, coarse, cross=cross)
+    counted = _sweep_all(scorer, *sides, (genuine, some), weigh, tail, bins, coarse, cross=cross)
     return Pairs(
         weigh=weigh,
         images=images,
@@ -269,7 +276,8 @@ def template_pairs(
     genuine = np.einsum("ij,ij->i", left[several], rest)
     scorer = _Scorer.of("cosine", left, _at_length_one(sums))
     sides = (people, np.arange(len(images), dtype=np.uint32)), (images, np.ones_like(images))
-    counted = _sweep_all(scorer, *sides, genuine, weigh, tail, bins, coarse, cross=True)
+    some = _sample(scorer, *sides[0])
+    counted = _sweep_all(scorer, *sides, (genuine, some), weigh, tail, bins, coarse, cross=True)
     return Pairs(
         weigh=weigh,
         images=images,
@@ -377,7 +385,7 @@ def _sweep_all(
     scorer: _Scorer,
     sides: tuple[np.ndarray, np.ndarray],
     sizes: tuple[np.ndarray, np.ndarray],
-    genuine: np.ndarray,
+    known: tuple[np.ndarray, np.ndarray],
     weigh: Weigh,
     tail: int,
     bins: int,
@@ -388,7 +396,7 @@ def _sweep_all(
     """Count the impostor pairs, block by block, and keep the highest.
 
     ``sides`` are the people of rows and of columns, ``sizes`` how many rows and columns each person has;
-    ``genuine`` are the scores of the other kind, which the bins hold too.
+    ``known`` are all genuine scores, and impostor scores drawn at random, less the scorer's origin.
     """
     from threadpoolctl import threadpool_limits
 
@@ -399,11 +407,11 @@ def _sweep_all(
     if coarse << shift != bins:
         raise ValueError(f"bins must be coarse times a power of two, not {bins} with coarse {coarse}")
     rows_of, columns_of = sides
-    weights = tuple(row_weights(size, weigh) for size in sizes)
+    weights = (row_weights(sizes[0], weigh), row_weights(sizes[1], weigh))
     # Where all weigh the same, pairs are counted, and weighed afterwards.
     level = all(np.ptp(each) == 0 for each in weights)
-    asked: tuple[Any, Any] = (None, None) if level else (weights[0], weights[1])
-    some = _sample(scorer, rows_of, columns_of)
+    asked: tuple[Any, Any] = (None, None) if level else weights
+    genuine, some = known
     grid = Grid.of([genuine, scorer.full(some)])
     asked_grid, bulk = grid.compiled(bins, scorer.origin), grid.bulk(bins)
     top = _Tail(tail, _floor(some, len(rows_of), len(columns_of), tail, cross=cross))
@@ -447,7 +455,10 @@ def _sweep_all(
     if level:
         one = float(weights[0][0] * weights[1][0])
         mass, by_person = impostor * one, by_person * one
+    sampled, sampled_masses = _sampled(scorer, sides, weights, grid, coarse, weigh, cross=cross)
     return {
+        "sampled": sampled,
+        "sampled_masses": sampled_masses,
         "grid": grid,
         "impostor": impostor,
         "impostor_beyond": np.divide(
@@ -526,9 +537,48 @@ class _Bench:
 def _sample(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray) -> np.ndarray:
     """Score some impostor pairs that are drawn at random, less the scorer's origin."""
     rng = np.random.default_rng(0)
-    a, b = (rng.integers(len(people), size=SAMPLE) for people in (rows_of, columns_of))
+    size = min(SAMPLE, 4 * len(rows_of) * len(columns_of))
+    a, b = (rng.integers(len(people), size=size) for people in (rows_of, columns_of))
     apart = rows_of[a] != columns_of[b]
     return scorer.each(a[apart], b[apart])
+
+
+def _sampled(
+    scorer: _Scorer,
+    sides: tuple[np.ndarray, np.ndarray],
+    weights: tuple[np.ndarray, np.ndarray],
+    grid: Grid,
+    coarse: int,
+    weigh: Weigh,
+    *,
+    cross: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw some two people, as likely as their pairs weigh, and give the histograms of their pairs."""
+    rng = np.random.default_rng(1)
+    rows_of, columns_of = sides
+    persons = np.unique(rows_of)
+    if weigh == "people":
+        one, other = persons[rng.integers(len(persons), size=(2, TWO_PEOPLE))]
+    else:
+        one = rows_of[rng.integers(len(rows_of), size=TWO_PEOPLE)]
+        other = columns_of[rng.integers(len(columns_of), size=TWO_PEOPLE)]
+    of = [
+        [np.searchsorted(people, np.arange(int(rows_of.max()) + 1), side=side) for side in ("left", "right")]
+        for people in sides
+    ]
+    scores, weight, pair_of = [np.empty(0)], [np.empty(0)], [np.empty(0, np.int64)]
+    apart = one != other
+    for k, pair in enumerate(zip(one[apart], other[apart], strict=True)):
+        for i, j in (pair, pair[::-1]) if cross else (pair,):
+            block = scorer.block(slice(of[0][0][i], of[0][1][i]), slice(of[1][0][j], of[1][1][j]))
+            scores.append(block.ravel())
+            weight.append(np.full(block.size, weights[0][i] * weights[1][j]))
+            pair_of.append(np.full(block.size, k))
+    index = np.concatenate(pair_of) * coarse + grid.index(scorer.full(np.concatenate(scores)), coarse)
+    several = int(apart.sum())
+    found = np.bincount(index, np.concatenate(weight), minlength=several * coarse).reshape(several, coarse)
+    masses = found.sum(axis=1)
+    return found / masses[:, None], masses
 
 
 def _floor(sample: np.ndarray, n: int, m: int, tail: int, *, cross: bool) -> float:

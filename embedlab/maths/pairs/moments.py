@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from embedlab.maths.pairs import excess
 from embedlab.maths.pairs.all_pairs import Pairs
 from embedlab.maths.people.bootstrap import impostor_histograms, shares, weighted_mean
 
@@ -87,7 +88,9 @@ class Spread:
 
     @cached_property
     def _inter(self) -> np.ndarray:
-        return impostor_histograms(self.pairs.impostor_by_person, self.counts).astype(np.float64)
+        c = excess.of_function(self.pairs, self.pairs.centres(self.pairs.impostor_by_person.shape[1]))
+        counts = excess.shrunk(self.counts, c)
+        return impostor_histograms(self.pairs.impostor_by_person, counts).astype(np.float64)
 
     @cached_property
     def _whole(self) -> tuple[np.ndarray, np.ndarray]:

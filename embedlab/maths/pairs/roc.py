@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.maths.pairs import weighted
+from embedlab.maths.pairs import excess, weighted
 from embedlab.maths.pairs.all_pairs import Pairs
 from embedlab.maths.people.bootstrap import impostor_histograms, shares
 
@@ -121,24 +121,40 @@ def limits(
     the coarse histogram says they move.
     """
     ones = np.ones((1, counts.shape[1]), np.float32)
+    exact = _exact(pairs, fars, ones)[0]
+    point = np.where(np.isnan(exact), _safe_edge(pairs, fars), exact)
+    drawn = np.full((len(counts), len(fars)), np.nan)
+    tail, coarse = excess.Tail.of(pairs), pairs.impostor_by_person.shape[1]
+    ends = pairs.grid.edges(coarse)
+    whole = impostor_histograms(pairs.impostor_by_person, ones)[0]
+    inside = np.isfinite(exact)
+    steps = np.full(len(fars), np.nan)
+    for k in np.flatnonzero(inside):
+        steps[k] = excess.stepped(tail.shrinkage(int(np.searchsorted(-pairs.tail_scores, -exact[k]))))
+    for c in np.unique(steps[inside]):
+        drawn[:, steps == c] = _exact(pairs, fars[steps == c], excess.shrunk(counts, float(c)))
+    for k in np.flatnonzero(~inside | np.isnan(drawn).any(axis=0)):
+        c = excess.of_function(pairs, (pairs.centres(coarse) > point[k]).astype(np.float64))
+        moved = impostor_histograms(pairs.impostor_by_person, excess.shrunk(counts, c))
+        asked = fars[k : k + 1]
+        bulk = np.array([_bulk(row, ends, asked)[0] for row in moved]) - _bulk(whole, ends, asked) + point[k]
+        drawn[:, k] = np.where(np.isnan(drawn[:, k]), bulk, drawn[:, k])
+    return point, drawn
+
+
+def _exact(
+    pairs: Pairs, fars: Float[np.ndarray, " k"], weights: Float[np.ndarray, "b people"]
+) -> Float[np.ndarray, "b k"]:
+    """Find limits within the kept tail; NaN beyond it."""
     order = np.argsort(fars)
-    exact, drawn = (
-        weighted.thresholds(
-            pairs.tail_scores,
-            pairs.tail_people,
-            _times(weights, pairs.row_weights),
-            # Sums of weights that are no whole numbers may round upwards.
-            impostor_weight(pairs, weights)[:, None] * fars[order] * (1 + 1e-12),
-            _times(weights, pairs.column_weights),
-        )[:, np.argsort(order)]
-        for weights in (ones, counts)
-    )
-    point = np.where(np.isnan(exact[0]), _safe_edge(pairs, fars), exact[0])
-    coarse = impostor_histograms(pairs.impostor_by_person, counts)
-    ends = pairs.grid.edges(coarse.shape[1])
-    centre = _bulk(impostor_histograms(pairs.impostor_by_person, ones)[0], ends, fars)
-    bulk = np.stack([_bulk(histogram, ends, fars) for histogram in coarse]) - centre + point
-    return point, np.where(np.isnan(drawn) | np.isnan(exact), bulk, drawn)
+    return weighted.thresholds(
+        pairs.tail_scores,
+        pairs.tail_people,
+        _times(weights, pairs.row_weights),
+        # Sums of weights that are no whole numbers may round upwards.
+        impostor_weight(pairs, weights)[:, None] * fars[order] * (1 + 1e-12),
+        _times(weights, pairs.column_weights),
+    )[:, np.argsort(order)]
 
 
 def impostor_weight(pairs: Pairs, counts: Float[np.ndarray, "b people"]) -> Float[np.ndarray, " b"]:
@@ -212,14 +228,25 @@ def achieved_far(
     histograms, read between their edges. NaN where a resample holds one person only.
     """
     found = np.full(len(counts), np.nan)
+    several = impostor_weight(pairs, counts) > 0
+    known = limits[np.isfinite(limits)]
+    if not len(known):
+        return found
+    middle = float(np.median(known))
+    depth = int(np.searchsorted(-pairs.tail_scores, -middle))
+    if len(pairs.tail_scores) and middle >= pairs.tail_scores[-1]:
+        counts = excess.shrunk(counts, excess.Tail.of(pairs).shrinkage(depth))
+    else:
+        centres = pairs.centres(pairs.impostor_by_person.shape[1])
+        counts = excess.shrunk(counts, excess.of_function(pairs, (centres > middle).astype(np.float64)))
     above = np.searchsorted(-pairs.tail_scores, -limits, side="left")
     whole = impostor_weight(pairs, counts)
     reached = limits >= (pairs.tail_scores[-1] if len(pairs.tail_scores) else np.inf)
-    for b in np.flatnonzero(reached & (whole > 0)):
+    for b in np.flatnonzero(reached & several):
         one, other = pairs.tail_people[: above[b]].T
         weights = counts[b] * pairs.row_weights, counts[b] * pairs.column_weights
         found[b] = float(weights[0][one] @ weights[1][other]) / whole[b]
-    beyond = np.flatnonzero(~reached & (whole > 0))
+    beyond = np.flatnonzero(~reached & several)
     if len(beyond):
         drawn = impostor_histograms(pairs.impostor_by_person, counts[beyond])
         asked = limits[beyond]
@@ -244,17 +271,19 @@ def auc_and_eer(
 
     Values come from the fine histograms; how they vary comes from the coarse ones.
     """
-    impostor = impostor_histograms(pairs.impostor_by_person, counts)
-    genuine = counts @ pairs.genuine_by_person.astype(np.float32)
+    by_person, genuine = pairs.impostor_by_person, counts @ pairs.genuine_by_person.astype(np.float32)
+    coarse = pairs.genuine_by_person.sum(axis=0)[None], by_person.sum(axis=0)[None] / 2
     fine = _of_histograms(pairs.genuine[None].astype(np.float64), pairs.impostor_mass[None])
-    coarse = _of_histograms(
-        pairs.genuine_by_person.sum(axis=0)[None].astype(np.float64),
-        pairs.impostor_by_person.sum(axis=0)[None] / 2,
-    )
-    auc, eer = _of_histograms(genuine.astype(np.float64), impostor.astype(np.float64))
-    shift = [float(f[0] - c[0]) for f, c in zip(fine, coarse, strict=True)]
-    limited = [np.clip(auc + shift[0], 0, 1), np.clip(eer + shift[1], 0, 1)]
-    return float(fine[0][0]), limited[0], float(fine[1][0]), limited[1]
+    own, centres = _of_histograms(*coarse), pairs.centres(by_person.shape[1])
+    below = np.cumsum(shares(coarse[0])[0])
+    # What an impostor score adds: genuine ones below it to AUC; whether it is accepted to EER.
+    at_eer = centres[min(int(np.searchsorted(below, own[1][0])), len(centres) - 1)]
+    found = []
+    for k, adds in enumerate((below, (centres > at_eer).astype(np.float64))):
+        impostor = impostor_histograms(by_person, excess.shrunk(counts, excess.of_function(pairs, adds)))
+        drawn = _of_histograms(genuine.astype(np.float64), impostor.astype(np.float64))[k]
+        found.append(np.clip(drawn + fine[k][0] - own[k][0], 0, 1))
+    return float(fine[0][0]), found[0], float(fine[1][0]), found[1]
 
 
 def bin_errors(pairs: Pairs) -> tuple[float, float]:

@@ -37,7 +37,8 @@ def of_scores(genuine, impostor, people):
     none, nobody = np.empty(0, np.float32), np.empty(0, np.int64)
     return Pairs(
         "pairs", images, images, False, 2.0, Grid.whole(), fine, np.full(65_536, np.nan), fine.astype(float),
-        by_person, genuine, owners, none, nobody, none, np.empty((0, 2), np.int64),
+        by_person, np.empty((0, COARSE)), np.empty(0), genuine, owners, none, nobody, none,
+        np.empty((0, 2), np.int64),
     )  # fmt: skip
 
 
