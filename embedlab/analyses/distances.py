@@ -19,8 +19,7 @@ Each person's intra pairs together weigh the same, and so do the inter pairs of 
 weighs the same, as in the field's protocols (all pairs of a set; lists such as LFW's): there a person with n
 images has n(n − 1)/2 of the intra pairs, in LFW one of 1,680 people 58 %. With equal numbers of images both
 are one. Where d′ differs beyond its interval the report gives both. Intervals are 95 % intervals of a
-bootstrap over people; the table in ``maths.people.bootstrap`` says how often they held the truth: where one of
-150 people has 60 images, d′ in 95 % of samples by people, and in 62 % by pairs.
+bootstrap over people; ``maths.people.bootstrap`` says how often they held the truth.
 
 How to read it
 --------------
