@@ -134,9 +134,11 @@ class Held:
     width: np.ndarray
 
 
-def held(world: World, weigh: Weigh, sets: int = SETS, resamples: int = RESAMPLES) -> Held:
+def held(
+    world: World, weigh: Weigh, sets: int = SETS, resamples: int = RESAMPLES, people: int = PEOPLE
+) -> Held:
     """Draw samples of a world, and compare their intervals with all of their values."""
-    found = [statistics(world.drawn(seed), weigh, resamples, seed) for seed in range(sets)]
+    found = [statistics(world.drawn(seed, people), weigh, resamples, seed) for seed in range(sets)]
     values = np.stack([one[0] for one in found])
     truth, spread = values.mean(axis=0), values.std(axis=0)
     ends = np.array(

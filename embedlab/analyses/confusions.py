@@ -2,24 +2,30 @@
 
 For each person the *margin* is the cosine distance of the nearest impostor, to any of the images, less
 the mean distance between the person's own images. Across probes images of the first probe are held
-against impostors seen under the second. The worst false matches are the pairs of two people that are most
-alike; of the worst false non-matches, pairs of one person that are least alike, there is one a person.
+against impostors seen under the second. The worst false matches are the two people that are most alike, each
+two by their most similar images; of the worst false non-matches, pairs of one person that are least alike,
+there is one a person.
+
+An image has a *suspected wrong label* where it is as alike to somebody else's image as two images of one
+person are (the median of people), and to none of its own person's as alike as a nearest impostor is (the
+median). A model that doubts more than one label in twenty tells too little to be asked.
 
 Up to three probes are held against each other two by two; of more, only the first against each other one.
-The interval of the share of people with a negative margin is that of a bootstrap over people, which draws
-the people again but leaves the impostors as they are [1]_.
+Intervals are those of a bootstrap over people, which draws the people again but leaves the impostors as they
+are [1]_.
 
 How to read it
 --------------
-The null, where labels mean nothing, is that everybody has a negative margin, since the nearest of all
-others lies nearer than the mean. Look at the worst pairs before blaming the model: they are often wrong
-labels, or one photograph under two names.
+The null, where labels mean nothing, is that everybody, and every image, has somebody else's image nearer,
+since the nearest of all others lies nearer than the mean. Look at the worst pairs before blaming the model:
+they are often wrong labels, or one photograph under two names.
 
 Limits
 ------
 The more people there are, the nearer is the nearest impostor, and the more images a person has, the
-sooner one of them is near somebody else: margins of sets of unlike size do not compare. The worst of many
-is extreme by being picked, so the lists carry no intervals.
+sooner one of them is near somebody else: the share of images is told, since that of people grows with both,
+and neither compares between sets of unlike size. The worst of many is extreme by being picked, so the lists
+carry no intervals.
 
 References
 ----------
@@ -38,10 +44,16 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
 from embedlab.estimates import Estimate, Estimates, People, Place, compared, where
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs, crossed, crossings
-from embedlab.maths.pairs.extremes import false_matches, first_of_each, nearest_impostors, within_people
+from embedlab.maths.pairs.extremes import (
+    false_matches_of_people,
+    first_of_each,
+    nearest_impostors,
+    within_people,
+)
 from embedlab.maths.pairs.moments import mean
 from embedlab.progress import track
 
+NEARER = "images nearer to somebody else"
 NEGATIVE = "people with a negative margin"
 DIFFERENT, SAME = "two people", "one person"
 ONE_PHOTOGRAPH = 0.999
@@ -49,6 +61,8 @@ ONE_PHOTOGRAPH = 0.999
 BRIEFLY = 3
 PAIRS_OF_FACES = 8
 NAMED = 5
+# Share of images beyond which a model's doubts of labels say more of the model.
+MANY = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,7 @@ class Confusions(Result):
     person_nearest: Float[np.ndarray, " persons"]
     worst_people: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     worst_pairs: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
+    suspects: tuple[tuple[str, ...], ...] = field(metadata={"hidden": True})
 
 
 def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions:
@@ -91,6 +106,7 @@ def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions
         check_pairs(a)
         places.append(place)
         judged.append(_judge(k, a, b, params))
+        found[NEARER, *place] = judged[-1].nearer
         found[NEGATIVE, *place] = judged[-1].negative
     return Confusions(
         title=sets[0].model,
@@ -102,6 +118,7 @@ def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions
         person_nearest=np.concatenate([one.nearest for one in judged]),
         worst_people=tuple(row for one in judged for row in one.people),
         worst_pairs=tuple(row for one in judged for row in one.pairs),
+        suspects=judged[0].suspects,
     )
 
 
@@ -112,7 +129,9 @@ class _Judged:
     person: np.ndarray
     intra: np.ndarray
     nearest: np.ndarray
+    nearer: Estimate
     negative: Estimate
+    suspects: tuple[tuple[str, ...], ...]
     people: list[tuple[Any, ...]]
     pairs: list[tuple[Any, ...]]
 
@@ -134,7 +153,7 @@ def _judge(k: int, a: EmbeddingSet, b: EmbeddingSet | None, params: ConfusionPar
         )
         for p in judged[np.argsort(margin[judged], kind="stable")][: params.worst]
     ]  # fmt: skip
-    matches = false_matches(a.unit, a.labels, scores, params.worst, other)
+    matches = false_matches_of_people(a.unit, a.labels, scores, params.worst, other)
     pairs = [
         (k, kind, float(score), *(str(items[i]) for i in pair), *(str(names[a.labels[i]]) for i in pair))
         for kind, found in ((DIFFERENT, matches), (SAME, inside.lowest))
@@ -142,7 +161,18 @@ def _judge(k: int, a: EmbeddingSet, b: EmbeddingSet | None, params: ConfusionPar
     ]
     drawn = People.of(a.identities, params)
     share = mean(margin[judged] < 0, judged, drawn.counts)
-    return _Judged(names, intra, nearest, drawn.estimate(share, len(judged), 1.0, share=True), people, pairs)
+    negative = drawn.estimate(share, len(judged), 1.0, share=True)
+    known = np.isfinite(inside.row_mean)
+    closer = mean(scores[known] > inside.row_mean[known], a.labels[known], drawn.counts)
+    nearer = drawn.estimate(closer, len(judged), 1.0, share=True)
+    odd = (scores >= np.nanmedian(inside.mean)) & (inside.row_best < np.median(scores[rows]))
+    if odd.mean() > MANY:
+        odd[:] = False
+    suspects = tuple(
+        (str(items[i]), str(names[a.labels[i]]), str(names[a.labels[impostors[i]]]))
+        for i in np.flatnonzero(odd)[np.argsort(-(scores - inside.row_best)[odd], kind="stable")]
+    )
+    return _Judged(names, intra, nearest, nearer, negative, suspects, people, pairs)
 
 
 def charts(results: Sequence[Confusions]) -> list[Chart]:
@@ -186,8 +216,8 @@ def _pairs_table(title: str, r: Confusions, places: Sequence[int], most: int) ->
         title=title,
         columns=("condition", "pair of", "similarity", "item", "other item", "person", "other person"),
         rows=tuple((where(r.places[k]), *rest) for k, *rest in rows),
-        note="Two people who are most alike: false matches. One person's images that are least alike: false "
-        "non-matches, one pair a person.",
+        note="Two people who are most alike: false matches, one pair of each two. One person's images that "
+        "are least alike: false non-matches, one pair a person.",
     )
 
 
@@ -219,23 +249,36 @@ def _faces(r: Confusions) -> Chart:
 
 
 def findings(results: Sequence[Confusions]) -> list[Finding]:
-    """Say of each model how many people lie nearer to an impostor, held against the best model."""
-    ranked = sorted(results, key=lambda r: r.estimates[NEGATIVE, *r.places[0]].value)
-    return [_margins(r, ranked[0]) for r in ranked] + _one_photograph(results)
+    """Say how many images lie nearer to an impostor, and what looks wrong in the data."""
+    ranked = sorted(results, key=lambda r: r.estimates[NEARER, *r.places[0]].value)
+    return [_nearer(r, ranked[0]) for r in ranked] + _one_photograph(results) + _mislabelled(results)
 
 
-def _margins(r: Confusions, best: Confusions) -> Finding:
+def _nearer(r: Confusions, best: Confusions) -> Finding:
     place = r.places[0]
-    share, worst = r.estimates[NEGATIVE, *place], r.worst_people[0]
+    share = r.estimates[NEARER, *place]
     text = (
-        f"On {where(place)} in {r.title}, {share:.1%} of {share.n:,} people have somebody else's image "
-        f"nearer than their own lie on average; the smallest margin is that of {worst[1]} "
-        f"({worst[5]:+.3f}, to {worst[8]})"
+        f"On {where(place)} in {r.title}, {share:.1%} of images lie nearer to somebody else's image than to "
+        "their own person's on average"
     )
-    least = best.estimates.at(NEGATIVE, place)
+    least = best.estimates.at(NEARER, place)
     if r is best or least is None:
         return Finding(f"{text}.")
-    return compared(f"{text}; held against {best.title}", share, least, tones=("plain", "plain"))
+    return compared(f"{text}, against {least:.1%} in {best.title}", share, least, tones=("plain", "plain"))
+
+
+def _mislabelled(results: Sequence[Confusions]) -> list[Finding]:
+    """Name the images whose label every model doubts."""
+    first, *rest = results
+    doubted = [one for one in first.suspects if all(one[:2] in {s[:2] for s in r.suspects} for r in rest)]
+    by = "every model" if rest else first.title
+    found = [
+        Finding(f"{item} of {who} looks like {other} to {by}, and unlike {who}: check its label.", "bad")
+        for item, who, other in doubted[:NAMED]
+    ]
+    if len(doubted) > NAMED:
+        found.append(Finding(f"{len(doubted) - NAMED} more images look mislabelled to {by}."))
+    return found
 
 
 def _one_photograph(results: Sequence[Confusions]) -> list[Finding]:
@@ -248,14 +291,9 @@ def _one_photograph(results: Sequence[Confusions]) -> list[Finding]:
     if not seen:
         return []
     named = [f"{a} = {b} (in {' and '.join(models)})" for (a, b), models in list(seen.items())[:NAMED]]
-    more = f" and {len(seen) - NAMED} more of those listed" if len(seen) > NAMED else ""
-    return [
-        Finding(
-            f"Images of two people are more alike than {ONE_PHOTOGRAPH}, so look whether they are one "
-            f"photograph under two names: {', '.join(named)}{more}.",
-            "bad",
-        )
-    ]
+    more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
+    text = "Images of two people are nearly equal, as one photograph under two names would be"
+    return [Finding(f"{text}: {', '.join(named)}{more}.", "bad")]
 
 
 ANALYSIS = Analysis(

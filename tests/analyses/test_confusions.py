@@ -1,17 +1,18 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
 from embedlab.analyses import confusions
 from embedlab.analyses.confusions import ConfusionParams
-from embedlab.analysis import Estimate
 from embedlab.charts import Faces, Table, faces_from
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
 from tests.planted import columns, embedding_set, renamed
 
 FEW = ConfusionParams(resamples=200)
-NEGATIVE = "people with a negative margin"
+NEARER, NEGATIVE = "images nearer to somebody else", "people with a negative margin"
 
 
 def changed(**values):
@@ -35,7 +36,7 @@ def test_one_photograph_under_two_names_is_found_and_named():
     )
     texts = [f.text for f in confusions.findings([found, confusions.compute((other,), FEW)])]
     (text,) = [t for t in texts if "one photograph" in t]
-    assert text.endswith("two names: item0007 = item0050 (in m and other).")
+    assert text.endswith("names would be: item0007 = item0050 (in m and other).")
     clean = confusions.findings([confusions.compute((a,), FEW)])
     assert not any("one photograph" in f.text for f in clean)
 
@@ -50,8 +51,40 @@ def test_a_person_with_a_strange_image_is_the_worst_in_every_list():
     least = [row for row in found.worst_pairs if row[1] == "one person"]
     assert "item0031" in least[0][3:5]
     assert [row[5] for row in least].count("person010") == 1
-    (text,) = [f.text for f in confusions.findings([found]) if "nearer than their own" in f.text]
-    assert f"the smallest margin is that of {who}" in text
+    said = [f.text for f in confusions.findings([found])]
+    assert said[1:] == [
+        "item0031 of person010 looks like person030 to m, and unlike person010: check its label."
+    ]
+
+
+def test_a_label_is_doubted_where_every_model_doubts_it():
+    a = embedding_set(people=40, noise=0.2)
+    wrong, other = renamed(a, 31, a.vectors[90] + 0.1), renamed(a, 40, a.vectors[20] + 0.1)
+    both = renamed(wrong, 40, a.vectors[20] + 0.1)
+    one, two = (confusions.compute((x,), FEW) for x in (both, dataclasses.replace(wrong, model="n")))
+    said = [f.text for f in confusions.findings([one, two]) if "check its label" in f.text]
+    assert said == [
+        "item0031 of person010 looks like person030 to every model, and unlike person010: check its label."
+    ]
+    three = confusions.compute((dataclasses.replace(other, model="o"),), FEW)
+    assert not [f for f in confusions.findings([two, three]) if "check its label" in f.text]
+
+
+def test_labels_that_mean_nothing_are_not_doubted_one_by_one():
+    a = embedding_set(people=60, images=4, noise=1.0)
+    names = np.random.default_rng(0).permutation(a.labels).astype(str).tolist()
+    shuffled = EmbeddingSet.from_rows("m", "p", a.vectors, a.items.tolist(), names)
+    assert confusions.compute((shuffled,), FEW).suspects == ()
+
+
+def test_two_people_stand_once_among_the_worst_pairs():
+    """A person under two names fills the list with pairs of images, but not with pairs of people."""
+    a = embedding_set(people=40, images=6, noise=0.3)
+    twin = renamed(a, slice(6, 12), a.vectors[:6] + 0.01)
+    found = confusions.compute((twin,), FEW)
+    two = [tuple(sorted(row[5:7])) for row in found.worst_pairs if row[1] == "two people"]
+    assert two[0] == ("person000", "person001")
+    assert len(set(two)) == len(two) == 20
 
 
 @pytest.mark.parametrize("across", [False, True])
@@ -68,7 +101,10 @@ def test_margins_are_those_of_the_written_out_distances(across):
     mine = found.person_place == (2 if across else 0)
     np.testing.assert_allclose(found.person_intra[mine], [*intra, np.nan], atol=1e-6)
     np.testing.assert_allclose(found.person_nearest[mine], nearest, atol=1e-6)
-    share = found.estimates[NEGATIVE, *found.places[2 if across else 0]]
+    place = found.places[2 if across else 0]
+    closer = [apart[i, a.labels != a.labels[i]].min() < apart[i, own[i]].mean() for i in range(57)]
+    assert found.estimates[NEARER, *place].value == pytest.approx(np.mean(closer))
+    share = found.estimates[NEGATIVE, *place]
     assert share.value == pytest.approx(np.mean(np.array(nearest[:19]) < intra))
     assert 0 < share.low < share.value < share.high < 1
     assert share.n == 19
@@ -87,22 +123,25 @@ def test_labels_that_mean_nothing_give_nearly_everybody_a_negative_margin():
 
 def test_people_without_confusion_get_the_rule_of_three():
     share = confusions.compute((embedding_set(people=50, noise=0.1),), FEW).estimates
-    (share,) = share.values()
-    assert (share.value, share.low) == (0, 0)
-    assert share.high == pytest.approx(3 / 50)
+    for one in share.values():
+        assert (one.value, one.low) == (0, 0)
+        assert one.high == pytest.approx(3 / 50)
 
 
 def test_models_are_held_against_each_other_by_their_margins():
     good = confusions.compute((embedding_set(people=60, noise=0.9, model="good"),), FEW)
     worse = confusions.compute((embedding_set(people=60, noise=1.4, model="worse"),), FEW)
     twin = confusions.compute((embedding_set(people=60, noise=0.9, model="twin"),), FEW)
-    texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer than their own" in f.text]
-    assert [text.split()[3] for text in texts] == ["good,", "twin,", "worse,"]
-    assert "; held against good: there is no difference." in texts[1]
-    least, worst = (r.estimates[NEGATIVE, "p"] for r in (good, worse))
-    low, high = np.quantile(worst.draws - least.draws, [0.025, 0.975])
-    more = Estimate(worst.value - least.value, low, high).points()
-    assert f"; held against good: a difference of {more}." in texts[2]
+    texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer to somebody" in f.text]
+    least, worst = (r.estimates[NEARER, "p"] for r in (good, worse))
+    assert texts[0] == (
+        f"On p in good, {least:.1%} of images lie nearer to somebody else's image than to their own person's "
+        "on average."
+    )
+    assert texts[1].endswith(f", against {least:.1%} in good: there is no difference.")
+    gap = worst - least
+    assert gap.sign == 1
+    assert texts[2].endswith(f", against {least:.1%} in good: a difference of {gap.points()}.")
 
 
 def test_faces_of_the_worst_stand_in_pairs_where_pictures_are_at_hand():

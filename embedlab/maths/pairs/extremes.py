@@ -17,6 +17,8 @@ from embedlab.progress import sweep, track
 BLOCK = 1 << 23
 # Rows of a block at least: with fewer the others are read from memory for each of them again.
 ROWS = 64
+# Pairs of rows that are looked through for one pair of each two people.
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,28 @@ def false_matches(
     return Worst(scores[worst], pairs[worst])
 
 
+def false_matches_of_people(
+    a: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    nearest: Float[np.ndarray, " n"],
+    count: int,
+    b: Float[np.ndarray, "n d"] | None = None,
+) -> Worst:
+    """Find the most similar pair of rows of each two people, of the ``count`` two people most alike.
+
+    Parameters are those of ``false_matches``. One pair of each two people, so that one mislabelled image does
+    not fill the list; fewer where ``MOST`` pairs of rows show fewer.
+    """
+    asked = 4 * count
+    while True:
+        found = false_matches(a, labels, nearest, asked, b)
+        both = np.sort(labels[found.rows], axis=1)
+        first = np.sort(np.unique(both, axis=0, return_index=True)[1])[:count]
+        if len(first) == count or len(found.scores) < asked or asked >= MOST:
+            return Worst(found.scores[first], found.rows[first])
+        asked = min(8 * asked, MOST)
+
+
 @dataclass(frozen=True)
 class Within:
     """What lies between the images of each person.
@@ -143,10 +167,15 @@ class Within:
         Mean score of each person's pairs, of shape (people,); NaN where there is none.
     lowest
         Each person's least similar pair, worst first, people without a pair left out.
+    row_mean, row_best
+        Mean and highest score of each row of ``a`` with others of its person, of shape (n,); NaN where
+        there is none.
     """
 
     mean: Float[np.ndarray, " people"]
     lowest: Worst
+    row_mean: Float[np.ndarray, " n"]
+    row_best: Float[np.ndarray, " n"]
 
 
 def within_people(
@@ -161,20 +190,23 @@ def within_people(
     left, right = _sorted(a, b, order)
     bounds = np.searchsorted(labels[order], np.arange(int(labels.max()) + 2))
     means = np.full(len(bounds) - 1, np.nan)
+    row_mean, row_best = np.full((2, len(labels)), np.nan)
     lowest = []
     for person in track(np.flatnonzero(np.diff(bounds) > 1), "pairs of one person"):
         own = slice(bounds[person], bounds[person + 1])
         scores = left[own] @ right[own].T
-        counted = (
-            ~np.eye(len(scores), dtype=bool) if b is not None else np.triu(np.ones_like(scores, bool), 1)
-        )
+        rows = order[own]
+        diagonal = np.eye(len(scores), dtype=bool)
+        row_best[rows] = np.where(diagonal, -np.inf, scores).max(axis=1)
+        row_mean[rows] = np.where(diagonal, 0.0, scores).sum(axis=1, dtype=np.float64) / (len(scores) - 1)
+        counted = ~diagonal if b is not None else np.triu(np.ones_like(scores, bool), 1)
         means[person] = scores[counted].mean(dtype=np.float64)
         scores[~counted] = np.inf
         lowest.append(np.array(np.unravel_index(scores.argmin(), scores.shape)) + own.start)
     rows = order[np.array(lowest, dtype=np.int64).reshape(-1, 2)]
     scores = _scored(a, a if b is None else b, rows[:, 0], rows[:, 1])
     worst = np.argsort(scores, kind="stable")
-    return Within(means, Worst(scores[worst], rows[worst]))
+    return Within(means, Worst(scores[worst], rows[worst]), row_mean, row_best)
 
 
 def _sorted(a: np.ndarray, b: np.ndarray | None, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
