@@ -19,7 +19,8 @@ READING_ORDER = (
     *("verification", "accuracy", "identification", "watchlist", "distances", "confusions"),
     *("resolution", "drift", "separability"),
     *("projection", "geometry"),
-    *("similarity", "families", "mapping", "registration", "neighbours", "kernels", "layers"),
+    *("similarity", "families", "mapping", "registration", "neighbours"),
+    *("movers", "kernels", "layers"),
 )
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""
 

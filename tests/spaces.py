@@ -56,3 +56,14 @@ def naive_hsic(a, b, weights=None):
     trace, through = (pairs * a * b.T).sum(), (w @ a * w) @ (b @ w)
     total = trace + (pairs * a).sum() * (pairs * b).sum() / ((n - 1) * (n - 2)) - 2 * through / (n - 2)
     return total / (n * (n - 3))
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def images(places, count, noise, seed):
+    """So many images of each person round their places, as unit rows, and whose they are."""
+    owners = np.repeat(np.arange(len(places)), count)
+    rows = places[owners] + noise * np.random.default_rng(seed).normal(size=(len(owners), places.shape[1]))
+    return unit(rows).astype(np.float32), owners

@@ -299,7 +299,6 @@ ALLOWED = {
     # An estimate against its null, by its own interval or p: nothing is compared.
     (own_hedges, "geometry"): 2,
     (own_hedges, "mapping"): 1,
-    (own_hedges, "neighbours"): 1,
     (own_hedges, "projection"): 1,
     (own_hedges, "separability"): 1,
     # The name of a field, and of a series in a chart.
