@@ -213,6 +213,7 @@ def _typical(there: Photographs) -> np.ndarray:
 def charts(results: Sequence[Movers]) -> list[Chart]:
     """List who changed, and show them, for the comparisons in which most people did."""
     few = sorted(range(len(results)), key=lambda k: -results[k].changed.value)[:DRAWN]
+    few = [k for k in few if results[k].found.any()] or few[:1]
     drawn: list[Chart] = []
     for r in (results[k] for k in sorted(few)):
         drawn.append(_people(r))
@@ -281,8 +282,8 @@ def findings(results: Sequence[Movers]) -> list[Finding]:
     named = [f"{people[i]} (in {times[i]})" for i in np.lexsort((people, -times))[:NAMED]]
     return [
         Finding(
-            f"{_count(len(people))} other nearest people, beyond what other images change, in at least one "
-            f"of {len(steady)} comparisons; most often {_listed(named)}."
+            f"{_count(len(people), steady[0].people)} other nearest people, beyond what other images change, "
+            f"in at least one of {len(steady)} comparisons; most often {_listed(named)}."
         )
     ]
 
@@ -301,13 +302,13 @@ def _who(r: Movers) -> Finding:
         )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
     return Finding(
-        f"{_count(count)} other nearest people {r.where}, beyond what other images change ({count:,} of "
-        f"{r.people:,}; most of all {_listed(named)})."
+        f"{_count(count, r.people)} other nearest people {r.where}, beyond what other images change (most of "
+        f"all {_listed(named)})."
     )
 
 
-def _count(people: int) -> str:
-    return "One person has" if people == 1 else f"{people:,} people have"
+def _count(found: int, people: int) -> str:
+    return f"{found:,} of {people:,} people {'has' if found == 1 else 'have'}"
 
 
 def _listed(words: Sequence[str]) -> str:
