@@ -282,7 +282,7 @@ def findings(results: Sequence[Movers]) -> list[Finding]:
     named = [f"{people[i]} (in {times[i]})" for i in np.lexsort((people, -times))[:NAMED]]
     return [
         Finding(
-            f"{_count(len(people), steady[0].people)} other nearest people, beyond what other images change, "
+            f"Beyond what other images change, {_count(len(people), steady[0].people)} other nearest people "
             f"in at least one of {len(steady)} comparisons; most often {_listed(named)}."
         )
     ]
@@ -302,7 +302,7 @@ def _who(r: Movers) -> Finding:
         )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
     return Finding(
-        f"{_count(count, r.people)} other nearest people {r.where}, beyond what other images change (most of "
+        f"Beyond what other images change, {_count(count, r.people)} other nearest people {r.where} (most of "
         f"all {_listed(named)})."
     )
 

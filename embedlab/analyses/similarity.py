@@ -318,7 +318,7 @@ def _alike(r: Similarity, least: float) -> list[Finding]:
     (most, high), (worst, low) = (pick(scores, key=lambda one: one[1]) for pick in (max, min))
     one = f"{low:.2f}" == f"{high:.2f}"
     span = f"{high:.2f} by every measure" if one else f"{low:.2f} ({worst}) to {high:.2f} ({most})"
-    text = f"On {r.probe}, their likeness is {span}, corrected for chance "
+    text = f"On {r.probe}, the likeness of {_named(pair)} is {span}, corrected for chance "
     return [found, Finding(f"{text}(0: {r.shuffle} re-paired, 1: equal spaces).")]
 
 

@@ -65,9 +65,8 @@ def test_those_who_moved_are_found_and_come_first(moved):
     assert set(moved.names[first]) == set(MOVED)
     assert moved.kept[first].max() < 0.2 < moved.expected_of[first].min()
     (who,) = told(moved)
-    assert who.startswith(
-        f"{moved.found.sum()} of 240 people have other nearest people from a to b on p, beyond"
-    )
+    start = f"Beyond what other images change, {moved.found.sum()} of 240 people have other nearest"
+    assert who.startswith(start)
     assert sum(name in who for name in MOVED) == 3
     assert len(who.split()) <= 30
 
@@ -143,9 +142,8 @@ def test_many_results_are_few_pictures_and_one_sentence(moved):
     names = [dataclasses.replace(moved, title=f"t{k}") for k in range(6)]
     assert len(movers.charts(names)) == 3
     (said,) = told(*names)
-    assert said.startswith(
-        f"{moved.found.sum()} of 240 people have other nearest people, beyond what other images"
-    )
+    start = f"Beyond what other images change, {moved.found.sum()} of 240 people have other nearest"
+    assert said.startswith(start)
     assert "(in 6)" in said
 
 

@@ -145,7 +145,7 @@ def test_models_are_called_alike_where_most_measures_exceed_chance():
     assert "a and b arrange people alike beyond chance, by 8 of 8 measures (p = 0.050, where" in alike.text
     assert alike.claimed
     assert alike.least_p == pytest.approx(0.05)
-    assert how.text.startswith("On p, their likeness is 0.")
+    assert how.text.startswith("On p, the likeness of a and b is 0.")
     for beyond in (0, 4):
         p = np.where(np.arange(8) < beyond, 0.03, 0.5)[None]
         (said,) = findings([replace(r, p=p)])
@@ -166,7 +166,7 @@ def test_too_few_random_pairings_are_told_and_nothing_is_claimed():
 
 def test_one_space_twice_is_alike_by_every_measure():
     r = compute([noisy("a", 0.3, 1), noisy("b", 0.3, 1)], QUICK)
-    assert "their likeness is 1.00 by every measure" in findings([r])[1].text
+    assert "the likeness of a and b is 1.00 by every measure" in findings([r])[1].text
 
 
 def uneven(seed, shared=0.0, people=100):
