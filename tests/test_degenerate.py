@@ -82,6 +82,8 @@ def inputs(over, case):
             return (a,)
         case "model" | "probe pair" | "degraded pair":
             return (a, shrunk)
+        case "models":
+            return (a, b, made(**case, model="c", seed=3))
         case _:
             return (a, b)
 

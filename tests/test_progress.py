@@ -211,7 +211,7 @@ def inputs(over):
         "probe pair": sets[0],
         "degraded pair": sets[0],
         "model pair": [row[0] for row in sets],
-        "models": [row[0] for row in sets],
+        "models": [*(row[0] for row in sets), embedding_set(model="c", seed=2)],
         "weight pair": [layer_weights("a"), layer_weights("b", seed=1)],
     }[over]
 

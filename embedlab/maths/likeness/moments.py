@@ -48,6 +48,11 @@ class Halves:
         scatters = products(rows, rows, half) - _of_means(sizes, means, means)
         return cls(rows, half, sizes, means, scatters, basis)
 
+    @property
+    def spread(self) -> float:
+        """The sum of squares of the half that has less."""
+        return float(min(np.trace(one) for one in self.scatters))
+
     def without(self, gone: Int[np.ndarray, " m"]) -> "Halves":
         """Give the moments of all rows but some; ``rows`` stay as they are."""
         rows, half = self.rows[gone], self.half[gone]

@@ -360,9 +360,13 @@ def _by_moments(a: Space, b: Space, plan: Plan) -> dict[str, Measured]:
 
 
 def _fitted_without(a: Space, b: Space, cross: Cross, plan: Plan, gone: np.ndarray) -> tuple[float, ...]:
-    """Fit and judge anew without some rows."""
+    """Fit and judge anew without some rows; NaN where a half is left with no spread."""
     rows = np.flatnonzero(gone)
+    if np.bincount(a.halves.half[~gone], minlength=2).min() < 2:
+        return (np.nan,) * 3
     x, y = a.halves.without(rows), b.halves.without(rows)
+    if min(one.spread / all_.spread for one, all_ in ((x, a.halves), (y, b.halves))) < cca.FLAT:
+        return (np.nan,) * 3
     white = cca.whitenings(x, plan.variance), cca.whitenings(y, plan.variance)
     return tuple(one.value for one in _fitted(x, y, white, cross.without(x, y, rows)).values())
 
