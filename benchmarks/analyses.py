@@ -24,6 +24,8 @@ NAMES = (
     "separability",
     "projection",
     "geometry",
+    "norms",
+    "restoration",
     "similarity",
     "mapping",
     "registration",

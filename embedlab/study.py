@@ -16,11 +16,12 @@ from embedlab.formats.protocols import PairList
 from embedlab.over import Input
 
 READING_ORDER = (
-    *("verification", "accuracy", "identification", "watchlist", "distances", "confusions"),
-    *("resolution", "drift", "separability"),
-    *("projection", "geometry"),
-    *("similarity", "families", "mapping", "registration", "neighbours"),
-    *("movers", "kernels", "layers"),
+    *("verification", "accuracy", "identification", "watchlist"),
+    *("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
+    *("distances", "confusions"),
+    *("geometry", "norms", "components", "projection", "overlay"),
+    *("similarity", "families", "neighbours", "movers", "mapping", "registration"),
+    *("structure", "kernels", "layers", "spectra", "norm_layers"),
 )
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""
 

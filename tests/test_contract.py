@@ -297,8 +297,6 @@ def sentences_as_keys(tree):
 RULES = (own_draws, own_hedges, own_excuses, sentences_as_keys)
 ALLOWED = {
     # An estimate against its null, by its own interval or p: nothing is compared.
-    (own_hedges, "geometry"): 2,
-    (own_hedges, "mapping"): 1,
     (own_hedges, "projection"): 1,
     (own_hedges, "separability"): 1,
     # The name of a field, and of a series in a chart.

@@ -337,9 +337,9 @@ def test_pairs_and_attributes_are_read_from_files(tmp_path, vectors, capsys):
         (["report", "--only", "distances", "--probes", "typo"], "unknown probe 'typo'"),
         (["extract", "--probes", "typo"], "unknown probe 'typo'"),
         (["run", "kernels"], "kernels compares the weights of two networks, and of theirs there are none"),
-        (["run", "mapping"], "mapping compares two probes of one model or two models, and there are 1 model"),
+        (["run", "registration"], "registration compares two probes of one model or two models, and there"),
         (["run", "similarity"], r"asked for \(similarity\) applies to theirs .*the only model"),
-        (["report", "--only", "similarity", "mapping"], "similarity, mapping.*applies .*only model.*; it"),
+        (["report", "--only", "similarity", "registration"], "similarity, regis.*applies .*only model.*; it"),
         (["run", "distances", "--set", "bin=3"], "unknown parameter distances.bin: there are"),
     ],
 )  # fmt: skip
@@ -356,7 +356,7 @@ def test_what_was_asked_and_gives_nothing_is_exit_2_and_names_what_there_is(
 
 def test_one_answer_among_several_is_an_answer(tmp_path, vectors):
     words = ["--models", vectors, "--lab", tmp_path / "lab", "--out", tmp_path / "r.html"]
-    assert run("report", *words, "--only", "mapping", "distances") == 0
+    assert run("report", *words, "--only", "registration", "distances") == 0
     sections = json.loads((tmp_path / "r.json").read_text())["sections"]
     assert [one["state"] for one in sections] == ["inapplicable", "ok"]
 

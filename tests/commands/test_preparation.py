@@ -223,11 +223,11 @@ def test_a_probe_that_one_of_two_models_has_is_taken(request_):
     ("analyses", "message"),
     [
         (
-            ("mapping",),
-            r"mapping compares two probes of one model or two models, and there are 1 model\(s\) \(m\)",
+            ("registration",),
+            r"registration compares two probes of one model or two models, and there are 1 model\(s\) \(m\)",
         ),
         (("kernels",), "kernels compares the weights of two networks, and of m there are none"),
-        (("mapping", "registration"), "mapping compares .*; registration compares"),
+        (("restoration", "registration"), "restoration compares .*; registration compares"),
     ],
 )
 def test_analyses_that_have_nothing_to_run_on_are_told_before_the_work(request_, analyses, message):

@@ -1,13 +1,17 @@
-"""How well the vectors of one space stand for those of another: R², cosine, rank-1 and TAR@FAR.
+"""How well the vectors of one space stand for those of another: R², rank-1 and TAR@FAR.
 
 A gallery holds one image for each person, and the probes are other images of the people who have several;
 people with one image stand in the gallery as distractors. Each probe is compared with every entry, which
 gives one genuine and many impostor pairs a probe: rank-1 and TAR@FAR come from the same comparisons.
 Every space is searched by the same images in the same gallery, so the replicates of two searches may be
 taken off each other.
+
+Replicates hold three sources of chance: who is searched; who else is in the gallery; and whom a map was
+fitted on. Of the latter two a part of what moves a figure is the same images' own chance once more, which the
+first has already: that part is estimated and taken off, so that it does not count twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +23,10 @@ from embedlab.maths.people.bootstrap import weighted_mean
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
 
-R2, COSINE, RANK_1, TAR = FIGURES = ("R²", "cosine", "rank-1", "TAR")
+R2, RANK_1, TAR = "R²", "rank-1", "TAR"
 
 Figures = Mapping[str, Drawn]
-"""Those of ``FIGURES`` that there are, with their replicates."""
+"""By name, with their replicates."""
 
 BLOCK = 4_000_000
 # Impostor scores kept, in multiples of those that the asked rate lets in; resamples reach further down.
@@ -48,6 +52,16 @@ class Trial:
     probes: Int[np.ndarray, " q"]
     owners: Int[np.ndarray, " q"]
     same_image: bool
+
+    @property
+    def searched(self) -> int:
+        """How many people bring probes."""
+        return len(np.unique(self.owners))
+
+    @property
+    def impostors(self) -> int:
+        """How many pairs of a probe and another person there are."""
+        return len(self.probes) * (len(self.gallery) - 1)
 
 
 def trial(labels: Int[np.ndarray, " n"], most: int, seed: int) -> Trial:
@@ -85,6 +99,8 @@ class Search:
         The score with the right person, (q,).
     impostors
         How many impostor pairs there are.
+    blocked
+        The person of each probe that one other person alone scores above, and that person, (t, 2).
     tail_scores, tail_people
         The highest impostor scores, falling, and their people: the probe's and the gallery's.
     """
@@ -93,12 +109,27 @@ class Search:
     hits: Bool[np.ndarray, " q"]
     genuine: Float[np.ndarray, " q"]
     impostors: int
+    blocked: Int[np.ndarray, "s 2"]
     tail_scores: Float[np.ndarray, " t"]
     tail_people: Int[np.ndarray, "t 2"]
 
     def rank_1(self, counts: Float[np.ndarray, "b people"]) -> Drawn:
-        """Give the share of probes whose right person comes first."""
-        return mean(self.hits, self.owners, counts)
+        """Give the share of probes whose right person comes first.
+
+        Of who else is in the gallery to first order: who alone stands before the right person of some probes
+        takes those from the share with each more of them.
+        """
+        found, people = mean(self.hits, self.owners, counts), counts.shape[1]
+        taken = np.bincount(self.blocked[:, 1], minlength=people) / len(self.owners)
+        each = np.unique(self.blocked, axis=0, return_counts=True)[1] / len(self.owners)
+        share = _beyond(taken - taken.mean(), float((each**2).sum()))
+        return Drawn(found.value, np.clip(found.replicates - share * ((counts - 1) @ taken), 0, 1))
+
+    def accepted(self, far: float) -> Bool[np.ndarray, " q"]:
+        """Say of each probe whether it is accepted where a share ``far`` of impostor pairs is."""
+        let_in = int(far * self.impostors * (1 + 1e-12))
+        limit = self.tail_scores[let_in] if let_in < len(self.tail_scores) else -np.inf
+        return self.genuine > limit
 
     def tar(
         self, far: float, counts: Float[np.ndarray, "b people"]
@@ -141,6 +172,8 @@ class Judge:
         Resamples of the people, as ``bootstrap.resamples`` draws them.
     far
         The false accept rate of TAR; 0 to leave it out.
+    seed
+        Seed of what stands for other people to fit on.
     """
 
     target: Float[np.ndarray, "n d"]
@@ -149,30 +182,76 @@ class Judge:
     who: Trial
     counts: Float[np.ndarray, "b people"]
     far: float
+    seed: int = 0
 
-    def mapped(self, vectors: Float[np.ndarray, "n d"]) -> Figures:
-        """Judge vectors that stand for the target's."""
+    def mapped(
+        self, vectors: Float[np.ndarray, "n d"], without: Sequence[Float[np.ndarray, "n d"]] = ()
+    ) -> Figures:
+        """Judge vectors that stand for the target's.
+
+        Parameters
+        ----------
+        vectors
+            Mapped by a map fitted on all there is to fit on.
+        without
+            Mapped by maps fitted without one group of people each.
+        """
         missed = ((self.target - vectors) ** 2).sum(axis=1, dtype=np.float64)
         whole = ((self.target - self.centre) ** 2).sum(axis=1, dtype=np.float64)
         below = weighted_mean(whole, self.owners, self.counts)
         explained = 1 - weighted_mean(missed, self.owners, self.counts) / below
-        return {
+        figures = {
             R2: Drawn(float(1 - missed.sum() / whole.sum()), explained),
-            COSINE: mean(cosines(vectors, self.target), self.owners, self.counts),
-            **self._searched(vectors, self.target),
+            **self._searched(search(vectors, self.target, self.who, self.far)),
         }
+        if without:
+            each = [self._by_row(other, whole.mean()) for other in without]
+            for name, found in figures.items():
+                owners = self.owners if name == R2 else self.who.owners
+                moved = self._refitted(np.stack([rows[name] for rows in each]), owners)
+                replicates = found.replicates + moved
+                figures[name] = Drawn(found.value, replicates if name == R2 else np.clip(replicates, 0, 1))
+        return figures
 
     def native(self, vectors: Float[np.ndarray, "n k"]) -> Figures:
-        """Judge a space searched by itself; it has no R² and no cosine."""
-        return self._searched(vectors, vectors)
+        """Judge a space searched by itself; it has no R²."""
+        return self._searched(search(vectors, vectors, self.who, self.far))
 
-    def _searched(self, vectors: np.ndarray, gallery: np.ndarray) -> Figures:
-        found = search(vectors, gallery, self.who, self.far)
+    def _searched(self, found: Search) -> Figures:
         figures = {RANK_1: found.rank_1(self.counts)}
         if self.far:
             tar, draws, _ = found.tar(self.far, self.counts)
             figures[TAR] = Drawn(tar, draws)
         return figures
+
+    def _by_row(self, vectors: np.ndarray, whole: float) -> dict[str, np.ndarray]:
+        """Give the numbers, an image or probe each, whose means are the figures."""
+        found = search(vectors, self.target, self.who, self.far)
+        rows = {
+            R2: 1 - ((self.target - vectors) ** 2).sum(axis=1, dtype=np.float64) / whole,
+            RANK_1: found.hits.astype(np.float64),
+        }
+        return rows | ({TAR: found.accepted(self.far).astype(np.float64)} if self.far else {})
+
+    def _refitted(
+        self, values: Float[np.ndarray, "groups rows"], owners: Int[np.ndarray, " rows"]
+    ) -> Float[np.ndarray, " b"]:
+        """Draw how far a figure would be off, had its map been fitted on others: the jackknife's spread."""
+        groups, people = len(values), self.counts.shape[1]
+        moved = values.mean(axis=1)
+        moved = moved - moved.mean()
+        apart = values - values.mean(axis=0) - moved[:, None]
+        sums = np.stack([np.bincount(owners, row, minlength=people) for row in apart])
+        share = _beyond(moved, float((sums**2).sum()) / values.shape[1] ** 2)
+        rng = np.random.default_rng([self.seed, 12])
+        drawn: np.ndarray = rng.standard_normal((len(self.counts), groups)) @ moved
+        return drawn * float(share * np.sqrt((groups - 1) / groups))
+
+
+def _beyond(moved: np.ndarray, noise: float) -> float:
+    """Give the factor that takes squared noise out of what moves a figure."""
+    spread = float((moved**2).sum())
+    return float(np.sqrt(max(0.0, 1 - noise / spread))) if spread > 0 else 0.0
 
 
 def cosines(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
@@ -202,6 +281,7 @@ def search(
     impostors = n * (people - 1)
     keep = max(int(REACH * far * impostors), FEWEST_KEPT) if far else 0
     hits, genuine = np.empty(n, bool), np.empty(n, np.float32)
+    blocked = []
     tail = _Tail(keep)
     size = max(1, BLOCK // people)
     for start in blocks(range(0, n, size), "searching the gallery"):
@@ -210,11 +290,15 @@ def search(
         each, own = np.arange(len(block)), who.owners[rows]
         genuine[rows] = block[each, own]
         block[each, own] = -np.inf
-        hits[rows] = genuine[rows] > block.max(axis=1)
+        before = block >= genuine[rows, None]
+        above = before.sum(axis=1)
+        hits[rows] = above == 0
+        one = above == 1
+        blocked.append(np.stack([own[one], before[one].argmax(axis=1)], axis=1))
         if keep:
             tail.add(block, own)
     scores, pairs = tail.sorted()
-    return Search(who.owners, hits, genuine, impostors, scores, pairs)
+    return Search(who.owners, hits, genuine, impostors, np.concatenate(blocked), scores, pairs)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

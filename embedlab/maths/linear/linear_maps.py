@@ -147,9 +147,13 @@ def fit(
 
 
 def mean_shift(
-    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None = None
+    a: Float[np.ndarray, "n d"],
+    b: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"] | None = None,
+    *,
+    scale: bool = False,
 ) -> LinearMap:
-    """Fit x ↦ x + t.
+    """Fit x ↦ x + t; with ``scale`` x ↦ s·x + t, s being 0 where the rows of ``a`` do not vary.
 
     Raises
     ------
@@ -158,8 +162,15 @@ def mean_shift(
     """
     if a.shape != b.shape or not len(a):
         raise ValueError(f"a mean shift needs matched rows of equal dimension, not {a.shape} and {b.shape}")
-    d = a.shape[1]
-    return LinearMap("mean shift", np.eye(d), _mean(b, weights) - _mean(a, weights), 0.0, d)
+    mean_a, mean_b, d = _mean(a, weights), _mean(b, weights), a.shape[1]
+    size = 1.0
+    if scale:
+        each = np.ones(len(a)) if weights is None else weights
+        shared = float(np.einsum("n,nd,nd->", each, a - mean_a, b - mean_b))
+        spread = float(np.einsum("n,nd,nd->", each, a - mean_a, a - mean_a))
+        size = shared / spread if spread > 0 else 0.0
+    name = "shift and scale" if scale else "mean shift"
+    return LinearMap(name, size * np.eye(d), mean_b - size * mean_a, 0.0, d)
 
 
 def procrustes(
@@ -436,6 +447,11 @@ class RidgePath:
         """Fit with a penalty; None for the one that the folds choose."""
         return self._map("ridge", float(self.penalties[self.chosen]) if penalty is None else penalty)
 
+    def without_each(self, penalty: float | None = None) -> list[LinearMap]:
+        """Fit ridge on all folds but one, for each, with one penalty; None for the one chosen."""
+        penalty = float(self.penalties[self.chosen]) if penalty is None else penalty
+        return [self._map("ridge", penalty, solved=one.solved) for one in self._held_out]
+
     def low_rank(self, rank: int = 0, penalty: float | None = None) -> LinearMap:
         """Fit ridge through ``rank`` directions of b; 0 for as many as the folds choose, at least one.
 
@@ -447,8 +463,10 @@ class RidgePath:
         along = self._solved.directions(penalty)[:, :rank]
         return self._map("low-rank ridge", penalty, along)
 
-    def _map(self, name: str, penalty: float, along: np.ndarray | None = None) -> LinearMap:
-        solved = self._solved
+    def _map(
+        self, name: str, penalty: float, along: np.ndarray | None = None, solved: _Solved | None = None
+    ) -> LinearMap:
+        solved = solved or self._solved
         factors = solved.factors(np.array([penalty]))[0]
         matrix = solved.vectors @ (factors[:, None] * solved.rotated)
         rank = min(int((factors > 0).sum()), matrix.shape[1])

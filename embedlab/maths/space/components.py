@@ -97,6 +97,46 @@ def participation_ratio(variances: Float[np.ndarray, " d"]) -> float:
     return float(variances.sum() ** 2 / (variances**2).sum())
 
 
+def effective_rank(
+    vectors: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], counts: Float[np.ndarray, "b people"]
+) -> tuple[float, Float[np.ndarray, " b"]]:
+    """Give the participation ratio of what people are drawn from, whatever the size of the sample.
+
+    It is (E|x|²)²/E(x·y)² about the mean, over rows x and y of two *different* people: the expectations
+    are tr Σ and tr Σ², where those of one sample's covariance are too large, the second by more.
+
+    Parameters
+    ----------
+    vectors, labels
+        Rows, and the person of each, 0…people−1.
+    counts
+        Resamples of the people, as ``bootstrap.resamples`` draws them.
+
+    Returns
+    -------
+    The ratio, at most d, and its replicates, to first order; NaN without variance or a second person.
+    """
+    most = vectors.shape[1]
+    (rows,) = within_span(vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64))
+    sizes = np.bincount(labels).astype(np.float64)
+    spread, common = _by_person(
+        rows, labels, np.zeros(rows.shape[1]), _scatter(rows, np.zeros(rows.shape[1]))
+    )
+    order = np.argsort(labels, kind="stable")
+    for person, own in enumerate(np.split(rows[order], np.cumsum(sizes[:-1]).astype(np.int64))):
+        common[person] -= float(((own.T @ own if len(own) > own.shape[1] else own @ own.T) ** 2).sum())
+    n, pairs = sizes.sum(), sizes * (sizes.sum() - sizes)
+    first, second = spread.sum() / n, common.sum() / max(pairs.sum(), 1.0)
+    # What rounding leaves of equal rows is no direction.
+    if first < 1e-10 or second <= 0:
+        return np.nan, np.full(len(counts), np.nan)
+    moved = counts - 1.0
+    first_drawn = first + moved @ (spread - first * sizes) / n
+    second_drawn = second + 2 * (moved @ (common - second * pairs)) / pairs.sum()
+    ratio = np.divide(first_drawn**2, second_drawn, out=np.full(len(moved), np.inf), where=second_drawn > 0)
+    return min(first**2 / second, float(most)), np.minimum(ratio, most)
+
+
 @dataclass(frozen=True)
 class RatioAcross:
     """The participation ratio of what two independent samples are drawn from: tr S·tr T/tr ST.

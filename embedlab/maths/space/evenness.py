@@ -1,19 +1,17 @@
-"""Six measures of how evenly vectors lie on the sphere, and what uniform vectors give for each."""
+"""Four measures of how evenly vectors lie on the sphere, and what uniform vectors give for each."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from embedlab.maths.people.bootstrap import LEVEL
-from embedlab.maths.space import sphere
+from embedlab.maths.space import sphere, subsampling
 from embedlab.progress import track
 
 MEASURES = (
-    "mean resultant length",
     "mean resultant length of people's means",
     "uniformity",
-    "effective rank",
     "two-NN dimension",
     "hubness",
 )
@@ -41,40 +39,17 @@ class Evenness:
     found: Int[np.ndarray, " n"]
 
 
-@dataclass(frozen=True)
-class Uniform:
-    """The measures of uniform samples.
-
-    Attributes
-    ----------
-    values
-        A row a sample.
-    found
-        How many vectors of all samples were found by 0, 1, 2, … others.
-    """
-
-    values: Float[np.ndarray, "draws measures"]
-    found: Int[np.ndarray, " times"]
-
-    def span(self) -> tuple[Float[np.ndarray, " measures"], Float[np.ndarray, " measures"]]:
-        """Give the range that a further uniform sample falls out of in at most 5 % of cases.
-
-        It takes 39 samples at least: the range is then that from the least to the largest.
-        """
-        ordered = np.sort(self.values, axis=0)
-        k = int((len(ordered) + 1) * (1 - LEVEL) / 2 + 1e-9)
-        return ordered[k - 1], ordered[-k]
-
-
 def measure(
     unit: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
     counts: Float[np.ndarray, "b people"],
     sample: tuple[Float[np.ndarray, "m d"], Int[np.ndarray, " m"], Float[np.ndarray, "b p"]],
     chosen: Int[np.ndarray, " c"],
+    *,
     k: int,
+    seed: int,
 ) -> Evenness:
-    """Measure unit vectors: resultants on all, what looks at pairs or neighbours on a sample of them.
+    """Measure unit vectors: people's means over all, what looks at pairs or neighbours on a sample of them.
 
     Parameters
     ----------
@@ -86,40 +61,39 @@ def measure(
         Rows of the sample that two-NN looks at.
     k
         Of hubness.
+    seed
+        Seed of the thirds of people among which neighbours are found anew.
     """
     some, owners, drawn = sample
-    sums, sizes = sphere.person_sums(unit, labels), np.bincount(labels)
+    sums = sphere.person_sums(unit, labels)
     directions = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    ratios, kept = sphere.two_nn_ratios(some[chosen])
-    alone = owners[chosen][kept]
-    found = times_found(some, k)
-    skews = sphere.skewness(found, owners, np.r_[np.ones((1, drawn.shape[1])), drawn])
-    people = len(sizes), drawn.shape[1]
+    thirds = subsampling.thirds(drawn.shape[1], len(drawn), seed)[:, owners]
+    dimension, dimensions, rows = sphere.two_nn(some[chosen], thirds[:, chosen])
+    skew, skews, found = sphere.hubness(some, k, thirds)
     measured = (
-        sphere.mean_resultant_length(sums, sizes, counts),
-        sphere.mean_resultant_length(directions, np.ones_like(sizes), counts),
+        sphere.mean_resultant_length(directions, np.ones(len(sums), np.int64), counts),
         (sphere.uniformity(some), sphere.resampled_uniformity(some, owners, drawn)),
-        (sphere.effective_rank(some), sphere.resampled_effective_rank(some, owners, drawn)),
-        (sphere.two_nn_dimension(ratios)[0], sphere.two_nn_dimension(ratios, drawn[:, alone])),
-        (skews[0], skews[1:]),
+        (dimension, dimensions),
+        (skew, skews),
     )
+    alone = len(np.unique(owners[chosen[rows]]))
     return Evenness(
         values=np.array([value for value, _ in measured], dtype=np.float64),
         replicates=np.stack([replicates for _, replicates in measured]),
-        units=(people[0], people[0], people[1], people[1], len(np.unique(alone)), people[1]),
+        units=(len(sums), drawn.shape[1], alone, drawn.shape[1]),
         found=found,
     )
 
 
 def uniform(
-    n: int, people: int, sampled: int, chosen: int, d: int, *, k: int, draws: int, seed: int
-) -> Uniform:
-    """Measure uniform samples of the same sizes by the same code.
+    people: int, sampled: int, chosen: int, d: int, *, k: int, draws: int, seed: int
+) -> Float[np.ndarray, "draws measures"]:
+    """Measure uniform samples of the same sizes by the same code, a row a sample.
 
     Parameters
     ----------
-    n, people, sampled, chosen, d
-        How many vectors, people, vectors of the sample, rows for two-NN and dimensions.
+    people, sampled, chosen, d
+        How many people, vectors of the sample, rows for two-NN and dimensions.
     k
         Of hubness.
     draws, seed
@@ -127,30 +101,35 @@ def uniform(
     """
     rng = np.random.default_rng([seed, 3])
     rows = []
-    total = np.zeros(sampled, np.int64)
     for _ in track(range(draws), "uniform samples"):
         unit = sphere.uniform(sampled, d, rng)
-        found = times_found(unit, k)
-        total += np.bincount(found, minlength=sampled)
-        rows.append(
-            (
-                sphere.uniform_resultant(n, d, rng),
-                sphere.uniform_resultant(people, d, rng),
-                sphere.uniformity(unit),
-                sphere.effective_rank(unit),
-                sphere.two_nn_dimension(sphere.two_nn_ratios(unit[:chosen])[0])[0],
-                sphere.skewness(found, np.zeros(sampled, np.int64), np.ones((1, 1)))[0],
-            )
-        )
-    return Uniform(np.array(rows), np.trim_zeros(total, "b"))
+        skew = sphere.hubness(unit, k, np.empty((0, sampled), bool))[0]
+        dimension = sphere.two_nn(unit[:chosen], np.empty((0, chosen), bool))[0]
+        rows.append((sphere.uniform_resultant(people, d, rng), sphere.uniformity(unit), dimension, skew))
+    return np.array(rows)
 
 
-def times_found(unit: Float[np.ndarray, "n d"], k: int) -> Int[np.ndarray, " n"]:
-    """Count k-occurrences, with k as ``k_for`` cuts it; all zero where it leaves none."""
-    k = k_for(len(unit), k)
-    return sphere.k_occurrence(unit, k) if k else np.zeros(len(unit), np.int64)
+def span(values: Float[np.ndarray, "draws measures"]) -> Float[np.ndarray, "2 measures"]:
+    """Give the range that a further uniform sample falls out of in at most 5 % of cases.
+
+    It takes 39 samples at least: the range is then that from the least to the largest.
+    """
+    ordered = np.sort(values, axis=0)
+    k = int((len(ordered) + 1) * (1 - LEVEL) / 2 + 1e-9)
+    return ordered[[k - 1, -k]]
 
 
-def k_for(n: int, k: int) -> int:
-    """Cut k to at most half of the others: who is near to all is no hub."""
-    return min(k, (n - 1) // 2)
+def some_by_name(items: Shaped[np.ndarray, " n"], most: int, seed: int) -> Int[np.ndarray, " m"]:
+    """Draw rows by name: probes and models of the same images get the same ones, in the same order."""
+    order = np.argsort(items)
+    if len(order) <= most:
+        return order
+    rng = np.random.default_rng([seed, 1])
+    return order[np.sort(rng.choice(len(order), most, replace=False))]
+
+
+def one_each(labels: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " people"]:
+    """Draw a row of each person."""
+    shuffled = np.random.default_rng([seed, 2]).permutation(len(labels))
+    _, first = np.unique(labels[shuffled], return_index=True)
+    return np.sort(shuffled[first])

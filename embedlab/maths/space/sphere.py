@@ -9,8 +9,9 @@ concentrated than people are.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from embedlab.maths.space import subsampling
 from embedlab.maths.space.neighbours import nearest
 from embedlab.progress import blocks
 
@@ -18,6 +19,9 @@ from embedlab.progress import blocks
 BLOCK = 1_024
 # Share of the largest ratios that two-NN leaves out, as its authors advise.
 DISCARDED = 0.1
+# Neighbours found of each row, so that among a third of all there are two, or k, in all but a few of
+# ten thousand rows.
+TWO_OF, NEAREST_OF = 60, 12
 
 Kernel = Callable[[np.ndarray], np.ndarray]
 
@@ -74,19 +78,22 @@ def alignment(
 ) -> tuple[float, Float[np.ndarray, " b"], float]:
     """Give the mean squared distance of two images of one person, its replicates, and of two people.
 
-    Over unit vectors it is 2 − 2 times the mean dot product, which the sums hold; no pair is looked at.
+    Every person, and every two people, weigh the same, however many images they have. Over unit vectors a
+    mean squared distance is 2 − 2 times the mean dot product, which the sums hold; no pair is looked at.
 
     Returns
     -------
-    The mean over pairs of one person, NaN without one; its replicates; the mean over pairs of two people.
+    The mean over people with two images, NaN without one; its replicates; the mean over pairs of two people.
     """
-    own = (sums**2).sum(axis=1)
-    pairs = sizes * (sizes - 1.0)
-    ones = np.ones((1, len(sizes)))
-    within = [_quotient(w @ (own - sizes), w @ pairs) for w in (ones, counts)]
-    between = (sums.sum(axis=0) ** 2).sum() - own.sum()
-    apart = sizes.sum() ** 2 - (sizes**2).sum()
-    return 2 - 2 * float(within[0][0]), 2 - 2 * within[1], float(2 - 2 * between / apart)
+    several = sizes > 1
+    own, pairs = (sums**2).sum(axis=1) - sizes, sizes * (sizes - 1.0)
+    within = 2 - 2 * own[several] / pairs[several]
+    weights = np.r_[np.ones((1, len(sizes))), counts][:, several]
+    means = _quotient(weights @ within, weights.sum(axis=1))
+    centres = sums / sizes[:, None]
+    between = (centres.sum(axis=0) ** 2).sum() - (centres**2).sum()
+    apart = len(sizes) * (len(sizes) - 1)
+    return float(means[0]), means[1:], float(2 - 2 * between / apart)
 
 
 def potential(products: np.ndarray) -> np.ndarray:
@@ -109,24 +116,6 @@ def uniformity(unit: Float[np.ndarray, "n d"]) -> float:
     return float(np.log(pair_sums(unit, None, potential, itself=False).sum() / (n * (n - 1))))
 
 
-def effective_rank(vectors: Float[np.ndarray, "n d"]) -> float:
-    """Give the participation ratio (Σλ)²/Σλ² of the covariance's eigenvalues [1]_; NaN without variance.
-
-    It is d where all directions vary alike and there are many rows, about nd/(n + d) where there are few.
-
-    References
-    ----------
-    .. [1] Gao, P. et al. A theory of multineuronal dimensionality, dynamics and measurement. bioRxiv
-       214262, 2017.
-    """
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    # Of both products the smaller; they have the same eigenvalues beside zeros.
-    spread = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-    trace = float(np.trace(spread))
-    # What rounding leaves of equal rows is no direction.
-    return trace**2 / float((spread**2).sum()) if trace > 1e-10 * len(vectors) else float("nan")
-
-
 def resampled_uniformity(
     unit: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], counts: Float[np.ndarray, "b p"]
 ) -> Float[np.ndarray, " b"]:
@@ -136,21 +125,6 @@ def resampled_uniformity(
     with np.errstate(divide="ignore", invalid="ignore"):
         logs: np.ndarray = np.log(means)
     return logs
-
-
-def resampled_effective_rank(
-    vectors: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], counts: Float[np.ndarray, "b p"]
-) -> Float[np.ndarray, " b"]:
-    """Give the replicates of ``effective_rank``; memory is p × p × 8 bytes.
-
-    The mean is that of all rows in every resample: what it moves matters to second order only.
-    """
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    sizes = np.bincount(labels)
-    squares = pair_sums(centred, labels, np.square, itself=True)
-    spread = np.bincount(labels, (centred**2).sum(axis=1))
-    mean = _quotient(counts @ spread, counts @ sizes)
-    return _quotient(mean**2, _resampled_mean(squares, sizes, counts, itself=True))
 
 
 def pair_sums(
@@ -207,21 +181,7 @@ def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return found
 
 
-def two_nn_ratios(vectors: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Give the ratio of each row's second to its first nearest neighbour's distance, and its row.
-
-    Distances are Euclidean. Rows that have a twin at distance zero have no ratio and are left out.
-    """
-    if len(vectors) < 3:
-        return np.empty(0), np.empty(0, np.int64)
-    _, distances = nearest(vectors, 2, metric="euclidean")
-    rows = np.flatnonzero(distances[:, 0] > 0)
-    return distances[rows, 1] / distances[rows, 0], rows
-
-
-def two_nn_dimension(
-    ratios: Float[np.ndarray, " m"], weights: Float[np.ndarray, "b m"] | None = None
-) -> Float[np.ndarray, " b"]:
+def two_nn_dimension(ratios: Float[np.ndarray, " m"]) -> float:
     """Give the two-NN intrinsic dimension [1]_: the slope of −log(1 − F) over the log of the ratios.
 
     The line goes through the origin; the largest tenth of the ratios is left out of the fit.
@@ -229,49 +189,98 @@ def two_nn_dimension(
     Parameters
     ----------
     ratios
-        As ``two_nn_ratios`` gives them.
-    weights
-        How often each counts, a resample a row; without it once each.
+        Of each row the distance of its second nearest neighbour over that of its nearest.
 
     Returns
     -------
-    A dimension a row of ``weights``; NaN where nothing is left to fit.
+    The dimension; NaN where nothing is left to fit.
 
     References
     ----------
     .. [1] Facco, E. et al. Estimating the intrinsic dimension of datasets by a minimal neighborhood
        information. Scientific Reports 7, 2017.
     """
-    weights = np.ones((1, len(ratios))) if weights is None else weights
-    order = np.argsort(ratios, kind="stable")
-    x = np.log(ratios[order])
-    w = weights[:, order].astype(np.float64)
-    share = np.cumsum(w, axis=1)
-    share /= np.maximum(share[:, -1:], 1.0)
-    w[share > 1 - DISCARDED + 1e-9] = 0.0
-    y = -np.log1p(-np.minimum(share, 1 - DISCARDED + 1e-9))
-    return _quotient((w * y) @ x, w @ x**2)
+    kept = int((1 - DISCARDED) * len(ratios) + 1e-9)
+    x = np.log(np.sort(ratios)[:kept])
+    y = -np.log1p(-np.arange(1, kept + 1) / max(len(ratios), 1))
+    squares = float(x @ x)
+    return float(x @ y) / squares if squares > 0 else np.nan
 
 
-def k_occurrence(unit: Float[np.ndarray, "n d"], k: int) -> Int[np.ndarray, " n"]:
-    """Count of how many rows each row is among the k nearest [1]_.
+def two_nn(
+    vectors: Float[np.ndarray, "n d"], drawn: Bool[np.ndarray, "b n"]
+) -> tuple[float, Float[np.ndarray, " b"], Int[np.ndarray, " m"]]:
+    """Give the two-NN dimension, its replicates, and the rows it rests on.
+
+    Rows that have a twin at distance zero have no ratio and are left out.
+
+    Parameters
+    ----------
+    vectors
+        Rows of shape (n, d).
+    drawn
+        Rows to look at, as ``subsampling.thirds`` draws them.
+    """
+    if len(vectors) < 3:
+        return np.nan, np.full(len(drawn), np.nan), np.empty(0, np.int64)
+    indices, distances = nearest(
+        vectors, min(TWO_OF if len(drawn) else 2, len(vectors) - 1), metric="euclidean"
+    )
+    values = []
+    for inside in (np.ones(len(vectors), bool), *drawn):
+        rows = np.flatnonzero(inside)
+        two = subsampling.first_within(indices[rows], inside, 2)
+        rows, two = (some[two.sum(axis=1) == 2] for some in (rows, two))
+        near, next_ = distances[rows][two].reshape(-1, 2).T
+        apart = near > 0
+        values.append((two_nn_dimension(next_[apart] / near[apart]), rows[apart]))
+    value, rested = values[0]
+    found = np.array([one for one, _ in values[1:]])
+    return value, subsampling.replicates(value, found, _share(drawn)), rested
+
+
+def hubness(
+    unit: Float[np.ndarray, "n d"], k: int, drawn: Bool[np.ndarray, "b n"]
+) -> tuple[float, Float[np.ndarray, " b"], Int[np.ndarray, " n"]]:
+    """Give the skewness of the k-occurrence, its replicates, and the k-occurrence itself [1]_.
+
+    The k-occurrence of a row counts of how many others it is among the k nearest.
+
+    Parameters
+    ----------
+    unit
+        Rows of shape (n, d).
+    k
+        How many are nearest, the same among the rows drawn; cut to half of the others, since who is near to
+        all is no hub.
+    drawn
+        Rows to look at, as ``subsampling.thirds`` draws their people.
 
     References
     ----------
     .. [1] Radovanović, M., Nanopoulos, A. and Ivanović, M. Hubs in space: popular nearest neighbors in
        high-dimensional data. JMLR 11, 2010.
     """
-    indices, _ = nearest(unit, k)
-    return np.bincount(indices.ravel(), minlength=len(unit))
+    k = min(k, (len(unit) - 1) // 2)
+    if k < 1:
+        return np.nan, np.full(len(drawn), np.nan), np.zeros(len(unit), np.int64)
+    indices, _ = nearest(unit, min(NEAREST_OF * k if len(drawn) else k, len(unit) - 1))
+    times = np.bincount(indices[:, :k].ravel(), minlength=len(unit))
+    values = []
+    for inside in drawn:
+        rows = np.flatnonzero(inside)
+        found = indices[rows][subsampling.first_within(indices[rows], inside, k)]
+        values.append(skewness(np.bincount(found, minlength=len(unit))[rows]))
+    value = skewness(times)
+    return value, subsampling.replicates(value, np.array(values), _share(drawn)), times
 
 
-def skewness(
-    values: Int[np.ndarray, " n"], owners: Int[np.ndarray, " n"], counts: Float[np.ndarray, "b p"]
-) -> Float[np.ndarray, " b"]:
-    """Give the third standardised moment of people's values, a resample; NaN where all are equal."""
-    sizes = counts @ np.bincount(owners).astype(np.float64)
+def _share(drawn: np.ndarray) -> float:
+    return float(drawn.mean()) if drawn.size else 1.0
+
+
+def skewness(values: Int[np.ndarray, " n"]) -> float:
+    """Give the third standardised moment; NaN where all are equal."""
     centred = values - values.mean()
-    first, second, third = (_quotient(counts @ np.bincount(owners, centred**p), sizes) for p in (1, 2, 3))
-    variance = second - first**2
-    variance = np.where(variance > 1e-12, variance, 0.0)
-    return _quotient(third - 3 * first * second + 2 * first**3, variance**1.5)
+    variance = float((centred**2).mean())
+    return float((centred**3).mean()) / variance**1.5 if variance > 1e-12 else np.nan

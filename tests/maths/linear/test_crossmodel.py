@@ -1,10 +1,12 @@
 """Searches against a plain count of all pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from embedlab.maths.linear import crossmodel
-from embedlab.maths.linear.crossmodel import COSINE, R2, RANK_1, TAR, Judge, search, trial
+from embedlab.maths.linear.crossmodel import R2, RANK_1, TAR, Judge, search, trial
 from embedlab.maths.people.bootstrap import interval, resamples
 
 IMAGES = np.array([1, 4, 2, 7, 1, 3, 5, 2, 2, 6])
@@ -58,7 +60,9 @@ def test_replicates_are_those_of_a_set_in_which_people_stand_so_often():
     who = trial(LABELS, 10, 0)
     counts = resamples(10, 5, 1)
     found = search(a, b, who, 0.05)
-    ranks, tars = found.rank_1(counts).replicates, found.tar(0.05, counts)[1]
+    # As if nobody stood alone before anybody.
+    ranks = replace(found, blocked=np.empty((0, 2), int)).rank_1(counts).replicates
+    tars = found.tar(0.05, counts)[1]
     plain = scores(a, b, who)
     own = np.arange(10) == who.owners[:, None]
     hits = plain.argmax(axis=1) == who.owners
@@ -103,7 +107,7 @@ def judge(b, far=0.05):
 def test_a_perfect_map_explains_all_and_is_as_good_as_the_space_itself():
     _, b = spaces()
     mapped, native = judge(b).mapped(b), judge(b).native(b)
-    assert [mapped[figure].value for figure in (R2, COSINE)] == pytest.approx([1, 1], abs=1e-6)
+    assert mapped[R2].value == pytest.approx(1, abs=1e-6)
     assert set(native) == {RANK_1, TAR}
     for figure in (RANK_1, TAR):
         assert mapped[figure].value == native[figure].value
@@ -111,7 +115,7 @@ def test_a_perfect_map_explains_all_and_is_as_good_as_the_space_itself():
     assert not (mapped[RANK_1] - native[RANK_1]).replicates.any()
 
 
-def test_r2_and_cosine_are_those_of_scikit_learn():
+def test_r2_is_that_of_scikit_learn_and_the_cosine_too():
     from sklearn.metrics import r2_score
     from sklearn.metrics.pairwise import paired_cosine_distances
 
@@ -119,7 +123,33 @@ def test_r2_and_cosine_are_those_of_scikit_learn():
     own = Judge(b, LABELS, b.mean(axis=0), trial(LABELS, 10, 0), resamples(10, 50, 0), 0.0)
     found = own.mapped(a)
     assert found[R2].value == pytest.approx(r2_score(b, a, multioutput="variance_weighted"), abs=1e-6)
-    assert found[COSINE].value == pytest.approx(1 - paired_cosine_distances(a, b).mean(), abs=1e-6)
+    assert crossmodel.cosines(a, b).mean() == pytest.approx(
+        1 - paired_cosine_distances(a, b).mean(), abs=1e-6
+    )
     assert TAR not in found
     low, high = interval(found[R2].replicates)
     assert low < found[R2].value < high
+
+
+def test_who_alone_stands_before_others_is_found():
+    a, b = spaces()
+    who = trial(LABELS, 10, 0)
+    found = search(a, b, who, 0.0)
+    plain = scores(a, b, who)
+    own = plain[np.arange(len(plain)), who.owners]
+    before = plain > own[:, None]
+    alone = before.sum(axis=1) == 1
+    expected = np.stack([who.owners[alone], before[alone].argmax(axis=1)], axis=1)
+    np.testing.assert_array_equal(found.blocked, expected)
+
+
+def test_maps_that_differ_by_whom_they_were_fitted_on_widen_the_interval_and_equal_ones_do_not():
+    a, b = spaces()
+    own = judge(b)
+    alone, equal = own.mapped(a), own.mapped(a, [a] * 5)
+    apart = own.mapped(a, [a + shift * b for shift in (-0.4, -0.2, 0.0, 0.2, 0.4)])
+    for figure in (R2, RANK_1, TAR):
+        assert alone[figure].value == equal[figure].value == apart[figure].value
+        np.testing.assert_array_equal(alone[figure].replicates, equal[figure].replicates)
+    assert np.nanstd(apart[R2].replicates) > 1.2 * np.nanstd(alone[R2].replicates)
+    assert (np.nan_to_num(apart[RANK_1].replicates) >= 0).all()

@@ -249,3 +249,25 @@ def test_what_does_not_fit_is_refused():
         fit(a, b, "least squares").apply(b)
     with pytest.raises(TypeError, match="LinearMap"):
         LinearMap("ridge", np.eye(3), np.zeros(2))
+
+
+def test_shift_and_scale_are_those_of_least_squares():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(50, 4))
+    b = 0.4 * a + np.array([1.0, 2, 3, 4]) + 0.1 * rng.normal(size=a.shape)
+    found = linear_maps.mean_shift(a, b, scale=True)
+    size = found.matrix[0, 0]
+    np.testing.assert_array_equal(found.matrix, size * np.eye(4))
+    x, y = ((z - z.mean(axis=0)).ravel() for z in (a, b))
+    assert size == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert linear_maps.mean_shift(np.ones((3, 4)), b[:3], scale=True).matrix.sum() == 0
+
+
+def test_ridge_without_each_fold_is_ridge_of_the_others():
+    rng = np.random.default_rng(0)
+    a, b, fold = rng.normal(size=(60, 5)), rng.normal(size=(60, 3)), np.arange(60) % 3
+    path = RidgePath.of(a, b, fold)
+    for k, one in enumerate(path.without_each(0.1)):
+        alone = RidgePath.of(a[fold != k], b[fold != k], None).ridge(0.1)
+        np.testing.assert_allclose(one.matrix, alone.matrix, rtol=1e-8)
+        np.testing.assert_allclose(one.shift, alone.shift, atol=1e-10)

@@ -12,7 +12,7 @@ from embedlab.maths.likeness import moments
 from embedlab.maths.likeness.similarity import PWCCA
 from embedlab.maths.linear import procrustes, span
 from embedlab.maths.linear.span import basis_of, within_span
-from embedlab.maths.space import components, displacement, readout, sphere
+from embedlab.maths.space import components, displacement, readout
 from embedlab.maths.space.components import RatioAcross, principal
 from tests.spaces import measured
 
@@ -121,12 +121,6 @@ def test_displacements_are_the_same_within_the_span_of_both():
         displacement.residuals(*within_span(a, b), fold), displacement.residuals(a, b, fold), strict=True
     ):
         np.testing.assert_allclose(here, there, rtol=1e-7)
-
-
-def test_effective_rank_is_that_of_the_eigenvalues():
-    x = cloud(noise=0.5)
-    values = np.linalg.eigvalsh(np.cov(x.T))
-    assert sphere.effective_rank(x) == pytest.approx(values.sum() ** 2 / (values**2).sum(), rel=1e-8)
 
 
 # No analysis decomposes what is larger than its rows -------------------------------------------------

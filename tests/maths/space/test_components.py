@@ -6,7 +6,13 @@ from sklearn.decomposition import PCA
 
 from embedlab.maths.people.bootstrap import interval, resamples
 from embedlab.maths.space import components
-from embedlab.maths.space.components import RatioAcross, participation_ratio, principal, shares
+from embedlab.maths.space.components import (
+    RatioAcross,
+    effective_rank,
+    participation_ratio,
+    principal,
+    shares,
+)
 
 
 def test_components_are_those_of_scikit_learn(monkeypatch):
@@ -100,3 +106,58 @@ def test_intervals_of_the_ratio_hold_the_truth(people, ends):
 
 def test_shares_add_up_to_one_or_are_none():
     np.testing.assert_array_equal(shares(np.array([[1.0, 3], [0, 0]])), [[0.25, 0.75], [np.nan, np.nan]])
+
+
+def naive_rank(rows, owners):
+    """The ratio pair by pair, over pairs of two people."""
+    rows = rows - rows.mean(axis=0)
+    products = (rows @ rows.T)[owners[:, None] != owners]
+    return (rows**2).sum(axis=1).mean() ** 2 / (products**2).mean()
+
+
+@pytest.mark.parametrize("dimension", [5, 200])
+def test_the_effective_rank_is_that_of_pairs_of_two_people(dimension):
+    rng = np.random.default_rng(3)
+    owners = rng.permutation(np.repeat(np.arange(12), rng.integers(1, 9, size=12)))
+    rows = (rng.normal(size=(12, dimension)) * np.linspace(3, 1, dimension))[owners]
+    rows += rng.normal(size=rows.shape)
+    once = np.ones((1, 12), np.float32)
+    value, replicates = effective_rank(rows, owners, once)
+    assert value == pytest.approx(min(naive_rank(rows, owners), dimension))
+    assert replicates[0] == pytest.approx(value)
+
+
+def test_the_effective_rank_of_r_equal_directions_is_r_however_few_the_people():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(60, 60)))[0][:, :40]
+    ranks = [
+        effective_rank(rng.normal(size=(people, 40)) @ basis.T + 3, np.arange(people), np.ones((1, people)))[
+            0
+        ]
+        for people in (80, 2000)
+    ]
+    assert ranks == pytest.approx([40, 40], rel=0.06)
+
+
+def test_equal_vectors_or_one_person_have_no_effective_rank():
+    assert np.isnan(effective_rank(np.ones((50, 4)), np.arange(50), np.ones((1, 50)))[0])
+    assert np.isnan(effective_rank(np.eye(4), np.zeros(4, int), np.ones((1, 1)))[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [(3, 3), (1, 12)])
+def test_intervals_of_the_effective_rank_hold_the_truth_and_are_no_longer_than_they_need(images):
+    """For equal and for unequal numbers of images."""
+    scale = np.linspace(2, 0.3, 24)
+    counts = resamples(80, 200, 0)
+    values, ends = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        owners = np.repeat(np.arange(80), rng.integers(images[0], images[1] + 1, size=80))
+        rows = (scale * rng.normal(size=(80, 24)))[owners] + 0.5 * rng.normal(size=(len(owners), 24))
+        value, replicates = effective_rank(rows, owners, counts)
+        values.append(value)
+        ends.append(interval(replicates))
+    truth, (low, high) = np.mean(values), np.array(ends).T
+    assert 0.92 < ((low <= truth) & (truth <= high)).mean() < 0.99
+    assert 0.9 < (high - low).mean() / (3.92 * np.std(values)) < 1.2

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 from scipy.special import hyp0f1
-from scipy.stats import skew
+from scipy.stats import skew as skew_of_scipy
 
 from embedlab.maths.people.bootstrap import resamples
-from embedlab.maths.space import sphere
+from embedlab.maths.space import sphere, subsampling
 
 PEOPLE, EACH, D = 60, 3, 8
 LABELS = np.repeat(np.arange(PEOPLE), EACH)
+NONE = np.empty((0, 1), bool)
 ONCE = np.ones((1, PEOPLE), np.float32)
 
 
@@ -115,28 +116,22 @@ def test_alignment_is_the_mean_squared_distance_of_each_kind_of_pair():
     assert replicates[0] == pytest.approx(same)
 
 
+def test_a_person_of_many_images_weighs_no_more_in_alignment():
+    x = unit(towards=1)
+    labels = np.r_[np.zeros(30, int), LABELS[:-30] + 1]
+    sums, sizes = sphere.person_sums(x, labels), np.bincount(labels)
+    once = np.ones((1, len(sizes)), np.float32)
+    squared = ((x[:, None] - x) ** 2).sum(axis=2)
+    of = [squared[labels == p][:, labels == p] for p in range(len(sizes))]
+    each = [one[~np.eye(len(one), dtype=bool)].mean() for one in of]
+    assert sphere.alignment(sums, sizes, once)[0] == pytest.approx(np.mean(each), abs=1e-5)
+
+
 def test_alignment_needs_a_pair():
     x = unit(n=PEOPLE)
     same, replicates, _ = sphere.alignment(x.astype(float), np.ones(PEOPLE, int), ONCE)
     assert np.isnan(same)
     assert np.isnan(replicates).all()
-
-
-def test_the_effective_rank_of_r_equal_directions_is_r():
-    rng = np.random.default_rng(0)
-    basis = np.linalg.qr(rng.normal(size=(20, 20)))[0][:, :5]
-    x = rng.normal(size=(5000, 5)) @ basis.T + 3.0
-    assert sphere.effective_rank(x) == pytest.approx(5, abs=0.05)
-    assert sphere.effective_rank(sphere.uniform(300, 100, rng)) == pytest.approx(300 * 100 / 400, rel=0.03)
-
-
-def test_equal_vectors_have_no_effective_rank():
-    assert np.isnan(sphere.effective_rank(np.tile(unit(n=1), (50, 1))))
-
-
-def test_the_effective_rank_of_nobody_twice_is_the_value():
-    x = unit(towards=1)
-    assert sphere.resampled_effective_rank(x, LABELS, ONCE)[0] == pytest.approx(sphere.effective_rank(x))
 
 
 @pytest.mark.parametrize("d", [2, 5, 10])
@@ -151,26 +146,16 @@ def test_the_two_nn_dimension_is_that_of_scikit_dimension(d, kind):
         "sphere": lambda: sphere.uniform(1000, d + 1, rng).astype(float),
         "gaussian": lambda: rng.normal(size=(1000, d)),
     }[kind]()
-    ratios, rows = sphere.two_nn_ratios(points)
-    found = sphere.two_nn_dimension(ratios)[0]
+    found, _, rows = sphere.two_nn(points, NONE)
     assert len(rows) == 1000
     assert found == pytest.approx(TwoNN(discard_fraction=0.1).fit(points).dimension_, rel=1e-6)
     assert found == pytest.approx(d, rel=0.15)
 
 
-def test_weighing_a_ratio_twice_is_having_it_twice():
-    ratios = np.random.default_rng(0).pareto(3, size=200) + 1
-    weights = np.where(np.arange(200) % 2, 2.0, 1.0)[None]
-    assert sphere.two_nn_dimension(ratios, weights)[0] == pytest.approx(
-        sphere.two_nn_dimension(np.repeat(ratios, weights[0].astype(int)))[0], rel=0.02
-    )
-
-
 def test_twins_have_no_ratio():
     x = np.random.default_rng(0).normal(size=(100, 4))
-    _, rows = sphere.two_nn_ratios(np.r_[x, x[:5]])
-    assert sorted(rows) == list(range(5, 100))
-    assert len(sphere.two_nn_ratios(x[:2])[0]) == 0
+    assert sorted(sphere.two_nn(np.r_[x, x[:5]], NONE)[2]) == list(range(5, 100))
+    assert np.isnan(sphere.two_nn(x[:2], NONE)[0])
     assert np.isnan(sphere.two_nn_dimension(np.empty(0)))
 
 
@@ -178,17 +163,38 @@ def test_a_planted_hub_is_found_by_all():
     rng = np.random.default_rng(0)
     centre = np.eye(200)[0]
     x = np.r_[[centre], centre + rng.normal(size=(300, 200)) / np.sqrt(200)]
-    times = sphere.k_occurrence(x / np.linalg.norm(x, axis=1, keepdims=True), 10)
+    skew, _, times = sphere.hubness(x / np.linalg.norm(x, axis=1, keepdims=True), 10, NONE)
     assert times.argmax() == 0
     assert times[0] > 290
     assert times.sum() == 301 * 10
+    assert skew == pytest.approx(skew_of_scipy(times))
 
 
-def test_skewness_is_that_of_scipy():
-    values = np.random.default_rng(0).poisson(3, size=len(LABELS))
-    assert sphere.skewness(values, LABELS, ONCE)[0] == pytest.approx(skew(values))
-    counts = resamples(PEOPLE, 3, 0)
-    for b, row in enumerate(counts):
-        rows, _ = repeated(row, LABELS)
-        assert sphere.skewness(values, LABELS, counts)[b] == pytest.approx(skew(values[rows]))
-    assert np.isnan(sphere.skewness(np.full(len(LABELS), 3), LABELS, ONCE)[0])
+def test_k_is_less_than_half_of_a_handful():
+    times = [sphere.hubness(np.eye(n), 10, NONE)[2] for n in (2, 3, 9, 100)]
+    assert [int(one.sum()) for one in times] == [0, 3, 36, 1000]
+
+
+def test_thirds_are_measured_as_sets_of_their_own():
+    """Neighbours are those among the rows drawn, found without another search."""
+    x = unit(n=400)
+    drawn = subsampling.thirds(400, 3, 0)
+    _, dimensions, _ = sphere.two_nn(x, drawn)
+    _, skews, _ = sphere.hubness(x, 5, drawn)
+    plain = [(sphere.two_nn(x[own], NONE)[0], sphere.hubness(x[own], 5, NONE)[0]) for own in drawn]
+    for found, alone in zip((dimensions, skews), np.array(plain).T, strict=True):
+        np.testing.assert_allclose(np.diff(found) / np.sqrt(133 / 267), np.diff(alone))
+
+
+@pytest.mark.slow
+def test_intervals_of_what_looks_at_neighbours_hold_the_truth():
+    values, held = [], []
+    for seed in range(120):
+        x = unit(n=120, d=12, seed=seed, towards=1)
+        drawn = subsampling.thirds(120, 150, 0)
+        found = [sphere.two_nn(x, drawn)[:2], sphere.hubness(x, 10, drawn)[:2]]
+        values.append([value for value, _ in found])
+        held.append([np.quantile(replicates, [0.025, 0.975]) for _, replicates in found])
+    truth, (low, high) = np.mean(values, axis=0), np.transpose(held, (2, 0, 1))
+    inside = ((low <= truth) & (truth <= high)).mean(axis=0)
+    assert ((inside > 0.91) & (inside < 0.99)).all(), inside
