@@ -143,9 +143,7 @@ LONGEST = {
     "layers": 62,
     "mapping": 63,
     "neighbours": 39,
-    "projection": 36,
     "registration": 66,
-    "separability": 48,
     "similarity": 39,
 }
 """Words of an analysis's longest sentence, where it has more than 30: it may only fall."""
@@ -297,8 +295,6 @@ def sentences_as_keys(tree):
 RULES = (own_draws, own_hedges, own_excuses, sentences_as_keys)
 ALLOWED = {
     # An estimate against its null, by its own interval or p: nothing is compared.
-    (own_hedges, "projection"): 1,
-    (own_hedges, "separability"): 1,
     # The name of a field, and of a series in a chart.
     (sentences_as_keys, "neighbours"): 1,
 }

@@ -1,7 +1,8 @@
 """Maps of points into two or three dimensions that keep neighbours: t-SNE and UMAP, started from a PCA.
 
 The start decides where clusters lie to each other, and without one they lie by chance [1]_. The seed adds
-noise to it, of a hundredth of its spread, so that maps of several seeds show what of a map is accident.
+noise to it, of a hundredth of its spread, so that maps of several seeds show what of a map is accident. Both
+start from neighbours that were found before, exactly, and once for both.
 
 References
 ----------
@@ -10,9 +11,10 @@ References
 """
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from embedlab.maths.space.neighbours import nearest
 
@@ -21,15 +23,52 @@ NOISE = 0.01
 SMALL = 1e-4
 
 
-def tsne(
-    vectors: Float[np.ndarray, "n d"], perplexity: float, seed: int, dimensions: int = 2
-) -> Float[np.ndarray, "n k"]:
+@dataclass(frozen=True)
+class Surroundings:
+    """Points, and each one's nearest others: Euclidean, exact, nearest first.
+
+    Attributes
+    ----------
+    vectors
+        The points, n at least 5.
+    near, distances
+        Indices of the nearest others and how far away they are.
+    """
+
+    vectors: Float[np.ndarray, "n d"]
+    near: Int[np.ndarray, "n k"]
+    distances: Float[np.ndarray, "n k"]
+
+    @classmethod
+    def of(
+        cls, vectors: Float[np.ndarray, "n d"], perplexity: float, neighbours: int, least: int = 1
+    ) -> "Surroundings":
+        """Find as many neighbours as t-SNE of a perplexity and UMAP of so many neighbours ask for."""
+        most = max(_tsne_neighbours(len(vectors), perplexity), neighbours - 1, least)
+        near, distances = nearest(vectors, min(most, len(vectors) - 1), metric="euclidean")
+        return cls(vectors, near, distances)
+
+    def with_selves(self, k: int) -> tuple[Int[np.ndarray, "n k+1"], Float[np.ndarray, "n k+1"]]:
+        """Give each point and its k nearest: both libraries count a point as its own first neighbour."""
+        indices = np.column_stack([np.arange(len(self.near)), self.near[:, :k]]).astype(np.int32)
+        return indices, np.pad(self.distances[:, :k], ((0, 0), (1, 0))).astype(np.float32)
+
+
+def _perplexity(n: int, perplexity: float) -> float:
+    return min(perplexity, (n - 1) / 3)
+
+
+def _tsne_neighbours(n: int, perplexity: float) -> int:
+    return min(n - 1, int(3 * _perplexity(n, perplexity) + 1))
+
+
+def tsne(around: Surroundings, perplexity: float, seed: int, dimensions: int = 2) -> Float[np.ndarray, "n k"]:
     """Lay points out by t-SNE (Barnes–Hut) [1]_.
 
     Parameters
     ----------
-    vectors
-        Rows, n at least 5; distances are Euclidean.
+    around
+        The points and their neighbours, as many as the perplexity asks for.
     perplexity
         About how many neighbours each point listens to; never more than (n − 1)/3 are used.
     seed
@@ -42,30 +81,34 @@ def tsne(
     .. [1] van der Maaten, L. and Hinton, G. Visualizing data using t-SNE. Journal of Machine Learning
        Research 9, 2008.
     """
+    from scipy.sparse import csr_array
     from sklearn.manifold import TSNE
 
+    n = len(around.vectors)
+    k = _tsne_neighbours(n, perplexity)
+    indices, distances = around.with_selves(k)
+    graph = csr_array((distances.ravel(), indices.ravel(), np.arange(n + 1) * (k + 1)), (n, n))
     model = TSNE(
         n_components=dimensions,
-        perplexity=min(perplexity, (len(vectors) - 1) / 3),
-        init=(SMALL * _start(vectors, seed, dimensions)).astype(np.float32),
+        perplexity=_perplexity(n, perplexity),
+        init=(SMALL * _start(around.vectors, seed, dimensions)).astype(np.float32),
         learning_rate="auto",
         method="barnes_hut",
+        metric="precomputed",
         random_state=seed,
         n_jobs=1,
     )
-    placed: np.ndarray = model.fit_transform(vectors.astype(np.float32))
+    placed: np.ndarray = model.fit_transform(graph)
     return placed
 
 
-def umap(
-    vectors: Float[np.ndarray, "n d"], neighbours: int, seed: int, dimensions: int = 2
-) -> Float[np.ndarray, "n k"]:
+def umap(around: Surroundings, neighbours: int, seed: int, dimensions: int = 2) -> Float[np.ndarray, "n k"]:
     """Lay points out by UMAP [1]_, on one thread, from exact neighbours.
 
     Parameters
     ----------
-    vectors
-        Rows, n at least 5; distances are Euclidean.
+    around
+        The points and their neighbours, as many as are asked for less one.
     neighbours
         How many points, itself among them, make a point's surroundings; never more than n − 1 are used.
     seed
@@ -78,11 +121,9 @@ def umap(
     .. [1] McInnes, L., Healy, J. and Melville, J. UMAP: uniform manifold approximation and projection for
        dimension reduction. arXiv 1802.03426, 2018.
     """
-    k = min(neighbours, len(vectors) - 1)
-    indices, distances = nearest(vectors, k - 1, metric="euclidean")
-    # UMAP counts a point as its own first neighbour.
-    indices = np.column_stack([np.arange(len(vectors)), indices]).astype(np.int32)
-    distances = np.pad(distances, ((0, 0), (1, 0))).astype(np.float32)
+    n = len(around.vectors)
+    k = min(neighbours, n - 1)
+    indices, distances = around.with_selves(k - 1)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         # Without a search index of its own it cannot place further points, which nobody asks for.
@@ -93,13 +134,13 @@ def umap(
             n_components=dimensions,
             n_neighbors=k,
             metric="euclidean",
-            init=_start(vectors, seed, dimensions).astype(np.float32),
+            init=_start(around.vectors, seed, dimensions).astype(np.float32),
             random_state=seed,
             n_jobs=1,
             precomputed_knn=(indices, distances),
             force_approximation_algorithm=True,
         )
-        placed: np.ndarray = model.fit_transform(vectors.astype(np.float32))
+        placed: np.ndarray = model.fit_transform(around.vectors.astype(np.float32))
     return placed
 
 

@@ -5,7 +5,8 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
-from embedlab.maths.space.layouts import tsne, umap
+from embedlab.maths.space import layouts
+from embedlab.maths.space.layouts import Surroundings, tsne, umap
 from embedlab.maths.space.neighbours import trustworthiness
 
 
@@ -15,18 +16,22 @@ def clusters():
     return np.repeat(rng.normal(size=(12, 20)), 8, axis=0) + 0.2 * rng.normal(size=(96, 20))
 
 
+def around(vectors, perplexity=10.0, neighbours=8):
+    return Surroundings.of(vectors, perplexity, neighbours)
+
+
 @pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
 def test_a_map_keeps_clusters_and_repeats_itself_under_its_seed(place, size, clusters):
-    placed = place(clusters, size, 0)
+    placed = place(around(clusters), size, 0)
     assert placed.shape == (96, 2)
     assert trustworthiness(clusters, placed, 7).mean() > 0.95
-    np.testing.assert_array_equal(place(clusters, size, 0), placed)
-    assert not np.allclose(place(clusters, size, 1), placed)
+    np.testing.assert_array_equal(place(around(clusters), size, 0), placed)
+    assert not np.allclose(place(around(clusters), size, 1), placed)
 
 
 @pytest.mark.parametrize(("place", "size"), [(tsne, 10.0), (umap, 8)])
 def test_a_third_dimension_keeps_no_less(place, size, clusters):
-    solid = place(clusters, size, 0, 3)
+    solid = place(around(clusters), size, 0, 3)
     assert solid.shape == (96, 3)
     assert solid[:, 2].std() > 0.05 * solid[:, 0].std()
     assert trustworthiness(clusters, solid, 7).mean() > 0.95
@@ -37,7 +42,7 @@ def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
     """The size asked for is more than there are points."""
     few = np.random.default_rng(0).normal(size=(5, 3))
     few[1] = few[0]
-    assert np.isfinite(place(few, size, 0)).all()
+    assert np.isfinite(place(around(few, 30.0, 15), size, 0)).all()
 
 
 def test_global_order_comes_from_the_start(clusters):
@@ -51,7 +56,33 @@ def test_global_order_comes_from_the_start(clusters):
     rng = np.random.default_rng(0)
     kept, dealt = [], []
     for seed in range(3):
-        middles = tsne(chain, 10.0, seed).reshape(12, 8, 2).mean(axis=1)
+        middles = tsne(around(chain), 10.0, seed).reshape(12, 8, 2).mean(axis=1)
         kept.append(spearmanr(apart, pdist(middles)).statistic)
         dealt += [spearmanr(apart, pdist(rng.permutation(middles))).statistic for _ in range(100)]
     assert np.median(kept) > np.quantile(dealt, 0.99)
+
+
+def test_given_neighbours_t_sne_draws_from_the_likenesses_that_it_would_find_itself(clusters, monkeypatch):
+    """Of scikit-learn's own search; what grows out of them differs by the last bits of their rounding."""
+    from sklearn.manifold import TSNE, _t_sne
+
+    seen = []
+    real = _t_sne._joint_probabilities_nn
+
+    def watched(*args):
+        seen.append(real(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(_t_sne, "_joint_probabilities_nn", watched)
+    tsne(around(clusters), 10.0, 0)
+    start = (layouts.SMALL * layouts._start(clusters, 0, 2)).astype(np.float32)
+    TSNE(perplexity=10.0, init=start, random_state=0).fit(clusters.astype(np.float32))
+    ours, theirs = (one.toarray() for one in seen)
+    np.testing.assert_allclose(ours, theirs, atol=1e-8)
+
+
+def test_neighbours_are_found_once_for_both():
+    points = np.random.default_rng(0).normal(size=(100, 5))
+    assert around(points).near.shape == (100, 31)
+    assert around(points, 10.0, 50).near.shape == (100, 49)
+    assert around(points[:6], 30.0, 15).near.shape == (6, 5)
