@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 
 from embedlab.errors import UserError
 
-Word = Literal["set", "model", "probe pair", "degraded pair", "model pair", "models", "weight pair"]
+Word = Literal[
+    "set", "model", "probe pair", "degraded pair", "model pair", "models", "weights", "weight pair"
+]
 Kind = Literal["set", "weights"]
 
 
@@ -151,6 +153,13 @@ OVERS: dict[str, Over] = {
             "a model and a probe",
             lambda asked: [_across(p, *asked.models) for p in asked.probes],
             many=True,
+        ),
+        Over(
+            "weights",
+            "the weights of one model",
+            "a model",
+            lambda asked: [(Input("weights", m),) for m in asked.models],
+            kind="weights",
         ),
         Over(
             "weight pair",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.lab.weights import LayerWeights
+from embedlab.lab.weights import FIXED, LayerWeights, Wire
 
 
 def embedding_set(
@@ -42,10 +42,16 @@ def columns(table, *names):
 
 
 def layer_weights(model: str = "m", seed: int = 0, channels: int = 16, layers: int = 3) -> LayerWeights:
-    """Draw kernels over three input channels."""
+    """Draw kernels over three input channels, each layer with a norm layer behind it."""
     rng = np.random.default_rng(seed)
     kernels = {f"conv{k}": rng.normal(size=(channels, 3, 3, 3)).astype(np.float32) for k in range(layers)}
-    return LayerWeights(model, kernels, {})
+    norms = {
+        f"norm{k}": {"running_mean": rng.normal(size=channels), "running_var": rng.uniform(1, 4, channels)}
+        for k in range(layers)
+    }
+    wires = {f"conv{k}": Wire(FIXED, f"conv{k}") for k in range(layers)}
+    wires |= {f"norm{k}": Wire(f"conv{k}", f"conv{k}") for k in range(layers)}
+    return LayerWeights(model, kernels, norms, family="planted", wires=wires)
 
 
 def gaussian(people, seed):

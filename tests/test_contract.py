@@ -45,6 +45,7 @@ def cases_of(overs, sets):
         "models": [
             tuple(embedding_set(model=m, probe=p, seed=k) for k, m in enumerate("abc")) for p in ("p", "p@32")
         ],
+        "weights": [(one,) for one in weights],
         "weight pair": [(weights[0], weights[1]), (weights[0], weights[2])],
     }
     return [one for over in overs for one in kinds[over.word]]
@@ -139,8 +140,6 @@ LONGEST = {
     "confusions": 36,
     "drift": 35,
     "geometry": 43,
-    "kernels": 115,
-    "layers": 62,
     "mapping": 63,
     "neighbours": 39,
     "registration": 66,
@@ -193,7 +192,7 @@ def nothing(model, kind, probe, seed=0):
     )
 
 
-NO_GOOD = [n for n in NAMES if analysis.get(n).over != "weight pair"]
+NO_GOOD = [n for n in NAMES if analysis.get(n).looks_at("set")]
 
 
 @pytest.mark.parametrize("name", NO_GOOD)
@@ -356,7 +355,7 @@ def test_estimates_are_kept_with_their_draws_by_what_and_where(name):
 
 
 @pytest.mark.parametrize("people", [2, 3, 4])
-@pytest.mark.parametrize("name", [n for n in NAMES if analysis.get(n).over != "weight pair"])
+@pytest.mark.parametrize("name", [n for n in NAMES if analysis.get(n).looks_at("set")])
 def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):
     """Resamples of so few often hold one person only; that must not break anything."""
     found = analysis.get(name)

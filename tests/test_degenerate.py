@@ -10,7 +10,7 @@ from embedlab import analysis
 from embedlab.charts import faces_from
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.lab.weights import LayerWeights
+from embedlab.lab.weights import FIXED, LayerWeights, Wire
 from embedlab.report import sections
 from embedlab.report.build import fragment, part_of
 from embedlab.report.show import told
@@ -21,7 +21,7 @@ NAMES = sorted(analysis.names())
 FEW = {
     **dict.fromkeys(("resamples", "permutations", "shuffles", "slices"), 20),
     **dict.fromkeys(("refits", "nulls", "restarts", "penalties", "splits"), 3),
-    **{"fresh": 4, "fresh_kernels": 100},
+    **{"signs": 19},
 }
 
 
@@ -59,9 +59,19 @@ def weights(model="a", layers=2, channels=4, value=None, size=3):
     rng = np.random.default_rng(len(model))
     shape = (channels, channels, size, size)
     some = {f"conv{k}": rng.normal(size=shape).astype(np.float32) for k in range(layers)}
+    norm = {"running_mean": rng.normal(size=channels), "running_var": rng.uniform(1, 2, channels)}
+    wires = {f"conv{k}": Wire(f"conv{k - 1}" if k else FIXED, f"conv{k}") for k in range(layers)}
     return LayerWeights(
-        model, {k: w if value is None else np.full_like(w, value) for k, w in some.items()}, {}
+        model,
+        {k: w if value is None else np.full_like(w, value) for k, w in some.items()},
+        {f"norm of {k}": {kind: v if value is None else 0 * v for kind, v in norm.items()} for k in some},
+        family="chain",
+        wires=wires | {f"norm of {k}": Wire(k, k) for k in some},
     )
+
+
+def networks(over, **case):
+    return tuple(weights(model, **case) for model in (("a",) if over == "weights" else ("a", "bb")))
 
 
 WEIGHTS = {
@@ -91,7 +101,7 @@ def inputs(over, case):
 def cases():
     for name in NAMES:
         for over in (one.word for one in analysis.get(name).overs):
-            known = WEIGHTS if over == "weight pair" else SETS
+            known = WEIGHTS if over in ("weights", "weight pair") else SETS
             yield from (pytest.param(name, over, case, id=f"{name}-{over}-{case}") for case in known)
 
 
@@ -112,9 +122,7 @@ def usual():
 
     def get(name, over):
         if (name, over) not in kept:
-            plain = (
-                (weights("a"), weights("bb")) if over == "weight pair" else inputs(over, {"people": [3] * 12})
-            )
+            plain = networks(over) if "weight" in over else inputs(over, {"people": [3] * 12})
             kept[name, over] = run(name, plain)
             assert kept[name, over].result is not None, kept[name, over].reason
         return kept[name, over]
@@ -124,8 +132,8 @@ def usual():
 
 @pytest.mark.parametrize(("name", "over", "case"), list(cases()))
 def test_little_data_are_a_result_that_can_be_shown_or_a_reason(name, over, case, usual, tmp_path):
-    if over == "weight pair":
-        done = run(name, tuple(weights(model, **WEIGHTS[case]) for model in ("a", "bb")))
+    if "weight" in over:
+        done = run(name, networks(over, **WEIGHTS[case]))
     else:
         done = run(name, inputs(over, SETS[case]))
     if done.result is None:
@@ -159,7 +167,11 @@ EVIL = (
 def hostile(one):
     """Give every name of an input, and a name more of each kind, the power to do harm."""
     if isinstance(one, LayerWeights):
-        return LayerWeights(f"{one.model}{EVIL}", {f"{name}{EVIL}": w for name, w in one.layers.items()}, {})
+        layers, norms, wires = (
+            {f"{name}{EVIL}": values for name, values in named.items()}
+            for named in (one.layers, one.norms, one.wires)
+        )
+        return dataclasses.replace(one, model=f"{one.model}{EVIL}", layers=layers, norms=norms, wires=wires)
     return dataclasses.replace(
         one,
         model=f"{one.model}{EVIL}",
@@ -174,7 +186,7 @@ def hostile(one):
     ("name", "over"), [(name, over.word) for name in NAMES for over in analysis.get(name).overs]
 )
 def test_names_from_data_are_shown_and_not_obeyed_in_every_section(name, over):
-    plain = tuple(map(weights, ("a", "bb"))) if over == "weight pair" else inputs(over, {"people": [3] * 12})
+    plain = networks(over) if "weight" in over else inputs(over, {"people": [3] * 12})
     done = run(name, tuple(map(hostile, plain)))
     assert done.result is not None, done.reason
     found = analysis.get(name)

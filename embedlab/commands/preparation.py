@@ -191,16 +191,26 @@ def _check_weights(
     UserError
         If the study names these analyses, and no others.
     """
-    wanting = [one.analysis.name for one in questions if one.analysis.looks_at("weights")]
     without = [
         names[word]
         for word, network in networks.items()
         if not isinstance(word, Recipe) and getattr(network, "network", None) is None
     ]
-    if not wanting or len(networks) - len(without) >= 2 or not (without and study.analyses):
+    have, fewest = len(networks) - len(without), {"weights": 1, "weight pair": 2}
+    needs = {
+        one.analysis.name: min(fewest.get(over.word, 0) for over in one.analysis.overs) for one in questions
+    }
+    wanting = [name for name, count in needs.items() if count > have]
+    if not wanting or not (without and study.analyses):
         return
-    what = f"{' and '.join(wanting)} compare{'s' if len(wanting) == 1 else ''} the weights of two networks"
-    reason = f"{what}, and of {' and '.join(without)} there are none to read: {WEIGHTS_FROM}"
+    s = "s" if len(wanting) == 1 else ""
+    what = (
+        f"look{s} at the weights of networks"
+        if any(needs[name] == 1 for name in wanting)
+        else f"compare{s} the weights of two networks"
+    )
+    said = f"{' and '.join(wanting)} {what}, and of {' and '.join(without)} there are none to read"
+    reason = f"{said}: {WEIGHTS_FROM}"
     if len(wanting) == len(study.analyses):
         raise UserError(reason)
     say(f"  {reason}")

@@ -225,6 +225,7 @@ def jsonable(value: Any) -> Any:
 SEARCHED = {
     "kernels": ("",),
     "layers": ("",),
+    "norm_layers": ("",),
     "projection": ("t-SNE", "UMAP"),
     "registration": (", after", "after minus", "unrelated people"),
 }

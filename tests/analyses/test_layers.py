@@ -4,15 +4,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from benchmarks.kernels import copied, network
 from embedlab.analyses import layers
-from embedlab.analyses.layers import BETWEEN_FRESH, DISTANCE, MEAN, UNMATCHED, VARIANCE, LayerParams
+from embedlab.analyses.layers import DISTANCE, UNMATCHED, LayerParams
 from embedlab.charts import Table
 from embedlab.errors import UserError
 from embedlab.lab.weights import LayerWeights, wiring
 from embedlab.maths.kernels.channel_matching import reordered
 from tests.planted import layer_weights
 
-FEW = LayerParams(fresh=5, shuffles=99, resamples=100)
+FEW = LayerParams(signs=19, restarts=1, shuffles=99, resamples=100)
 CHANNELS = (3, 12, 16, 8)
 
 
@@ -43,6 +44,12 @@ def noisy(weights, amount, seed=2, **changes):
     return dataclasses.replace(weights, layers=kernels, **changes)
 
 
+def texts(*results):
+    found = [f.text for f in layers.findings(results)]
+    assert max(len(text.split()) for text in found) <= 30
+    return found
+
+
 def by_layer(found, what=DISTANCE):
     return [(found.by_layer | found.estimates)[what, name] for name in found.layers]
 
@@ -52,10 +59,11 @@ def test_a_permuted_copy_is_at_distance_zero_and_far_without_matching():
     assert found.whole.value == pytest.approx(0, abs=1e-3)
     assert all(e.value == pytest.approx(0, abs=1e-3) for e in by_layer(found))
     assert min(e.value for e in by_layer(found, UNMATCHED)) > 1
-    assert found.closer == found.compared == 3
+    assert found.nearer == found.compared == 3
     assert found.how == "through the network"
-    assert "relative distance of 0.000 over all layers" in layers.findings([found])[0].text
-    assert "nearer in 3 of 3 layers" in layers.findings([found])[0].text
+    assert "a and b are nearer to each other than with random signs" in texts(found)[0]
+    assert "(distance 0.00, random signs 1." in texts(found)[0]
+    assert "One by one, 3 of 3 layers are nearer" in texts(found)[1]
 
 
 def test_scales_of_channels_change_nothing():
@@ -67,19 +75,29 @@ def test_scales_of_channels_change_nothing():
     assert found.whole.value == pytest.approx(0, abs=1e-3)
 
 
-def test_an_unrelated_network_is_as_far_as_fresh_ones():
+def test_an_unrelated_network_is_as_far_as_random_signs_make_it():
     found = layers.compute(chain(), chain("b", seed=5), FEW)
     assert found.whole.value == pytest.approx(found.whole.null, abs=0.05)
-    assert found.estimates[BETWEEN_FRESH,].value == pytest.approx(found.whole.null, abs=0.05)
     assert found.whole.null < 1.38
-    assert found.closer == 0
-    assert "not shown to be nearer than those" in layers.findings([found])[0].text
+    assert found.nearer == 0
+    assert "not shown to be nearer to each other" in texts(found)[0]
 
 
-def test_unrelated_networks_are_seldom_called_nearer():
-    wrong = [layers.compute(chain(), chain("b", seed=10 + k), LayerParams(8, 1, 1, 1)) for k in range(40)]
-    assert sum(r.whole_p <= 0.05 for r in wrong) <= 6
-    assert 0.3 < np.mean([r.whole_p for r in wrong]) < 0.7
+@pytest.mark.parametrize("law", ["t₃", "unequal", "low rank"])
+def test_unrelated_networks_are_seldom_called_nearer(law):
+    """`benchmarks/kernels.py` has the same of more networks."""
+    few = LayerParams(19, 1, 1, 1)
+    found = [layers.compute(network(law, 2 * k), network(law, 2 * k + 1), few) for k in range(30)]
+    assert np.mean([r.whole_p <= 0.05 for r in found]) <= 0.15
+    assert np.mean([r.nearer > 0 for r in found]) <= 0.15
+    assert 0.35 < np.mean([r.whole_p for r in found]) < 0.65
+
+
+def test_a_permuted_copy_that_holds_a_quarter_of_the_energy_is_found_under_any_law():
+    for law in ("t₃", "unequal", "low rank"):
+        found = layers.compute(*copied(0.25, law, 0), FEW)
+        assert found.whole_p <= 0.05
+        assert found.nearer >= 2
 
 
 def test_a_noisy_permuted_copy_lies_between():
@@ -87,6 +105,7 @@ def test_a_noisy_permuted_copy_lies_between():
     expected = np.sqrt(2 - 2 / np.sqrt(1 + 0.5**2))
     assert found.whole.value == pytest.approx(expected, abs=0.03)
     assert found.whole_p < 1e-4
+    assert "p below 0.0001" in texts(found)[0]
     for estimate in by_layer(found):
         assert estimate.low < estimate.value < estimate.high < estimate.null
 
@@ -96,23 +115,21 @@ def test_two_seeds_of_one_recipe_are_the_level_to_compare_with():
     other, twins = layers.compute(a, c, FEW), layers.compute(a, b, FEW)
     assert twins.one_recipe
     assert not other.one_recipe
-    alone = layers.findings([other])[-1].text
-    assert "No two of these networks are known to be trainings of one recipe" in alone
-    assert "a and b at 0." in layers.findings([other, twins])[-1].text
-    drawn = layers.charts([other, twins])[0]
-    assert any(curve.name == "two seeds of one recipe" for curve in drawn.curves)
-    assert "Seeds of one recipe: a and b" in drawn.note
-    assert "No two seeds" in layers.charts([other])[0].note
+    assert len(texts(other)) == 2
+    assert (
+        "Two seeds of one recipe, a and b, come this near to each other: distance 0."
+        in texts(other, twins)[-1]
+    )
 
 
 def test_networks_from_one_seed_are_found_by_their_numbers():
     found = layers.compute(chain(), noisy(chain("b"), 1.0), FEW)
-    assert (found.unmatched_p <= 0.05 / 3).all()
-    assert "channels are nearer than shuffled ones in 3 layers" in layers.findings([found])[0].text
+    assert found.unmatched_p == pytest.approx([0.03] * 3)
+    assert "Without matching, channels of 3 of 3 layers are nearer than shuffled ones" in texts(found)[-1]
 
 
 def test_where_the_wiring_is_unknown_layers_are_matched_one_by_one_and_that_is_said():
-    a = layer_weights("a")
+    a = dataclasses.replace(layer_weights("a"), wires={}, family="")
     b = dataclasses.replace(
         a, model="b", layers={n: np.roll(k, k.shape[0] // 3, 0) for n, k in a.layers.items()}
     )
@@ -129,53 +146,19 @@ def test_layers_of_one_network_only_are_counted():
     assert (found.compared, found.left_out) == (1, 3)
 
 
-def test_a_planted_direction_lowers_the_stable_rank():
-    a = chain()
-    heavy = {n: k + np.float32(1.5) for n, k in a.layers.items()}
-    found = layers.compute(a, dataclasses.replace(a, model="b", layers=heavy), FEW)
-    assert (found.lower_a, found.lower_b) == (0, 3)
-    assert (found.stable_ranks[:, 1] < found.fresh_ranks[:, 1]).all()
-    assert found.spectra[0, 1, 0] > 1.5 * found.spectra[0, 0, 0]
-
-
-def residual(model, seed):
-    """The first layers of a residual network, with norm layers whose channels are known."""
-    rng = np.random.default_rng(seed)
-    norm = {"running_mean": rng.normal(size=12), "running_var": rng.uniform(1, 9, size=12)}
-    kernels = {
-        "input_layer.0": rng.normal(size=(12, 3, 3, 3)),
-        "body.0.res_layer.1": rng.normal(size=(12, 12, 3, 3)),
-        "body.0.res_layer.3": rng.normal(size=(12, 12, 3, 3)),
-    }
-    return LayerWeights(model, kernels, {"input_layer.1": norm, "body.0.res_layer.0": norm})
-
-
-def test_norm_statistics_of_a_permuted_copy_have_not_drifted():
-    a = residual("a", 0)
-    found = layers.compute(a, permuted(a, model="b"), FEW)
-    norms = (("input_layer.1",), ("body.0.res_layer.0",))
-    assert found.by_layer.places(MEAN) == found.by_layer.places(VARIANCE) == norms
-    drifts = [found.by_layer[what, *norm] for what in (MEAN, VARIANCE) for norm in norms]
-    assert [e.value for e in drifts] == pytest.approx([0] * 4)
-    assert min(e.null for e in drifts) > 0.3
-    assert any(c.title.startswith("Drift of the norm layers") for c in layers.charts([found]))
-
-
 def test_the_tables_hold_numbers_and_what_a_dead_layer_has_not_is_no_number():
     a, b = (
         dataclasses.replace(w, layers=w.layers | {"dead": np.zeros((2, 2, 3, 3), "f4")})
         for w in (chain(), chain("b", 1))
     )
     found = layers.compute(a, b, FEW)
-    pairs, by_name, _ = (c for c in layers.charts([found, found]) if isinstance(c, Table))
+    pairs, by_name = (c for c in layers.charts([found]) if isinstance(c, Table))
     assert pairs.rows[0][1].value == found.whole.value
     assert pairs.rows[0][3].value == found.whole_p
     row = by_name.rows[1]
     assert row[2] == found.estimates[DISTANCE, "conv1"]
     assert row[5].value == found.by_layer[UNMATCHED, "conv1"]
-    assert row[8].value == found.stable_ranks[1, 0]
     assert by_name.cells()[-1][1] == "dead"
-    assert by_name.cells()[-1][8] == "n/a"
 
 
 def test_networks_without_a_common_layer_are_refused():
@@ -192,10 +175,7 @@ def test_many_pairs_stay_few_charts_and_sentences():
     networks = [chain(f"n{k}", seed=k) for k in range(6)]
     pairs = [layers.compute(networks[0], other, FEW) for other in networks[1:]]
     charts = layers.charts(pairs)
-    assert len(charts) <= 10
-    heat = next(c for c in charts if c.title == "Distance of all pairs, over all layers")
-    assert heat.values.shape == (6, 6)
-    assert np.isfinite(heat.values).sum() == 2 * 5
-    assert len(next(c for c in charts if c.title == "All pairs of networks").rows) == 5
-    assert len(layers.findings(pairs)) == 2
-    assert "0 of 5 pairs" in layers.findings(pairs)[0].text
+    assert len(charts) == 2 + 1 + 2
+    assert len(next(c for c in charts if c.title == "Distance over all layers").rows) == 5
+    assert len(texts(*pairs)) == 2
+    assert "none of 5 pairs" in texts(*pairs)[0]

@@ -145,7 +145,7 @@ def test_weights_are_read_from_the_network_and_nothing_is_embedded(request_, net
 
 
 def test_kernels_of_live_networks_are_those_of_their_checkpoints(networks, capsys):
-    few = ["--set", "fresh_kernels=100", "slices=10", "shuffles=10", "resamples=20"]
+    few = ["--set", "shuffles=19", "resamples=20"]
     told = []
     for models, lab in ((("a.pth", "b.pth"), "empty"), (("a", "b"), "other")):
         assert cli.main(["run", "kernels", "--models", *models, "--lab", lab, *few]) == 0
@@ -228,6 +228,8 @@ def test_a_probe_that_one_of_two_models_has_is_taken(request_):
         ),
         (("kernels",), "kernels compares the weights of two networks, and of m there are none"),
         (("restoration", "registration"), "restoration compares .*; registration compares"),
+        (("structure",), "structure looks at the weights of networks, and of m there are none"),
+        (("structure", "layers"), "structure and layers look at the weights of networks, and of m there"),
     ],
 )
 def test_analyses_that_have_nothing_to_run_on_are_told_before_the_work(request_, analyses, message):

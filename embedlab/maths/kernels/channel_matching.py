@@ -6,7 +6,7 @@ the permutations that bring the kernels of two networks closest [1]_ [2]_ [3]_.
 
 A permuted copy is found exactly (tests: also under noise of three times the weights' spread); of networks
 without relation a local optimum is found. Their kernels come closer by the choice alone, so a distance
-after matching says something only beside that of freshly initialised networks (``fresh_like``).
+after matching says something only beside that of a network that shares nothing (``with_signs``).
 
 References
 ----------
@@ -20,12 +20,10 @@ References
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from embedlab.errors import UserError
 from embedlab.lab.weights import (
     FIXED,
     LayerWeights,
@@ -107,7 +105,13 @@ def reordered(
 
 
 def match(
-    a: LayerWeights, b: LayerWeights, *, seed: int = 0, restarts: int = 3, sweeps: int = 50
+    a: LayerWeights,
+    b: LayerWeights,
+    *,
+    seed: int = 0,
+    restarts: int = 3,
+    sweeps: int = 50,
+    scaled: bool = False,
 ) -> Matching:
     """Match the channels of two networks by their weights: coordinate ascent, one assignment a group [1]_.
 
@@ -129,6 +133,8 @@ def match(
         How many starts; the best objective is kept.
     sweeps
         Most passes over all groups in one start.
+    scaled
+        Whether both are given in the form ``scale_free`` already.
 
     Raises
     ------
@@ -139,7 +145,8 @@ def match(
     kind, wires = architecture(a), wiring(a)
     if len(shared) < max(len(a.layers), len(b.layers)) or not alike(wires, wiring(b)):
         kind, wires = "unknown", {name: Wire(FIXED, name) for name in shared}
-    problem = _Problem(_rows(scale_free(a), shared), _rows(scale_free(b), shared), wires)
+    x, y = (_rows(weights if scaled else scale_free(weights), shared) for weights in (a, b))
+    problem = _Problem(x, y, wires)
     rng = np.random.default_rng(seed)
     identity = {group: np.arange(size) for group, size in problem.sizes.items()}
     start_objective = problem.objective(identity)
@@ -349,77 +356,19 @@ def _lengths(kernels: np.ndarray) -> np.ndarray:
     return lengths
 
 
-def fresh_like(weights: LayerWeights, seed: int) -> LayerWeights:
-    """Draw a freshly initialised network of the same shapes: what a comparison gives before training.
+def with_signs(weights: LayerWeights, seed: int) -> LayerWeights:
+    """Give each layer's output channels, and its input channels, random signs: the null of a comparison.
 
-    Kernels are He-normal (fan out, ReLU) as our backbones start, norm layers and slopes as PyTorch does:
-    factor 1, bias 0, mean 0, variance 1, slope 0.25.
+    Two networks that share nothing are as near as one of them and the other with such signs, whatever the
+    law of their weights, however unequal their channels, and however few directions carry a layer: sizes,
+    singular values and the pattern of each slice stay as they were. Only what channels of one network have
+    to do with those of the other is lost. Exact wherever a channel is as likely to have the other sign.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 27])
 
-    def drawn(kernels: np.ndarray) -> np.ndarray:
-        fan_out = kernels.shape[0] * kernels.shape[2] * kernels.shape[3]
-        values = rng.standard_normal(kernels.shape, np.float32) * np.float32(np.sqrt(2 / fan_out))
-        return values.astype(kernels.dtype)
+    def signed(kernels: np.ndarray) -> np.ndarray:
+        outputs, inputs = (rng.choice(np.array([-1, 1], kernels.dtype), n) for n in kernels.shape[:2])
+        found: np.ndarray = kernels * outputs[:, None, None, None] * inputs[:, None, None]
+        return found
 
-    ones = ("weight", "running_var")
-    return replace(
-        weights,
-        model=f"fresh {weights.model}",
-        recipe="",
-        layers={name: drawn(kernels) for name, kernels in weights.layers.items()},
-        norms={
-            name: {k: (np.ones_like if k in ones else np.zeros_like)(v) for k, v in norm.items()}
-            for name, norm in weights.norms.items()
-        },
-        slopes={name: np.full_like(v, 0.25) for name, v in weights.slopes.items()},
-    )
-
-
-class FirstLayerMatch(NamedTuple):
-    """See ``first_layer_match``; one entry for each kernel of a."""
-
-    order: Int[np.ndarray, " o"]
-    """The kernel of b, or −1 where b has fewer kernels and none is left."""
-    sign: Int[np.ndarray, " o"]
-    """1, or −1 where b's kernel is the negative of a's (1 where there is none)."""
-    correlation: Float[np.ndarray, " o"]
-    """Pearson correlation over the kernel's weights after the sign, ≥ 0; nan where there is none."""
-
-
-def first_layer_match(ka: Float[np.ndarray, "o i h w"], kb: Float[np.ndarray, "p i h w"]) -> FirstLayerMatch:
-    """Match two first layers' kernels to each other up to order and sign.
-
-    The one-to-one assignment with the largest sum of |correlation| (Hungarian algorithm). A kernel
-    of equal weights correlates with none (0).
-
-    Raises
-    ------
-    UserError
-        If the kernels' input channels or sizes differ.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    if ka.shape[1:] != kb.shape[1:]:
-        raise UserError(
-            f"first-layer kernels of shapes {ka.shape[1:]} and {kb.shape[1:]} cannot be correlated: choose "
-            "two models whose first layers have kernels of one size over the same channels"
-        )
-    a, b = (_standardised(k.reshape(len(k), -1).astype(np.float64)) for k in (ka, kb))
-    correlations = a @ b.T
-    rows, columns = linear_sum_assignment(np.abs(correlations), maximize=True)
-    order, sign = np.full(len(a), -1), np.ones(len(a), np.int64)
-    correlation = np.full(len(a), np.nan)
-    matched = correlations[rows, columns]
-    order[rows], sign[rows] = columns, np.where(matched < 0, -1, 1)
-    correlation[rows] = np.minimum(np.abs(matched), 1.0)
-    return FirstLayerMatch(order, sign, correlation)
-
-
-def _standardised(rows: np.ndarray) -> np.ndarray:
-    """Centre each row and give it unit length; a constant row becomes zero."""
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    flat: np.ndarray = lengths <= 1e-12 * np.abs(rows).max(axis=1, keepdims=True)
-    standardised: np.ndarray = np.divide(centred, lengths, out=np.zeros_like(centred), where=~flat)
-    return standardised
+    return replace(weights, layers={name: signed(kernels) for name, kernels in weights.layers.items()})

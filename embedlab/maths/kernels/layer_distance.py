@@ -4,6 +4,7 @@ References
 ----------
 .. [1] Hahn, G. J. and Meeker, W. Q. Statistical Intervals: A Guide for Practitioners. Wiley, 1991 (ch. 4:
    the prediction interval for one further observation).
+.. [2] Westfall, P. H. and Young, S. S. Resampling-Based Multiple Testing. Wiley, 1993.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embedlab.maths.people.bootstrap import LEVEL, interval, resamples
-from embedlab.maths.people.permutation import p_value
+from embedlab.maths.people.permutation import ROUNDING, p_value
 
 FEWEST = 5
 """Channels that an interval takes: a resample of fewer is one channel too often."""
@@ -87,18 +88,42 @@ def _shuffled(pairs: Float[np.ndarray, "c c"], shuffles: int, seed: int) -> Floa
 
 
 def further_p_value(value: float, null_values: Float[np.ndarray, " s"]) -> float:
-    """Test whether one further observation would be so low: Student's t, one-sided [1]_.
+    """Test whether one further observation would be so low, one-sided.
 
-    For a few null values that are sums over many weights, and so nearly normal, where counting those that
-    are lower could never give a small p value.
+    If a null value is as low, the share of those that are. Below all of them counting cannot give a small
+    p value: then Student's t of one further observation [1]_, which takes them to be normal. Of 19 null
+    values or more at most 5 % of tests have p ≤ .05 where there is nothing to find, normal or not.
     """
     from scipy.stats import t
 
+    counted = p_value(-value, -null_values)
     spread = float(null_values.std(ddof=1)) * np.sqrt(1 + 1 / len(null_values))
     gap = value - float(null_values.mean())
     if spread <= 1e-12:
-        return 0.0 if gap < -1e-9 else 1.0
-    return float(t.cdf(gap / spread, len(null_values) - 1))
+        return 1 / (1 + len(null_values)) if gap < -1e-9 else 1.0
+    normal = float(t.cdf(gap / spread, len(null_values) - 1))
+    return normal if counted * (1 + len(null_values)) < 1.5 else max(normal, counted)
+
+
+def lowest_p_values(values: Float[np.ndarray, " k"], null_values: Float[np.ndarray, "s k"]) -> np.ndarray:
+    """Test which of k observations are lower than theirs would be, corrected for there being k.
+
+    Each is judged by how far the furthest of all k is out in the null [2]_, in units of its own spread: of
+    all sets of observations at most the level's share holds any false claim, whatever their law and
+    however they hang together.
+
+    Returns
+    -------
+    P values of shape (k,). Below all of the null counting cannot give a small one: then that of one further
+    observation, times k.
+    """
+    pool = np.vstack([values, null_values])
+    spread = pool.std(axis=0)
+    out = np.divide(pool - pool.mean(axis=0), spread, out=np.zeros_like(pool), where=spread > 1e-12)
+    counted = (out.min(axis=1)[:, None] <= out[0] + ROUNDING).mean(axis=0)
+    further = [len(values) * further_p_value(*one) for one in zip(values, null_values.T, strict=True)]
+    found: np.ndarray = np.where(counted * len(pool) < 1.5, np.minimum(counted, further), counted)
+    return found
 
 
 def further_range(null_values: Float[np.ndarray, "s ..."]) -> tuple[np.ndarray, np.ndarray]:

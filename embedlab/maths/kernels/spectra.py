@@ -1,4 +1,4 @@
-"""The singular values of convolution kernels, laid out as matrices, beside those of fresh ones.
+"""The singular values of convolution kernels, laid out as matrices, and their null.
 
 A layer of shape (o, i, h, w) is a matrix of o rows. Its stable rank ‖W‖_F² / ‖W‖₂² [2]_ is the number of
 directions it would have if all were as strong as the strongest; it is between 1 and the rank. The
@@ -12,8 +12,6 @@ References
 .. [2] Rudelson, M. and Vershynin, R. Sampling from large matrices: an approach through geometric functional
    analysis. Journal of the ACM 54(4), 2007.
 """
-
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -45,10 +43,8 @@ def stable_rank(singular: Float[np.ndarray, " r"]) -> float:
     return float(((singular / top) ** 2).sum()) if top > 0 else float("nan")
 
 
-@lru_cache(maxsize=64)
-def fresh_singular_values(shape: tuple[int, ...], count: int, seed: int) -> Float[np.ndarray, "n r"]:
-    """Give the singular values of ``count`` fresh layers of a shape, Gaussian of variance one."""
-    rng = np.random.default_rng([seed, 22, *shape])
-    found = np.stack([singular_values(rng.standard_normal(shape, np.float32)) for _ in range(count)])
-    found.setflags(write=False)
+def with_random_signs(kernels: Float[np.ndarray, "o i h w"], seed: int) -> Float[np.ndarray, "o i h w"]:
+    """Give every weight a random sign: as large in each place, but without a direction in common."""
+    bits = np.random.default_rng([seed, 22]).integers(0, 2, kernels.shape, np.int8)
+    found: np.ndarray = kernels * (2 * bits - 1).astype(kernels.dtype)
     return found

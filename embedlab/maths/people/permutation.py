@@ -1,9 +1,11 @@
-"""The p value of a permutation test, which an exact test needs to count itself [1]_.
+"""The p value of a permutation test, which an exact test needs to count itself [1]_; and of many tests.
 
 References
 ----------
 .. [1] Phipson, B. and Smyth, G. K. Permutation P-values should never be zero. Statistical Applications
    in Genetics and Molecular Biology 9(1), 2010.
+.. [2] Holm, S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics
+   6(2), 1979.
 """
 
 import numpy as np
@@ -29,3 +31,20 @@ def p_value(value: float, null_values: Float[np.ndarray, " b"]) -> float:
     """
     less = np.asarray(null_values, dtype=np.float64) < value - ROUNDING * abs(value)
     return float((1 + np.count_nonzero(~less)) / (1 + less.size))
+
+
+def told(value: float, smallest: float = 0.0) -> str:
+    """Write a p value, and whether it is the smallest that so many shuffles, or places, can give."""
+    if value < 1e-4:
+        return "p below 0.0001"
+    digits = 4 if value < 0.001 else 3 if value < 0.1 else 2
+    return f"p = {value:.{digits}f}" + (", the smallest possible" if value <= smallest + ROUNDING else "")
+
+
+def holm(p_values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Correct p values for there being k of them: the chance of any false claim stays at the level [2]_."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(steps, 1.0)
+    return corrected

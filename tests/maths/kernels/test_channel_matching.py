@@ -275,18 +275,31 @@ def test_scale_free_keeps_what_a_sigmoid_sees_and_a_dead_channel(network_of):
     np.testing.assert_allclose(np.mean(kernels[first][1:] ** 2, axis=(1, 2, 3)), 1, rtol=1e-5)
 
 
-def test_networks_without_relation_come_as_close_as_fresh_ones_do(network_of):
+def test_networks_without_relation_come_as_close_as_with_random_signs(network_of):
     (_, a), (_, b) = network_of(8, 0), network_of(8, 1)
     found = channel_matching.match(a, b)
-    gains = [
-        channel_matching.match(channel_matching.fresh_like(a, s), channel_matching.fresh_like(a, s + 10))
-        for s in range(4)
-    ]
-    fresh = np.array([g.objective for g in gains])
+    signed = [channel_matching.match(a, channel_matching.with_signs(b, s)).objective for s in range(4)]
     assert found.objective > found.start_objective + 0.05
-    assert abs(found.objective - fresh.mean()) < 0.03
-    same = channel_matching.match(a, permuted(a, 0)[0]).objective
-    assert same > 5 * fresh.max()
+    assert found.objective == pytest.approx(np.mean(signed), abs=0.03)
+    assert channel_matching.match(a, permuted(a, 0)[0]).objective > 5 * max(signed)
+
+
+def test_what_is_scaled_already_is_matched_as_it_is(network_of):
+    a, b = network_of(8, 0)[1], network_of(8, 1)[1]
+    x, y = channel_matching.scale_free(a), channel_matching.scale_free(b)
+    assert channel_matching.match(x, y, scaled=True).objective == channel_matching.match(a, b).objective
+
+
+def test_random_signs_keep_sizes_singular_values_and_slices_and_undo_a_copy():
+    given = chain(widths=(3, 24, 24))
+    signed = channel_matching.with_signs(given, 0)
+    for name, kernels in given.layers.items():
+        np.testing.assert_array_equal(np.abs(signed.layers[name]), np.abs(kernels))
+        slices = signed.layers[name] / kernels
+        assert (slices == slices[:, :, :1, :1]).all()
+        matrices = (w.layers[name].reshape(24, -1) for w in (given, signed))
+        np.testing.assert_allclose(*(np.linalg.svd(m, compute_uv=False) for m in matrices))
+    assert channel_matching.match(given, signed).objective < 0.6
 
 
 def test_a_chain_is_matched_through_its_layers():
@@ -367,60 +380,3 @@ def test_nothing_permutes_the_fixed_channels(network_of):
 def test_networks_of_zeros_have_no_cosine():
     zeros = LayerWeights("z", {"conv": np.zeros((3, 2, 3, 3))}, {})
     assert channel_matching.match(zeros, zeros).objective == 0
-
-
-def test_fresh_networks_have_the_spread_and_statistics_of_a_start(network_of):
-    given = replace(network_of(24)[1], recipe="r")
-    fresh = channel_matching.fresh_like(given, 0)
-    torch.manual_seed(0)
-    expected = backbones.build("ir_se_18", input_size=16, width=24, dimension=8).state_dict()
-    for name, kernels in fresh.layers.items():
-        assert kernels.shape == given.layers[name].shape
-        assert kernels.dtype == np.float32
-        if kernels.size > 2000:
-            assert kernels.std() == pytest.approx(expected[f"{name}.weight"].std().item(), rel=0.1)
-    for name, norm in fresh.norms.items():
-        for kind, values in norm.items():
-            np.testing.assert_array_equal(values, expected[f"{name}.{kind}"])
-    for name, values in fresh.slopes.items():
-        np.testing.assert_array_equal(values, expected[f"{name}.weight"])
-    assert fresh.recipe == ""
-    assert distances(fresh, channel_matching.fresh_like(given, 0)).max() == 0
-    assert distances(fresh, channel_matching.fresh_like(given, 1)).min() > 0
-
-
-def test_first_kernels_are_matched_up_to_order_and_sign():
-    rng = np.random.default_rng(0)
-    ka = rng.normal(size=(6, 3, 3, 3))
-    order, sign = rng.permutation(6), rng.choice([-1, 1], 6)
-    kb = np.empty_like(ka)
-    kb[order] = 2.5 * sign[:, None, None, None] * ka + 0.7
-    found = channel_matching.first_layer_match(ka, kb)
-    np.testing.assert_array_equal(found.order, order)
-    np.testing.assert_array_equal(found.sign, sign)
-    np.testing.assert_allclose(found.correlation, 1)
-
-
-def test_first_kernels_of_other_widths_leave_some_without_a_partner():
-    ka = np.random.default_rng(0).normal(size=(5, 3, 3, 3))
-    wide = channel_matching.first_layer_match(ka, ka[[3, 1]])
-    np.testing.assert_array_equal(wide.order, [-1, 1, -1, 0, -1])
-    np.testing.assert_array_equal(np.isnan(wide.correlation), [True, False, True, False, True])
-    np.testing.assert_array_equal(wide.sign, 1)
-    np.testing.assert_array_equal(channel_matching.first_layer_match(ka[[3, 1]], ka).order, [3, 1])
-
-
-def test_first_kernels_correlate_as_numpy_says_and_flat_ones_not_at_all():
-    rng = np.random.default_rng(1)
-    ka, kb = rng.normal(size=(2, 3, 3, 3, 3))
-    ka[0] = 0.1
-    found = channel_matching.first_layer_match(ka, kb)
-    assert found.correlation[0] == 0
-    for k in (1, 2):
-        expected = np.corrcoef(ka[k].ravel(), kb[found.order[k]].ravel())[0, 1]
-        assert found.sign[k] * found.correlation[k] == pytest.approx(expected)
-
-
-def test_first_kernels_of_other_sizes_cannot_be_matched():
-    with pytest.raises(UserError, match="first-layer kernels of shapes"):
-        channel_matching.first_layer_match(np.ones((4, 3, 3, 3)), np.ones((4, 3, 5, 5)))

@@ -4,6 +4,7 @@ import pytest
 from embedlab.maths.kernels.layer_distance import (
     further_p_value,
     further_range,
+    lowest_p_values,
     norm_drift,
     relative_distance,
 )
@@ -55,9 +56,28 @@ def test_a_further_observation_is_judged_as_often_wrong_as_the_level_says():
     assert ((low < values[:, 0]) & (values[:, 0] < high)).mean() == pytest.approx(0.95, abs=0.012)
 
 
-def test_null_values_that_are_all_alike_leave_no_doubt():
-    assert further_p_value(0.9, np.ones(5)) == 0
-    assert further_p_value(1.0, np.ones(5)) == 1
+def test_null_values_that_are_all_alike_leave_no_more_doubt_than_their_number():
+    assert further_p_value(0.9, np.ones(4)) == pytest.approx(0.2)
+    assert further_p_value(1.0, np.ones(4)) == 1
+
+
+def test_a_further_observation_of_a_skewed_law_is_not_called_low_too_often():
+    values = -np.random.default_rng(1).lognormal(sigma=1.5, size=(2000, 20))
+    normal = [(row[0] - row[1:].mean()) / row[1:].std() < -1.75 for row in values]
+    assert np.mean(normal) > 0.055
+    assert np.mean([further_p_value(row[0], row[1:]) <= 0.05 for row in values]) <= 0.06
+
+
+def test_the_lowest_of_many_is_judged_by_the_lowest_of_all():
+    rng = np.random.default_rng(2)
+    drawn = rng.standard_t(3, size=(400, 20, 8)) * rng.uniform(1, 9, 8)
+    p_values = np.array([lowest_p_values(one[0], one[1:]) for one in drawn])
+    assert (p_values.min(axis=1) <= 0.05).mean() == pytest.approx(0.05, abs=0.03)
+    far = drawn[0][0].copy()
+    far[3] -= 400
+    found = lowest_p_values(far, drawn[0][1:])
+    assert found[3] < 1e-4
+    assert np.delete(found, 3).min() > 0.05
 
 
 def norm(seed, channels=40):

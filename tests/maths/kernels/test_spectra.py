@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from embedlab.maths.kernels.spectra import (
-    fresh_singular_values,
     relative_to_edge,
     singular_values,
     stable_rank,
+    with_random_signs,
 )
 
 
@@ -30,10 +30,10 @@ def test_independent_weights_end_at_the_edge_and_a_planted_direction_lies_beyond
     assert relative_to_edge(singular_values(planted), shape)[0] > 1.3
 
 
-def test_fresh_layers_do_not_depend_on_who_asks_and_cannot_be_changed():
-    found = fresh_singular_values((8, 3, 3, 3), 4, 0)
-    assert found.shape == (4, 8)
-    np.testing.assert_array_equal(found, fresh_singular_values((8, 3, 3, 3), 4, 0))
-    assert not np.array_equal(found, fresh_singular_values((8, 3, 3, 3), 4, 1))
-    with pytest.raises(ValueError, match="read-only"):
-        found[0] = 0
+def test_random_signs_leave_every_weight_as_large_and_no_direction_in_common():
+    kernels = np.ones((64, 16, 3, 3)) * np.linspace(1, 2, 16)[:, None, None]
+    found = with_random_signs(kernels, 0)
+    np.testing.assert_array_equal(np.abs(found), kernels)
+    assert stable_rank(singular_values(kernels)) == pytest.approx(1)
+    assert stable_rank(singular_values(found)) > 20
+    assert not np.array_equal(found, with_random_signs(kernels, 1))

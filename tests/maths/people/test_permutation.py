@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from embedlab.maths.people.permutation import p_value
+from embedlab.maths.people.permutation import holm, p_value, told
 
 
 def test_the_measured_value_counts_itself():
@@ -31,3 +31,18 @@ def test_it_is_scipys_p_value():
         (a, b), lambda x, y: x.mean() - y.mean(), n_resamples=500, alternative="greater", rng=1
     )
     assert p_value(theirs.statistic, theirs.null_distribution) == pytest.approx(theirs.pvalue)
+
+
+def test_holms_correction_is_the_one_written_out_and_no_less_powerful_than_bonferronis():
+    p_values = np.array([0.01, 0.04, 0.03, 0.005])
+    assert holm(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert (holm(p_values) <= 4 * p_values).all()
+    assert holm(np.zeros(0)).shape == (0,)
+
+
+def test_a_p_value_says_whether_it_is_the_smallest_possible():
+    assert told(0.25) == "p = 0.25"
+    assert told(0.021, 0.005) == "p = 0.021"
+    assert told(0.005, 0.005) == "p = 0.005, the smallest possible"
+    assert told(0.0005, 0.0005) == "p = 0.0005, the smallest possible"
+    assert told(1e-9) == "p below 0.0001"
