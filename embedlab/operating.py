@@ -212,11 +212,8 @@ def best_against_rest(
     one = of(best)
     alone = f"{before}{best.model}{between}{one:{spec}}{after}"
     if one.null is not None and one.low is not None and one.low <= one.null:
-        return [
-            Finding(
-                f"{alone}{', the highest, and' if rest else ','} not shown to beat chance ({one.null:{spec}})."
-            )
-        ]
+        beaten = f"not shown to beat chance ({one.null:{spec}})"
+        return [Finding(f"{alone}{', the highest, and' if rest else ','} {beaten}.")]
     if not rest:
         return [Finding(f"{alone}.")]
     text = f"{before}{best.model}{between}{one.value:{spec}}{after}"

@@ -1,4 +1,4 @@
-"""Norms: whether two networks' norm layers have seen the same, once it is known which channel is which.
+"""Norm layers: whether two networks' norm layers have seen the same, once it is known which channel is which.
 
 Channels of the second network are matched to the first's by their weights, as in the analysis ``layers``
 [1]_. Then each norm layer's running statistics are compared: the mean over channels of |difference of the
@@ -51,7 +51,7 @@ DRIFTS: tuple[tuple[str, str, Literal["dash", "dot"]], ...] = (
 
 
 @dataclass(frozen=True)
-class NormParams(Params):
+class NormLayerParams(Params):
     """Knobs of the comparison of norm layers."""
 
     restarts: int = bounded(2, least=1)
@@ -82,7 +82,7 @@ class Norms(Result):
     p_values: Float[np.ndarray, "layers 2"]
 
 
-def compute(a: LayerWeights, b: LayerWeights, params: NormParams) -> Norms:
+def compute(a: LayerWeights, b: LayerWeights, params: NormLayerParams) -> Norms:
     """Match two networks' channels, and compare the running statistics of their norm layers.
 
     Raises
@@ -194,7 +194,7 @@ def _of_all(results: Sequence[Norms]) -> Finding:
 ANALYSIS = Analysis(
     question="Have two networks' norm layers seen the same, once their channels are matched?",
     over="weight pair",
-    params=NormParams(),
+    params=NormLayerParams(),
     result=Norms,
     compute=compute,
     charts=charts,

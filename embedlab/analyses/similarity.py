@@ -310,7 +310,6 @@ def _alike(r: Similarity, least: float) -> list[Finding]:
         f"(p ≤ {SURE} each), and more than half would have to.",
         p,
         least_p=least,
-        family="similarity",
     )
     if p > SURE:
         return [found]

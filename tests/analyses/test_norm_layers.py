@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from embedlab.analyses import norm_layers
-from embedlab.analyses.norm_layers import MEAN, VARIANCE, NormParams
+from embedlab.analyses.norm_layers import MEAN, VARIANCE, NormLayerParams
 from embedlab.errors import UserError
 from embedlab.lab.weights import LayerWeights, wiring
 from embedlab.maths.kernels.channel_matching import reordered
 from tests.planted import layer_weights
 
-FEW = NormParams(restarts=1, shuffles=199, resamples=100)
+FEW = NormLayerParams(restarts=1, shuffles=199, resamples=100)
 
 
 def texts(*results):
