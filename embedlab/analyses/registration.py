@@ -1,107 +1,77 @@
 """Registration: two clouds brought together without knowing which points belong together.
 
 Coherent Point Drift (CPD) takes the points of the moving cloud (the source) for centres of a Gaussian
-mixture and moves them together until the fixed cloud (the target) is likely under it [1]_. It is never
-told which points are the same image. The target is the native probe and the source the degraded one of
-the same model; or they are two models' vectors of one probe. Unit vectors are brought to a few
-principal axes: to common ones of both clouds within one model; each to its own, in the order of
-variance, and to spread one between models, whose axes have nothing in common.
+mixture and moves them until the fixed cloud (the target) is likely under it [1]_; it is never told which
+points are the same image. The target is the native probe and the source the degraded one of the same model;
+or they are two models' vectors of one probe. Unit vectors are brought to a few principal axes, and to all of
+them: common ones within one model; each model's own, by variance and to spread one, between two.
 
-People are dealt into three groups. Axes and registration are fitted on the *first*. The *second* serves
-the null: the same registration of clouds of as many people each, drawn from the first two groups,
-nobody in both. The *third* judges, and nothing was fitted on it. There the source goes through the
-fitted map, and for each of its images the nearest one is sought in the target: the share that find
-**the same image**, or an image of **the same person** (the same one included), before and after. Beside
-them stands the same map fitted *with known pairs* on the first group: Procrustes, which is what rigid
-registration can hope for [2]_, and for affine and deformable registration the better of it and the
-affine map of least squares.
+People are dealt into three groups: axes and registration are fitted on the first; the second serves the
+null; the third judges, by how often a moved image has the same image nearest. Groups take turns and people
+are dealt anew, since a fit depends on who was in it: figures are means over *fits* (on all axes, where a fit
+is dear, of one deal). Beside *after* registration stand
 
-Distances are in units of the target's spread, the root mean square distance of its fitted points to
-their mean. *RMSE* is that of held-out known pairs. *Intra* and *inter* are the mean distances from a
-moved image to the target's of the same person and of others; their ratio, unlike either, does not fall
-because a cloud has shrunk. The *energy distance* [3]_ as a share is 0 for clouds that are spread alike
-and 1 for clouds far apart: overlap, whoever is where.
+- *before*: the clouds as they lie;
+- *shift only*: centroid onto centroid, which needs no registration;
+- *unrelated people*, the null: clouds of different people registered likewise, from the first two groups;
+- *known pairs*: Procrustes, which is what rigid registration can hope for [2]_; for affine and deformable
+  registration the affine map of least squares too.
 
-Between models, whose axes have neither order nor sign in common, turns and mirrorings are tried first and
-CPD goes on from the likeliest; each draw of the null does so for itself. Intervals are 95 %
-percentile intervals of a bootstrap over the judged people, all fits staying as they are; differences are
-of the same resamples.
+*RMSE* is that of known pairs; *intra over inter* the mean distance across the clouds to images of the same
+person, over that to others'. Intervals are 95 % percentile intervals of a bootstrap over the people who
+judge and over the fits; differences are of the same resamples.
 
 How to read it
 --------------
-Read "after" against three others: "before", known pairs and unrelated people. Surely above before and
-above every draw of unrelated people it has found who is who: *part* of the correspondence; *as much as
-known pairs find* if it comes nine tenths of the way from chance to these; and *the true correspondence*
-if moreover at least half of the images find themselves. Not surely above the unrelated people, its
-matches may come from the clouds' *shape* alone, whomever they show. Where matches do not surely rise
-while the energy distance falls, CPD laid clouds over one another and no more: this is what a picture
-after registration cannot show. Where neither the clouds before nor known pairs match surely
-better than chance, there is *nothing that can be shown* on these axes. An RMSE of 1 is what all points
-in one place would have; 1.4 is that of unrelated clouds of equal spread.
+Registration is credited with what it finds beyond the best of before, shift only and unrelated people, where
+that is surely above zero and two thirds of the fits come at least half as far. It finds *the correspondence*
+if fewer than half were matched without it, half or more with it, and it comes nine tenths of the way from
+chance to known pairs; *more than was there* if half were matched already; else *part of the correspondence*.
+*A shift and no more* surely beats before, and is not surely beaten. *Fits disagree* where some surely find
+more and the rest does not. An RMSE of 1 is that of all points in one place, 1.4 that of unrelated clouds.
 
 Limits
 ------
-Matches depend on how many images are searched, and in three dimensions even a perfect map finds few
-among many: compare with the known pairs' share, not with 100 %. Another number of axes is another
-question. Least squares need not give the most matches, and CPD may pass it by a little. CPD finds the
-optimum nearest to its start: within one model, where it starts with the axes as they are, it may miss
-a large turn and never mirrors; between models the search may miss the right turn, in many dimensions
-above all. What CPD does not find may be there all the same: known pairs tell. Intervals hold the fits
-and the target fixed. People and images are a sample where there are many.
+Matches depend on how many images are searched, and on three axes even a perfect map finds few among many.
+CPD finds the optimum nearest to its start: within one model it may miss a large turn and never mirrors;
+between models turns and mirrorings are tried first, and the right one may be missed, on many axes above all.
 
 References
 ----------
-.. [1] Myronenko, A. and Song, X. Point set registration: coherent point drift. IEEE Transactions on
-   Pattern Analysis and Machine Intelligence 32(12), 2010.
+.. [1] Myronenko, A. and Song, X. Point set registration: coherent point drift. IEEE TPAMI 32(12), 2010.
 .. [2] Schönemann, P. H. A generalized solution of the orthogonal Procrustes problem. Psychometrika
    31(1), 1966.
-.. [3] Székely, G. J. and Rizzo, M. L. Energy statistics: a class of statistics based on distances.
-   Journal of Statistical Planning and Inference 143(8), 2013.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from embedlab.analysis import Analysis, Finding, Params, Result, bounded
-from embedlab.charts import Bars, BarSeries, Chart, Curve, Curves, Histogram, Role, Scatter, Table
-from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, compared, label
+from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
+from embedlab.charts import Bars, BarSeries, Chart, Role, Scatter, Table
+from embedlab.estimates import Estimate, Estimates, People, compared
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.maths.clouds import correspondence
-from embedlab.maths.clouds.correspondence import Correspondence
-from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED, PairedClouds
-from embedlab.maths.linear import linear_maps, procrustes
-from embedlab.maths.pairs.moments import Drawn
-from embedlab.maths.people.bootstrap import weighted_mean
-from embedlab.maths.space.energy import between_people
-from embedlab.progress import busy, track
+from embedlab.maths.clouds import trials
+from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED
+from embedlab.maths.clouds.trials import AFFINE, AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT, Trials
 
-TRACED = 200
 DRAWN, LINKED = 150, 40
-BINS = 50
-CHARTED, LISTED, FEW, NAMED = 2, 6, 4, 3
-# After registration counts as near the known pairs if it comes this far from chance to them; and as the true
-# correspondence if most images find themselves.
+CHARTED, LISTED, FEW = 2, 6, 4
+# Near known pairs is what comes this far from chance to them; most images are at least this share.
 NEAR, MOST = 0.9, 0.5
-# Smaller energy distances and smaller steps nearer are not spoken of.
-FAINT = 0.01
+# This share of the fits must come half as far as their mean; so many that surely find more disagree with the
+# others; and where so many images are matched before, nothing is left to find.
+MOSTLY, SOME, ALL = 2 / 3, 2, 0.98
 
-BEFORE, AFTER, NULL = "before", "after", "unrelated people"
-PROCRUSTES, AFFINE = "Procrustes, known pairs", "affine, known pairs"
+FIGURES = (IMAGE, trials.PERSON, trials.RMSE, trials.RATIO)
 ROLES: dict[str, Role] = {BEFORE: "before", AFTER: "after", PROCRUSTES: "ceiling", NULL: "null"}
-IMAGE, PERSON, RMSE, RATIO = "same image", "same person", "RMSE", "intra over inter"
-INTRA, INTER, ENERGY = "intra distance", "inter distance", "energy distance as a share"
-GAIN, BEYOND = "same image, after minus before", "same image, after minus unrelated people"
-NEARER = "intra over inter, after minus before"
-FOUND, LIMIT = "the true correspondence", "as much as known pairs find"
-SHAPE, PARTLY = "matches that shape may give", "part of the correspondence"
-KEPT, OVERLAP = "nothing sure beyond before", "no sure correspondence"
-WORSE, NOTHING = "less than before", "nothing that can be shown"
-Map = Callable[[np.ndarray], np.ndarray]
+FOUND, MORE, PARTLY = "the correspondence", "more than was there", "part of the correspondence"
+MOVED, KEPT, NONE = "a shift and no more", "nothing beyond what was there", "no correspondence"
+UNSURE, WORSE, NOTHING = "fits disagree", "less than was there", "nothing that can be shown"
+RIVALS, _SAID = (BEFORE, SHIFT, NULL), {SHIFT: "shifted", NULL: "registered to strangers"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +79,9 @@ class RegistrationParams(Params):
     """Knobs of the registration."""
 
     dimensions: int = bounded(3, least=0)
-    """How many principal axes are registered; 0 for all that both spaces have."""
+    """How many principal axes a few are; 0 to register on all only."""
+    native: int = bounded(128, least=2)
+    """How many axes all are at most, those of most variance; none but the few if it is not above these."""
     kind: Literal["rigid", "similarity", "affine", "deformable"] = "similarity"
     """What the map may do: turn and shift; scale too; any linear map and shift; or bend smoothly."""
     engine: Literal["embedlab", "pycpd"] = "embedlab"
@@ -122,592 +94,249 @@ class RegistrationParams(Params):
     """How far its points move together."""
     rank: int = bounded(100, least=0)
     """The rank its kernel is cut to; 0 for all of it, as pycpd has it: the cost grows with points cubed."""
-    people: int = bounded(400, least=3)
-    """How many people at most are registered, and how many judge."""
+    people: int = bounded(200, least=3)
+    """How many people at most a fit registers, and how many judge it."""
     images: int = bounded(3, least=1)
     """How many images of each at most."""
+    deals: int = bounded(3, least=1)
+    """How often people are dealt anew on the few axes; each deal gives three fits."""
     search: Literal["between models", "always", "never"] = "between models"
     """When turns and mirrorings all around are tried first; else CPD starts with the axes as they are."""
-    nulls: int = bounded(10, least=1)
-    """How many registrations of unrelated people stand behind the null."""
+    nulls: int = bounded(1, least=1)
+    """How many registrations of unrelated people stand beside each fit."""
     resamples: int = bounded(1000, least=2)
-    """How many bootstrap resamples of people stand behind each interval."""
+    """How many bootstrap resamples of people and fits stand behind each interval."""
     seed: int = bounded(0, least=0)
     """Seed of the groups, the draw, the null and the resamples."""
 
 
 @dataclass(frozen=True)
 class Registration(Result):
-    """One cloud brought onto another: what held-out people gain, and how CPD went.
+    """One cloud brought onto another, over several fits.
 
-    The rows of ``histograms`` count distances of the same image and of different people before, then
-    both after. Angles are in degrees: of the found turn, of Procrustes's, and of the turn that is
-    between them.
+    Tuples and ``chance`` have an entry a space: a few axes, all axes. Arrays of ``fits`` have a row a fit;
+    the columns of ``fit_matches`` are ``maps``. The picture is of the first fit.
     """
 
-    pair: str = field(metadata={"hidden": True})
-    model: str = field(metadata={"hidden": True})
-    target: str = field(metadata={"hidden": True})
-    source: str = field(metadata={"hidden": True})
-    probe: str = field(metadata={"hidden": True})
-    kind: str = field(metadata={"label": "kind of map"})
-    engine: str
-    seed: int = field(metadata={"hidden": True})
-    axes: int = field(metadata={"label": "axes registered"})
-    explained: float = field(metadata={"label": "share of the target's variance on them, people judged"})
-    fitted_people: int = field(metadata={"label": "people registered"})
-    fitted_images: int = field(metadata={"label": "images registered"})
-    judged_people: int = field(metadata={"label": "people judged"})
-    judged_images: int = field(metadata={"label": "images judged, all searched"})
+    models: tuple[str, str] = field(metadata={"hidden": True})
+    probes: tuple[str, str] = field(metadata={"hidden": True})
+    spaces: tuple[str, ...] = field(metadata={"label": "registered on"})
+    explained: tuple[float, ...] = field(metadata={"label": "share of the target's variance on them"})
+    verdicts: tuple[str, ...] = field(metadata={"label": "registration finds"})
+    agreeing: tuple[int, ...] = field(metadata={"label": "fits that surely find more than without it"})
+    converged: tuple[float, ...] = field(metadata={"label": "share of fits that converged"})
+    fitted_images: int = field(metadata={"label": "images a fit registers"})
+    judged_images: int = field(metadata={"label": "images that judge a fit, all searched"})
+    judged_people: int = field(metadata={"label": "people who judge some fit"})
     all_people: int = field(metadata={"label": "people in all"})
     dropped: int = field(metadata={"label": "images in one set only, left out"})
-    verdict: str = field(metadata={"label": "registration finds"})
     estimates: Estimates
-    ceiling: str = field(metadata={"hidden": True})
-    chance_image: float = field(metadata={"label": "same image, by chance"})
-    chance_person: float = field(metadata={"label": "same person, by chance"})
-    converged: bool = field(metadata={"hidden": True})
-    reason: str = field(metadata={"label": "why CPD stopped"})
-    iterations: int = field(metadata={"label": "iterations of CPD"})
-    searched: bool = field(metadata={"label": "turns and mirrorings tried first"})
-    scale: float = field(metadata={"label": "scale found"})
-    known_scale: float = field(metadata={"label": "scale by Procrustes"})
-    turned: float = field(metadata={"label": "largest angle turned, degrees (180 where mirrored)"})
-    known_turned: float = field(metadata={"label": "largest angle turned by Procrustes, degrees"})
-    apart: float = field(metadata={"label": "largest angle between the two turns, degrees"})
-    trace_held_out: bool = field(metadata={"hidden": True})
-    angles: Float[np.ndarray, "3 axes"]
-    null_matches: Float[np.ndarray, " nulls"]
-    trace_iterations: Int[np.ndarray, " steps"]
-    trace_sigma2: Float[np.ndarray, " steps"]
-    trace_match: Float[np.ndarray, " steps"]
-    edges: Float[np.ndarray, " bins+1"]
-    histograms: Int[np.ndarray, "4 bins"]
+    maps: tuple[str, ...] = field(metadata={"hidden": True})
+    fit_space: Int[np.ndarray, " fits"]
+    fit_matches: Float[np.ndarray, "fits maps"]
     items: Shaped[np.ndarray, " drawn"]
     fixed: Float[np.ndarray, "drawn shown"]
     moving: Float[np.ndarray, "drawn shown"]
     moved: Float[np.ndarray, "drawn shown"]
 
-    def of(self, what: str, how: str) -> Estimate:
-        """Give an estimate of a method."""
-        return self.estimates[what, how]
+    @property
+    def names(self) -> tuple[str, str]:
+        """Name target and source: two probes of one model, or two models."""
+        return self.probes if self.models[0] == self.models[1] else self.models
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """What stands beside each other, known pairs before the null."""
-        return tuple(m for m in (BEFORE, AFTER, PROCRUSTES, AFFINE, NULL) if (IMAGE, m) in self.estimates)
+    def short(self) -> str:
+        """Name the pair where there is little room."""
+        target, source = self.names
+        if self.names is self.probes:
+            return f"{source.removeprefix(target)} in {self.models[0]}"
+        return f"{source} onto {target}{''.join(self.probes[0].partition('@')[1:])}"
+
+    def of(self, what: str, how: str, space: int = 0) -> Estimate:
+        """Give an estimate of a map, on the few axes or (1) on all."""
+        return self.estimates[what, how, self.spaces[space]]
+
+    def most(self, maps: Sequence[str], space: int = 0) -> str:
+        """Name the map by which the same image is nearest most often."""
+        return max((m for m in maps if m in self.maps), key=lambda how: self.of(IMAGE, how, space).value)
 
 
 def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Registration:
-    """Register b onto a on some people, and judge the map on others.
+    """Register b onto a, on some people after others, and judge each fit on those who were not in it.
 
     Raises
     ------
     UserError
-        If they share fewer than nine people, a cloud has no spread, or there are too few points for the
-        map.
+        If they share fewer than nine people, a cloud has no spread, or points are too few for the map.
     """
-    clouds = PairedClouds.of(
-        a, b, axes=params.dimensions, people=params.people, images=params.images, seed=params.seed
-    )
-    (x, y), (fixed, moving), owners = clouds.rows(FITTED), clouds.rows(JUDGED), clouds.owners(JUDGED)
-    if params.kind in ("affine", "deformable") and len(x) < clouds.axes + 2:
-        raise UserError(
-            f"{a.title} and {b.title}: {len(x)} images are too few for an affine map of {clouds.axes} axes: "
-            "give more images, or lower registration.dimensions"
-        )
     within = a.model == b.model
-    trace = _Trace(clouds, params)
     search = params.search == "always" or (params.search == "between models" and not within)
-    with busy(f"registering {len(y):,} images onto {len(x):,}"):
-        found = _register(x, y, params, search=search, trace=trace)
-    known = _known(x, y, params.kind)
-    moved = {BEFORE: moving, AFTER: found.apply(moving)} | {n: apply(moving) for n, apply in known.items()}
-    judged = {name: correspondence.judge(points, fixed, owners) for name, points in moved.items()}
-    nulls = []
-    for k in track(range(params.nulls), "registering unrelated people"):
-        stranger = _register(*clouds.unrelated(params.seed + k), params, search=search)
-        nulls.append(correspondence.judge(stranger.apply(moving), fixed, owners))
-    items = clouds.names[clouds.group == JUDGED]
-    people = People.of(range(int(owners[-1]) + 1), params, items=items)
-    measured = _Measured.of(judged, nulls, moved, fixed, people)
-    turn, known_turn = (procrustes.fit(y, to(y)) for to in (found.apply, known[PROCRUSTES]))
-    turns = (turn.rotation, known_turn.rotation, turn.rotation.T @ known_turn.rotation)
-    angles = np.stack([correspondence.angles(rotation) for rotation in turns])
-    edges, histograms = _histograms(fixed, moved[BEFORE], moved[AFTER], owners)
+    whole = min(a.vectors.shape[1], b.vectors.shape[1])
+    wanted = ((max(params.native, params.dimensions), 1), (params.dimensions, params.deals))
+    asked = {min(axes, whole): deals for axes, deals in wanted if axes}
+    tried = [Trials.of(a, b, params, axes=n, deals=asked[n], search=search) for n in sorted(asked)]
+    spaces = [f"all {some.axes} axes" if some.axes == whole else f"{some.axes} axes" for some in tried]
+    people = People.of(tried[0].people, params, items=np.concatenate([some.names for some in tried]))
+    outcomes = [_measure(*one, people, tried[0].people) for one in zip(spaces, tried, strict=True)]
+    first = tried[0].each[0]
+    fixed = first.clouds.rows(JUDGED)[0]
     shown = np.random.default_rng([params.seed, 22]).permutation(len(fixed))[:DRAWN]
     return Registration(
         title=f"{b.probe} onto {a.probe} in {a.model}"
         if within
         else f"{b.model} onto {a.model} on {a.probe}",
-        pair="degraded pair" if within else "model pair",
-        model=a.model,
-        target=a.probe if within else a.model,
-        source=b.probe if within else b.model,
-        probe=f"{b.probe} onto {a.probe}" if within else a.probe,
-        kind=params.kind,
-        engine=params.engine,
-        seed=params.seed,
-        axes=clouds.axes,
-        explained=clouds.explained,
-        fitted_people=len(np.unique(clouds.person[clouds.group == FITTED])),
-        fitted_images=len(x),
-        judged_people=people.counts.shape[1],
+        models=(a.model, b.model),
+        probes=(a.probe, b.probe),
+        spaces=tuple(spaces),
+        explained=tuple(some.explained for some in tried),
+        verdicts=tuple(verdict for _, verdict, _ in outcomes),
+        agreeing=tuple(agreeing for _, _, agreeing in outcomes),
+        converged=tuple(float(np.mean([one.converged for one in some.each])) for some in tried),
+        fitted_images=len(first.clouds.rows(FITTED)[0]),
         judged_images=len(fixed),
-        all_people=clouds.all_people,
-        dropped=clouds.dropped,
-        verdict=measured.verdict,
-        estimates=measured.estimates,
-        ceiling=measured.ceiling,
-        chance_image=measured.chances[0],
-        chance_person=measured.chances[1],
-        converged=found.converged,
-        reason=found.reason,
-        iterations=found.iterations,
-        searched=search,
-        scale=turn.scale,
-        known_scale=known_turn.scale,
-        turned=float(angles[0].max()),
-        known_turned=float(angles[1].max()),
-        apart=float(angles[2].max()),
-        trace_held_out=trace.held_out,
-        angles=angles,
-        null_matches=measured.null_matches,
-        trace_iterations=np.array(trace.iterations, dtype=np.int64),
-        trace_sigma2=np.array(trace.sigma2),
-        trace_match=np.array(trace.match),
-        edges=edges,
-        histograms=histograms,
-        items=items[shown],
+        judged_people=len(tried[0].people),
+        all_people=first.clouds.all_people,
+        dropped=first.clouds.dropped,
+        estimates=Estimates(pair for found, _, _ in outcomes for pair in found.items()),
+        maps=tried[0].maps,
+        fit_space=np.repeat(np.arange(len(tried)), [len(some.each) for some in tried]),
+        fit_matches=np.concatenate([some.matches for some in tried]),
+        items=tried[0].names[shown],
         fixed=fixed[shown, :3],
-        moving=moving[shown, :3],
-        moved=moved[AFTER][shown, :3],
+        moving=first.moved[BEFORE][shown, :3],
+        moved=first.moved[AFTER][shown, :3],
     )
 
 
-class _Trace:
-    """σ² and the share of matches at each iteration: of held-out images, unless the map bends."""
-
-    def __init__(self, clouds: PairedClouds, params: RegistrationParams) -> None:
-        (x, y), (fixed, moving) = clouds.rows(FITTED), clouds.rows(JUDGED)
-        self.held_out = params.kind != "deformable" and len(y) > clouds.axes
-        self.iterations = [0]
-        self.sigma2 = [np.nan]
-        rng = np.random.default_rng([params.seed, 23])
-        some = rng.permutation(len(fixed) if self.held_out else len(x))[:TRACED]
-        self._fixed = (fixed if self.held_out else x)[some]
-        self._rows = some
-        self._weights = np.eye(len(some))
-        if self.held_out:
-            # Where an affine map sends these points follows from where it has sent some others.
-            self._rows = rng.permutation(len(y))[: 4 * (clouds.axes + 1)]
-            known, asked = (np.column_stack([c, np.ones(len(c))]) for c in (y[self._rows], moving[some]))
-            self._weights = asked @ np.linalg.pinv(known)
-        self.match = [correspondence.match_rate(self._weights @ y[self._rows], self._fixed)]
-
-    def __call__(self, iteration: int, moved: np.ndarray, sigma2: float) -> None:
-        self.iterations.append(int(iteration))
-        self.sigma2.append(float(sigma2))
-        self.match.append(correspondence.match_rate(self._weights @ moved[self._rows], self._fixed))
+def _measure(space: str, tried: Trials, people: People, everyone: np.ndarray) -> tuple[Estimates, str, int]:
+    """Estimate all figures on one space; say what they come to, and for how many fits surely."""
+    found, n, each = Estimates(), len(tried.people), {}
+    for what, how in ((what, how) for what in FIGURES for how in tried.maps):
+        drawn, each[what, how] = tried.measured(what, how, people.counts, everyone)
+        null = tried.chance(what)
+        found[what, how, space] = people.estimate(drawn, n, null, share=null is not None)
+    rival = max(RIVALS, key=lambda how: found[IMAGE, how, space].value)
+    other, whole = found[IMAGE, rival, space], found[IMAGE, AFTER, space] - found[IMAGE, rival, space]
+    after, own = ([people.estimate(one, n) for one in each[IMAGE, how]] for how in (AFTER, rival))
+    # A fit is not worse for that in it, by luck, clouds lie together already: the rival's mean counts too.
+    gaps = [a - min(b, other, key=lambda one: one.value) for a, b in zip(after, own, strict=True)]
+    agreeing = sum(gap.sign == 1 for gap in gaps)
+    mostly = np.quantile([gap.value for gap in gaps], 1 - MOSTLY) >= whole.value / 2
+    return found, _verdict(found, space, rival, agreeing, mostly=bool(mostly)), agreeing
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A fitted map for any points, and how the fit ended."""
-
-    apply: Map
-    converged: bool
-    reason: str
-    iterations: int
-
-
-def _start(x: np.ndarray, y: np.ndarray, params: RegistrationParams) -> np.ndarray:
-    """Find the turn, mirrored or not, that rigid registration comes to the likeliest end from."""
-    from embedlab.maths.clouds.cpd import Settings, rigid
-
-    settings = Settings(outliers=params.outliers, seed=params.seed)
-    found: np.ndarray = rigid(x, y, scale=params.kind != "rigid", reflect=True, settings=settings).rotation
-    return found
-
-
-def _register(
-    x: np.ndarray, y: np.ndarray, params: RegistrationParams, *, search: bool, trace: _Trace | None = None
-) -> _Found:
-    """Register y onto x, from where it stands or from the best turn."""
-    from embedlab.maths.clouds.cpd import Settings
-    from embedlab.maths.clouds.registration import register
-
-    start = _start(x, y, params) if search else np.eye(x.shape[1])
-    made = register(
-        x,
-        y @ start,
-        params.kind,
-        engine=params.engine,
-        settings=Settings(outliers=params.outliers, search=False),
-        alpha=params.alpha,
-        beta=params.beta,
-        rank=min(params.rank, len(y)) or None if params.engine == "embedlab" else None,
-        callback=trace,
-    )
-    return _Found(lambda points: made.transform(points @ start), made.converged, made.reason, made.iterations)
-
-
-def _known(x: np.ndarray, y: np.ndarray, kind: str) -> dict[str, Map]:
-    """Fit the maps that know the pairs."""
-    found: dict[str, Map] = {PROCRUSTES: procrustes.fit(y, x, scale=kind != "rigid").apply}
-    if kind in ("affine", "deformable"):
-        found[AFFINE] = linear_maps.fit(y, x, "least squares").apply
-    return found
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """Every figure of every map, and what they come to."""
-
-    estimates: Estimates
-    ceiling: str
-    chances: tuple[float, float]
-    null_matches: np.ndarray
-    verdict: str
-
-    @classmethod
-    def of(
-        cls,
-        judged: Mapping[str, Correspondence],
-        nulls: Sequence[Correspondence],
-        moved: Mapping[str, np.ndarray],
-        fixed: np.ndarray,
-        people: People,
-    ) -> "_Measured":
-        owners = judged[AFTER].owners
-        n, chances = people.counts.shape[1], correspondence.chance(owners)
-        # The first row is the people as they are.
-        counts = np.concatenate([np.ones((1, n), np.float32), people.counts])
-        rates = _rates({**judged, NULL: correspondence.pooled(nulls)}, counts)
-        for how in (BEFORE, AFTER):
-            rates[INTRA, how], rates[INTER, how] = judged[how].intra(counts), judged[how].inter(counts)
-            rates[ENERGY, how] = between_people(moved[how], fixed, owners).share(counts)
-        found = Estimates()
-        for (what, how), values in rates.items():
-            null = float(rates[what, NULL][0]) if (what, NULL) in rates and how == AFTER else None
-            share = what in (IMAGE, PERSON)
-            if share and null is None:
-                null = chances[what == PERSON]
-            found[what, how] = people.estimate(Drawn(float(values[0]), values[1:]), n, null, share=share)
-        for name, what, other in ((GAIN, IMAGE, BEFORE), (BEYOND, IMAGE, NULL), (NEARER, RATIO, BEFORE)):
-            found[name,] = found[what, AFTER] - found[what, other]
-        ceiling = max((PROCRUSTES, AFFINE), key=lambda how: rates[IMAGE, how][0] if how in judged else -1.0)
-        null_matches = np.array([one.items.mean() for one in nulls])
-        verdict = _verdict(found, ceiling, chances[0], null_matches)
-        return cls(found, ceiling, chances, null_matches, verdict)
-
-
-def _rates(
-    judged: Mapping[str, Correspondence], counts: np.ndarray
-) -> dict[tuple[str, str], Float[np.ndarray, " b"]]:
-    found = {}
-    for how, one in judged.items():
-        found[IMAGE, how] = weighted_mean(one.items, one.owners, counts)
-        found[PERSON, how] = weighted_mean(one.people, one.owners, counts)
-        found[RMSE, how], found[RATIO, how] = one.rmse(counts), one.ratio(counts)
-    return found
-
-
-def _verdict(estimates: Estimates, ceiling: str, chance: float, null_matches: np.ndarray) -> str:
-    """Say in a few words what registration has found, counting only what is surely so."""
-    before, after, known = (estimates[IMAGE, how] for how in (BEFORE, AFTER, ceiling))
-    gain, beyond = estimates[GAIN,], estimates[BEYOND,]
-    if not (_above(before, chance) or _above(known, chance)):
+def _verdict(found: Estimates, space: str, rival: str, agreeing: int, *, mostly: bool) -> str:
+    """Say in a few words what registration finds, counting only what is surely so."""
+    before, after, other = (found[IMAGE, how, space] for how in (BEFORE, AFTER, rival))
+    known = [one for how in (PROCRUSTES, AFFINE) if (one := found.at(IMAGE, (how, space)))]
+    gap, chance = (after - other).sign, after.null or 0.0
+    if not any((one.low or 0.0) > chance for one in (before, *known)):
         return NOTHING
-    if gain.high is not None and gain.high < 0:
+    if gap == 1 and mostly:
+        near = after.value - chance >= NEAR * (max(one.value for one in known) - chance)
+        return MORE if other.value >= MOST else FOUND if near and after.value >= MOST else PARTLY
+    if gap == -1:
         return WORSE
-    if not _above(gain, 0.0):
-        return KEPT if _above(before, chance) else OVERLAP
-    if not (_above(beyond, 0.0) and after.value > null_matches.max()):
-        return SHAPE
-    near = after.value - chance >= NEAR * (max(before.value, known.value) - chance)
-    if not near:
-        return PARTLY
-    return FOUND if after.value >= MOST else LIMIT
-
-
-def _above(one: Estimate, level: float) -> bool:
-    return one.low is not None and one.low > level
-
-
-def _histograms(
-    fixed: np.ndarray, before: np.ndarray, after: np.ndarray, owners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count distances of the same image and of different people before and after, over common bins."""
-    series = []
-    for moved in (before, after):
-        own = np.linalg.norm(moved - fixed, axis=1)
-        series += [own, correspondence.other_people(moved, fixed, owners)]
-    top = max(float(np.quantile(values, 0.995)) for values in series)
-    edges = np.linspace(0.0, top or 1.0, BINS + 1)
-    counts = [np.histogram(np.minimum(values, edges[-1]), edges)[0] for values in series]
-    return edges, np.stack(counts).astype(np.int64)
+    if gap == 1 or (agreeing >= SOME and other.value < MOST):
+        return UNSURE
+    if (found[IMAGE, SHIFT, space] - before).sign == 1:
+        return MOVED
+    return KEPT if (before.low or 0.0) > chance else NONE
 
 
 def charts(results: Sequence[Registration]) -> list[Chart]:
-    """Bars and a table over all; clouds and distances of the first pair of either kind; how CPD went."""
+    """Bars and a table over all, and the clouds of the first pair of either kind."""
     drawn: list[Chart] = [_bars(results)]
-    for r in _shown(results):
-        drawn += [_cloud(r, r.moving, BEFORE), _cloud(r, r.moved, AFTER), _distances(r)]
-    return [*drawn, *_traces(results), _table(results)]
-
-
-def _shown(results: Sequence[Registration]) -> list[Registration]:
-    """Choose whose clouds are drawn: within one model and between two, as far as there are both."""
-    first = {r.pair: r for r in reversed(results)}
-    return [r for r in results if r is first[r.pair]] if len(first) > 1 else list(results[:CHARTED])
-
-
-def _short(r: Registration) -> str:
-    """Name a pair where there is little room."""
-    if r.pair == "degraded pair":
-        return f"{r.source.removeprefix(r.target)} in {r.model}"
-    return f"{r.source} onto {r.target}{''.join(r.probe.partition('@')[1:])}"
-
-
-def _rest(results: Sequence[Registration], shown: int) -> str:
-    return (
-        f" The first {shown} of {len(results)}; the others stand in the table."
-        if len(results) > shown
-        else ""
-    )
+    first = {r.names is r.probes: r for r in reversed(results)}
+    for r in first.values() if len(first) > 1 else results[:CHARTED]:
+        drawn += [_cloud(r, r.moving, BEFORE), _cloud(r, r.moved, AFTER)]
+    return [*drawn, _table(results)]
 
 
 def _bars(results: Sequence[Registration]) -> Bars:
-    some = results[:LISTED]
+    some = [(r, space) for r in results[:LISTED] for space in r.spaces]
     series = []
-    for how in (BEFORE, AFTER, PROCRUSTES, AFFINE, NULL):
-        values, low, high = np.concatenate([r.estimates.row(IMAGE, [(how,)]) for r in some], axis=1)
-        if np.isfinite(values).any():
-            name = f"registered to {NULL}" if how == NULL else how
-            series.append(BarSeries(name, values, low, high, role=ROLES.get(how)))
-    sizes = [r.judged_images for r in some]
-    many = f"{max(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    for how in (how for how in trials.MAPS if any(how in r.maps for r, _ in some)):
+        name = f"registered to {NULL}" if how == NULL else how
+        value, low, high = np.hstack([r.estimates.row(IMAGE, [(how, space)]) for r, space in some])
+        series.append(BarSeries(name, value, low, high, role=ROLES.get(how)))
+    rest = f" The first {LISTED} of {len(results)}; the others are in the table."
     return Bars(
         title="Held-out images whose nearest neighbour across the clouds is the same image",
         ylabel="share of held-out images",
-        categories=tuple(_short(r) for r in some),
+        categories=tuple(f"{r.short}, {space}" for r, space in some),
         series=tuple(series),
-        nulls=np.array([r.chance_image for r in some]),
-        note=f"Each is searched among {many} images; 95 % intervals of a bootstrap over the people judged. "
-        f"The dotted mark is chance; registered to {NULL}: the mean of several draws."
-        f"{_rest(results, len(some))}",
+        nulls=np.array([r.estimates[IMAGE, AFTER, space].null for r, space in some]),
+        note="Means over all fits, with 95 % intervals of a bootstrap over people and fits. "
+        f"The dotted mark is chance.{rest if len(results) > LISTED else ''}",
     )
 
 
 def _cloud(r: Registration, moving: np.ndarray, when: str) -> Scatter:
-    """Draw both clouds; the ranges hold both pictures' points, so that they can be compared."""
-    n, whole = len(r.fixed), np.concatenate([r.fixed, r.moving, r.moved])
-    low, high = whole.min(axis=0), whole.max(axis=0)
-    room = 0.04 * np.maximum(high - low, 1e-6)
-    which = np.repeat([0, 1], n)
-    linked = np.arange(min(LINKED, n))
-    first = f"the first {r.fixed.shape[1]} of {r.axes} axes; all" if r.axes > 3 else f"{r.axes} axes, which"
-    return Scatter(
-        title=f"{r.title}: the clouds {when} registration",
-        points=np.concatenate([r.fixed, moving]),
-        axes=tuple(f"axis {k + 1}" for k in range(r.fixed.shape[1])),
-        groups=which,
-        group_names=(r.target, r.source),
-        marks=which,
-        mark_names=(f"{r.target} (fixed)", f"{r.source} (moving)"),
-        hover=np.array([f"{item}, {name}" for name in (r.target, r.source) for item in r.items]),
-        links=np.stack([linked, linked + n], axis=1),
-        ranges=tuple(zip((low - room).tolist(), (high + room).tolist(), strict=True)),
-        note=f"{n} of {r.judged_images:,} held-out images, seed {r.seed}, on {first} carry "
-        f"{r.explained:.0%} of the target's variance. Lines join the same image, for {len(linked)} of them. "
-        "Units: the target's spread. That clouds overlap says nothing of who lies where.",
+    return Scatter.of_two(
+        f"{r.title}: the clouds {when} registration",
+        (r.fixed, moving),
+        (f"{r.names[0]} (fixed)", f"{r.names[1]} (moving)"),
+        r.items,
+        within=np.concatenate([r.fixed, r.moving, r.moved]),
+        links=LINKED,
+        note=f"{len(r.items)} of {r.judged_images:,} held-out images of the first fit on {r.spaces[0]} "
+        f"({r.explained[0]:.0%} of the variance), {r.fixed.shape[1]} drawn. Lines join the same image, for "
+        f"at most {LINKED}. That clouds overlap says nothing of who lies where.",
     )
-
-
-def _distances(r: Registration) -> Histogram:
-    roles: dict[str, Role] = {}
-    for when in (BEFORE, AFTER):
-        roles |= {label((IMAGE, when)): "same image", label(("different people", when)): "impostor"}
-    before, after = (r.of(RATIO, how) for how in (BEFORE, AFTER))
-    return Histogram(
-        title=f"{r.title}: distances across the clouds",
-        xlabel="distance from a moving to a fixed image, in units of the target's spread",
-        edges=r.edges,
-        series=dict(zip(roles, r.histograms, strict=True)),
-        roles=roles,
-        note=f"Held-out people; those of different people from at most {correspondence.BLOCK} images. Intra "
-        f"over inter is {before:.2f} before and {after:.2f} after. What lies beyond the axis stands in its "
-        "last bin.",
-    )
-
-
-def _traces(results: Sequence[Registration]) -> list[Curves]:
-    first = _shown(results)
-    some = [*first, *(r for r in results if all(r is not one for one in first))][:FEW]
-    more = f" {len(some)} of {len(results)} registrations." if len(results) > len(some) else ""
-    inside = (
-        "" if all(r.trace_held_out for r in some) else " Of a map that bends: of images it was fitted on."
-    )
-    sigma2, match = (
-        tuple(Curve(_short(r), r.trace_iterations, y) for r, y in zip(some, many, strict=True))
-        for many in ([r.trace_sigma2 for r in some], [r.trace_match for r in some])
-    )
-    return [
-        Curves(
-            title="σ² of CPD at each iteration",
-            xlabel="iteration",
-            ylabel="σ², in units of the target's spread squared",
-            curves=sigma2,
-            yscale="log",
-            note=f"It falls as the clouds come to overlap, whether or not the right points meet.{more}",
-        ),
-        Curves(
-            title="The same image nearest, at each iteration of CPD",
-            xlabel="iteration",
-            ylabel=f"share of at most {TRACED} held-out images",
-            curves=match,
-            note=f"From before registration (0) on. At most {TRACED} images are searched, so that more are "
-            f"found than among all.{inside}{more}",
-        ),
-    ]
 
 
 def _table(results: Sequence[Registration]) -> Table:
     rows = []
-    for r in results:
-        ending = f"{'converged' if r.converged else 'stopped'} after {r.iterations}"
-        for how in r.methods:
-            figures = (r.of(what, how) for what in (IMAGE, PERSON, RMSE, RATIO))
-            about = (r.verdict, ending) if how == AFTER else ("–", "–")
-            rows.append((_short(r), how, *figures, *about))
+    for r, k in [(one, k) for one in results for k in range(len(one.spaces))]:
+        for how, shares in zip(r.maps, r.fit_matches[r.fit_space == k].T, strict=True):
+            figures = (r.of(what, how, k) for what in FIGURES)
+            span, said = f"{min(shares):.3f} to {max(shares):.3f}", r.verdicts[k] if how == AFTER else "–"
+            rows.append((r.short, r.spaces[k], how, *figures, span, said))
     return Table(
         title="Registration, judged on held-out people",
-        columns=("pair", "map", IMAGE, PERSON, RMSE, RATIO, "CPD finds", "CPD"),
+        columns=("pair", "on", "map", *FIGURES, "same image, over fits", "it finds"),
         rows=tuple(rows),
-        note="Shares of images whose nearest one across the clouds is the same image or person; RMSE of "
-        f"known pairs in units of the target's spread. {NULL.capitalize()}: the mean over draws.",
+        note="Means over fits, and the lowest and highest of them; RMSE in units of the target's spread.",
         folded=len(results) > FEW,
     )
 
 
 def findings(results: Sequence[Registration]) -> list[Finding]:
-    """Say whether registration finds the true correspondence; of many results in a few sentences."""
-    if len(results) > FEW:
-        return _summary(results)
-    said = [_outcome(r) for r in results]
-    return said + ([_way(results[0])] if len(results) == 1 else _compared(results))
-
-
-_MAPS = {"rigid": "rigid", "similarity": "rigid, with scale", "affine": "affine", "deformable": "deformable"}
-_TONES: dict[str, Literal["good", "bad", "plain"]] = {
-    FOUND: "good",
-    LIMIT: "plain",
-    PARTLY: "plain",
-    SHAPE: "plain",
-    KEPT: "plain",
-    OVERLAP: "bad",
-    WORSE: "bad",
-    NOTHING: "bad",
-}
-
-
-def _outcome(r: Registration) -> Finding:
-    before, after, known, null = (r.of(IMAGE, how).value for how in (BEFORE, AFTER, r.ceiling, NULL))
-    gain = r.estimates[GAIN,]
-    return Finding(
-        f"Over {r.axes} axes, CPD ({_MAPS[r.kind]}) of {r.title} {_words(r)}. The same image is nearest for "
-        f"{after:.1%} of {r.judged_images:,} held-out images after it and for {before:.1%} before "
-        f"({gain.points()}), for {known:.1%} by {_by(r)} with known pairs, for {null:.1%} where "
-        f"registered to {NULL}, and for {r.chance_image:.2%} by chance.",
-        _TONES[r.verdict],
-    )
-
-
-def _by(r: Registration) -> str:
-    return "Procrustes" if r.ceiling == PROCRUSTES else "an affine map"
-
-
-def _words(r: Registration) -> str:
-    """Say what CPD does; where it brings no matches, whether it brings anything else."""
-    before, after = (r.of(ENERGY, how) for how in (BEFORE, AFTER))
-    overlaps = after.high is not None and max(after.high, FAINT) < before.value
-    words = {
-        FOUND: "finds the true correspondence",
-        LIMIT: "finds about as much of the true correspondence as known pairs do, but for fewer "
-        "than half of the images",
-        PARTLY: "finds a part of the true correspondence",
-        SHAPE: "brings matches, but not surely more than when registered to unrelated people: the clouds' "
-        "shape alone may bring them",
-        WORSE: "leaves fewer matches than there were",
-        KEPT: "brings no sure gain in matches",
-        OVERLAP: "brings no sure gain in matches",
-        NOTHING: "brings nothing that could be shown, as even known pairs match not surely beyond chance",
-    }[r.verdict]
-    if r.verdict in (FOUND, LIMIT, PARTLY, SHAPE, WORSE):
-        return words
-    if overlaps:
-        words = (
-            f"lays the clouds over one another (energy distance {before.value:.1%} before, {after.value:.1%} "
-            f"after) but {words}"
-        )
-    if (end := r.estimates[NEARER,].high) is None or end > -FAINT:
-        return words
-    ratio = {how: r.of(RATIO, how).value for how in (BEFORE, AFTER, r.ceiling, NULL)}
-    return (
-        f"{words}, though across the clouds a person's own images come nearer, from {ratio[BEFORE]:.2f} to "
-        f"{ratio[AFTER]:.2f} times the distance of other people's ({ratio[r.ceiling]:.2f} with known pairs, "
-        f"{ratio[NULL]:.2f} registered to {NULL})"
-    )
-
-
-def _way(r: Registration) -> Finding:
-    """Say how CPD ended, where it turned, and what distances became."""
-    before, after, known = (r.of(RATIO, how) for how in (BEFORE, AFTER, r.ceiling))
-    ended = "converged" if r.converged else "did not converge"
-    return Finding(
-        f"CPD {ended} after {r.iterations:,} iterations ({r.reason}); it turned the source by up to "
-        f"{r.turned:.0f}°, Procrustes by {r.known_turned:.0f}°, and {r.apart:.0f}° lie between the two. "
-        f"Across the clouds a person's own images lie {after:.2f} times as far as other people's, "
-        f"{before.value:.2f} times before and {known.value:.2f} times with known pairs.",
-        "plain" if r.converged else "bad",
-    )
-
-
-def _compared(results: Sequence[Registration]) -> list[Finding]:
-    """Compare the registrations of one probe by different models: the best with each other one."""
+    """Say what registration adds to what is there without it; of many results, how many find what."""
+    if len(results) <= FEW:
+        return [said for r in results for said in _outcome(r)]
     said = []
-    for pair, probe in dict.fromkeys((r.pair, r.probe) for r in results):
-        group = [r for r in results if (r.pair, r.probe) == (pair, probe)]
-        best, *rest = sorted(group, key=lambda r: -r.of(IMAGE, AFTER).value)
-        for other in rest:
-            high, low = (r.of(IMAGE, AFTER) for r in (best, other))
-            text = (
-                f"After registration the same image is nearest for {high.value:.1%} in {best.title} and for "
-                f"{low.value:.1%} in {other.title}"
-            )
-            said.append(compared(text, high, low))
+    for k, space in enumerate(max(results, key=lambda r: len(r.spaces)).spaces):
+        found = [r.verdicts[k] for r in results if k < len(r.spaces)]
+        often = sorted(dict.fromkeys(found), key=found.count, reverse=True)
+        counts = ", ".join(f"{one} in {found.count(one)}" for one in often)
+        said.append(Finding(f"Of {len(found)} blind registrations on {space}: {counts}."))
     return said
 
 
-def _summary(results: Sequence[Registration]) -> list[Finding]:
-    """Count the outcomes, and name the registration that tells its own people best from others."""
-    parts = []
-    for verdict in _TONES:
-        titles = [r.title for r in results if r.verdict == verdict]
-        if titles:
-            more = f" and {len(titles) - NAMED} more" if len(titles) > NAMED else ""
-            parts.append(f"{verdict} in {len(titles)} ({'; '.join(titles[:NAMED])}{more})")
-    best = max(results, key=lambda r: r.estimates[BEYOND,].value)
-    after, known, null = (best.of(IMAGE, how) for how in (AFTER, best.ceiling, NULL))
-    return [
-        Finding(f"Of {len(results)} registrations, judged on held-out people, CPD finds {', '.join(parts)}."),
-        Finding(
-            f"It stands out the most from registration to {NULL} in {best.title}: the same image is nearest "
-            f"for {after:.1%}, for {null.value:.1%} with {NULL} and {known.value:.1%} by {_by(best)} with "
-            "known pairs."
-        ),
+def _outcome(r: Registration) -> list[Finding]:
+    """Say of each space what registration adds, and last what known pairs find."""
+    said = []
+    for k, space in enumerate(r.spaces):
+        rival, before, after = r.most(RIVALS, k), r.of(IMAGE, BEFORE, k), r.of(IMAGE, AFTER, k)
+        text = f"On {space} of {r.title} the same image is nearest for {before.value:.1%}"
+        if before.value >= ALL and r.verdicts[k] == KEPT:
+            said.append(Finding(f"{text} before: nothing is left to find."))
+            continue
+        other = f", {_SAID[rival]} for {r.of(IMAGE, rival, k).value:.1%}" if rival != BEFORE else ""
+        good: Tone = "good" if r.verdicts[k] == FOUND else "plain"
+        text += f"{other}, registered for {after.value:.1%}"
+        said.append(compared(text, after, r.of(IMAGE, rival, k), tones=("bad", good)))
+        if r.verdicts[k] == UNSURE:
+            fits = f"{r.agreeing[k]} of {(r.fit_space == k).sum()} fits surely find more, the others do not"
+            said.append(Finding(f"Fits disagree on {space} of {r.title}: {fits}."))
+    known = [
+        f"for {r.of(IMAGE, r.most((PROCRUSTES, AFFINE), k), k).value:.1%} on {space}"
+        + (f" ({r.explained[k]:.0%} of the variance)" if r.explained[k] < ALL else "")
+        for k, space in enumerate(r.spaces)
     ]
+    return [*said, Finding(f"Known pairs bring the same image nearest {' and '.join(known)} of {r.title}.")]
 
 
 ANALYSIS = Analysis(

@@ -1,7 +1,7 @@
 """Scatter: points in two or three dimensions; colour is who (or how much), symbol is which condition."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -101,6 +101,51 @@ class Scatter:
             raise ValueError(f"ranges of {len(self.ranges)} axes for {len(self.axes)}")
         if self.named and self.projection:
             raise ValueError("names of groups can be written in two dimensions only")
+
+    @classmethod
+    def of_two(
+        cls,
+        title: str,
+        clouds: tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]],
+        names: tuple[str, str],
+        items: Shaped[np.ndarray, " n"],
+        *,
+        within: Float[np.ndarray, "m d"],
+        links: int,
+        note: str,
+    ) -> Self:
+        """Draw two clouds of the same items, some of them joined.
+
+        Parameters
+        ----------
+        title, note
+            As above.
+        clouds, names
+            The clouds, row for row, and what each is called.
+        items
+            What each row is.
+        within
+            Points that the ranges hold, so that several such charts can be compared.
+        links
+            How many items are joined by a line.
+        """
+        n, d = clouds[0].shape
+        low, high = within.min(axis=0), within.max(axis=0)
+        room = 0.04 * np.maximum(high - low, 1e-6)
+        which, linked = np.repeat([0, 1], n), np.arange(min(links, n))
+        return cls(
+            title=title,
+            points=np.concatenate(clouds),
+            axes=tuple(f"axis {k + 1}" for k in range(d)),
+            groups=which,
+            group_names=names,
+            marks=which,
+            mark_names=names,
+            hover=np.array([f"{item}, {name}" for name in names for item in items]),
+            links=np.stack([linked, linked + n], axis=1),
+            ranges=tuple(zip((low - room).tolist(), (high + room).tolist(), strict=True)),
+            note=note,
+        )
 
     @property
     def projection(self) -> Literal["3d"] | None:

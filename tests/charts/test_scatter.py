@@ -137,3 +137,14 @@ def test_ranges_must_fit_the_axes():
 def test_names_are_not_written_in_three_dimensions():
     with pytest.raises(ValueError, match="in two dimensions only"):
         scatter(3, named=True)
+
+
+def test_two_clouds_of_the_same_items_are_joined_and_share_a_frame():
+    rng = np.random.default_rng(0)
+    clouds, items = tuple(rng.normal(size=(2, 30, 3))), np.array([f"item{k}" for k in range(30)])
+    within = np.concatenate([*clouds, [[9.0, 9.0, 9.0]]])
+    chart = Scatter.of_two("t", clouds, ("a", "b"), items, within=within, links=5, note="n")
+    np.testing.assert_array_equal(chart.points[chart.marks == 1], clouds[1])
+    np.testing.assert_array_equal(chart.links, [[k, k + 30] for k in range(5)])
+    assert chart.hover[31] == "item1, b"
+    assert all(low < within[:, k].min() and high > 9.0 for k, (low, high) in enumerate(chart.ranges))

@@ -122,27 +122,6 @@ def pooled(many: Sequence[Correspondence]) -> Correspondence:
     return Correspondence(first.owners, items, people, squares, sums, first.pairs)
 
 
-def match_rate(moved: Float[np.ndarray, "n d"], fixed: Float[np.ndarray, "n d"]) -> float:
-    """Give the share of rows whose nearest fixed point is their own counterpart."""
-    hits = 0
-    for start in range(0, len(moved), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(moved)))
-        hits += int((_distances(moved[rows], fixed).argmin(axis=1) == rows).sum())
-    return hits / len(moved)
-
-
-def other_people(
-    moved: Float[np.ndarray, "n d"],
-    fixed: Float[np.ndarray, "n d"],
-    owners: Int[np.ndarray, " n"],
-    most: int = BLOCK,
-) -> Float[np.ndarray, " pairs"]:
-    """Give distances from some moved points, at most so many, to other people's fixed ones."""
-    rows = np.unique(np.linspace(0, len(moved) - 1, min(most, len(moved))).astype(np.int64))
-    found: np.ndarray = _distances(moved[rows], fixed)[owners[rows, None] != owners]
-    return found
-
-
 def chance(owners: Int[np.ndarray, " n"]) -> tuple[float, float]:
     """Give how often a fixed point picked at random is the row's own item, and of the same person."""
     sizes = np.bincount(owners).astype(np.float64)
@@ -155,9 +134,3 @@ def _distances(a: np.ndarray, b: np.ndarray) -> Float[np.ndarray, "n m"]:
 
     # Differences are exact and fast in few dimensions; a matrix product is the faster in many.
     return np.asarray(cdist(a, b) if a.shape[1] <= 8 else euclidean_distances(a, b))
-
-
-def angles(rotation: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " d"]:
-    """Give the principal angles of an orthogonal matrix in degrees, largest first; 180 for a mirroring."""
-    found: np.ndarray = np.sort(np.abs(np.degrees(np.angle(np.linalg.eigvals(rotation)))))[::-1]
-    return found

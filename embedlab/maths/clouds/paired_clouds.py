@@ -25,7 +25,7 @@ class PairedClouds:
         Coordinates on the axes; a unit is the spread (root mean square distance to the mean) of the
         target's fitted rows, and between two models of each cloud's own.
     person
-        The person of each row.
+        The person of each row, as a number among all of them.
     group
         ``FITTED`` for rows of the people the axes are fitted on, ``ADDED`` for those of as many more
         people, ``JUDGED`` for the rest.
@@ -50,7 +50,15 @@ class PairedClouds:
 
     @classmethod
     def of(
-        cls, a: EmbeddingSet, b: EmbeddingSet, *, axes: int, people: int, images: int, seed: int
+        cls,
+        a: EmbeddingSet,
+        b: EmbeddingSet,
+        *,
+        axes: int,
+        people: int,
+        images: int,
+        seed: int,
+        part: int = 0,
     ) -> "PairedClouds":
         """Draw people and images by name, so that every pair of the same images draws the same.
 
@@ -66,6 +74,8 @@ class PairedClouds:
             How many images a person has at most.
         seed
             Seed of the groups and of the draw.
+        part
+            Parts go round: of 0, 1 and 2 each lets another third of the people judge.
 
         Raises
         ------
@@ -85,7 +95,7 @@ class PairedClouds:
         fold, shuffled = identity_folds(everyone, 3, seed), rng.permutation(everyone)
         chosen = np.concatenate([shuffled[fold[shuffled] == k][:people] for k in range(3)])
         rows = rows[np.isin(pair.a.labels[rows], chosen)]
-        group = fold[pair.a.labels[rows]]
+        group = (fold[pair.a.labels[rows]] + part) % 3
         target, source, explained = _on_axes(pair.a.take(rows), pair.b.take(rows), group, axes)
         dropped = pair.dropped_a + pair.dropped_b
         person, names = pair.a.labels[rows], pair.a.items[rows]
@@ -100,6 +110,10 @@ class PairedClouds:
         """Take a group's target and source."""
         mine = self.group == group
         return self.target[mine], self.source[mine]
+
+    def people(self, group: int) -> Int[np.ndarray, " people"]:
+        """Give the people of a group."""
+        return np.unique(self.person[self.group == group])
 
     def owners(self, group: int) -> Int[np.ndarray, " m"]:
         """Give the person of each of a group's rows, as 0, 1, 2…."""

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.stats import special_ortho_group
 
 from embedlab.maths.clouds import correspondence
-from embedlab.maths.clouds.correspondence import angles, chance, judge, match_rate, other_people, pooled
+from embedlab.maths.clouds.correspondence import chance, judge, pooled
 
 OWNERS = np.array([0, 0, 1, 1, 1, 2, 3, 3])
 ONES = np.ones((1, 4), np.float32)
@@ -28,7 +27,6 @@ def test_it_counts_as_a_table_of_all_distances_does(dimension, block, monkeypatc
     np.testing.assert_array_equal(found.items, nearest == np.arange(8))
     np.testing.assert_array_equal(found.people, OWNERS[nearest] == OWNERS)
     assert 0 < found.items.sum() < found.people.sum() <= 8
-    assert match_rate(moved, fixed) == found.items.mean()
     assert found.rmse(ONES)[0] == pytest.approx(np.sqrt((apart.diagonal() ** 2).mean()))
     assert found.intra(ONES)[0] == pytest.approx(apart[same].mean())
     assert found.inter(ONES)[0] == pytest.approx(apart[~same].mean())
@@ -87,13 +85,6 @@ def test_chance_is_what_random_order_gives():
     assert (OWNERS[picks] == OWNERS).mean() == pytest.approx(person, abs=0.005)
 
 
-def test_distances_to_other_people_leave_out_ones_own():
-    moved, fixed = clouds()
-    apart = cdist(moved, fixed)
-    np.testing.assert_allclose(other_people(moved, fixed, OWNERS), apart[OWNERS[:, None] != OWNERS])
-    assert len(other_people(moved, fixed, OWNERS, most=2)) < apart.size / 3
-
-
 @pytest.mark.parametrize(
     ("owners", "rows"), [(OWNERS[::-1], 8), (OWNERS + 1, 8), (OWNERS * 2, 8), (OWNERS[:5], 8), (OWNERS, 7)]
 )
@@ -101,13 +92,3 @@ def test_clouds_and_owners_must_fit(owners, rows):
     moved, fixed = clouds()
     with pytest.raises(ValueError, match="owners"):
         judge(moved, fixed[:rows], owners)
-
-
-def test_angles_of_a_turn_are_those_it_was_made_of():
-    blocks = np.eye(5)
-    for place, degrees in ((0, 30), (2, 75)):
-        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        blocks[place : place + 2, place : place + 2] = [[c, -s], [s, c]]
-    basis = special_ortho_group.rvs(5, random_state=0)
-    np.testing.assert_allclose(angles(basis @ blocks @ basis.T), [75, 75, 30, 30, 0], atol=1e-6)
-    assert angles(np.diag([1.0, -1.0]))[0] == pytest.approx(180)

@@ -28,6 +28,14 @@ def test_people_fall_into_three_groups_and_rows_of_both_clouds_are_the_same_item
     assert (np.diff(clouds.person) >= 0).all()
 
 
+def test_parts_go_round():
+    """Whoever is fitted on in one part is drawn alike in the others."""
+    first, second, third = (PairedClouds.of(*pair(), **SIZES, part=part) for part in range(3))
+    np.testing.assert_array_equal(first.people(FITTED), second.people(ADDED))
+    np.testing.assert_array_equal(first.people(FITTED), third.people(JUDGED))
+    np.testing.assert_array_equal(first.names, third.names)
+
+
 def test_units_are_the_targets_spread_and_axes_are_common_within_a_model():
     a, b = pair()
     clouds = PairedClouds.of(a, b, **(SIZES | {"axes": 0}))
