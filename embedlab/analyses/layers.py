@@ -296,7 +296,7 @@ def findings(results: Sequence[Layers]) -> list[Finding]:
 
 
 def _numbers(r: Layers) -> str:
-    return f"distance {r.whole.value:.2f}, random signs {r.whole.null:.2f}"
+    return f"distance {r.whole.value:.3f}, random signs {r.whole.null:.3f}"
 
 
 def _of_one(r: Layers) -> list[Finding]:

@@ -62,7 +62,7 @@ def test_a_permuted_copy_is_at_distance_zero_and_far_without_matching():
     assert found.nearer == found.compared == 3
     assert found.how == "through the network"
     assert "a and b are nearer to each other than with random signs" in texts(found)[0]
-    assert "(distance 0.00, random signs 1." in texts(found)[0]
+    assert "(distance 0.000, random signs 1." in texts(found)[0]
     assert "One by one, 3 of 3 layers are nearer" in texts(found)[1]
 
 
