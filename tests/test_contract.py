@@ -142,7 +142,6 @@ LONGEST = {
     "geometry": 43,
     "mapping": 63,
     "neighbours": 39,
-    "registration": 66,
     "similarity": 39,
 }
 """Words of an analysis's longest sentence, where it has more than 30: it may only fall."""
