@@ -19,9 +19,9 @@ A few high bars at the left of the scree are a space of few directions. What a c
 Limits
 ------
 Components are those of largest variance, not those that tell people or probes apart best. Variance counts
-every image, so people with many images rule it. The participation ratio of geometry is that of a sample of
-images of one probe, and smaller; the exponential of the eigenvalues' entropy, called effective rank
-elsewhere, is another number, and never a smaller one.
+every image, so people with many images rule it. The participation ratio of geometry is that of one probe
+alone; the exponential of the eigenvalues' entropy, called effective rank elsewhere, is another number, and
+never a smaller one.
 
 References
 ----------

@@ -3,16 +3,16 @@
 *Uniformity* is log E exp(−2‖x − y‖²) over pairs of images, lower where they are spread more evenly;
 *alignment* is E‖x − y‖² over pairs of one person, every person counted once [1]_. The *mean resultant
 length* of people's means is the length of the mean of their directions: 0 where they balance, 1 where they
-coincide. *Effective rank* is the participation ratio (Σλ)²/Σλ² of the covariance's eigenvalues: how many
-equally wide directions would spread as much. It is estimated over pairs of different people [2]_, so that
-it does not grow with the sample. The *two-NN* dimension comes from the ratio of the distances to the second
-and the first nearest neighbour [3]_, over one image of each person, since images of one person would fake a
-low one; the largest tenth of the ratios is left out. *Hubness* is the skewness of how often an image is
-among the ten nearest of others [4]_.
+coincide. The *participation ratio* (Σλ)²/Σλ² of the covariance's eigenvalues says how many equally wide
+directions would spread as much [2]_. It is estimated over pairs of different people, and does not grow with
+the sample. The *two-NN* dimension comes from the ratio of the distances to the second and the first nearest
+neighbour [3]_, over one image of each person, since images of one person would fake a low one; the largest
+tenth of the ratios is left out. *Hubness* is the skewness of how often an image is among the ten nearest of
+others [4]_.
 
 The null of uniformity, resultant length, two-NN and hubness is measured by the same code on as many vectors
-drawn uniformly on the sphere; that of effective rank is the dimension. The null of alignment is what pairs of
-two people give.
+drawn uniformly on the sphere; that of the participation ratio is the dimension. The null of alignment is
+what pairs of two people give.
 
 Intervals of 95 % are those of a bootstrap over people, paired across models and probes of the same images;
 of two-NN and hubness those of thirds of the people, since neighbours must be found anew [5]_. In planted
@@ -22,13 +22,13 @@ How to read it
 --------------
 Inside the range of 95 % of uniform samples this sample shows no difference, which is no proof that there is
 none. Images of one person should lie together, so even well spread people are less uniform than the null.
-A low effective rank beside a high two-NN dimension is a space of few strong directions and many weak ones.
+A low participation ratio beside a high two-NN dimension: few strong directions and many weak ones.
 
 Limits
 ------
 Uniformity, two-NN and hubness are those of a sample where images are many, and depend on its size, as their
-nulls do. Projection's effective rank is that of all probes together. Two-NN comes out too low in more than
-about twenty dimensions.
+nulls do. The participation ratio of components is that of all probes together, and so another. Two-NN comes
+out too low in more than about twenty dimensions.
 
 References
 ----------
@@ -60,12 +60,12 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
 from embedlab.maths.space import evenness, sphere
-from embedlab.maths.space.components import effective_rank
+from embedlab.maths.space.components import ratio_between
 from embedlab.maths.space.evenness import MEASURES
 from embedlab.progress import track
 
 RESULTANT, UNIFORMITY, TWO_NN, HUBNESS = MEASURES
-RANK, ALIGNMENT = "effective rank", "alignment"
+RANK, ALIGNMENT = "participation ratio", "alignment"
 # Models of which sentences are said, and the share of images that makes a hub worth one.
 TOLD, HUB = 4, 0.1
 
@@ -178,7 +178,7 @@ def _spread(
     even = evenness.measure(unit, labels, everybody.counts, few, chosen, k=k, seed=seed)
     uniform = null(len(embeddings.identities), len(sample.items), len(chosen), unit.shape[1])
     sums, sizes = sphere.person_sums(unit, labels), np.bincount(labels)
-    rank, ranks = effective_rank(unit, labels, everybody.counts)
+    rank, ranks = ratio_between(unit, labels, everybody.counts)
     near, near_drawn, far = sphere.alignment(sums, sizes, everybody.counts)
     rows = [
         *zip(MEASURES, even.values, even.replicates, even.units, uniform.mean(axis=0), strict=True),
@@ -294,13 +294,13 @@ def _ranks(probe: str, ranked: Sequence[Geometry]) -> list[Finding]:
     said = [
         Finding(
             f"On {probe}, vectors of {r.title} vary as if along {rank:.1f} equally wide directions of "
-            f"{r.dimension} (effective rank)."
+            f"{r.dimension} (participation ratio)."
         )
         for r, rank in found[:1]
     ]
     return said + [
         compared(
-            f"On {probe}, the effective rank is {found[0][1].value:.1f} in {ranked[0].title} and "
+            f"On {probe}, the participation ratio is {found[0][1].value:.1f} in {ranked[0].title} and "
             f"{rank.value:.1f} in {r.title}",
             found[0][1],
             rank,

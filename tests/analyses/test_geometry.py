@@ -71,11 +71,11 @@ def test_vectors_more_even_than_chance_are_called_so():
     assert "more evenly spread than uniform ones" in texts(found)[1]
 
 
-def test_three_used_directions_of_twenty_are_an_effective_rank_of_three():
+def test_three_used_directions_of_twenty_are_a_participation_ratio_of_three():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 3)) @ np.linalg.qr(rng.normal(size=(20, 20)))[0][:3]
     found = geometry.compute((made(x),), FEW)
-    rank, dimension = found.get("effective rank", "p"), found.get("two-NN dimension", "p")
+    rank, dimension = found.get("participation ratio", "p"), found.get("two-NN dimension", "p")
     assert rank.value == pytest.approx(3, abs=0.1)
     assert rank.low < rank.value < rank.high
     assert rank.null == 20
@@ -123,8 +123,8 @@ def test_a_large_set_is_sampled_by_name_and_says_so():
     shuffled = a.take(np.random.default_rng(0).permutation(len(a.items)))
     found, again = (geometry.compute((one,), params) for one in (a, shuffled))
     assert (found.images, found.sampled) == ((480,), (150,))
-    assert found.estimates["effective rank", "p"].is_paired(again.estimates["effective rank", "p"])
-    for name in ("uniformity", "two-NN dimension", "effective rank", "hubness"):
+    assert found.estimates["participation ratio", "p"].is_paired(again.estimates["participation ratio", "p"])
+    for name in ("uniformity", "two-NN dimension", "participation ratio", "hubness"):
         assert found.get(name, "p").value == pytest.approx(again.get(name, "p").value, rel=1e-4)
     assert "150 of 480 images, seed 0" in geometry.charts([found])[0].note
 
@@ -138,7 +138,7 @@ def test_two_models_of_the_same_images_get_the_interval_of_the_difference():
     said = texts(second, first)[0]
     assert said.startswith("On p, vectors of m vary as if along ")
     said = texts(second, first)[1]
-    assert said.startswith("On p, the effective rank is ")
+    assert said.startswith("On p, the participation ratio is ")
     assert ": a difference of " in said
     same = dataclasses.replace(
         a, model="n", vectors=(a.vectors + 0.01 * rng.normal(size=a.vectors.shape)).astype("f4")
@@ -186,14 +186,14 @@ def test_sixteen_dimensions_are_not_drawn_as_a_globe():
 def test_without_a_second_image_of_anybody_the_rest_is_measured():
     found = geometry.compute((embedding_set(people=80, images=1),), FEW)
     assert found.get("alignment", "p") is None
-    assert found.get("effective rank", "p") is not None
+    assert found.get("participation ratio", "p") is not None
     assert geometry.charts([found])
 
 
 def test_equal_vectors_have_no_dimension_and_no_missing_number_is_drawn():
     found = geometry.compute((made(np.ones((40, 6)), np.arange(40) // 2),), FEW)
     assert found.get("two-NN dimension", "p") is None
-    assert found.get("effective rank", "p") is None
+    assert found.get("participation ratio", "p") is None
     assert found.get(geometry.RESULTANT, "p").value == pytest.approx(1)
     assert np.isnan(geometry.charts([found])[0].series[0].values[[0, 2]]).all()
     assert not any("nan" in t for t in texts(found))
@@ -211,7 +211,7 @@ def test_vectors_of_one_number_are_refused():
 
 def test_resultants_rest_on_all_people_and_the_rest_on_those_of_the_sample():
     found = geometry.compute((faces(),), dataclasses.replace(FEW, images=100))
-    assert found.get(geometry.RESULTANT, "p").n == found.get("effective rank", "p").n == 120
+    assert found.get(geometry.RESULTANT, "p").n == found.get("participation ratio", "p").n == 120
     assert found.get("uniformity", "p").n == found.get("hubness", "p").n < 90
 
 
@@ -224,14 +224,14 @@ def test_other_images_of_the_same_people_are_another_population():
     a = faces()
     halves = [geometry.compute((a.take(np.arange(k, 480, 2)),), FEW) for k in (0, 1)]
     assert halves[0].people == halves[1].people == 120
-    one, other = (half.estimates["effective rank", "p"] for half in halves)
+    one, other = (half.estimates["participation ratio", "p"] for half in halves)
     assert not one.is_paired(other)
 
 
-def test_the_effective_rank_is_that_of_the_space_whatever_the_number_of_people():
+def test_the_participation_ratio_is_that_of_the_space_whatever_the_number_of_people():
     """Sixteen equal directions, looked at through sixty people and through two hundred."""
     ranks = [
-        geometry.compute((faces(people, noise=0.3),), FEW).get("effective rank", "p").value
+        geometry.compute((faces(people, noise=0.3),), FEW).get("participation ratio", "p").value
         for people in (60, 200)
     ]
     assert ranks == pytest.approx([16, 16], abs=1)

@@ -97,7 +97,7 @@ def participation_ratio(variances: Float[np.ndarray, " d"]) -> float:
     return float(variances.sum() ** 2 / (variances**2).sum())
 
 
-def effective_rank(
+def ratio_between(
     vectors: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], counts: Float[np.ndarray, "b people"]
 ) -> tuple[float, Float[np.ndarray, " b"]]:
     """Give the participation ratio of what people are drawn from, whatever the size of the sample.

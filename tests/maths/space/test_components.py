@@ -8,9 +8,9 @@ from embedlab.maths.people.bootstrap import interval, resamples
 from embedlab.maths.space import components
 from embedlab.maths.space.components import (
     RatioAcross,
-    effective_rank,
     participation_ratio,
     principal,
+    ratio_between,
     shares,
 )
 
@@ -116,37 +116,35 @@ def naive_rank(rows, owners):
 
 
 @pytest.mark.parametrize("dimension", [5, 200])
-def test_the_effective_rank_is_that_of_pairs_of_two_people(dimension):
+def test_the_ratio_between_people_is_that_of_pairs_of_two_people(dimension):
     rng = np.random.default_rng(3)
     owners = rng.permutation(np.repeat(np.arange(12), rng.integers(1, 9, size=12)))
     rows = (rng.normal(size=(12, dimension)) * np.linspace(3, 1, dimension))[owners]
     rows += rng.normal(size=rows.shape)
     once = np.ones((1, 12), np.float32)
-    value, replicates = effective_rank(rows, owners, once)
+    value, replicates = ratio_between(rows, owners, once)
     assert value == pytest.approx(min(naive_rank(rows, owners), dimension))
     assert replicates[0] == pytest.approx(value)
 
 
-def test_the_effective_rank_of_r_equal_directions_is_r_however_few_the_people():
+def test_the_ratio_between_people_of_r_equal_directions_is_r_however_few_the_people():
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(60, 60)))[0][:, :40]
     ranks = [
-        effective_rank(rng.normal(size=(people, 40)) @ basis.T + 3, np.arange(people), np.ones((1, people)))[
-            0
-        ]
+        ratio_between(rng.normal(size=(people, 40)) @ basis.T + 3, np.arange(people), np.ones((1, people)))[0]
         for people in (80, 2000)
     ]
     assert ranks == pytest.approx([40, 40], rel=0.06)
 
 
-def test_equal_vectors_or_one_person_have_no_effective_rank():
-    assert np.isnan(effective_rank(np.ones((50, 4)), np.arange(50), np.ones((1, 50)))[0])
-    assert np.isnan(effective_rank(np.eye(4), np.zeros(4, int), np.ones((1, 1)))[0])
+def test_equal_vectors_or_one_person_have_no_ratio():
+    assert np.isnan(ratio_between(np.ones((50, 4)), np.arange(50), np.ones((1, 50)))[0])
+    assert np.isnan(ratio_between(np.eye(4), np.zeros(4, int), np.ones((1, 1)))[0])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [(3, 3), (1, 12)])
-def test_intervals_of_the_effective_rank_hold_the_truth_and_are_no_longer_than_they_need(images):
+def test_intervals_of_the_ratio_between_people_hold_the_truth_and_are_no_longer_than_they_need(images):
     """For equal and for unequal numbers of images."""
     scale = np.linspace(2, 0.3, 24)
     counts = resamples(80, 200, 0)
@@ -155,7 +153,7 @@ def test_intervals_of_the_effective_rank_hold_the_truth_and_are_no_longer_than_t
         rng = np.random.default_rng(seed)
         owners = np.repeat(np.arange(80), rng.integers(images[0], images[1] + 1, size=80))
         rows = (scale * rng.normal(size=(80, 24)))[owners] + 0.5 * rng.normal(size=(len(owners), 24))
-        value, replicates = effective_rank(rows, owners, counts)
+        value, replicates = ratio_between(rows, owners, counts)
         values.append(value)
         ends.append(interval(replicates))
     truth, (low, high) = np.mean(values), np.array(ends).T
