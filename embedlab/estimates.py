@@ -433,7 +433,7 @@ def judged(
         Whether what would be praised is beyond its null; else no good tone is given.
     """
     told = _told(gap, spec)
-    if gap.sign is None:
+    if gap.sign is None or math.isnan(gap.p):
         return Finding(f"{text}; {unknown(word, paired=paired)}.", gap=gap)
     if gap.value == gap.low == gap.high == 0:
         return Finding(f"{text}: there is no {word}.", gap=gap)

@@ -326,3 +326,8 @@ def test_draws_are_stored_and_come_back(tmp_path):
         np.testing.assert_array_equal(back.estimates[key].draws, estimate.draws.astype(np.float32))
         assert back.estimates[key].drawn_from == estimate.drawn_from
     assert not len(back.estimates["d′, Euclidean, raw", "p"].draws)
+
+
+def test_replicates_that_are_no_numbers_leave_nothing_to_tell_whatever_the_interval():
+    gap = Estimate(0.2, 0.1, 0.3, 50, 0.0, np.full(20, np.nan, np.float32), "d")
+    assert judged("A differs", gap).text == "A differs; too few people to say how sure the difference is."
