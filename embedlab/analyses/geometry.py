@@ -16,7 +16,7 @@ what pairs of two people give.
 
 Intervals of 95 % are those of a bootstrap over people, paired across models and probes of the same images;
 of two-NN and hubness those of thirds of the people, since neighbours must be found anew [5]_. In planted
-sets of 100 and 150 people they held the expected value in 93 to 97 % of sets.
+sets of 100 and 150 people they held the expected value in 92 to 97 % of sets.
 
 How to read it
 --------------
