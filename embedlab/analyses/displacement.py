@@ -29,6 +29,11 @@ A rotation has d(d − 1)/2 angles: with few people it turns by noise, and a tru
 shift of unit vectors is no pure shift on the sphere. Maps are one for all: what differs from person to
 person in a lawful way counts as left.
 
+In 200 simulated sets each (as in ``benchmarks/separability.py``: unequal numbers of images, 100 to 300
+people) 95 % intervals held the mean of what is left, of the spread and of the part that follows in 93–97 %,
+and 3.5–6 % of two equal models were told apart by what a shift leaves. With fewer people than dimensions
+intervals of a rotation are too short.
+
 References
 ----------
 .. [1] Gower, J. C. and Dijksterhuis, G. B. Procrustes Problems. Oxford University Press, 2004.

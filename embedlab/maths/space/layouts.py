@@ -83,6 +83,7 @@ def tsne(around: Surroundings, perplexity: float, seed: int, dimensions: int = 2
     """
     from scipy.sparse import csr_array
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     n = len(around.vectors)
     k = _tsne_neighbours(n, perplexity)
@@ -98,7 +99,9 @@ def tsne(around: Surroundings, perplexity: float, seed: int, dimensions: int = 2
         random_state=seed,
         n_jobs=1,
     )
-    placed: np.ndarray = model.fit_transform(graph)
+    # Its steps are short: threads that wait for each other cost a hundred times as much on a busy machine.
+    with threadpool_limits(1, "openmp"):
+        placed: np.ndarray = model.fit_transform(graph)
     return placed
 
 

@@ -86,3 +86,20 @@ def test_neighbours_are_found_once_for_both():
     assert around(points).near.shape == (100, 31)
     assert around(points, 10.0, 50).near.shape == (100, 49)
     assert around(points[:6], 30.0, 15).near.shape == (6, 5)
+
+
+def test_t_sne_runs_on_one_thread(clusters, monkeypatch):
+    """Two threads that wait for each other took two minutes, on a busy machine, for a second of work."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_info
+
+    seen = []
+    real = TSNE.fit_transform
+
+    def watched(self, graph):
+        seen.extend(one["num_threads"] for one in threadpool_info() if one["user_api"] == "openmp")
+        return real(self, graph)
+
+    monkeypatch.setattr(TSNE, "fit_transform", watched)
+    tsne(around(clusters), 10.0, 0)
+    assert set(seen) == {1}
