@@ -146,8 +146,8 @@ class Agreement:
     across
         Share that one half in the first space and the other half in the second have in common.
     within_others, across_others
-        How often a person is a common neighbour among the first k of others' lists, for each of the k:
-        the mean over people is that of the shares.
+        By how much a person is more often a common neighbour among the first k of others' lists, for each
+        of the k, than those whose place they take.
     strangers
         Mean share that lists of two different people have in common across the spaces.
     """
@@ -194,10 +194,18 @@ def agreement(
         (a0, a1), (b0, b1) = (halves_lists(x, owners, half, longest, rng) for x in (a, b))
         for j, (one, other) in enumerate(((a0, a1), (b0, b1), (a0, b1), (a1, b0))):
             who, whom, place = _common(one, other)
-            shares[j] += _kept(who, place, one.shape) / splits
-            others[j] += np.bincount(whom[place < k], minlength=people) / (k * splits)
+            share = _kept(who, place, one.shape)
+            shares[j] += share / splits
+            # Whoever is one more neighbour takes the place of another, of whom so much is kept.
+            instead = sum(_weighed(x[:, :k], share[:, k - 1]) for x in (one, other)) / 2
+            others[j] += (np.bincount(whom[place < k], minlength=people) - instead) / (k * splits)
         strangers += (kept_of_others(a0, b1) + kept_of_others(a1, b0)) / (2 * splits)
     return Agreement(shares[:2], shares[2:].mean(axis=0), others[:2], others[2:].mean(axis=0), strangers)
+
+
+def _weighed(lists: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Sum of each person the weights of the lists that they stand in."""
+    return np.bincount(lists.ravel(), np.repeat(weights, lists.shape[1]), minlength=len(lists))
 
 
 def halves_lists(

@@ -87,7 +87,7 @@ class AtK:
     rows
         Of each person's own neighbours.
     columns
-        Of the lists that a person stands in, of the same means.
+        What a person adds to the lists that they stand in.
     """
 
     rows: Float[np.ndarray, "3 people"]
