@@ -31,7 +31,8 @@ Limits
 Only people with two images take part, as neighbours as well; with more people, or more images of each,
 other lists come out. Lists of half of a person's images are compared, so shares are lower than those of all
 images. In the twins everybody's images scatter alike, but for their number. What other images alone would
-leave is sure to half a point only.
+leave is sure to half a point only. Intervals of what is kept are some 1.3 times as long as they should be; of
+32 planted pairs of spaces that differ in noise alone one showed a loss.
 
 References
 ----------
