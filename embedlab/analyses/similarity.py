@@ -38,7 +38,7 @@ can be unlike another and better. Mutual k-NN and CKNNA depend on the size of th
 one size. Fits overfit where people are few: a held-out score then understates. Intervals hold the null and
 the numbers of images fixed. Over planted sets of 150 people, with equal numbers of images, LFW's, or one
 person of sixty, models that share nothing but the people were called alike in 0–2 %, and those whose people's
-places correlate by 0.3 in 75–93 %. 95 % intervals held the mean of all sets in 87–100 %; those of RBF CKA
+places correlate by 0.3 in 68–93 %. 95 % intervals held the mean of all sets in 87–100 %; those of RBF CKA
 are up to 1.4 times as long as they should be, the others 0.8 to 1.3 times.
 
 References
