@@ -1,7 +1,7 @@
 """How often intervals hold the truth, and how often a report of two equal models claims a difference.
 
-The tables of ``docs/statistics.md``: ``python -m benchmarks.calibration coverage|few|equal|power``, minutes
-each, ``--tiny`` seconds.
+The tables of ``docs/statistics.md``: ``python -m benchmarks.calibration PART``, with a part of coverage, few,
+equal, power and dependence; minutes each, ``--tiny`` seconds.
 
 The analyses themselves are run on drawn worlds, as a report runs them, and their own estimates and findings
 read: nothing is computed past them. The truth of a number is its mean over all samples of a world; widths are
@@ -21,7 +21,7 @@ from embedlab import analysis
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, Finding
 from embedlab.lab.embeddings import EmbeddingSet
-from embedlab.maths.people import evidence
+from embedlab.maths.people import bootstrap, evidence
 from embedlab.report import sections
 
 DIMENSION, NOISE = 16, 0.9
@@ -219,6 +219,60 @@ def power(people: int, samples: int, resamples: int, names: Sequence[str], worse
     table(["sentence", "reports", "claimed alone", "claimed in a report"], rows)
 
 
+def dependent(
+    people: int, samples: int, resamples: int, sentences: int = 40
+) -> dict[tuple[float, float], list[float]]:
+    """Give false claims of reports whose sentences are means over the same people, more and less correlated.
+
+    Returns
+    -------
+    By correlation and by how many sentences are of a true difference (of 3.5 standard errors): the share
+    of reports with a false claim where each is judged alone, by Benjamini and Hochberg, and by Benjamini and
+    Yekutieli; the share of true differences claimed by the three; and of false ones among those claimed.
+    """
+    harmonic = float((1 / np.arange(1, sentences + 1)).sum())
+    found = {}
+    for correlation in (0.0, 0.5, 0.9):
+        for true in (0.0, 0.5):
+            real = np.arange(sentences) < true * sentences
+            counted = np.zeros((samples, 3, 2), int)
+            for seed in range(samples):
+                rng = np.random.default_rng([13, seed])
+                shared, own = rng.normal(size=(people, 1)), rng.normal(size=(people, sentences))
+                sides = np.where(np.arange(sentences) % 2, 1, -1)
+                x = sides * np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+                x += real * 3.5 / np.sqrt(people)
+                drawn = bootstrap.resamples(people, resamples, seed) @ x / people
+                p = [evidence.two_sided_p(*one, people) for one in zip(x.mean(axis=0), drawn.T, strict=True)]
+                q = np.array(evidence.adjusted(p))
+                ways = np.array([p, q, q * harmonic]) <= evidence.LEVEL
+                counted[seed] = np.stack([ways[:, real].sum(axis=1), ways[:, ~real].sum(axis=1)], axis=1)
+            right, wrong = counted.transpose(2, 1, 0)
+            share = right.mean(axis=1) / max(real.sum(), 1)
+            false = wrong.sum(axis=1) / np.maximum((right + wrong).sum(axis=1), 1)
+            found[correlation, true] = [*(wrong > 0).mean(axis=1), *share, *false]
+    return found
+
+
+def dependence(people: int, samples: int, resamples: int) -> None:
+    """Print what correlation among the sentences of a report does to the three ways of deciding."""
+    rows = [
+        [correlation, f"{true:.0%}", *(" / ".join(f"{x:.0%}" for x in row[k : k + 3]) for k in (0, 3, 6))]
+        for (correlation, true), row in dependent(people, samples, resamples).items()
+    ]
+    ways = "alone / BH / BY"
+    table(
+        [
+            "correlation",
+            "true",
+            f"reports with a false claim, {ways}",
+            f"true ones claimed, {ways}",
+            "false share",
+        ],
+        rows,
+    )
+
+
 def few_people(samples: int, resamples: int, names: Sequence[str]) -> None:
     """Print how often something is claimed of two equal models seen on a handful of people."""
     rows = []
@@ -237,7 +291,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure one part and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=("coverage", "few", "equal", "power"))
+    parser.add_argument("part", choices=("coverage", "few", "equal", "power", "dependence"))
     parser.add_argument("--people", type=int)
     parser.add_argument("--samples", type=int)
     parser.add_argument("--resamples", type=int, default=250)
@@ -252,6 +306,8 @@ def main(words: Sequence[str] | None = None) -> None:
     match given.part:
         case "coverage":
             coverage(worlds, people, samples, resamples, names)
+        case "dependence":
+            dependence(people, samples, resamples)
         case "few":
             few_people(samples, resamples, names)
         case "equal":

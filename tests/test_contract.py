@@ -356,7 +356,7 @@ def test_estimates_are_kept_with_their_draws_by_what_and_where(name):
 @pytest.mark.parametrize("people", [2, 3, 4])
 @pytest.mark.parametrize("name", [n for n in NAMES if analysis.get(n).looks_at("set")])
 def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):
-    """Resamples of so few often hold one person only; that must not break anything."""
+    """Resamples of so few often hold one person only: nothing may break, nor be claimed."""
     found = analysis.get(name)
     sets = tuple(embedding_set(people, probe=p, seed=k) for k, p in enumerate(("p", "p@32")))
     try:
@@ -365,6 +365,8 @@ def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):
         return
     for finding in found.findings([result]):
         assert "nan" not in finding.text.lower().split()
+        assert not finding.claimed
+        assert finding.tone != "good", finding.text
 
 
 @pytest.mark.parametrize("name", NAMES)
