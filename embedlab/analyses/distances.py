@@ -309,12 +309,12 @@ def _blur(r: Distances, place: Place) -> Finding:
 def _moved(r: Distances, place: Place) -> Finding:
     """Say how far one image under both probes lies apart, in units of two images of one person."""
     first, ratio = place[0], r.estimates[RATIO, *place]
-    text = f"In {r.title}, one image under both probes of {where(place)} lies"
+    text = f"In {r.title}, the same image under {' and '.join(place)} lies"
     if ratio.low is None or ratio.high is None:
         same = r.estimates[SAME_IMAGE, *place].value
         other = f"{first} alone shows other people, or too few twice, to hold that against their images"
         return Finding(f"{text} {same:.3f} apart; {other}.")
-    apart = f"{text} {ratio:.2f} times as far apart as two images of one person on {first}."
+    apart = f"{text} {ratio:.0%} as far apart as two images of one person on {first}."
     if NEAR <= ratio.value <= 1:
         return Finding(apart)
     # Good is only what is far nearer, and bad what is further.

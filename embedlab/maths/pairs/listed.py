@@ -1,7 +1,8 @@
 """Arithmetic on a list of pairs: ROC, k-fold accuracy, and their replicates; and how to draw such a list.
 
 Lists are short beside all pairs, so every score is kept and nothing is binned. Resamples are counts a
-person, as ``bootstrap.resamples`` gives them: a pair of one person i weighs wᵢ, a pair of i and j wᵢ·wⱼ.
+person, as ``bootstrap.resamples`` gives them: a pair of one person i weighs wᵢ, a pair of i and j the product
+of both's, drawn towards one so that it varies no more than it does from list to list (``excess``).
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from embedlab import progress
+from embedlab.maths.pairs import excess
 from embedlab.maths.pairs.roc import Rates
 from embedlab.maths.people.folds import identity_folds
 
 BLOCK = 4_000_000
+ALIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,25 @@ class Listed:
     def weights(self, counts: Float[np.ndarray, "b people"]) -> Float[np.ndarray, "b n"]:
         """Weigh each pair in each resample."""
         first, second = self.people.T
-        other = np.where(first == second, 1.0, counts[:, second])
-        found: np.ndarray = counts[:, first] * other
+        near = excess.shrunk(counts, self._shrinkage())
+        found: np.ndarray = np.where(first == second, counts[:, first], near[:, first] * near[:, second])
         return found
+
+    def _shrinkage(self) -> float:
+        """Find by how much weights of impostor pairs are drawn towards one, from the tenth most alike."""
+        scores, people = self.scores[~self.same], self.people[~self.same]
+        if not len(scores):
+            return 1.0
+        own = (scores >= np.quantile(scores, 1 - ALIKE)).astype(np.float64)
+        own -= own.mean()
+        size = int(self.people.max()) + 1
+        whole = np.bincount(people[:, 0], own, minlength=size) + np.bincount(
+            people[:, 1], own, minlength=size
+        )
+        low, high = np.sort(people, axis=1).T
+        _, both = np.unique(low * size + high, return_inverse=True)
+        each = np.bincount(both, own)
+        return float(excess.shrinkage(np.array((whole**2).sum()), np.array((each**2).sum()), products=True))
 
 
 def scored(

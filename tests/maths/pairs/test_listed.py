@@ -12,6 +12,12 @@ from tests.planted import embedding_set
 NOBODY = np.ones((0, 400), np.float32)
 
 
+@pytest.fixture
+def unshrunk(monkeypatch):
+    """Weigh pairs as the counts say, so that they can be written out."""
+    monkeypatch.setattr("embedlab.maths.pairs.excess.shrunk", lambda counts, c: counts)
+
+
 def people_of(same, rng, people=400):
     one = rng.integers(people, size=len(same))
     other = (one + rng.integers(1, people, size=len(same))) % people
@@ -71,6 +77,7 @@ def test_eer_and_far_thresholds_are_those_of_pyeer(some):
         assert found.false_accepts[k] == (impostor >= thresholds[index]).sum()
 
 
+@pytest.mark.usefixtures("unshrunk")
 def test_a_resample_is_its_pairs_written_out(some):
     """A genuine pair of i stands wᵢ times, an impostor pair of i and j wᵢ·wⱼ times."""
     counts = resamples(400, 8, seed=2)
@@ -179,6 +186,7 @@ def test_a_fold_never_judges_by_its_own_pairs(some):
     assert after.accuracy[0] == pytest.approx(1 - before.accuracy[0])
 
 
+@pytest.mark.usefixtures("unshrunk")
 def test_resampled_accuracy_is_that_of_the_written_out_pairs(some):
     counts = resamples(400, 6, seed=7)
     folds = np.arange(600) % 5
@@ -263,3 +271,17 @@ def test_resamples_in_blocks_are_those_of_one(some, monkeypatch):
     cut = listed.rates(some, fars, counts), listed.fold_accuracy(some, folds, counts)
     assert (cut[0].auc_replicates == whole[0].auc_replicates).all()
     assert (cut[1].replicates == whole[1].replicates).all()
+
+
+def test_resamples_of_a_list_vary_as_lists_do():
+    """Accuracy, TAR and AUC of lists drawn anew, and their replicates."""
+    figures, spreads = [], []
+    for seed in range(80):
+        some, counts = planted(150, seed=seed), resamples(400, 40, 1000 + seed)
+        folded = listed.fold_accuracy(some, np.arange(300) % 2, counts)
+        rates = listed.rates(some, np.array([0.05]), counts)
+        figures.append((folded.mean, rates.tar[0], rates.auc))
+        drawn = folded.replicates, rates.tar_replicates[:, 0], rates.auc_replicates
+        spreads.append([np.nanvar(each) for each in drawn])
+    ratio = np.sqrt(np.mean(spreads, axis=0)) / np.std(figures, axis=0)
+    assert ratio == pytest.approx(1, abs=0.25)
