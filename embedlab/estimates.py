@@ -584,6 +584,10 @@ def few_people(place: str, effective: float, ruled: Sequence[tuple[str, float]])
     if effective >= LEAST:
         return []
     named = " and ".join(f"{who} ({share:.0%} of them)" for who, share in ruled)
-    rest = f"; most are of {named}" if named else ""
+    if not named:
+        return [Finding(f"Only {effective:.0f} people on {place} have two images, so its figures are rough.")]
     people = "1 person" if round(effective) == 1 else f"{effective:.0f} people"
-    return [Finding(f"Genuine pairs on {place} tell no more than {people} with equally many would{rest}.")]
+    text = (
+        f"Genuine pairs on {place} tell no more than {people} with equally many would; most are of {named}."
+    )
+    return [Finding(text)]

@@ -91,7 +91,7 @@ def test_every_estimate_stands_there_by_result_what_and_where(measured):
     assert [found[k] for k in ("value", "low", "high", "n", "null")] == [
         one.value, one.low, one.high, one.n, one.null,
     ]  # fmt: skip
-    assert ("a", "intra 5%", "p") in rows
+    assert ("a", "d′, Euclidean, raw", "p") in rows
     json.dumps(list(rows.values()), allow_nan=False)
 
 
@@ -107,7 +107,7 @@ def test_differences_have_the_paired_interval(measured):
         (("p", "p@8"), ("p",)),
     ]
     # What was never drawn has no difference.
-    assert not any(r["what"] == "intra 5%" for r in rows)
+    assert not any(r["what"] == "d′, Euclidean, raw" for r in rows)
 
 
 def test_of_many_results_each_is_held_against_the_first(measured):

@@ -192,7 +192,8 @@ def _in_units(gap: np.ndarray, variance: np.ndarray) -> np.ndarray:
 def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     gaps = np.cumsum(shares(a), axis=1) - np.cumsum(shares(b), axis=1)
     found: np.ndarray = 1.0 - np.abs(gaps).max(axis=1)
-    return found
+    # Sums of many shares round.
+    return np.where(found < 1e-9, 0.0, found)
 
 
 def _of_weighted(values: np.ndarray, weights: np.ndarray, levels: Sequence[float]) -> np.ndarray:
