@@ -11,8 +11,8 @@ some pairs of people that were drawn at random tell. The right variance is V −
 where c²V + c⁴E = V − E; to first order where c²V = V − E. With c ≤ 1 no weight is negative, and where people
 are all that varies c is one.
 
-Mean widths of intervals before and after, where 3.92 standard deviations over samples are one: of 150 people
-with four images (150 samples, ``benchmarks/coverage.py``), and of lists of 600 pairs of 400 people (200 lists):
+Mean widths of intervals before and after, where 3.92 standard deviations over samples are one: of 150
+people with four images (150 samples, ``benchmarks/coverage.py``), and of 200 lists of 600 pairs:
 
 =====================================  ======  =====
 figure                                 before  after
