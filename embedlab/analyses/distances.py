@@ -181,7 +181,7 @@ def _measure(
     found[OVERLAP, *place] = people.estimate(spread.overlap(), paired, 1.0, share=True)
     found[INTRA, *place] = people.estimate(intra, paired, inter.value)
     found[INTER, *place] = people.estimate(inter, len(a.identities))
-    found[PEOPLE, *place] = Estimate(effective)
+    found[PEOPLE, *place] = Estimate(effective, n=int((pairs.genuine_masses > 0).sum()))
     if b is not None:
         scores, owners = pairs.same_item_scores, pairs.same_item_people
         moved = mean(_cosine(scores), owners, people.counts, pairs.same_item_weights)
@@ -189,7 +189,7 @@ def _measure(
         found[RATIO, *place] = found[SAME_IMAGE, *place] / found[INTRA, place[0]]
     if np.ptp(pairs.images):
         other = Spread(_otherwise(a, b, pairs), people.counts[:0])
-        found[OTHERWISE[params.weigh], *place] = Estimate(other.d_prime(_cosine).value)
+        found[OTHERWISE[params.weigh], *place] = Estimate(other.d_prime(_cosine).value, n=paired)
     if params.pairs == "images":
         vectors = None if b is None else b.vectors
         raw = all_pairs(a.vectors, a.labels, vectors, metric="euclidean", weigh=params.weigh, tail=0)
