@@ -18,6 +18,7 @@ from embedlab.maths.pairs.levels import STABLE
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.pairs.roc import Rates
 from embedlab.maths.people.bootstrap import clopper_pearson
+from embedlab.maths.people.effective import effective_number
 
 DET_REACH = 0.5
 EER, AUC = "EER", "AUC"
@@ -58,8 +59,11 @@ class Operating(Result):
     ----------
     far
         The rate at which models are compared in words.
-    levels, thresholds, false_accepts
-        Rates that the impostor pairs resolve, falling, with the lowest score that is accepted at each.
+    levels, thresholds, false_accepts, achieved
+        Rates that the impostor pairs resolve, falling, with the lowest score that is accepted at each, how
+        many impostor pairs are, and what share of all that is, as they weigh.
+    effective
+        How many people with equally many genuine pairs would tell as much.
     curve_far, curve_tar, curve_low, curve_high
         The ROC curve and the ends of its intervals.
     """
@@ -68,11 +72,13 @@ class Operating(Result):
     probe: str = field(metadata={"hidden": True})
     genuine_pairs: int = field(metadata={"label": "genuine pairs"})
     impostor_pairs: int = field(metadata={"label": "impostor pairs"})
+    effective: float = field(metadata={"label": "effective number of people"})
     estimates: Estimates
     far: float = field(metadata={"hidden": True})
     levels: Float[np.ndarray, " levels"]
     thresholds: Float[np.ndarray, " levels"]
     false_accepts: Int[np.ndarray, " levels"]
+    achieved: Float[np.ndarray, " levels"]
     curve_far: Float[np.ndarray, " points"]
     curve_tar: Float[np.ndarray, " points"]
     curve_low: Float[np.ndarray, " points"]
@@ -130,21 +136,24 @@ class Operating(Result):
         return self.estimates[tar_at(self.levels[index]),]
 
 
-def points(rates: Rates, asked: np.ndarray, n: int, people: People) -> tuple[Estimates, dict[str, Any]]:
+def points(
+    rates: Rates, asked: np.ndarray, achieved: np.ndarray, masses: np.ndarray, people: People
+) -> tuple[Estimates, dict[str, Any]]:
     """Give TAR at each level, EER and AUC; and operating points and curve by the fields' names.
 
     Parameters
     ----------
     rates
         What was measured at ``asked``, and behind it at the rates of a curve.
-    asked
-        The levels.
-    n
-        How many people have genuine pairs.
+    asked, achieved
+        The levels, and the rates that they got.
+    masses
+        What the genuine pairs of each person weigh together.
     people
         Whose resamples the replicates are.
     """
-    k, found = len(asked), Estimates()
+    k, found, effective = len(asked), Estimates(), effective_number(masses)
+    n = round(effective)
     drawn = [Drawn(float(tar), draws) for tar, draws in zip(rates.tar, rates.tar_replicates.T, strict=True)]
     for far, tar in zip(asked, drawn, strict=False):
         found[tar_at(far),] = people.estimate(tar, n, float(far), share=True)
@@ -153,7 +162,9 @@ def points(rates: Rates, asked: np.ndarray, n: int, people: People) -> tuple[Est
     band = [people.estimate(tar, n, share=True) for tar in drawn[k:]]
     ends = np.array([(one.low, one.high) for one in band], dtype=np.float64).reshape(-1, 2)
     return found, {
+        "effective": effective,
         "levels": asked,
+        "achieved": achieved,
         "thresholds": rates.thresholds[:k],
         "false_accepts": rates.false_accepts[:k],
         "curve_tar": rates.tar[k:],
@@ -269,8 +280,8 @@ def table(results: Sequence[Operating], title: str = "Operating points") -> Tabl
     for r in results:
         if not len(r.levels):
             rows.append((r.title, f"none is resolved by {r.impostor_pairs:,} impostor pairs", *["–"] * 4))
-        for level, threshold, false in zip(r.levels, r.thresholds, r.false_accepts, strict=True):
-            got = false / r.impostor_pairs
+        columns = zip(r.levels, r.thresholds, r.achieved, r.false_accepts, strict=True)
+        for level, threshold, got, false in columns:
             rows.append(
                 (
                     r.title,

@@ -138,7 +138,6 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
 
 LONGEST = {
     "confusions": 36,
-    "drift": 35,
     "geometry": 43,
     "mapping": 63,
     "neighbours": 39,

@@ -151,7 +151,10 @@ def compute(embeddings: EmbeddingSet, params: AccuracyParams, pairs: PairList | 
     trials = 0 if pairs is None else int((~same).sum())
     asked, curve = levels.resolved(params.far, trials), levels.along(trials)
     rates = listed.rates(judged.pairs, np.concatenate([asked, curve]), people.counts)
-    found, fields = operating.points(rates, asked, len(np.unique(judged.pairs.people[same])), people)
+    masses = np.bincount(judged.pairs.people[same][:, 0], minlength=len(embeddings.identities))
+    found, fields = operating.points(
+        rates, asked, rates.false_accepts[: len(asked)] / (~same).sum(), masses, people
+    )
     found = Estimates() if pairs is None else found
     return Accuracy(
         title=embeddings.title,

@@ -25,7 +25,7 @@ changes no share. The FAR of native × native is the one asked for by constructi
 meets other images but the same people, so that drift is that of resolution alone; verification tells
 what a threshold is worth among other people. Impostor shares above the highest 500,000 pairs
 of a cell are exact; lower thresholds are read from histograms, exact to a bin of 3·10⁻⁵, and how they
-vary is told to first order. People with many images rule the genuine pairs.
+vary is told to first order. Each person weighs the same, or each pair (``weigh``).
 
 References
 ----------
@@ -48,9 +48,10 @@ from embedlab.charts import Cell, Chart, Heatmap, Table
 from embedlab.estimates import Estimate, Estimates, People, compared, label, where
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs import levels, roc
-from embedlab.maths.pairs.all_pairs import Pairs, all_pairs
+from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs
 from embedlab.maths.pairs.levels import STABLE
 from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.effective import effective_number
 from embedlab.progress import track
 from embedlab.resolutions import AcrossResolutions, Crossed, Ladder
 
@@ -71,6 +72,8 @@ class DriftParams(Params):
     always there."""
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which the threshold is set on native images."""
+    weigh: Weigh = "people"
+    """Each person and each two people weigh the same, or each pair does, as in the field's protocols."""
     resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = bounded(0, least=0)
@@ -151,7 +154,7 @@ def compute(sets: Sequence[EmbeddingSet], params: DriftParams) -> Drift:
     false, fixed = np.empty((2, k, k), np.int64), (np.empty(0), np.empty(0))
     for g, p in track(_half(k), f"pairing resolutions in {ladder.native.model}"):
         other = None if g == p else ladder.images[p].unit
-        pairs = all_pairs(ladder.images[g].unit, ladder.native.labels, other)
+        pairs = all_pairs(ladder.images[g].unit, ladder.native.labels, other, weigh=params.weigh)
         own = roc.limits(pairs, np.array([far]), people.counts)
         fixed = own if g == p == k - 1 else fixed  # Native × native comes first.
         measured, false[:, g, p] = _cell(pairs, people, fixed, own, far)
@@ -180,11 +183,9 @@ def _cell(
     tar, draws = (roc.accepted_share(pairs, *at) for at in ((ones, point[None]), (people.counts, drawn)))
     # A resample of one person alone has no impostor pair, so no threshold and no TAR.
     draws[roc.impostor_weight(pairs, people.counts) <= 0] = np.nan
-    got = Drawn(
-        float(false[0] / int(pairs.impostor.sum())), roc.achieved_far(pairs, people.counts, drawn[:, 0])
-    )
+    got = Drawn(roc.accepted_far(pairs, float(point[0])), roc.achieved_far(pairs, people.counts, drawn[:, 0]))
     accepted = [Drawn(float(value), each) for value, each in zip(tar[0], draws.T, strict=True)]
-    paired = len(np.unique(pairs.genuine_people))
+    paired = round(effective_number(pairs.genuine_masses))
     return {
         FAR: people.estimate(got, people.counts.shape[1], far, share=True),
         TAR: people.estimate(accepted[0], paired, got.value, share=True),
@@ -314,9 +315,9 @@ def _unsafe(r: Drift) -> list[Finding]:
     largest = max(over, key=lambda cell: (cell[1], cell[0]))
     return [
         Finding(
-            f"In {r.model}, that FAR is over {UNSAFE:g} × {r.far:g} in {len(over)} of {len(half)} pairings "
-            f"of resolutions of {r.dataset}; the sharpest is {resolutions.between(r.place(largest))} "
-            f"({r.at(FAR, largest):.2g}).",
+            f"In {r.model}, a threshold of FAR {r.far:g} on native {r.dataset} gets over {UNSAFE:g} × that "
+            f"in {len(over)} of {len(half)} pairings of resolutions, the sharpest "
+            f"{resolutions.between(r.place(largest))} (FAR {r.at(FAR, largest).value:.2g}).",
             "bad",
         )
     ]
@@ -330,8 +331,8 @@ def _dearest(r: Drift) -> list[Finding]:
     if fixed.value >= own.value:
         return []
     text = (
-        f"{resolutions.between(r.place(dear)).capitalize()} of {r.dataset} it accepts {fixed.value:.1%} of "
-        f"genuine pairs in {r.model} where a threshold of their own accepts {own.value:.1%}"
+        f"In {r.model}, the native threshold accepts {fixed.value:.1%} of genuine pairs "
+        f"{resolutions.between(r.place(dear))} of {r.dataset}, one of their own {own.value:.1%}"
     )
     return [compared(text, fixed, own)]
 

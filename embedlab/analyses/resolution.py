@@ -24,7 +24,7 @@ A threshold is found on the pairs that it judges, so TAR is in-sample, as in any
 images is counted, so gallery and probe may change places. Shrinking is not the whole of distance: noise,
 compression and blur of a real camera are not in it. Impostor scores above the highest 500,000 pairs are
 exact; lower thresholds are read from histograms, exact to a bin of 3·10⁻⁵, and how they vary is told to first
-order. People with many images rule the genuine pairs.
+order. Each person weighs the same, or each pair (``weigh``); *n* is the effective number of people.
 
 References
 ----------
@@ -47,9 +47,10 @@ from embedlab.charts import Cell, Chart, Table
 from embedlab.estimates import Estimate, Estimates, People, compared, label, where
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs import levels, roc
-from embedlab.maths.pairs.all_pairs import all_pairs
+from embedlab.maths.pairs.all_pairs import Weigh, all_pairs
 from embedlab.maths.pairs.levels import STABLE
 from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.effective import effective_number
 from embedlab.progress import track
 from embedlab.resolutions import AcrossResolutions, Crossed, Ladder
 
@@ -66,6 +67,8 @@ class ResolutionParams(Params):
     always there."""
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which thresholds are set."""
+    weigh: Weigh = "people"
+    """Each person and each two people weigh the same, or each pair does, as in the field's protocols."""
     resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = bounded(0, least=0)
@@ -139,13 +142,13 @@ def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolutio
     thresholds, false = np.empty(len(cells)), np.empty(len(cells), np.int64)
     for k, (g, p) in enumerate(track(cells, f"pairing resolutions in {native.model}")):
         other = None if g == p else ladder.images[p].unit
-        pairs = all_pairs(ladder.images[g].unit, native.labels, other)
+        pairs = all_pairs(ladder.images[g].unit, native.labels, other, weigh=params.weigh)
         rates = roc.rates(pairs, np.array([far]), people.counts)
         thresholds[k], false[k] = rates.thresholds[0], rates.false_accepts[0]
         draws = rates.tar_replicates[:, 0]
         # A resample of one person alone has no impostor pair, so no threshold and no TAR.
         draws[roc.impostor_weight(pairs, people.counts) <= 0] = np.nan
-        paired = len(np.unique(pairs.genuine_people))
+        paired = round(effective_number(pairs.genuine_masses))
         one = people.estimate(Drawn(float(rates.tar[0]), draws), paired, far, share=True)
         found[TAR, ladder.names[g], ladder.names[p]] = one
     row = [found[TAR, "native", name] for name in ladder.names[:-1]]
@@ -209,7 +212,7 @@ def findings(results: Sequence[Resolution]) -> list[Finding]:
 
 def _span(r: Resolution) -> str:
     first, *_, last = (*r.names[:-1], r.names[-2])
-    return first if first == last else f"{first.removesuffix(' px')} to {last}"
+    return first if first == last else f"{first.removesuffix(' px')}–{last}"
 
 
 def _breaks(r: Resolution) -> Finding:
@@ -221,8 +224,8 @@ def _breaks(r: Resolution) -> Finding:
     kind = f"the largest size to lose over {-100 * BREAK:.0f} points" if broken else "the lowest of all sizes"
     one, few = r.at(TAR, (r.last, p)), r.few((r.last, r.last), (r.last, p))
     text = (
-        f"In {r.model}, TAR of native galleries of {r.dataset} goes from {native.value:.1%} for native "
-        f"probes to {one.value:.1%} at {r.names[p]}, {kind}{few}"
+        f"In {r.model}, TAR of native galleries of {r.dataset} goes from {native.value:.1%} to "
+        f"{one.value:.1%} at {r.names[p]}{few}, {kind}"
     )
     return compared(text, one, native, word="change")
 
@@ -231,12 +234,12 @@ def _alike(r: Resolution) -> list[Finding]:
     """Name the resolution whose images look alike: among themselves they lose most, and much."""
     gaps = {p: r.at(TAR, (p, p)) - r.at(TAR, (r.last, p)) for p in range(r.last)}
     p = min(gaps, key=lambda k: gaps[k].value)
-    if gaps[p].value >= BREAK or gaps[p].sign == 0:
+    if gaps[p].value >= BREAK:
         return []
     one, native = r.at(TAR, (p, p)), r.at(TAR, (r.last, p))
     text = (
-        f"In {r.model}, images of {r.dataset} at {r.names[p]} have TAR {one.value:.1%} among themselves "
-        f"({r.far:.3g} of impostors score over {r.thresholds[r.cells.index((p, p))]:.2f}) and "
+        f"In {r.model}, TAR of {r.dataset} at {r.names[p]} is {one.value:.1%} among themselves "
+        f"({r.far:.3g} of impostors over {r.thresholds[r.cells.index((p, p))]:.2f}) and "
         f"{native.value:.1%} against native ones"
     )
     return [compared(text, one, native)]

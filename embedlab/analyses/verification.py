@@ -28,8 +28,12 @@ chooses too low a threshold, and the FAR that it gets is above the one asked for
 
 Limits
 ------
-People with many images rule the genuine pairs: a person with n images has n(n − 1)/2 of them, or n with
-templates. Intervals speak of other people, not of the same network trained again with another seed.
+A person with n images has n(n − 1)/2 genuine pairs, or n with templates. By default each person's genuine
+pairs together weigh the same, and so do the impostor pairs of each two people; with ``weigh="pairs"``, the
+field's habit, people with many images rule, and intervals get too short: where one of 150 people has 60
+images they held TAR@FAR=1e-3 in 84 % of simulations, and those by person in 94 to 96 %. TAR by the other
+weighing stands beside it, and *n* is the effective number of people, (Σm)²/Σm² over what each weighs.
+Intervals speak of other people, not of the same network trained again with another seed.
 Histograms of 65,536 bins stand behind AUC, EER and high FAR, and how far AUC and EER may therefore be
 off stands beside them; thresholds at low FAR are exact. Pairs of the drawn copies of one person count as
 neither kind. Intervals of differences are percentile intervals, whatever ``interval`` says. Of one set's
@@ -47,7 +51,7 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,12 +59,13 @@ from embedlab import operating
 from embedlab.analysis import Analysis, Finding, Params, bounded
 from embedlab.charts import Chart
 from embedlab.errors import UserError
-from embedlab.estimates import Estimates, People, compared, judged
+from embedlab.estimates import Estimate, Estimates, People, compared, few_people, judged, rulers
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import levels, roc
-from embedlab.maths.pairs.all_pairs import Pairs, all_pairs, template_pairs
+from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs, template_pairs
 from embedlab.maths.pairs.moments import Drawn
-from embedlab.operating import Operating
+from embedlab.maths.people.effective import effective_number
+from embedlab.operating import Operating, tar_at
 
 AGAINST = ", images against templates"
 
@@ -71,6 +76,8 @@ class VerificationParams(Params):
 
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which models are compared in words."""
+    weigh: Weigh = "people"
+    """Each person and each two people weigh the same, or each pair does, as in the field's protocols."""
     templates: bool = False
     """Hold every image against every person's mean vector instead of against every image."""
     interval: Literal["percentile", "bca"] = "percentile"
@@ -85,7 +92,9 @@ class VerificationParams(Params):
 class Verification(Operating):
     """The ROC of all pairs of one set, with intervals, and what a threshold is worth among other people."""
 
+    weigh: str = field(metadata={"label": "what weighs the same"})
     templates: bool = field(metadata={"hidden": True})
+    rulers: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     people: int
     images: int
     eer_bin_error: float = field(metadata={"label": "EER: bins make it wrong by at most"})
@@ -116,14 +125,21 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
     impostors = int(scored.impostor.sum())
     asked, curve = levels.resolved(params.far, impostors), levels.along(impostors)
     rates = roc.rates(scored, np.concatenate([asked, curve]), people.counts)
-    found, fields = operating.points(rates, asked, len(np.unique(scored.genuine_people)), people)
+    point, _ = roc.limits(scored, asked, people.counts[:1])
+    achieved = np.array([roc.accepted_far(scored, float(limit)) for limit in point])
+    found, fields = operating.points(rates, asked, achieved, scored.genuine_masses, people)
     found |= _transferred(embeddings, people, params)
+    if len(asked) and np.ptp(scored.images):
+        found |= _otherwise(embeddings, scored, max(params.far, float(asked[-1])), params)
+    genuine = np.bincount(scored.genuine_people, minlength=len(embeddings.identities))
     auc_error, eer_error = roc.bin_errors(scored)
     return Verification(
         title=embeddings.title + (AGAINST if params.templates else ""),
         model=embeddings.model,
         probe=embeddings.probe,
+        weigh=params.weigh,
         templates=params.templates,
+        rulers=rulers(genuine, embeddings.identities),
         people=len(embeddings.identities),
         images=len(embeddings.items),
         genuine_pairs=len(scored.genuine_scores),
@@ -139,7 +155,29 @@ def compute(embeddings: EmbeddingSet, params: VerificationParams) -> Verificatio
 
 def _scored(embeddings: EmbeddingSet, params: VerificationParams) -> Pairs:
     score = template_pairs if params.templates else all_pairs
-    return score(embeddings.unit, embeddings.labels)
+    return score(embeddings.unit, embeddings.labels, weigh=params.weigh)
+
+
+def _otherwise(embeddings: EmbeddingSet, scored: Pairs, far: float, params: VerificationParams) -> Estimates:
+    """Measure TAR where the same pairs weigh the other way."""
+    if params.weigh == "people":
+        other = replace(scored, weigh="pairs", impostor_mass=scored.impostor.astype(np.float64))
+    else:
+        other = _scored(embeddings, replace(params, weigh="people"))
+    everybody = np.ones((1, len(embeddings.identities)), np.float32)
+    point, _ = roc.limits(other, np.array([far]), everybody)
+    return Estimates(
+        {
+            (otherwise(far, params.weigh),): Estimate(
+                float(roc.accepted_share(other, everybody, point[None])[0, 0])
+            )
+        }
+    )
+
+
+def otherwise(far: float, weigh: str) -> str:
+    """Name the TAR that is found where pairs weigh in the way that was not asked for."""
+    return f"{tar_at(far)}, each {'pair' if weigh == 'people' else 'person'} weighing the same"
 
 
 def _transferred(embeddings: EmbeddingSet, people: People, params: VerificationParams) -> Estimates:
@@ -160,7 +198,7 @@ def _transferred(embeddings: EmbeddingSet, people: People, params: VerificationP
     drawn = [people.counts[:, half] for half in halves]
     ways = [roc.transferred(both[k], both[1 - k], params.far, drawn[k], drawn[1 - k]) for k in range(2)]
     tar, tar_draws, far, far_draws = (np.mean(way, axis=0) for way in zip(*ways, strict=True))
-    paired = sum(len(np.unique(pairs.genuine_people)) for pairs in both)
+    paired = round(sum(effective_number(pairs.genuine_masses) for pairs in both))
     tar_of, far_of = elsewhere(params.far)
     return Estimates(
         {
@@ -196,7 +234,10 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
         whole, *others = (r for r in results if (r.model, r.templates) == (model, templates))
         said += [_drop(whole, other) for other in others if len(whole.levels) and len(other.levels)]
     for r in results:
-        said += [*_drift(r), *_unresolved(r)]
+        said += [*_weighed(r), *_drift(r), *_unresolved(r)]
+    for probe in dict.fromkeys(r.probe for r in results):
+        first = next(r for r in results if r.probe == probe)
+        said += few_people(probe, first.effective, first.rulers if first.weigh == "pairs" else ())
     return said
 
 
@@ -209,19 +250,32 @@ def _drop(whole: Verification, other: Verification) -> Finding:
     return compared(text, other.tar(far), whole.tar(far), word="change")
 
 
+def _weighed(r: Verification) -> list[Finding]:
+    """Say how TAR changes with what weighs the same, where that is beyond its interval."""
+    far = r.lowest
+    one, other = (r.estimates.at(what, ()) for what in (tar_at(far), otherwise(far, r.weigh)))
+    if one is None or other is None or one.low is None or one.high is None:
+        return []
+    if one.low <= other.value <= one.high:
+        return []
+    person, pair = (one, other)[:: 1 if r.weigh == "people" else -1]
+    held = "".join(f", of which {who} has {share:.0%}" for who, share in r.rulers[:1])
+    text = f"In {r.title}, TAR at FAR {far:g} is {person.value:.1%} where each person weighs the same"
+    return [Finding(f"{text} and {pair.value:.1%} where each pair does{held}.")]
+
+
 def _drift(r: Verification) -> list[Finding]:
     """Say whether a threshold keeps the FAR that it was chosen for among other people."""
     _, far_of = elsewhere(r.far)
     got = r.estimates.at(far_of, ())
-    if got is None or got.low is None or got.high is None:
+    if got is None:
         return []
     text = (
         f"In {r.title}, a threshold chosen for FAR {r.far:g} on half of the people gets FAR {got.value:.3g} "
         "on the other half"
     )
-    value, low, high = (end - r.far for end in (got.value, got.low, got.high))
-    gap = replace(got, value=value, low=low, high=high, draws=got.draws - np.float32(r.far), null=0.0)
-    return [judged(text, gap, spec="+.2g", tones=("plain", "bad"))]
+    gap = got.over_null
+    return [] if gap is None else [judged(text, gap, spec="+.2g", tones=("plain", "bad"))]
 
 
 def _unresolved(r: Verification) -> list[Finding]:

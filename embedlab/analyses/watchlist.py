@@ -315,12 +315,11 @@ def findings(results: Sequence[Watchlist]) -> list[Finding]:
     for condition, enrolled, fpir in dict.fromkeys((r.condition, r.enrolled, r.fpir) for r in searched):
         group = [r for r in searched if (r.condition, r.enrolled, r.fpir) == (condition, enrolled, fpir)]
         fewest = min(int(r.false_alarms[:, r.at(fpir)].min()) for r in group)
-        few = rates.unstable(fewest, "false alarms")
         said += operating.best_against_rest(
             (
                 f"On {condition}, with {enrolled:,} people enrolled and the others unknown, ",
                 " names ",
-                f" of probes rightly at FPIR {fpir:g}{few}",
+                f" of probes rightly at FPIR {fpir:g}{rates.unstable(fewest)}",
             ),
             group,
             lambda r: r.estimates[tpir_at(r.fpir),],

@@ -9,7 +9,7 @@ from embedlab.analyses import verification
 from embedlab.analyses.verification import VerificationParams
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
-from tests.planted import embedding_set, gaussian
+from tests.planted import embedding_set, gaussian, uneven
 
 FEW = VerificationParams(resamples=200)
 
@@ -20,7 +20,7 @@ def scores_of(a):
 
 
 def tars(found):
-    return [one for (what,), one in found.estimates.items() if "TAR@" in what]
+    return [one for (what,), one in found.estimates.items() if "TAR@" in what and "," not in what]
 
 
 def elsewhere(found):
@@ -70,7 +70,7 @@ def test_the_achieved_far_is_counted_and_never_above_the_one_asked(noisy, found)
 def test_a_short_tail_agrees_with_the_whole_one(noisy, found, monkeypatch):
     """Where the kept tail ends, thresholds come from histograms and intervals to first order."""
     short = verification.all_pairs
-    monkeypatch.setattr(verification, "all_pairs", lambda x, y: short(x, y, tail=100))
+    monkeypatch.setattr(verification, "all_pairs", lambda x, y, **more: short(x, y, tail=100, **more))
     cut = verification.compute(noisy, FEW)
     for whole, estimate in zip(tars(found), tars(cut), strict=True):
         assert estimate.value == pytest.approx(whole.value, abs=0.02)
@@ -211,8 +211,9 @@ def test_two_people_give_a_report_whose_table_says_that_no_point_is_resolved():
     assert list(found.levels) == []
     table = verification.charts([found])[-1]
     assert table.cells() == [["p in m", "none is resolved by 4 impostor pairs", *["–"] * 4]]
-    (said,) = verification.findings([found])
+    said, few = verification.findings([found])
     assert said.text.endswith("are needed); no other FAR can be told either.")
+    assert few.text == "Genuine pairs on p tell no more than 2 people with equally many would."
     assert said.tone == "plain"
 
 
@@ -236,7 +237,7 @@ def test_an_unstable_operating_point_is_called_so_in_words():
     )
     assert found.false_accepts[found.at(1e-3)] < 10
     text = verification.findings([found])[0].text
-    assert "at FAR 0.001 (unstable, fewer than 10 false accepts)" in text
+    assert "at FAR 0.001 (unstable)" in text
 
 
 def test_a_set_too_small_for_any_far_does_not_silence_the_others():
@@ -358,3 +359,58 @@ def test_templates_are_named_everywhere_and_never_ranked_against_images(found, t
     assert not any("goes from" in t for t in texts)
     assert "mean of a person's other vectors" in verification.charts([templates])[0].note
     assert "mean of a person's other vectors" not in verification.charts([found])[0].note
+
+
+@pytest.fixture(scope="module")
+def ruled():
+    """Forty people of three images, and one of thirty who looks unlike in each of them."""
+    a = uneven([30] + [3] * 40, noise=0.6)
+    own = a.labels == 0
+    vectors = a.vectors.copy()
+    vectors[own] += 3 * np.random.default_rng(5).normal(size=(own.sum(), 16)).astype(np.float32)
+    return dataclasses.replace(a, vectors=vectors)
+
+
+def test_each_person_weighs_the_same_or_each_pair_does(ruled):
+    """Both are those of scikit-learn with weights; the effective number says how uneven they are."""
+    first, second = np.triu_indices(len(ruled.items), 1)
+    scores = np.einsum("ij,ij->i", ruled.unit[first], ruled.unit[second])
+    one, other = ruled.labels[first], ruled.labels[second]
+    same, images = one == other, np.bincount(ruled.labels)
+    by_person = np.where(same, 2 / (images[one] * (images[one] - 1)), 1 / (images[one] * images[other]))
+    told = {}
+    for weigh, weights in (("people", by_person), ("pairs", np.ones(len(scores)))):
+        found = verification.compute(ruled, dataclasses.replace(FEW, weigh=weigh, far=0.01))
+        fpr, tpr, _ = roc_curve(same, scores, sample_weight=weights, drop_intermediate=False)
+        for far, tar, got in zip(found.levels, tars(found), found.achieved, strict=False):
+            assert tar.value == pytest.approx(tpr[fpr <= far * (1 + 1e-9)].max(), abs=1e-6)
+            assert got <= far * (1 + 1e-9)
+        assert found.auc.value == pytest.approx(roc_auc_score(same, scores, sample_weight=weights), abs=1e-3)
+        masses = np.bincount(one[same], weights[same])
+        assert found.effective == pytest.approx(masses.sum() ** 2 / (masses**2).sum())
+        told[weigh] = found
+    people, pairs = told["people"], told["pairs"]
+    assert people.effective == pytest.approx(41)
+    assert pairs.effective < 2
+    assert people.tar(0.01).n == 41
+    for mine, theirs in ((people, pairs), (pairs, people)):
+        key = (verification.otherwise(0.01, mine.weigh),)
+        assert mine.estimates[key].value == pytest.approx(theirs.tar(0.01).value)
+
+
+def test_who_rules_the_pairs_is_named(ruled):
+    people, pairs = (
+        verification.compute(ruled, dataclasses.replace(FEW, weigh=weigh, far=0.01))
+        for weigh in ("people", "pairs")
+    )
+    (said,) = (f.text for f in verification.findings([people]) if "weighs the same" in f.text)
+    assert said == (
+        f"In p in m, TAR at FAR 0.01 is {people.tar(0.01).value:.1%} where each person weighs the same and "
+        f"{pairs.tar(0.01).value:.1%} where each pair does, of which person0000 has 78%."
+    )
+    assert any("person0000 (78% of them)" in f.text for f in verification.findings([pairs]))
+
+
+def test_equal_numbers_of_images_leave_nothing_to_weigh(found):
+    assert not [key for key in found.estimates if "weighing the same" in key[0]]
+    assert found.effective == pytest.approx(60)

@@ -116,7 +116,7 @@ def test_too_few_unknown_probes_for_the_fpir_asked_are_told(mixed):
 
 def test_unstable_points_are_called_so(found):
     assert found.false_alarms.min() < 10
-    assert "at FPIR 0.1 (unstable, fewer than 10 false alarms)" in watchlist.findings([found])[0].text
+    assert "at FPIR 0.1 (unstable)" in watchlist.findings([found])[0].text
     assert watchlist.charts([found])[-1].rows[0][-1].endswith("(unstable)")
     assert "TPIR@FPIR=0.1, unstable" in found.numbers()
 

@@ -23,6 +23,6 @@ def along(trials: int, points: int = POINTS) -> Float[np.ndarray, " points"]:
     return np.geomspace(max(1.0 / trials, RATES[-1]), 1.0, points)[:-1]
 
 
-def unstable(errors: float, what: str = "false accepts") -> str:
+def unstable(errors: float) -> str:
     """Caution, in brackets, where a rate rests on too few errors; nothing else."""
-    return "" if errors >= STABLE else f" (unstable, fewer than {STABLE} {what})"
+    return "" if errors >= STABLE else " (unstable)"

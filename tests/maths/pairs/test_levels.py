@@ -22,4 +22,4 @@ def test_a_curve_begins_where_one_error_is_and_ends_below_all():
 
 def test_fewer_than_ten_errors_are_cautioned():
     assert levels.unstable(10) == ""
-    assert levels.unstable(9, "false alarms") == " (unstable, fewer than 10 false alarms)"
+    assert levels.unstable(9) == " (unstable)"
