@@ -1,0 +1,299 @@
+"""The contract of a question: what a person asks, and how estimates of analyses answer it.
+
+A question reads results of analyses, never embeddings, and makes claims: an effect with its interval, and
+the smallest effect that matters. All claims of a report are judged together, since a report that asks
+many things says something false more often than one that asks one. With m claims each interval is made
+as wide as 1 − 0.05/m asks, so that the chance of any false ``yes`` or ``no`` in a report stays at 5 %
+(Bonferroni) [1]_: a 95 % interval is stretched about its value by z(1 − 0.025/m) / z(0.975), which keeps
+what is skewed skewed.
+
+``yes``: the whole interval lies beyond what matters. ``no``: all of it lies within, so that "no" is shown,
+as in a test of equivalence [2]_, not taken from a lack of evidence. ``undecided`` otherwise, with how many
+people would decide it: an interval narrows as one over the root of their number. ``cannot``: the
+analyses it needs gave nothing, and why.
+
+References
+----------
+.. [1] Dunn, O. J. Multiple comparisons among means. Journal of the American Statistical Association
+   56(293), 1961.
+.. [2] Schuirmann, D. J. A comparison of the two one-sided tests procedure and the power approach. Journal
+   of Pharmacokinetics and Biopharmaceutics 15, 1987.
+"""
+
+import dataclasses
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from embedlab.analysis import Params, Result
+from embedlab.charts import Chart
+from embedlab.errors import UserError
+from embedlab.estimates import Estimate
+
+Verdict = Literal["yes", "no", "undecided", "cannot"]
+Results = Mapping[str, Sequence[Result]]
+"""By the name of an analysis, what its runs found."""
+
+LEVEL = 0.05
+"""The chance that a report of things that are not so has any ``yes``."""
+
+BEYOND_REACH = 100
+"""More than so many times the people at hand are not proposed: nobody has them."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What may be said of a subject, before it is known how many claims are judged beside it.
+
+    Attributes
+    ----------
+    subject
+        The models it is about.
+    effect
+        The number that decides: above ``matters`` it is so.
+    matters
+        The smallest effect worth acting on, in the effect's own unit; 0 or more.
+    said
+        The sentence of each verdict but ``cannot``, without the effect and without a stop.
+    spec
+        How the effect is written: in percentage points, or by a format such as ``.2f``.
+    unit
+        What ``matters`` is counted in, in words, as "points of TAR".
+    among
+        From how many comparisons this one was picked, as the best of them.
+    evidence
+        Other numbers that it rests on, by what they are.
+    hazard
+        Verdict by which somebody could come to harm, as by an unsafe threshold; empty if there is none.
+    winner
+        The model whose colour the answer carries.
+    """
+
+    subject: tuple[str, ...]
+    effect: Estimate
+    matters: float
+    said: Mapping[Verdict, str]
+    spec: str = "points"
+    unit: str = ""
+    among: int = 1
+    evidence: Mapping[str, Estimate] = field(default_factory=dict)
+    hazard: Verdict | None = None
+    winner: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer to one question.
+
+    Attributes
+    ----------
+    question
+        The name of the question.
+    subject
+        The models it is about; empty where it is about the report.
+    verdict
+        What the numbers say.
+    text
+        One sentence, with the numbers in brackets.
+    effect
+        The number that decided, with its simultaneous interval; None where the verdict is ``cannot``.
+    matters, unit
+        The smallest effect that matters, and what it is counted in.
+    over
+        Over how many claims of the report the interval is simultaneous.
+    evidence, hazard, winner
+        As ``Claim`` has them; ``hazard`` only where the verdict is the one that is.
+    """
+
+    question: str
+    subject: tuple[str, ...]
+    verdict: Verdict
+    text: str
+    effect: Estimate | None = None
+    matters: float = 0.0
+    unit: str = ""
+    over: int = 0
+    evidence: Mapping[str, Estimate] = field(default_factory=dict)
+    hazard: bool = False
+    winner: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, what it needs, and who judges.
+
+    Attributes
+    ----------
+    text
+        What a person asks, ending in a question mark.
+    needs
+        Analysis → why the question needs it.
+    params
+        The smallest effects that matter, each with its docstring.
+    judge
+        Results of those analyses and params → claims. Raises UserError where they do not suffice, saying why.
+    chart
+        The same → the one picture that shows the answer; None where there is none.
+    """
+
+    text: str
+    needs: Mapping[str, str]
+    params: Params
+    judge: Callable[[Results, Any], Sequence[Claim]]
+    chart: Callable[[Results, Any], Chart | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name is the question's name."""
+        return self.judge.__module__.rpartition(".")[2]
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """List the questions in the order in which a report answers them."""
+    import embedlab.questions as room
+
+    there = {one.name for one in pkgutil.iter_modules(room.__path__)}
+    return tuple(name for name in room.ORDER if name in there) + tuple(sorted(there - set(room.ORDER)))
+
+
+def get(name: str) -> Question:
+    """Find a question by name.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name.
+    """
+    if name not in names():
+        raise UserError(f"there is no question {name!r}: there are {', '.join(names())}")
+    found = importlib.import_module(f"embedlab.questions.{name}").QUESTION
+    if not isinstance(found, Question):
+        raise UserError(f"the file of question {name!r} holds no Question: name it QUESTION")
+    return found
+
+
+def answers(
+    results: Results,
+    reasons: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Answer]:
+    """Judge all questions that some results bear on.
+
+    Parameters
+    ----------
+    results
+        What analyses found, by their names.
+    reasons
+        Why an analysis gave nothing, by its name, for those that were asked.
+    overrides
+        Parameters of questions, by question and name.
+
+    Returns
+    -------
+    The answers in the order of the questions; a question whose analyses were not asked for has none.
+    """
+    made: list[tuple[str, Claim | str]] = []
+    for name in names():
+        question = get(name)
+        params = question.params.with_overrides((overrides or {}).get(name, {}), where=f"{name}.")
+        made += [(name, one) for one in _claims(question, params, results, reasons or {})]
+    over = sum(max(1, one.among) for _, one in made if isinstance(one, Claim))
+    return [
+        judged(name, one, over) if isinstance(one, Claim) else Answer(name, (), "cannot", one)
+        for name, one in made
+    ]
+
+
+def _claims(
+    question: Question, params: Params, results: Results, reasons: Mapping[str, str]
+) -> Iterator[Claim | str]:
+    there = {name: results[name] for name in question.needs if results.get(name)}
+    if not there:
+        why = [reasons[name] for name in question.needs if name in reasons]
+        yield from dict.fromkeys(why[:1])
+        return
+    try:
+        yield from question.judge(there, params)
+    except UserError as error:
+        yield str(error)
+
+
+def judged(name: str, claim: Claim, over: int) -> Answer:
+    """Give the verdict on a claim among ``over`` that are judged together."""
+    effect = simultaneous(claim.effect, over)
+    verdict = verdict_of(effect, claim.matters)
+    text = claim.said[verdict]
+    told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
+    ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
+    return Answer(
+        name,
+        claim.subject,
+        verdict,
+        f"{text} ({told}){ending}.",
+        effect,
+        claim.matters,
+        claim.unit,
+        over,
+        claim.evidence,
+        claim.hazard == verdict,
+        claim.winner,
+    )
+
+
+def simultaneous(effect: Estimate, over: int) -> Estimate:
+    """Widen a 95 % interval so that ``over`` of them hold together with 95 %; none stays none."""
+    from scipy.special import ndtri
+
+    if effect.low is None or effect.high is None:
+        return effect
+    by = float(ndtri(1 - LEVEL / 2 / max(over, 1)) / ndtri(1 - LEVEL / 2))
+    low, high = (effect.value + by * (end - effect.value) for end in (effect.low, effect.high))
+    return dataclasses.replace(effect, low=low, high=high)
+
+
+def verdict_of(effect: Estimate, matters: float) -> Verdict:
+    """Say whether an interval lies beyond what matters, within it, or neither."""
+    if effect.low is None or effect.high is None:
+        return "undecided"
+    if effect.low > matters:
+        return "yes"
+    return "no" if effect.high < matters else "undecided"
+
+
+def what_would_decide(effect: Estimate, matters: float) -> str:
+    """Say about how many people would decide, were the effect what it seems to be."""
+    if effect.low is None or effect.high is None:
+        return f"{effect.n:,} people are too few to judge by"
+    off = effect.value - matters
+    half = effect.value - effect.low if off > 0 else effect.high - effect.value
+    times = math.inf if off == 0 else (half / off) ** 2
+    if times > BEYOND_REACH:
+        return "it lies so near to what matters that more people would hardly decide it"
+    people = times * effect.n
+    step = 10 ** max(0, math.floor(math.log10(max(people, 1))) - 1)
+    return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide it"
+
+
+def best_of(estimates: Mapping[str, Estimate]) -> tuple[str, str, Estimate, int]:
+    """Find the best of some models and the difference that decides whether it is: that to the second best.
+
+    Returns
+    -------
+    Both models, the first less the second, and the number of comparisons among which it was picked.
+    """
+    order = sorted(estimates, key=lambda name: -estimates[name].value)
+    best, second = order[:2]
+    return best, second, estimates[best] - estimates[second], math.comb(len(order), 2)
+
+
+def listed(words: Iterable[str], most: int = 3) -> str:
+    """Write some names as "a, b and c"; of many the first, and how many more."""
+    them = list(words)
+    if len(them) > most:
+        return f"{', '.join(them[:most])} and {len(them) - most:,} more"
+    return f"{', '.join(them[:-1])} and {them[-1]}" if len(them) > 1 else "".join(them)

@@ -1,0 +1,121 @@
+"""Verdicts: shown where the numbers show them, and together false in at most 5 % of reports."""
+
+import numpy as np
+import pytest
+
+from embedlab import question
+from embedlab.analysis import Params, Result
+from embedlab.errors import UserError
+from embedlab.estimates import Estimate
+from embedlab.question import Claim, Question, answers, best_of, judged, simultaneous, verdict_of
+
+SAID = {"yes": "it is so", "no": "it is not so", "undecided": "whether it is so is open"}
+
+
+def claim(value, half, *, matters=0.02, **more):
+    return Claim(("a",), Estimate(value, value - half, value + half, 100), matters, SAID, **more)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "verdict"),
+    [(0.10, 0.05, "yes"), (0.00, 0.01, "no"), (-0.30, 0.05, "no"), (0.03, 0.05, "undecided")],
+)
+def test_a_verdict_needs_the_whole_interval(value, half, verdict):
+    assert judged("q", claim(value, half), 1).verdict == verdict
+
+
+def test_numbers_that_are_turned_round_turn_the_verdict_round():
+    rng = np.random.default_rng(0)
+    for value, half in rng.uniform(0, 0.2, (200, 2)):
+        above, below = (verdict_of(Estimate(v, v - half, v + half), 0.02) for v in (value, -value))
+        if above == "yes":
+            assert below == "no"
+        assert verdict_of(Estimate(value), 0.02) == "undecided"
+
+
+def test_many_claims_widen_every_interval_about_its_value():
+    one = Estimate(0.1, 0.08, 0.16, 50)
+    assert simultaneous(one, 1) == one
+    wide = simultaneous(one, 20)
+    # Of 20 claims each has z(1 - 0.025 / 20) = 3.023 instead of 1.960.
+    assert (wide.high - wide.value) / (one.high - one.value) == pytest.approx(3.0233 / 1.95996, abs=1e-4)
+    assert (wide.high - wide.value) / (wide.value - wide.low) == pytest.approx(3.0)
+
+
+def test_reports_of_what_is_not_so_hold_a_false_verdict_in_at_most_five_percent():
+    rng = np.random.default_rng(1)
+    false = 0
+    for _ in range(400):
+        values = rng.normal(0, 0.03, 12)
+        made = [judged("q", claim(v, 1.96 * 0.03, matters=0.0), 12) for v in values]
+        false += any(one.verdict == "yes" for one in made)
+    assert false / 400 <= 0.05
+
+
+def test_what_would_decide_is_what_decides():
+    open_ = judged("q", claim(0.06, 0.08), 1)
+    assert "about 400 people would decide it" in open_.text
+    assert judged("q", claim(0.06, 0.08 / np.sqrt(400 / 100) * 0.99), 1).verdict == "yes"
+    assert "hardly" in judged("q", claim(0.0200001, 0.08), 1).text
+    nobody = judged("q", Claim(("a",), Estimate(0.1, n=3), 0.02, SAID), 1)
+    assert "3 people are too few to judge by" in nobody.text
+
+
+def test_the_sentence_says_the_verdict_and_the_interval_that_it_rests_on():
+    answer = judged("q", claim(0.10, 0.01, hazard="yes", winner="a"), 3)
+    assert answer.text == f"it is so ({answer.effect.points()})."
+    assert answer.hazard
+    assert answer.over == 3
+    assert not judged("q", claim(0.0, 0.001, hazard="yes"), 3).hazard
+
+
+def test_the_best_is_held_against_the_second_best():
+    draws = np.random.default_rng(2).normal(0, 0.01, (3, 500)).astype(np.float32)
+    three = {
+        name: Estimate(v, v - 0.02, v + 0.02, 80, draws=v + draws[k], drawn_from="one draw")
+        for k, (name, v) in enumerate({"a": 0.5, "b": 0.9, "c": 0.7}.items())
+    }
+    best, second, gap, among = best_of(three)
+    assert (best, second, among) == ("b", "c", 3)
+    assert gap.value == pytest.approx(0.2)
+    assert gap.sign == 1
+
+
+class _Found(Result):
+    pass
+
+
+def planted(monkeypatch, judge):
+    asked = Question("Is it so?", {"distances": "it measures"}, Params(), judge)
+    monkeypatch.setattr(question, "names", lambda: ("planted",))
+    monkeypatch.setattr(question, "get", lambda name: asked)
+
+
+def test_answers_are_simultaneous_over_all_claims_of_the_report(monkeypatch):
+    planted(monkeypatch, lambda results, params: [claim(0.1, 0.01), claim(0.1, 0.01, among=3)])
+    assert [one.over for one in answers({"distances": [_Found("x")]})] == [4, 4]
+
+
+def test_a_question_whose_analyses_gave_nothing_says_why(monkeypatch):
+    def judge(results, params):
+        raise UserError("only one probe is at hand")
+
+    planted(monkeypatch, judge)
+    assert answers({}) == []
+    (cannot,) = answers({}, {"distances": "there are no people with two images"})
+    assert (cannot.verdict, cannot.text) == ("cannot", "there are no people with two images")
+    (unable,) = answers({"distances": [_Found("x")]})
+    assert (unable.verdict, unable.text) == ("cannot", "only one probe is at hand")
+
+
+def test_every_question_is_asked_in_words_and_says_what_it_needs():
+    from embedlab import analysis
+
+    for name in question.names():
+        one = question.get(name)
+        assert one.name == name
+        assert one.text.endswith("?")
+        assert one.needs
+        assert set(one.needs) <= set(analysis.names())
+    with pytest.raises(UserError, match="there is no question 'nothing'"):
+        question.get("nothing")
