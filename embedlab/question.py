@@ -54,11 +54,11 @@ class Claim:
     subject
         The models it is about.
     effect
-        The number that decides: above ``matters`` it is so.
+        The number that decides: above ``matters`` it is so. None for a fact, which needs no interval.
     matters
         The smallest effect worth acting on, in the effect's own unit; 0 or more.
     said
-        The sentence of each verdict but ``cannot``, without the effect and without a stop.
+        The sentence of each verdict that can be, without the effect and without a stop.
     spec
         How the effect is written: in percentage points, or by a format such as ``.2f``.
     unit
@@ -71,10 +71,15 @@ class Claim:
         Verdict by which somebody could come to harm, as by an unsafe threshold; empty if there is none.
     winner
         The model whose colour the answer carries.
+    p
+        Where the effect has a test and no interval: its p value, which can show that it is so and never
+        that it is not.
+    fact
+        The verdict, where it is seen and not inferred, as that two images are one.
     """
 
     subject: tuple[str, ...]
-    effect: Estimate
+    effect: Estimate | None
     matters: float
     said: Mapping[Verdict, str]
     spec: str = "points"
@@ -83,6 +88,8 @@ class Claim:
     evidence: Mapping[str, Estimate] = field(default_factory=dict)
     hazard: Verdict | None = None
     winner: str = ""
+    p: float | None = None
+    fact: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -202,7 +209,7 @@ def answers(
         question = get(name)
         params = question.params.with_overrides((overrides or {}).get(name, {}), where=f"{name}.")
         made += [(name, one) for one in _claims(question, params, results, reasons or {})]
-    over = sum(max(1, one.among) for _, one in made if isinstance(one, Claim))
+    over = sum(one.among for _, one in made if isinstance(one, Claim) and one.fact is None)
     return [
         judged(name, one, over) if isinstance(one, Claim) else Answer(name, (), "cannot", one)
         for name, one in made
@@ -225,23 +232,30 @@ def _claims(
 
 def judged(name: str, claim: Claim, over: int) -> Answer:
     """Give the verdict on a claim among ``over`` that are judged together."""
-    effect = simultaneous(claim.effect, over)
-    verdict = verdict_of(effect, claim.matters)
-    text = claim.said[verdict]
-    told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
-    ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
+    effect = claim.effect and simultaneous(claim.effect, over)
+    if claim.fact or effect is None:
+        verdict = claim.fact or "undecided"
+        text = f"{claim.said[verdict]}."
+    elif claim.p is not None:
+        verdict = "yes" if claim.p * over <= LEVEL and effect.value > claim.matters else "undecided"
+        text = f"{claim.said[verdict]} (p = {claim.p:.2g})."
+    else:
+        verdict = verdict_of(effect, claim.matters)
+        told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
+        ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
+        text = f"{claim.said[verdict]} ({told}){ending}."
     return Answer(
-        name,
-        claim.subject,
-        verdict,
-        f"{text} ({told}){ending}.",
-        effect,
-        claim.matters,
-        claim.unit,
-        over,
-        claim.evidence,
-        claim.hazard == verdict,
-        claim.winner,
+        question=name,
+        subject=claim.subject,
+        verdict=verdict,
+        text=text,
+        effect=effect,
+        matters=claim.matters,
+        unit=claim.unit,
+        over=over,
+        evidence=claim.evidence,
+        hazard=claim.hazard == verdict,
+        winner=claim.winner,
     )
 
 

@@ -1,0 +1,91 @@
+"""Asks which model recognises better, and from which score on two images are called one person."""
+
+from dataclasses import dataclass
+
+from embedlab.analyses.verification import Verification, tar_at
+from embedlab.analysis import Params, bounded
+from embedlab.estimates import Estimate
+from embedlab.over import degraded_pairs
+from embedlab.question import Claim, Question, Results, best_of
+
+
+@dataclass(frozen=True)
+class RecognitionParams(Params):
+    """What matters when models are compared."""
+
+    matters: float = bounded(0.02, least=0, below=1)
+    """The smallest difference of TAR that is worth changing a model for."""
+    wanted: float = bounded(0.95, above=0, below=1)
+    """The TAR that a single model is asked to reach."""
+
+
+def judge(results: Results, params: RecognitionParams) -> list[Claim]:
+    """Hold the best model against the second, on images as they are; one model against what is wanted."""
+    every = [r for r in results["verification"] if isinstance(r, Verification) and not r.templates]
+    probes = tuple(dict.fromkeys(r.probe for r in every))
+    degraded = {probe for _, probe in degraded_pairs(probes)}
+    found = []
+    for probe in (probe for probe in probes if probe not in degraded):
+        there = {r.model: r for r in every if r.probe == probe and r.at(r.far) is not None}
+        if len(there) > 1:
+            found.append(_best(there, probe, params.matters))
+        else:
+            found += [_enough(r, probe, params.wanted) for r in there.values()]
+    return found
+
+
+def _tar(r: Verification) -> Estimate:
+    return r.estimates[tar_at(r.far),]
+
+
+def _threshold(r: Verification) -> str:
+    return f"{r.thresholds[r.at(r.far) or 0]:.4f}"
+
+
+def _best(there: dict[str, Verification], probe: str, matters: float) -> Claim:
+    best, second, gap, among = best_of({name: _tar(r) for name, r in there.items()})
+    first, other = there[best], there[second]
+    told = f"{_tar(first).value:.1%} against {_tar(other).value:.1%} of genuine pairs at FAR {first.far:g}"
+    operate = f"its threshold is {_threshold(first)}"
+    return Claim(
+        (best, second),
+        gap,
+        matters,
+        {
+            "yes": f"{best} recognises more on {probe} than {second}: {told}; {operate}",
+            "no": f"{best} and {second} recognise alike on {probe}: {told}; {operate}",
+            "undecided": f"Whether {best} recognises more on {probe} than {second} is open: {told}",
+        },
+        unit="points of TAR",
+        among=among,
+        evidence={f"TAR at FAR {r.far:g}, {name}": _tar(r) for name, r in there.items()},
+        winner=best,
+    )
+
+
+def _enough(r: Verification, probe: str, wanted: float) -> Claim:
+    tar = _tar(r)
+    told = f"{tar.value:.1%} of genuine pairs at FAR {r.far:g}"
+    operate = f"its threshold is {_threshold(r)}"
+    return Claim(
+        (r.model,),
+        tar,
+        wanted,
+        {
+            "yes": f"{r.model} accepts more than the wanted {wanted:.0%} on {probe}: {told}; {operate}",
+            "no": f"{r.model} accepts less than the wanted {wanted:.0%} on {probe}: {told}; {operate}",
+            "undecided": f"Whether {r.model} accepts the wanted {wanted:.0%} on {probe} is open: {told}",
+        },
+        spec=".3f",
+        unit="TAR",
+        evidence={f"TAR at FAR {r.far:g}": tar},
+        winner=r.model,
+    )
+
+
+QUESTION = Question(
+    text="Which model recognises better, and from which score on is it one person?",
+    needs={"verification": "it measures how many genuine pairs are accepted at a stated risk"},
+    params=RecognitionParams(),
+    judge=judge,
+)
