@@ -24,6 +24,7 @@ import dataclasses
 import importlib
 import math
 import pkgutil
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -31,7 +32,7 @@ from typing import Any, Literal
 
 from embedlab.analysis import Params, Result
 from embedlab.charts import Chart
-from embedlab.errors import UserError
+from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate
 
 Verdict = Literal["yes", "no", "undecided", "cannot"]
@@ -114,6 +115,8 @@ class Answer:
         Over how many claims of the report the interval is simultaneous.
     evidence, hazard, winner
         As ``Claim`` has them; ``hazard`` only where the verdict is the one that is.
+    trouble
+        The traceback of a bug that kept it from being judged.
     """
 
     question: str
@@ -127,6 +130,7 @@ class Answer:
     evidence: Mapping[str, Estimate] = field(default_factory=dict)
     hazard: bool = False
     winner: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,7 @@ class Question:
 @cache
 def names() -> tuple[str, ...]:
     """List the questions in the order in which a report answers them."""
-    import embedlab.questions as room
-
+    room = importlib.import_module("embedlab.questions")
     there = {one.name for one in pkgutil.iter_modules(room.__path__)}
     return tuple(name for name in room.ORDER if name in there) + tuple(sorted(there - set(room.ORDER)))
 
@@ -204,30 +207,31 @@ def answers(
     -------
     The answers in the order of the questions; a question whose analyses were not asked for has none.
     """
-    made: list[tuple[str, Claim | str]] = []
+    made: list[tuple[str, Claim | Answer]] = []
     for name in names():
         question = get(name)
         params = question.params.with_overrides((overrides or {}).get(name, {}), where=f"{name}.")
         made += [(name, one) for one in _claims(question, params, results, reasons or {})]
     over = sum(one.among for _, one in made if isinstance(one, Claim) and one.fact is None)
-    return [
-        judged(name, one, over) if isinstance(one, Claim) else Answer(name, (), "cannot", one)
-        for name, one in made
-    ]
+    return [judged(name, one, over) if isinstance(one, Claim) else one for name, one in made]
 
 
 def _claims(
     question: Question, params: Params, results: Results, reasons: Mapping[str, str]
-) -> Iterator[Claim | str]:
+) -> Iterator[Claim | Answer]:
     there = {name: results[name] for name in question.needs if results.get(name)}
     if not there:
-        why = [reasons[name] for name in question.needs if name in reasons]
-        yield from dict.fromkeys(why[:1])
+        why = next((reasons[name] for name in question.needs if name in reasons), "")
+        if why:
+            yield Answer(question.name, (), "cannot", why)
         return
     try:
         yield from question.judge(there, params)
     except UserError as error:
-        yield str(error)
+        yield Answer(question.name, (), "cannot", str(error))
+    except Exception as error:
+        why = f"it could not be judged; this is a bug: {first_line(error)}"
+        yield Answer(question.name, (), "cannot", why, trouble=traceback.format_exc())
 
 
 def judged(name: str, claim: Claim, over: int) -> Answer:

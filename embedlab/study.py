@@ -15,15 +15,26 @@ from embedlab.formats import protocols
 from embedlab.formats.protocols import PairList
 from embedlab.over import Input
 
-READING_ORDER = (
-    *("verification", "accuracy", "identification", "watchlist"),
-    *("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
-    *("distances", "confusions"),
-    *("geometry", "norms", "components", "projection", "overlay"),
-    *("similarity", "families", "neighbours", "movers", "mapping", "registration"),
-    *("structure", "kernels", "layers", "spectra", "norm_layers"),
-)
+CHAPTERS: Mapping[str, tuple[str, ...]] = {
+    "Recognition": ("verification", "accuracy", "identification", "watchlist"),
+    "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
+    "Errors": ("distances", "confusions"),
+    "Space": ("geometry", "norms", "components", "projection"),
+    "Models compared": ("similarity", "families", "neighbours", "movers", "mapping", "registration", "overlay"),
+    "Inside the networks": ("structure", "kernels", "layers", "spectra", "norm_layers", "training"),
+}
+"""What a report is read by, and the analyses in each chapter, in the order in which they are asked."""
+
+FURTHER = "Further"
+"""The chapter of analyses that no chapter names."""
+
+READING_ORDER = tuple(name for names in CHAPTERS.values() for name in names)
 """How a report asks if nobody says otherwise; further analyses come after these, by name."""
+
+
+def chapter_of(name: str) -> str:
+    """Name the chapter of a report in which an analysis stands."""
+    return next((chapter for chapter, names in CHAPTERS.items() if name in names), FURTHER)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
     from embedlab.lab.store import check_writable
+    from embedlab.report import answering
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.runner import embedding_records, outcomes, probes_used
@@ -76,6 +77,8 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         with stages("writing the report"), enough:
             made.finish(_provenance(request, prepared, records, files))
     say(f"time: {stages.summary()}")
+    for line in answering.as_text(answering.of(found)):
+        say(line)
     return page, made.sound
 
 

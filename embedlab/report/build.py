@@ -18,15 +18,17 @@ from embedlab.charts import Chart, Table, colour, model_colours
 from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
 from embedlab.lab import store
-from embedlab.report import numbers, sections
+from embedlab.question import Answer
+from embedlab.report import answering, numbers, sections
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
+from embedlab.study import CHAPTERS, FURTHER, chapter_of
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
 # A table of more rows scrolls in a window of its own.
 LONG = 16
-# So many findings of a section stand on the first screen; the others are folded away there.
+# So many findings of a section stand open; the others are folded away.
 SHOWN = 4
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
@@ -126,10 +128,12 @@ class Part:
         Whether nothing of it failed with a bug.
     section, charts, index
         What it was drawn from: its findings are worded anew when other sections come.
-    found, body
-        Its lines on the first screen, and the section itself, as HTML.
+    body
+        The section itself, as HTML.
     numbers
         What ``report.json`` says of it.
+    outcome
+        What the questions are judged by; None where no analysis made it.
     """
 
     name: str
@@ -139,9 +143,9 @@ class Part:
     section: Section
     charts: Sequence[Drawn]
     index: int
-    found: str
     body: str
     numbers: Mapping[str, Any]
+    outcome: Outcome | None = None
 
     @property
     def drawn(self) -> bool:
@@ -153,8 +157,7 @@ class Part:
         if (section.findings, section.cautions) == (self.section.findings, self.section.cautions):
             return self
         plain = {**self.numbers, "findings": numbers.jsonable(numbers.findings_of(section.findings))}
-        found, body = _rendered(section, self.charts, self.index)
-        return replace(self, section=section, found=found, body=body, numbers=plain)
+        return replace(self, section=section, body=_rendered(section, self.charts, self.index), numbers=plain)
 
 
 def part_of(section: Section, index: int, outcome: Outcome | None = None) -> Part:
@@ -180,7 +183,6 @@ def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
     if notes:
         state = "partial" if section.state == "ok" else section.state
         section = replace(section, notes=(*section.notes, *notes), state=state)
-    found, body = _rendered(section, drawn, index)
     plain = numbers.part(section, outcome)
     return Part(
         name=section.name,
@@ -190,19 +192,16 @@ def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
         section=section,
         charts=drawn,
         index=index,
-        found=found,
-        body=body,
+        body=_rendered(section, drawn, index),
         numbers=plain,
+        outcome=outcome,
     )
 
 
-def _rendered(section: Section, charts: Sequence[Drawn], index: int) -> tuple[str, str]:
-    """Give the lines of the first screen, and the section itself."""
-    found, body = (
-        str(environment().get_template(name).render(section=section, charts=charts, index=index))
-        for name in ("found.html.jinja", "section.html.jinja")
-    )
-    return found, body
+def _rendered(section: Section, charts: Sequence[Drawn], index: int) -> str:
+    made = environment().get_template("section.html.jinja")
+    lead = next((k for k, chart in enumerate(charts) if chart.kind != "Table"), None)
+    return str(made.render(section=section, charts=charts, lead=lead, index=index))
 
 
 def settled(parts: Sequence[Part]) -> list[Part]:
@@ -277,13 +276,15 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     check_place(path)
     parts = settled(parts)
     compared = sections.comparisons([part.section for part in parts])
-    page = _page(parts, head, compared.text())
+    answers = answering.of([part.outcome for part in parts if part.outcome])
+    page = _page(parts, head, answers, compared.text())
     whole = numbers.assembled(
         head.title,
         head.models,
         head.probes,
         [part.numbers for part in parts],
         head.provenance,
+        answers=answering.plain(answers),
         compared=compared,
         unfinished=bool(head.unfinished),
     )
@@ -295,7 +296,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     return path
 
 
-def _page(parts: Sequence[Part], head: Head, compared: str) -> str:
+def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared: str) -> str:
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
     plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
@@ -307,7 +308,10 @@ def _page(parts: Sequence[Part], head: Head, compared: str) -> str:
             head=head,
             compared=compared,
             models=[(name, colour(name)) for name in head.models],
-            parts=[replace(part, found=_safe(part.found), body=_safe(part.body)) for part in parts],
+            shades={name: colour(name) for name in head.models},
+            chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
+            asked=answering.by_question(answers),
+            over=max((one.over for one in answers), default=0),
             footer=FOOTER,
             style=_safe((static / "style.css").read_text(encoding="utf-8")),
             script=_safe(script),
@@ -316,6 +320,14 @@ def _page(parts: Sequence[Part], head: Head, compared: str) -> str:
             policy=_policy(script, plotly),
         )
     )
+
+
+def _chapters(parts: Sequence[Part]) -> dict[str, list[Part]]:
+    """Group sections by the chapter that they stand in, in the order of the chapters."""
+    found: dict[str, list[Part]] = {chapter: [] for chapter in (*CHAPTERS, FURTHER)}
+    for part in parts:
+        found[chapter_of(part.name)].append(part)
+    return {chapter: there for chapter, there in found.items() if there}
 
 
 def across(kinds: Sequence[str]) -> list[bool]:
@@ -378,6 +390,15 @@ def _safe(text: str) -> Any:
     return Markup(text)
 
 
+def answers_fragment(answers: Sequence[Answer]) -> str:
+    """Give answers as HTML for a notebook."""
+    style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
+    over = max((one.over for one in answers), default=0)
+    made = environment().get_template("answers.html.jinja").module
+    body = made.answers(answering.by_question(answers), {}, over)
+    return f'<style>{style}</style><div class="embedlab">{body}</div>'
+
+
 def fragment(part: Section | str) -> str:
     """Give a section without its pictures, or one sentence, as HTML for a notebook."""
     if isinstance(part, str):
@@ -412,7 +433,13 @@ def environment() -> Any:
             else sections.number_text(value)
         ),
     }
-    made.globals |= {"TONES": TONES, "LONG": LONG, "SHOWN": SHOWN, "kind": lambda thing: type(thing).__name__}
+    made.globals |= {
+        "TONES": TONES,
+        "VERDICTS": answering.VERDICTS,
+        "LONG": LONG,
+        "SHOWN": SHOWN,
+        "kind": lambda thing: type(thing).__name__,
+    }
     return made
 
 

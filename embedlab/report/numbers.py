@@ -54,6 +54,7 @@ def assembled(
     parts: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Sequence[tuple[str, str]]],
     *,
+    answers: Sequence[Mapping[str, Any]] = (),
     compared: Comparisons = NOTHING,
     unfinished: bool = False,
 ) -> dict[str, Any]:
@@ -65,6 +66,8 @@ def assembled(
         As the report shows them.
     parts
         What ``part`` gave of each section.
+    answers
+        The answers, as plain values.
     compared
         How many of their findings claim something.
     unfinished
@@ -75,7 +78,7 @@ def assembled(
     )
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
     head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
-    return {**head, "sections": list(parts), "provenance": jsonable(rows)}
+    return {**head, "answers": list(answers), "sections": list(parts), "provenance": jsonable(rows)}
 
 
 def part(section: Section, outcome: Outcome | None) -> dict[str, Any]:
@@ -132,14 +135,15 @@ def findings_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 def _finding(one: Finding) -> dict[str, Any]:
     found: dict[str, Any] = {"text": one.text, "tone": one.tone}
     if one.gap is not None:
-        found["difference"] = _plain(one.gap)
+        found["difference"] = plain_estimate(one.gap)
     if one.p is not None:
         found |= {"p": one.p, "least_p": one.least_p, "q": one.q, "claimed": one.claimed}
         found["family"] = one.family
     return found
 
 
-def _plain(estimate: Estimate) -> dict[str, Any]:
+def plain_estimate(estimate: Estimate) -> dict[str, Any]:
+    """Give an estimate as plain values, without its draws."""
     return {key: getattr(estimate, key) for key in ("value", "low", "high", "n", "null")}
 
 
@@ -158,7 +162,7 @@ def _kept(result: Result) -> Estimates:
 def estimates_of(results: Sequence[Result]) -> list[dict[str, Any]]:
     """List every estimate by result, what was measured, and the parts of the place."""
     return [
-        {"result": result.title, "what": what, "where": where, **_plain(estimate)}
+        {"result": result.title, "what": what, "where": where, **plain_estimate(estimate)}
         for result in results
         for (what, *where), estimate in _kept(result).items()
     ]
@@ -189,7 +193,7 @@ def _difference(
     if not a.is_paired(b):
         return None
     sides = {"a": {"result": title, "where": key[1:]}, "b": {"result": other, "where": other_key[1:]}}
-    return {"what": key[0], **sides, **_plain(a - b)}
+    return {"what": key[0], **sides, **plain_estimate(a - b)}
 
 
 def _unused(title: str, taken: Mapping[str, Any]) -> str:
@@ -204,7 +208,7 @@ def _unused(title: str, taken: Mapping[str, Any]) -> str:
 def jsonable(value: Any) -> Any:
     """Turn a value into what JSON can say: an Estimate into an object, NaN into null."""
     if isinstance(value, Estimate):
-        return jsonable(_plain(value))
+        return jsonable(plain_estimate(value))
     if isinstance(value, Cell):
         return jsonable(value.value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

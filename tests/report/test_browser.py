@@ -172,7 +172,7 @@ def test_without_scripts_sentences_and_tables_can_be_read(browser, report):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(report.as_uri())
-        shown = browser.run("document.body.innerText")
+        shown = browser.run("document.body.textContent")
         height = browser.run("document.querySelector('noscript').getBoundingClientRect().height")
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)

@@ -103,6 +103,7 @@
   }
 
   async function drawAll() {
+    document.querySelectorAll("details.fold").forEach((el) => (el.open = true));
     for (const el of charts) if (state.get(el) === "waiting") await draw(el);
     await queue;
     const count = (wanted) => charts.filter((el) => state.get(el) === wanted).length;
@@ -128,24 +129,29 @@
   // Whoever reads on for a few seconds can print at once; the rest is drawn while nothing else is to do.
   const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
   function drawRest() {
-    const next = charts.find((el) => state.get(el) === "waiting");
+    const next = charts.find((el) => state.get(el) === "waiting" && !el.closest("details:not([open])"));
     if (next) draw(next).then(() => idle(drawRest));
   }
   window.addEventListener("load", () => setTimeout(() => idle(drawRest), 1500));
 
-  let folded = [];
+  // What is folded stays folded on paper, and is drawn when somebody unfolds it.
   window.addEventListener("beforeprint", () => {
     printing = true;
-    folded = [...document.querySelectorAll("details:not([open])")];
-    folded.forEach((el) => el.setAttribute("open", ""));
-    drawAll();
     if (scheme.matches) restyle();
   });
   window.addEventListener("afterprint", () => {
     printing = false;
-    folded.forEach((el) => el.removeAttribute("open"));
     if (scheme.matches) restyle();
   });
+
+  // Whoever follows a link to what is folded sees it unfolded.
+  function unfold() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let el = target; el; el = el.parentElement) if (el.tagName === "DETAILS") el.open = true;
+    target?.scrollIntoView();
+  }
+  window.addEventListener("hashchange", unfold);
+  if (location.hash) unfold();
 
   // The list of contents is open beside the text, and closed where it would stand before it.
   const wide = window.matchMedia("(min-width: 1080px)");

@@ -1,0 +1,87 @@
+"""Answers stand first, wherever a report is read: page, terminal, numbers, notebook."""
+
+import json
+import re
+
+import pytest
+
+from embedlab import question
+from embedlab.analysis import Params
+from embedlab.estimates import Estimate
+from embedlab.question import Claim, Question
+from embedlab.report import answering, build
+
+
+def claims(*gaps, subject=("brie", "gouda")):
+    said = {"yes": "Brie is better", "no": "They are alike", "undecided": "Which is better is open"}
+    return [
+        Claim(subject, gap, 0.02, said, evidence={"share of brie": gap}, hazard="yes", winner="brie")
+        for gap in gaps
+    ]
+
+
+CLEAR, LITTLE = Estimate(0.2, 0.1, 0.3, 40), Estimate(0.0, -0.001, 0.001, 40)
+
+
+@pytest.fixture
+def ask(monkeypatch, outcome):
+    def planted(judge):
+        asked = Question("Which cheese is better?", {"conftest": "it measures cheese"}, Params(), judge)
+        monkeypatch.setattr(question, "names", lambda: ("other", "cheese"))
+        other = Question("What else?", {"absent": "nothing does"}, Params(), judge)
+        monkeypatch.setattr(question, "get", lambda name: asked if name == "cheese" else other)
+        monkeypatch.setattr(Question, "name", property(lambda self: "cheese"))
+        return answering.of([outcome])
+
+    return planted
+
+
+def written(tmp_path, outcome):
+    path = build(tmp_path / "index.html", title="T", outcomes=[outcome], models=["brie"], provenance={})
+    return path.read_text(encoding="utf-8"), json.loads((tmp_path / "report.json").read_text("utf-8"))
+
+
+def test_the_first_screen_is_the_answers_and_the_numbers_have_them(tmp_path, outcome, ask):
+    ask(lambda results, params: claims(CLEAR, LITTLE))
+    page, numbers = written(tmp_path, outcome)
+    assert page.index("Which cheese is better?") < page.index("Which cheese has the largest share?")
+    assert re.search(r'<li value="2" id="answer-cheese">', page)
+    assert "hazard: " in page
+    yes, no = numbers["answers"]
+    assert (yes["verdict"], yes["hazard"], yes["simultaneous over"]) == ("yes", True, 2)
+    assert (no["verdict"], no["hazard"]) == ("no", False)
+    assert yes["effect"]["low"] < CLEAR.low
+    assert yes["evidence"]["share of brie"]["value"] == 0.2
+
+
+def test_many_answers_are_told_by_verdict_and_folded(tmp_path, outcome, ask):
+    ask(lambda results, params: [*claims(CLEAR, CLEAR, CLEAR, CLEAR), *claims(LITTLE, subject=("feta",))])
+    page, _ = written(tmp_path, outcome)
+    assert "no: feta." in page
+    assert "<summary>5 answers</summary>" in page
+
+
+def test_a_bug_in_a_question_costs_its_answer_and_not_the_page(tmp_path, outcome, ask):
+    (one,) = ask(lambda results, params: 1 / 0)
+    assert one.verdict == "cannot"
+    assert "ZeroDivisionError" in one.trouble
+    page, _ = written(tmp_path, outcome)
+    assert "1 question not answered" in page
+    assert "this is a bug: division by zero" in page
+    assert "Which cheese has the largest share?" in page
+
+
+def test_hostile_names_in_answers_are_text(tmp_path, outcome, ask, evil):
+    said = dict.fromkeys(("yes", "no", "undecided"), f"It is {evil}")
+    ask(lambda results, params: [Claim((evil,), CLEAR, 0.0, said, evidence={evil: CLEAR})])
+    page, _ = written(tmp_path, outcome)
+    assert evil not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_answers_print_as_lines_and_show_themselves_in_a_notebook(ask):
+    found = answering.Answers(ask(lambda results, params: claims(CLEAR)))
+    first, second = str(found).splitlines()
+    assert first == " 2 Which cheese is better?"
+    assert re.fullmatch(r"   !  yes  Brie is better \(\+20\.0 points \[.*\]\)\.", second)
+    assert "Brie is better" in found._repr_html_()
