@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from embedlab.analyses.resolution import OWN, Resolution
+from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate
 from embedlab.question import Claim, Question, Results
@@ -25,15 +25,15 @@ def judge(results: Results, params: PlacesParams) -> list[Claim]:
 
 def _cost(r: Resolution, k: int) -> Estimate:
     """Give what is lost between native images and those of a size, beyond what that size itself costs."""
-    native, alike = (r.at(OWN, (p, p)) for p in (r.last, k))
-    return min(native, alike, key=lambda one: one.value) - r.at(OWN, (r.last, k))
+    native, alike = (r.at(TAR, (p, p)) for p in (r.last, k))
+    return min(native, alike, key=lambda one: one.value) - r.at(TAR, (r.last, k))
 
 
 def _apart(r: Resolution, matters: float) -> Claim:
     costs = {k: _cost(r, k) for k in range(r.last)}
     at = max(costs, key=lambda k: costs[k].value)
     size = r.names[at]
-    alike, mixed = r.at(OWN, (at, at)).value, r.at(OWN, (r.last, at)).value
+    alike, mixed = r.at(TAR, (at, at)).value, r.at(TAR, (r.last, at)).value
     told = f"at {size}, {mixed:.1%} of mixed pairs are accepted, {alike:.1%} of blurred ones"
     where = f"in {r.model} sharp and blurred images of a person"
     return Claim(

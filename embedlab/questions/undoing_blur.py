@@ -1,0 +1,57 @@
+"""Asks whether a linear map can undo what blur does to the vectors."""
+
+from dataclasses import dataclass
+
+from embedlab.analyses.restoration import Restoration
+from embedlab.analysis import Params, bounded
+from embedlab.maths.linear.map_trials import RANK_1, RIDGE, TARGET, UNMAPPED
+from embedlab.question import Claim, Question, Results
+
+
+@dataclass(frozen=True)
+class UndoingParams(Params):
+    """What counts as undone."""
+
+    matters: float = bounded(0.02, least=0, below=1)
+    """The rise of rank-1 that makes a map worth having."""
+
+
+def judge(results: Results, params: UndoingParams) -> list[Claim]:
+    """Judge each model by the degraded probe that loses most: what ridge brings back of it."""
+    models: dict[str, list[Restoration]] = {}
+    for r in results["restoration"]:
+        if isinstance(r, Restoration):
+            models.setdefault(r.model, []).append(r)
+    return [_undone(max(them, key=_lost), len(them), params.matters) for them in models.values()]
+
+
+def _lost(r: Restoration) -> float:
+    return r.estimates[RANK_1, TARGET].value - r.estimates[RANK_1, UNMAPPED].value
+
+
+def _undone(r: Restoration, among: int, matters: float) -> Claim:
+    found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
+    unmapped, mapped, sharp = (one.value for one in found.values())
+    told = f"rank-1 {unmapped:.1%} as it is, {mapped:.1%} mapped, {sharp:.1%} of sharp images"
+    what = f"what {r.degraded} loses in {r.model}"
+    return Claim(
+        (r.model,),
+        found[RIDGE] - found[UNMAPPED],
+        matters,
+        {
+            "yes": f"A linear map brings back some of {what}: {told}",
+            "no": f"A linear map brings back nothing of {what}: {told}",
+            "undecided": f"Whether a linear map brings back {what} is open: {told}",
+        },
+        unit="points of rank-1",
+        among=among,
+        evidence={f"rank-1, {entry}": one for entry, one in found.items()},
+    )
+
+
+QUESTION = Question(
+    text="Can a linear map undo what blur does?",
+    needs={"restoration": "it fits maps from blurred to sharp vectors, and judges them on other people"},
+    params=UndoingParams(),
+    judge=judge,
+)
