@@ -20,7 +20,15 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
     "Errors": ("distances", "confusions"),
     "Space": ("geometry", "norms", "components", "projection"),
-    "Models compared": ("similarity", "families", "neighbours", "movers", "mapping", "registration", "overlay"),
+    "Models compared": (
+        "similarity",
+        "families",
+        "neighbours",
+        "movers",
+        "mapping",
+        "registration",
+        "overlay",
+    ),
     "Inside the networks": ("structure", "kernels", "layers", "spectra", "norm_layers", "training"),
 }
 """What a report is read by, and the analyses in each chapter, in the order in which they are asked."""

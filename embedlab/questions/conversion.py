@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from embedlab.analyses.mapping import Mapping
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate
-from embedlab.maths.linear.map_trials import RANK_1, RIDGE, TARGET
+from embedlab.maths.linear.crossmodel import RANK_1
+from embedlab.maths.linear.map_trials import RIDGE, TARGET
 from embedlab.over import degraded_pairs
 from embedlab.question import Claim, Question, Results
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from embedlab.analyses.verification import Verification, tar_at
+from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate
 from embedlab.over import degraded_pairs
@@ -35,7 +35,7 @@ def judge(results: Results, params: RecognitionParams) -> list[Claim]:
 
 
 def _tar(r: Verification) -> Estimate:
-    return r.estimates[tar_at(r.far),]
+    return r.tar(r.far)
 
 
 def _threshold(r: Verification) -> str:

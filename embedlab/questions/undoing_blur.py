@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from embedlab.analyses.restoration import Restoration
 from embedlab.analysis import Params, bounded
-from embedlab.maths.linear.map_trials import RANK_1, RIDGE, TARGET, UNMAPPED
+from embedlab.maths.linear.crossmodel import RANK_1
+from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
 from embedlab.question import Claim, Question, Results
 
 
