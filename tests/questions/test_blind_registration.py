@@ -1,0 +1,25 @@
+"""Registration is credited with what it finds beyond what is found without it."""
+
+from embedlab.analyses.registration import Registration
+from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
+from embedlab.questions.blind_registration import QUESTION
+from tests.questions.planted import bare, by_key, told
+
+MAPS = (BEFORE, SHIFT, AFTER, NULL, PROCRUSTES)
+
+
+def registration(after, shift, models=("a", "a"), spaces=("3 axes",)):
+    values = {BEFORE: 0.1, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
+    found = by_key({(IMAGE, how, space): values[how] for how in MAPS for space in spaces})
+    probes = ("faces", "faces@32") if models[0] == models[1] else ("faces", "faces")
+    return bare(Registration, models=models, probes=probes, spaces=spaces, maps=MAPS, estimates=found)
+
+
+def test_what_a_shift_finds_is_not_credited():
+    found, shifted = told(
+        QUESTION,
+        registration=[registration(0.9, 0.2), registration(0.9, 0.9, models=("a", "b"))],
+    )
+    assert (found.verdict, found.subject) == ("yes", ("a",))
+    assert (shifted.verdict, shifted.subject) == ("no", ("a", "b"))
+    assert "90.0% of images find themselves, 20.0% without it, 95.0% by known pairs" in found.text

@@ -1,0 +1,51 @@
+"""Planted losses and thresholds are called what they are."""
+
+import numpy as np
+import pytest
+
+from embedlab.analyses.drift import FAR, Drift
+from embedlab.analyses.resolution import TAR, Resolution
+from embedlab.questions.sizes import QUESTION
+from tests.questions.planted import bare, by_key, told
+
+
+def resolution(model, native, cross, alike=None, sd=0.005):
+    """TAR of native galleries by the pixels of the probe, and of sizes among themselves."""
+    found = {(TAR, "native", "native"): native}
+    found |= {(TAR, "native", f"{p} px"): value for p, value in cross.items()}
+    found |= {(TAR, f"{p} px", f"{p} px"): value for p, value in (alike or cross).items()}
+    pixels = np.array([*sorted(cross), 0])
+    return bare(Resolution, model=model, pixels=pixels, far=0.001, estimates=by_key(found, sd))
+
+
+def drift(model, far, sd=1e-4):
+    """FAR of one threshold, by the pixels of both images."""
+    found = {(FAR, f"{p} px", f"{p} px"): value for p, value in far.items()}
+    found |= {(FAR, "native", f"{p} px"): 0.001 for p in far}
+    pixels = np.array([*sorted(far), 0])
+    return bare(Drift, model=model, pixels=pixels, far=0.001, estimates=by_key(found, sd))
+
+
+def test_a_model_that_breaks_and_one_that_holds():
+    broken, held = told(
+        QUESTION,
+        resolution=[
+            resolution("a", 0.9, {8: 0.2, 16: 0.7, 32: 0.88}),
+            resolution("b", 0.9, {8: 0.89, 32: 0.9}),
+        ],
+    )
+    assert broken.verdict == "yes"
+    assert "a breaks at 16 px" in broken.text, (
+        "the largest size that loses as much, not the one that loses most"
+    )
+    assert held.verdict == "no"
+    assert "b holds down to 8 px" in held.text
+    assert held.subject == ("b",)
+
+
+@pytest.mark.parametrize(("far", "verdict"), [(0.5, "yes"), (0.001, "no"), (0.003, "undecided")])
+def test_a_threshold_that_lets_strangers_in_is_a_hazard(far, verdict):
+    (safe,) = told(QUESTION, drift=[drift("a", {8: far, 32: 0.001})])
+    assert safe.verdict == verdict
+    assert safe.hazard == (verdict == "yes")
+    assert "between those of 8 px" in safe.text or verdict == "no"

@@ -1,0 +1,26 @@
+"""A map that brings back what blur took is said to; one that does nothing is said to do nothing."""
+
+from embedlab.analyses.restoration import Restoration
+from embedlab.maths.linear.crossmodel import RANK_1
+from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
+from embedlab.questions.undoing_blur import QUESTION
+from tests.questions.planted import bare, by_key, told
+
+
+def restoration(unmapped, mapped, sharp, model="a", degraded="faces@32"):
+    found = {(RANK_1, UNMAPPED): unmapped, (RANK_1, RIDGE): mapped, (RANK_1, TARGET): sharp}
+    return bare(Restoration, model=model, native="faces", degraded=degraded, estimates=by_key(found))
+
+
+def test_planted_gains_are_called_what_they_are():
+    undone, not_undone = told(
+        QUESTION, restoration=[restoration(0.4, 0.8, 0.9), restoration(0.4, 0.4, 0.9, model="b")]
+    )
+    assert (undone.verdict, not_undone.verdict) == ("yes", "no")
+    assert "40.0% as it is, 80.0% mapped, 90.0% of sharp images" in undone.text
+
+
+def test_of_several_probes_the_one_that_loses_most_is_judged():
+    every = [restoration(0.85, 0.86, 0.9), restoration(0.2, 0.5, 0.9, degraded="faces@8")]
+    (one,) = told(QUESTION, restoration=every)
+    assert "faces@8" in one.text
