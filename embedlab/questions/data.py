@@ -9,7 +9,7 @@ from embedlab.question import Claim, Question, Results, Verdict, listed
 NAMED = 2
 
 
-def judge(results: Results, params: Params) -> list[Claim]:
+def judge(results: Results, _: Params) -> list[Claim]:
     """Count what every model finds wrong: it is seen in the images and not inferred."""
     every = [r for r in results["confusions"] if isinstance(r, Confusions)]
     doubted, doubles = _doubted(every), _doubles(every)
