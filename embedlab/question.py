@@ -115,6 +115,8 @@ class Answer:
         Over how many claims of the report the interval is simultaneous.
     evidence, hazard, winner
         As ``Claim`` has them; ``hazard`` only where the verdict is the one that is.
+    told
+        The number that decided, as the sentence has it; empty where none did.
     trouble
         The traceback of a bug that kept it from being judged.
     """
@@ -130,6 +132,7 @@ class Answer:
     evidence: Mapping[str, Estimate] = field(default_factory=dict)
     hazard: bool = False
     winner: str = ""
+    told: str = ""
     trouble: str = ""
 
 
@@ -237,22 +240,20 @@ def _claims(
 def judged(name: str, claim: Claim, over: int) -> Answer:
     """Give the verdict on a claim among ``over`` that are judged together."""
     effect = claim.effect and simultaneous(claim.effect, over)
-    if claim.fact or effect is None:
-        verdict = claim.fact or "undecided"
-        text = f"{claim.said[verdict]}."
-    elif claim.p is not None:
-        verdict = "yes" if claim.p * over <= LEVEL and effect.value > claim.matters else "undecided"
-        text = f"{claim.said[verdict]} (p = {claim.p:.2g})."
-    else:
-        verdict = verdict_of(effect, claim.matters)
-        told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
-        ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
-        text = f"{claim.said[verdict]} ({told}){ending}."
+    verdict, told, ending = claim.fact or "undecided", "", ""
+    if claim.fact is None and effect is not None:
+        if claim.p is not None:
+            verdict = "yes" if claim.p * over <= LEVEL and effect.value > claim.matters else "undecided"
+            told = f"p = {claim.p:.2g}"
+        else:
+            verdict = verdict_of(effect, claim.matters)
+            told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
+            ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
     return Answer(
         question=name,
         subject=claim.subject,
         verdict=verdict,
-        text=text,
+        text=f"{claim.said[verdict]}{f' ({told})' if told else ''}{ending}.",
         effect=effect,
         matters=claim.matters,
         unit=claim.unit,
@@ -260,6 +261,7 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         evidence=claim.evidence,
         hazard=claim.hazard == verdict,
         winner=claim.winner,
+        told=told,
     )
 
 
@@ -291,10 +293,10 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
     times = math.inf if off == 0 else (half / off) ** 2
     if times > BEYOND_REACH:
-        return "it lies so near to what matters that more people would hardly decide it"
+        return "too near to what matters for any number of people to decide"
     people = times * effect.n
     step = 10 ** max(0, math.floor(math.log10(max(people, 1))) - 1)
-    return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide it"
+    return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide"
 
 
 def best_of(estimates: Mapping[str, Estimate]) -> tuple[str, str, Estimate, int]:

@@ -14,8 +14,26 @@ from embedlab.study import Study
 VERDICTS = {"yes": "yes", "no": "no", "undecided": "open", "cannot": "n/a"}
 """How a verdict is written where there is little room."""
 
-MANY = 4
-"""Answers to one question that are told one by one; more are told by verdict, and folded."""
+MANY = 3
+"""Answers of one kind and verdict that are told one by one; of more the subjects are counted."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """An answer, and those of other subjects that are of the same kind and come out alike."""
+
+    lead: Answer
+    likewise: tuple[Answer, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """Say the other subjects with the numbers that decided; of many, who they are."""
+        if not self.likewise:
+            return ""
+        if len(self.likewise) < MANY:
+            each = (f"{' to '.join(one.subject)} {shown(one)}".strip() for one in self.likewise)
+            return f"Likewise {' and '.join(each)}."
+        return f"Likewise {listed(' and '.join(one.subject) for one in self.likewise)}."
 
 
 @dataclass(frozen=True)
@@ -43,14 +61,22 @@ class Asked:
         return any(one.verdict != "cannot" for one in self.answers)
 
     @property
-    def summary(self) -> str:
-        """Say the answers by verdict, where there are too many to be told one by one."""
-        if len(self.answers) <= MANY:
-            return ""
-        groups: dict[str, list[str]] = {}
+    def is_open(self) -> bool:
+        """Whether nothing was decided."""
+        return all(one.verdict in ("undecided", "cannot") for one in self.answers)
+
+    @property
+    def lines(self) -> list[Line]:
+        """Tell answers of one kind and verdict in one line."""
+        groups: dict[tuple[str, str], list[Answer]] = {}
         for one in self.answers:
-            groups.setdefault(VERDICTS[one.verdict], []).append(" and ".join(one.subject))
-        return "; ".join(f"{verdict}: {listed(them)}" for verdict, them in groups.items()) + "."
+            groups.setdefault((one.unit, one.verdict), []).append(one)
+        return [Line(them[0], tuple(them[1:])) for them in groups.values()]
+
+
+def shown(answer: Answer) -> str:
+    """Write the number that decided, in brackets."""
+    return f"({answer.told})" if answer.told else ""
 
 
 def of(outcomes: Sequence[Outcome]) -> list[Answer]:
@@ -99,14 +125,37 @@ def by_question(answers: Sequence[Answer]) -> list[Asked]:
     ]
 
 
+@dataclass(frozen=True)
+class Screen:
+    """Questions by where they stand: told, folded since nothing decided them, and not to be answered."""
+
+    told: tuple[Asked, ...]
+    undecided: tuple[Asked, ...]
+    unable: tuple[Asked, ...]
+    over: int
+
+
+def screen(answers: Sequence[Answer]) -> Screen:
+    """Sort answers for the first screen; the first question is told even where nothing decides it."""
+    every = by_question(answers)
+    can = [asked for asked in every if asked.can]
+    told = [asked for k, asked in enumerate(can) if k == 0 or not asked.is_open]
+    return Screen(
+        told=tuple(told),
+        undecided=tuple(asked for asked in can if asked not in told),
+        unable=tuple(asked for asked in every if not asked.can),
+        over=max((one.over for one in answers), default=0),
+    )
+
+
 def as_text(answers: Sequence[Answer]) -> list[str]:
     """Write answers as lines for a terminal."""
     lines = []
     for asked in by_question(answers):
         lines.append(f"{asked.number:2d} {asked.text}")
-        lines += [
-            f"   {'!' if one.hazard else ' '}{VERDICTS[one.verdict]:>5}  {one.text}" for one in asked.answers
-        ]
+        for line in asked.lines:
+            mark = "!" if line.lead.hazard else " "
+            lines.append(f"   {mark}{VERDICTS[line.lead.verdict]:>5}  {line.lead.text} {line.told}".rstrip())
     return lines
 
 

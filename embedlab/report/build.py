@@ -310,8 +310,8 @@ def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared
             models=[(name, colour(name)) for name in head.models],
             shades={name: colour(name) for name in head.models},
             chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
-            asked=answering.by_question(answers),
-            over=max((one.over for one in answers), default=0),
+            answers=bool(answers),
+            screen=answering.screen(answers),
             footer=FOOTER,
             style=_safe((static / "style.css").read_text(encoding="utf-8")),
             script=_safe(script),
@@ -393,9 +393,8 @@ def _safe(text: str) -> Any:
 def answers_fragment(answers: Sequence[Answer]) -> str:
     """Give answers as HTML for a notebook."""
     style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
-    over = max((one.over for one in answers), default=0)
     made = environment().get_template("answers.html.jinja").module
-    body = made.answers(answering.by_question(answers), {}, over)
+    body = made.answers(answering.screen(answers), {})
     return f'<style>{style}</style><div class="embedlab">{body}</div>'
 
 

@@ -54,11 +54,29 @@ def test_the_first_screen_is_the_answers_and_the_numbers_have_them(tmp_path, out
     assert yes["evidence"]["share of brie"]["value"] == 0.2
 
 
-def test_many_answers_are_told_by_verdict_and_folded(tmp_path, outcome, ask):
-    ask(lambda results, params: [*claims(CLEAR, CLEAR, CLEAR, CLEAR), *claims(LITTLE, subject=("feta",))])
+def test_answers_that_come_out_alike_are_told_in_one_line(tmp_path, outcome, ask):
+    found = ask(lambda results, params: [*claims(CLEAR), *claims(CLEAR, LITTLE, subject=("feta",))])
+    (asked,) = answering.by_question(found)
+    yes, no = asked.lines
+    assert re.fullmatch(r"Likewise feta \(\+20\.0 points \[.*\]\)\.", yes.told)
+    assert (no.lead.subject, no.told) == (("feta",), "")
     page, _ = written(tmp_path, outcome)
-    assert "no: feta." in page
-    assert "<summary>5 answers</summary>" in page
+    assert page.count("Brie is better") == 1
+    many = ask(lambda results, params: [c for name in "abcdef" for c in claims(CLEAR, subject=(name,))])
+    assert answering.by_question(many)[0].lines[0].told == "Likewise b, c, d and 2 more."
+
+
+def test_what_nothing_decided_is_folded_but_for_the_first_question(tmp_path, outcome, ask, monkeypatch):
+    open_ = Estimate(0.0, -0.5, 0.5, 40)
+    ask(lambda results, params: claims(open_))
+    page, _ = written(tmp_path, outcome)
+    assert "Which is better is open" in page
+    assert "questions are open" not in page
+    (asked,) = answering.by_question(ask(lambda results, params: claims(open_)))
+    three = [answering.Asked(k, f"q{k}", f"Question {k}?", asked.answers) for k in (1, 2, 3)]
+    monkeypatch.setattr(answering, "by_question", lambda answers: three)
+    page, _ = written(tmp_path, outcome)
+    assert page.index("Question 1?") < page.index("2 questions are open") < page.index("Question 2?")
 
 
 def test_a_bug_in_a_question_costs_its_answer_and_not_the_page(tmp_path, outcome, ask):
