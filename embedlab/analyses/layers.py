@@ -53,12 +53,11 @@ from embedlab.lab.weights import LayerWeights, shared_layers
 from embedlab.maths.kernels.channel_matching import Matching, match, scale_free, with_signs
 from embedlab.maths.kernels.layer_distance import (
     Distance,
-    further_p_value,
     further_range,
     lowest_p_values,
     relative_distance,
 )
-from embedlab.maths.people.permutation import holm, told
+from embedlab.maths.people.permutation import further_p_value, holm, told
 from embedlab.progress import busy, track
 
 TEST = 0.05
@@ -164,7 +163,7 @@ def compute(a: LayerWeights, b: LayerWeights, params: LayerParams) -> Layers:
         nearer=int((p_values <= TEST).sum()),
         estimates=Estimates(whole | near),
         by_layer=far,
-        whole_p=further_p_value(values[-1], drawn[:, -1]),
+        whole_p=further_p_value(-values[-1], -drawn[:, -1]),
         seed=params.seed,
         layers=tuple(shared),
         sizes=np.array([a.layers[name].size for name in shared]),

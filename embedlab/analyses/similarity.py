@@ -19,10 +19,10 @@ look alike. So people of about as many images, 20 at least, keep as many as the 
 whoever is left over alone is left out. All figures are of the images that stay.
 
 The corrected score is (value − null)/(ceiling − null). The ceiling is what two seeds of one recipe reach
-where such are among the models, else 1. p counts the random pairings that do as well: it is never smaller
-than 1/(1 + their number). Two models are called alike where *more than half* of the measures say so: the p
-past the middle of eight, times eight fifths, is at most 0.05. Intervals are 95 % percentile intervals of a
-bootstrap over people; fits and lists of neighbours are made anew as groups of people are left out.
+where such are among the models, else 1. p counts the random pairings that do as well; where none does, it
+is Student's for one further pairing. Two models are called alike where *more than half* of the measures say
+so: the p past the middle of eight, times eight fifths, is at most 0.05. Intervals are 95 % percentile ones of
+a bootstrap over people; fits and lists of neighbours are made anew as groups of people are left out.
 
 How to read it
 --------------
@@ -75,7 +75,7 @@ from embedlab.maths.likeness.scores import NAMES, Scores, of_most, scores, table
 from embedlab.maths.likeness.shared import shared
 from embedlab.maths.likeness.similarity import LINEAR_CKA, MEASURES, Measured, Plan, compare_all
 from embedlab.maths.pairs.moments import Drawn
-from embedlab.maths.people.permutation import p_value
+from embedlab.maths.people.permutation import further_p_value, told
 
 SURE = 0.05
 # With them five of eight measures can reach p = 0.05.
@@ -196,7 +196,7 @@ def compute(sets: Sequence[EmbeddingSet], params: SimilarityParams) -> Similarit
         refits=params.refits,
         seed=params.seed,
         estimates=_estimates(dict(zip(pairs, found, strict=True)), table, drawn, sizes),
-        p=tabled(found, lambda m: p_value(m.value, m.nulls) if np.isfinite(m.value) else np.nan),
+        p=tabled(found, lambda m: further_p_value(m.value, m.nulls) if np.isfinite(m.value) else np.nan),
     )
 
 
@@ -259,7 +259,7 @@ def _numbers(results: Sequence[Similarity]) -> Chart:
     rows = [row for one in told for pair in one.pairs for name in NAMES if (row := _row(one, name, pair))]
     return Table(
         title="Similarity and its null",
-        columns=("probe", "models", "measure", "value", "null", "p", "smallest p possible", "corrected"),
+        columns=("probe", "models", "measure", "value", "null", "p", "corrected"),
         rows=tuple(rows),
         folded=True,
         note=f"{_sample(r)} Null: mean of {r.shuffles} random pairings of {r.shuffle} ({r.refits} of fits).",
@@ -270,10 +270,17 @@ def _row(r: Similarity, name: str, pair: Place) -> tuple[object, ...]:
     value, m = r.estimates.at(name, pair), NAMES.index(name)
     if value is None:
         return ()
-    found = r.p[r.pairs.index(pair), m], r.smallest_p[m]
-    p, least = (Cell(float(one), f"{one:.3f}") for one in found)
+    p = float(r.p[r.pairs.index(pair), m])
     null = Cell(value.null, f"{value.null:z.3f}")
-    return r.probe, _named(pair), name, value, null, p, least, r.score(name, pair)
+    return (
+        r.probe,
+        _named(pair),
+        name,
+        value,
+        null,
+        Cell(p, told(p).removeprefix("p = ")),
+        r.score(name, pair),
+    )
 
 
 def findings(results: Sequence[Similarity]) -> list[Finding]:
@@ -288,12 +295,12 @@ def findings(results: Sequence[Similarity]) -> list[Finding]:
                 )
             )
         else:
-            said += _alike(r, least)
+            said += _alike(r)
     first, last = results[0], results[-1]
     return said + (_from_to(first, last) if len(results) > 1 and first.pairs == last.pairs else [])
 
 
-def _alike(r: Similarity, least: float) -> list[Finding]:
+def _alike(r: Similarity) -> list[Finding]:
     if len(r.pairs) > 1:
         alike = sum(r.p_alike(pair) <= SURE for pair in r.pairs)
         return [
@@ -305,12 +312,10 @@ def _alike(r: Similarity, least: float) -> list[Finding]:
     (pair,) = r.pairs
     count, p = f"{r.beyond_chance(pair)} of {len(NAMES)} measures", r.p_alike(pair)
     found = claim(
-        f"On {r.probe}, {_named(pair)} arrange people alike beyond chance, by {count} (p = {p:.3f}, where "
-        f"{least:.3f} is the smallest possible).",
-        f"On {r.probe}, {_named(pair)} are not shown to arrange people alike: {count} exceed chance "
-        f"(p ≤ {SURE} each), and more than half would have to.",
+        f"On {r.probe}, {_named(pair)} arrange people alike beyond chance, by {count} ({told(p)}).",
+        f"On {r.probe}, {_named(pair)} are not shown to arrange people alike beyond chance: {count} exceed "
+        f"it, {told(p)} for more than half.",
         p,
-        least_p=least,
     )
     if p > SURE:
         return [found]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from embedlab.maths.people.bootstrap import LEVEL, interval, resamples
-from embedlab.maths.people.permutation import ROUNDING, p_value
+from embedlab.maths.people.permutation import ROUNDING, further_p_value, p_value
 
 FEWEST = 5
 """Channels that an interval takes: a resample of fewer is one channel too often."""
@@ -87,24 +87,6 @@ def _shuffled(pairs: Float[np.ndarray, "c c"], shuffles: int, seed: int) -> Floa
     return found
 
 
-def further_p_value(value: float, null_values: Float[np.ndarray, " s"]) -> float:
-    """Test whether one further observation would be so low, one-sided.
-
-    If a null value is as low, the share of those that are. Below all of them counting cannot give a small
-    p value: then Student's t of one further observation [1]_, which takes them to be normal. Of 19 null
-    values or more at most 5 % of tests have p ≤ .05 where there is nothing to find, normal or not.
-    """
-    from scipy.stats import t
-
-    counted = p_value(-value, -null_values)
-    spread = float(null_values.std(ddof=1)) * np.sqrt(1 + 1 / len(null_values))
-    gap = value - float(null_values.mean())
-    if spread <= 1e-12:
-        return 1 / (1 + len(null_values)) if gap < -1e-9 else 1.0
-    normal = float(t.cdf(gap / spread, len(null_values) - 1))
-    return normal if counted * (1 + len(null_values)) < 1.5 else max(normal, counted)
-
-
 def lowest_p_values(values: Float[np.ndarray, " k"], null_values: Float[np.ndarray, "s k"]) -> np.ndarray:
     """Test which of k observations are lower than theirs would be, corrected for there being k.
 
@@ -121,7 +103,9 @@ def lowest_p_values(values: Float[np.ndarray, " k"], null_values: Float[np.ndarr
     spread = pool.std(axis=0)
     out = np.divide(pool - pool.mean(axis=0), spread, out=np.zeros_like(pool), where=spread > 1e-12)
     counted = (out.min(axis=1)[:, None] <= out[0] + ROUNDING).mean(axis=0)
-    further = [len(values) * further_p_value(*one) for one in zip(values, null_values.T, strict=True)]
+    further = [
+        len(values) * further_p_value(-one, -null) for one, null in zip(values, null_values.T, strict=True)
+    ]
     found: np.ndarray = np.where(counted * len(pool) < 1.5, np.minimum(counted, further), counted)
     return found
 

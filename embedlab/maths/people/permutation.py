@@ -6,6 +6,7 @@ References
    in Genetics and Molecular Biology 9(1), 2010.
 .. [2] Holm, S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics
    6(2), 1979.
+.. [3] Hahn, G. J. and Meeker, W. Q. Statistical Intervals: A Guide for Practitioners. Wiley, 1991.
 """
 
 import numpy as np
@@ -31,6 +32,26 @@ def p_value(value: float, null_values: Float[np.ndarray, " b"]) -> float:
     """
     less = np.asarray(null_values, dtype=np.float64) < value - ROUNDING * abs(value)
     return float((1 + np.count_nonzero(~less)) / (1 + less.size))
+
+
+def further_p_value(value: float, null_values: Float[np.ndarray, " b"]) -> float:
+    """Test whether one further observation of the null would be so high, one-sided.
+
+    If a null value is as high, the share of those that are. Above all of them counting cannot give a small
+    p value: then Student's t of one further observation [3]_, which takes them to be normal. Of 19 null
+    values or more at most 5 % of tests have p ≤ .05 where there is nothing to find, normal or not.
+    """
+    from scipy.stats import t
+
+    counted = p_value(value, null_values)
+    spread = (
+        float(null_values.std(ddof=1)) * np.sqrt(1 + 1 / len(null_values)) if len(null_values) > 1 else 0.0
+    )
+    gap = value - float(null_values.mean())
+    if spread <= 1e-12:
+        return 1 / (1 + len(null_values)) if gap > 1e-9 else 1.0
+    normal = float(t.sf(gap / spread, len(null_values) - 1))
+    return normal if counted * (1 + len(null_values)) < 1.5 else max(normal, counted)
 
 
 def told(value: float, smallest: float = 0.0) -> str:

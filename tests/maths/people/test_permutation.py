@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from embedlab.maths.people.permutation import holm, p_value, told
+from embedlab.maths.people.permutation import further_p_value, holm, p_value, told
 
 
 def test_the_measured_value_counts_itself():
@@ -46,3 +46,27 @@ def test_a_p_value_says_whether_it_is_the_smallest_possible():
     assert told(0.005, 0.005) == "p = 0.005, the smallest possible"
     assert told(0.0005, 0.0005) == "p = 0.0005, the smallest possible"
     assert told(1e-9) == "p below 0.0001"
+
+
+def test_a_further_observation_is_called_high_as_often_as_the_level_says():
+    values = np.random.default_rng(0).normal(size=(4000, 4))
+    p_values = np.array([further_p_value(row[0], row[1:]) for row in values])
+    assert (p_values <= 0.05).mean() == pytest.approx(0.05, abs=0.012)
+
+
+def test_what_lies_far_above_few_null_values_has_a_small_p_value_and_what_does_not_is_counted():
+    nulls = np.random.default_rng(1).normal(size=39)
+    assert further_p_value(8.0, nulls) < 1e-6 < p_value(8.0, nulls)
+    assert further_p_value(0.0, nulls) >= p_value(0.0, nulls)
+
+
+def test_null_values_that_are_all_alike_leave_no_more_doubt_than_their_number():
+    assert further_p_value(1.1, np.ones(4)) == pytest.approx(0.2)
+    assert further_p_value(1.0, np.ones(4)) == 1
+
+
+def test_a_further_observation_of_a_skewed_law_is_not_called_high_too_often():
+    values = np.random.default_rng(1).lognormal(sigma=1.5, size=(2000, 20))
+    normal = [(row[0] - row[1:].mean()) / row[1:].std() > 1.75 for row in values]
+    assert np.mean(normal) > 0.055
+    assert np.mean([further_p_value(row[0], row[1:]) <= 0.05 for row in values]) <= 0.06
