@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from embedlab import __version__, study
+from embedlab import __version__, question, study
+from embedlab import analysis as contract
 from embedlab.commands import catalogue, cli
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
@@ -57,7 +58,25 @@ def test_the_notebook_lines_run(tmp_path, monkeypatch, capsys):
         embeddings.write(path, embedding_set(model=model, probe="highres_eval"), {})
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
         exec(block, {})
-        assert "On highres_eval" in capsys.readouterr().out
+        assert "n highres_eval" in capsys.readouterr().out
+
+
+def test_the_readme_lists_every_analysis_by_chapter_with_its_question():
+    rows = re.findall(r"^\| ([^|]*)\| `(\w+)` \| (.*) \|$", README, flags=re.MULTILINE)
+    places = {name: chapter for chapter, names in study.CHAPTERS.items() for name in names}
+    chapter, listed = "", []
+    for opens, name, asked in rows:
+        chapter = opens.strip() or chapter
+        listed.append((chapter, name, asked))
+    there = sorted(contract.builtin(), key=study.READING_ORDER.index)
+    assert listed == [(places[name], name, contract.get(name).question) for name in there]
+
+
+def test_the_answers_shown_are_to_questions_that_are_asked():
+    shown = re.findall(r"^ ?(\d+) (.*\?)$", README, flags=re.MULTILINE)
+    assert shown
+    for number, text in shown:
+        assert question.get(question.names()[int(number) - 1]).text == text
 
 
 def parsers():
