@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedlab import analysis, study
@@ -20,6 +21,7 @@ TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="ut
 CODE, PROJECT = (
     re.findall(rf"```{kind}\n(.*?)```", TEXT, flags=re.DOTALL)[-1] for kind in ("python", "toml")
 )
+ASKED = re.findall(r'question="(.*)"', CODE)[0]
 
 
 @pytest.fixture
@@ -62,17 +64,36 @@ def vectors(tmp_path):
 
 def test_the_documented_package_is_an_analysis_like_any_other(documented, vectors, tmp_path, capsys):
     assert cli.main(["list", "analyses", "--lab", str(tmp_path / "lab")]) == 0
-    assert re.search(r"spread +over: set +0 stored +How far do the vectors lie", capsys.readouterr().out)
+    assert re.search(rf"spread +over: model +0 stored +{re.escape(ASKED)}", capsys.readouterr().out)
     assert cli.main(["run", "spread", *vectors, "--set", "resamples=200", "--json"]) == 0
     whole = json.loads(capsys.readouterr().out)
-    found = whole["sections"][0]["numbers"]["imported in m"]["spread"]
-    unit = embedding_set().unit
-    truth = 1 - (unit @ unit.mean(axis=0)).mean() / ((unit.mean(axis=0) ** 2).sum() ** 0.5)
-    assert found["value"] == pytest.approx(truth, abs=1e-6)
-    assert found["low"] < found["value"] < found["high"]
-    # Planted people lie all round the origin, as vectors of random signs do.
-    assert found["null"] == pytest.approx(found["value"], abs=0.1)
+    found = whole["sections"][0]["numbers"]["m"]["spread, imported"]
+    one = embedding_set()
+    people = np.arange(len(one.identities))
+    means = [
+        [one.unit[(one.labels == p) & (np.arange(len(one.labels)) != k)].mean(axis=0) for p in people]
+        for k in range(len(one.labels))
+    ]
+    cosines = np.einsum("nd,npd->np", one.unit, means) / np.linalg.norm(means, axis=2)
+    own = 1 - cosines[np.arange(len(one.labels)), one.labels]
+    strangers = 1 - cosines[np.arange(len(one.labels)), one.labels - 1]
+    assert found["value"] == pytest.approx(own.mean() / strangers.mean(), abs=1e-6)
+    assert found["low"] < found["value"] < found["high"] < found["null"] == 1
     assert whole["sections"][0]["params"]["resamples"] == 200
+    assert whole["sections"][0]["findings"][0]["text"].startswith("In m an image of imported lies ")
+
+
+def test_the_documented_analysis_tells_of_blur_that_widens_people(documented):
+    found = analysis.get("spread")
+    sharp, blurred = (embedding_set(probe=p, noise=n) for p, n in (("p", 0.3), ("p@8", 0.9)))
+    results = [found.run((sharp, blurred), found.params)]
+    assert found.charts(results)[0].categories == ("p", "p@8")
+    _, change = found.findings(results)
+    assert "a difference of +" in change.text
+    assert change.p < 0.001
+    single = embedding_set(images=1)
+    with pytest.raises(UserError, match="nobody has two images in p in m: give"):
+        found.run((single,), found.params)
 
 
 def test_both_forms_of_an_entry_point_are_taken_under_its_own_name(documented, install):
@@ -82,7 +103,7 @@ def test_both_forms_of_an_entry_point_are_taken_under_its_own_name(documented, i
     assert not analysis.unusable()
     for name in ("spread", *points):
         found = analysis.get(name)
-        assert (found.name, found.question) == (name, "How far do the vectors lie from their mean direction?")
+        assert (found.name, found.question) == (name, ASKED)
         assert "resamples" in study.params_of(name)
     assert study.names(study.Study(("a",)))[-4:] == ("one", "spread", "three", "two")
 
