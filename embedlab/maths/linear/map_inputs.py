@@ -99,7 +99,7 @@ class MapInputs:
         spaces = within_span(first.unit, second.unit) if alike else (first.unit, second.unit)
         for one, space, some in ((a, spaces[0], rows), (b, spaces[1], partners)):
             for own in (some, np.flatnonzero(held[first.labels])):
-                if ((space[own] - space[some].mean(axis=0)) ** 2).sum() <= 1e-9:
+                if ((space[own] - space[some].mean(axis=0, dtype=np.float64)) ** 2).sum() <= 1e-9:
                     raise UserError(f"all drawn images of {one.title} have one vector: check the vectors")
         return cls(
             a=spaces[0],

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from embedlab.maths.likeness.exchange import halves_of, levelled, rematched
-from embedlab.maths.likeness.moments import Cross, Halves
 from tests.spaces import plan
 
 
@@ -68,18 +67,3 @@ def test_a_levelled_set_is_level():
     for size in sizes:
         both = np.bincount(half[np.isin(once, np.flatnonzero(np.bincount(once) == size))], minlength=2)
         assert abs(both[0] - both[1]) <= size
-
-
-def test_moments_without_some_rows_are_those_of_the_others():
-    rng = np.random.default_rng(0)
-    half, gone = np.arange(40) % 2, np.arange(7)
-    spaces = [rng.normal(size=(40, d)) for d in (5, 3)]
-    whole = [Halves.of(x, half) for x in spaces]
-    fewer = [one.without(gone) for one in whole]
-    anew = [Halves.of(x[7:], half[7:]) for x in spaces]
-    for one, other in zip(fewer, anew, strict=True):
-        np.testing.assert_allclose(one.scatters, other.scatters, atol=1e-12)
-        np.testing.assert_array_equal(one.sizes, other.sizes)
-    np.testing.assert_allclose(
-        Cross.of(*whole).without(*fewer, gone).centred, Cross.of(*anew).centred, atol=1e-12
-    )
