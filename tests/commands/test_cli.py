@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import json
 import os
 import re
@@ -542,32 +543,35 @@ def test_a_process_that_is_ended_leaves_nothing_half_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def shown_in(encoding, monkeypatch, *words):
+    """Run a command on a terminal of an encoding; give its status and what was written to it."""
+    with io.TextIOWrapper(io.BytesIO(), encoding=encoding) as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        status = run(*words)
+        out.flush()
+        return status, out.buffer.getvalue()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_a_terminal_of_any_encoding_takes_every_sign(vectors, tmp_path, encoding):
-    words = ["run", "verification", "--models", str(vectors), "--lab", str(tmp_path / "lab")]
-    for more in ([], ["--json"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "embedlab", *words, *more],
-            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-            capture_output=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr.decode(encoding)
-        text = done.stdout.decode(encoding)
-        if more:
-            assert json.loads(text)["sections"][0]["name"] == "verification"
-        elif encoding == "ascii":
-            assert "\\u" in text
+def test_a_terminal_of_any_encoding_takes_every_sign(vectors, tmp_path, monkeypatch, encoding):
+    words = ["run", "distances", "--models", vectors, "--lab", tmp_path / "lab"]
+    status, told = shown_in(encoding, monkeypatch, *words)
+    assert status == 0
+    assert (b"\\u" in told) == (encoding != "utf-8")
+    assert ("′" in told.decode(encoding)) == (encoding == "utf-8")
+    status, told = shown_in(encoding, monkeypatch, *words, "--json")
+    assert status == 0
+    assert json.loads(told.decode(encoding))["sections"][0]["name"] == "distances"
 
 
-def test_a_path_that_is_no_text_is_written_all_the_same(vectors, tmp_path):
+def test_a_path_that_is_no_text_is_written_all_the_same(vectors, tmp_path, monkeypatch):
     """A folder's name in latin-1 stands in the command that the report repeats."""
     out = tmp_path / os.fsdecode("r\xe9sultats".encode("latin-1"))
-    words = ["report", "--models", str(vectors), "--only", "distances", "--lab", str(tmp_path / "lab")]
-    done = subprocess.run(
-        [sys.executable, "-m", "embedlab", *words, "--out", str(out)], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert b"r\\udce9sultats" in done.stdout
+    words = ["report", "--models", vectors, "--only", "distances", "--lab", tmp_path / "lab", "--out", out]
+    monkeypatch.setattr(sys, "argv", ["embedlab", *map(str, words)])
+    status, told = shown_in("utf-8", monkeypatch, *words)
+    assert status == 0
+    assert b"r\\udce9sultats" in told
     json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert "udce9sultats" in (out / "index.html").read_text(encoding="utf-8")
 
