@@ -69,6 +69,13 @@ def test_the_best_is_held_against_each_of_the_others_by_one_line(some):
     assert operating.ranking("p", []) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "said"), [([0.3, 0.1, 0.2], "0.100 to 0.300"), ([0.10001, 0.10002], "0.100"), ([0.5], "0.500")]
+)
+def test_a_range_is_written_by_both_ends_where_they_read_apart(values, said):
+    assert operating.spread(np.array(values)) == said
+
+
 def test_models_meet_at_the_lowest_rate_that_all_resolve(some):
     few = measured("few", pairs=20)
     assert few.levels.tolist() == [0.1]

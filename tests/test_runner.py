@@ -178,6 +178,16 @@ def test_whoever_tells_reasons_itself_does_not_hear_them_twice(lab, monkeypatch,
     assert any(outcome.runs[0].reason in line for line in lines) != quiet
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_whoever_tells_bugs_itself_does_not_hear_them_twice(lab, monkeypatch, quiet):
+    lines: list[str] = []
+    monkeypatch.setattr(runner, "say", lines.append)
+    monkeypatch.setattr(analysis.Analysis, "run", lambda *_: 1 / 0)
+    (outcome,) = run_study(lab, Study(("a",), ("p",), ("distances",)), quiet=quiet)
+    assert outcome.runs[0].error
+    assert lines == ([] if quiet else [f"  distances failed on p in a:\n{outcome.runs[0].error}"])
+
+
 @pytest.mark.parametrize(
     ("name", "cautions"),
     [

@@ -94,6 +94,16 @@ def test_kernels_that_can_show_no_pattern_are_said_to(values, said):
     assert structure.charts([found])
 
 
+def test_networks_whose_kernels_can_show_no_pattern_count_among_many():
+    """One with a pattern is called so beside even ones, which can have none."""
+    even = [structure.compute(one_layer("even", np.ones((4, 3, 3, 3))), FEW)] * structure.TOLD_MODELS
+    found = structure.compute(gabors(1.0, 0), StructureParams(shuffles=1999))
+    assert np.isnan(even[0].layer_p[1])
+    for some in ([found, *even], [*even, found]):
+        assert f"in 1 of {len(some)} networks" in texts(*some)[0]
+    assert "not shown to hold more pattern" in texts(*even, even[0])[0]
+
+
 def test_deeper_layers_are_tested_as_a_whole():
     rng = np.random.default_rng(5)
     layers = {
