@@ -69,6 +69,8 @@ trainings.needed = lambda request, names: [names]
 def obey(*_):
     raise SystemExit(143)
 signal.signal(signal.SIGTERM, obey)
+# A shell has what it runs in the background ignore SIGINT, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with progress.shown():
     try:
         trainings.train_all(Request(Lab(sys.argv[1])), ["lowres144", "highlow144"])
