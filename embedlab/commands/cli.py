@@ -204,6 +204,10 @@ def _report(commands: Any) -> None:
     command.add_argument(
         "--out", metavar="PATH", help="folder or .html file of the report (default: reports/<models>)"
     )
+    command.add_argument("--no-pictures", action="store_true", help="show no image of anybody")
+    command.add_argument(
+        "--pseudonyms", action="store_true", help="call people person-001 … and images after them, everywhere"
+    )
 
 
 def _run(commands: Any) -> None:
@@ -301,6 +305,8 @@ def _request(options: argparse.Namespace) -> "Request":
         batch=getattr(options, "batch", None),
         flip=getattr(options, "flip", False),
         reading=cli_files.reading(options),
+        pictures=not getattr(options, "no_pictures", False),
+        pseudonyms=getattr(options, "pseudonyms", False),
     )
 
 

@@ -5,11 +5,13 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from embedlab import compute
 from embedlab.commands import words
@@ -22,6 +24,7 @@ from embedlab.study import Study
 
 if TYPE_CHECKING:
     from embedlab.report import Section
+    from embedlab.report.pseudonyms import Pseudonyms
     from embedlab.runner import Outcome
     from embedlab.study import Planned
 
@@ -55,19 +58,28 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     prepared = prepare(request, study, questions)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
+    probes = probes_used(request.lab, settled, planned)
+    hidden = _pseudonyms(request, prepared, probes) if request.pseudonyms else None
+    cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared)]
+
+    def origin() -> dict[str, list[tuple[str, str]]]:
+        found = _provenance(request, prepared, records, files)
+        return hidden.provenance(found) if hidden else found
+
     head = Head(
         title=settled.title or " and ".join(settled.models),
         models=settled.models,
-        provenance=_provenance(request, prepared, records, files),
-        probes=probes_used(request.lab, settled, planned),
-        prose="\n\n".join(filter(None, [settled.prose, *_cautions(prepared)])),
+        provenance=origin(),
+        probes=probes,
+        prose="\n\n".join(filter(None, [settled.prose, *cautions])),
     )
-    with _faces(prepared), growing(page, head, names(settled)) as made:
+    with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):
             made.append(curves)
         found = []
         with stages("analysing"):
-            for outcome in outcomes(request.lab, settled, planned, fresh=request.fresh):
+            for one in outcomes(request.lab, settled, planned, fresh=request.fresh):
+                outcome = hidden.outcome(one) if hidden else one
                 made.add(outcome)
                 found.append(outcome)
         _check_answered(found, settled)
@@ -75,7 +87,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         stages.seconds["writing the report"] = made.seconds
         enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
         with stages("writing the report"), enough:
-            made.finish(_provenance(request, prepared, records, files))
+            made.finish(origin())
     say(f"time: {stages.summary()}")
     for line in answering.as_text(answering.of(found)):
         say(line)
@@ -231,12 +243,33 @@ def _cautions(prepared: Prepared) -> list[str]:
     return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
 
 
-def _faces(prepared: Prepared) -> AbstractContextManager[None]:
-    """Let charts find the pictures of the items where their data set was opened."""
+def _faces(request: Request, prepared: Prepared, hidden: "Pseudonyms | None") -> AbstractContextManager[None]:
+    """Let charts find the pictures of the items where their data set was opened and they may be shown."""
     from embedlab.charts import faces_from
     from embedlab.data.pictures import pictures_of
 
-    return faces_from(pictures_of(prepared.datasets)) if prepared.datasets else nullcontext()
+    if not (prepared.datasets and request.pictures):
+        return nullcontext()
+    pictures = pictures_of(prepared.datasets)
+    return faces_from(hidden.lookup(pictures) if hidden else pictures)
+
+
+def _pseudonyms(request: Request, prepared: Prepared, probes: Sequence[str]) -> "Pseudonyms":
+    """Name everybody that any of the data shows."""
+    from embedlab.lab import embeddings
+    from embedlab.report.pseudonyms import Pseudonyms
+
+    owners: dict[tuple[str, str], None] = {}
+    for one in prepared.datasets.values():
+        owners |= dict.fromkeys(zip(one.items, (one.identities[k] for k in one.labels), strict=True))
+    for model in prepared.study.models:
+        for probe in probes:
+            # What cannot be read is told where it is needed.
+            with suppress(UserError):
+                found = embeddings.read(request.lab.embeddings_file(model, probe))
+                people = np.asarray(found.identities)[found.labels].tolist()
+                owners |= dict.fromkeys(zip(found.items.tolist(), people, strict=True))
+    return Pseudonyms.of(owners, (*prepared.study.models, *probes, *prepared.datasets))
 
 
 def _files(prepared: Prepared) -> list[tuple[str, str]]:
@@ -255,12 +288,13 @@ def _provenance(
     files: Sequence[tuple[str, str]] = (),
 ) -> dict[str, list[tuple[str, str]]]:
     """Gather what a reader needs to do the same again."""
+    from embedlab.report.pseudonyms import without_folders
     from embedlab.runner import versions
 
     lab = request.lab
     found = {
         "This report": [
-            ("command", shlex.join(["embedlab", *sys.argv[1:]])),
+            ("command", shlex.join(["embedlab", *without_folders(sys.argv[1:])])),
             ("date", datetime.now(UTC).isoformat(timespec="seconds")),
             ("device", compute.describe()),
             *((f"time, {name}", f"{seconds:.1f} s") for name, seconds in prepared.stages.seconds.items()),

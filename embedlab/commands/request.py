@@ -42,6 +42,10 @@ class Request:
     reading
         How vectors given as files are read: ``items``, ``item_column``, ``identity_column`` and
         ``vector_column``, each with words ``[MODEL=]VALUE``.
+    pictures
+        Whether the report shows images.
+    pseudonyms
+        Whether people and images go by pseudonyms in it.
     """
 
     lab: Lab
@@ -54,6 +58,8 @@ class Request:
     batch: int | None = None
     flip: bool = False
     reading: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    pictures: bool = True
+    pseudonyms: bool = False
 
 
 def reading_of(reading: Mapping[str, Sequence[str]], files: Mapping[str, Path], name: str) -> dict[str, str]:

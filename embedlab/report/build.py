@@ -20,6 +20,7 @@ from embedlab.errors import ESCAPED, UserError
 from embedlab.lab import store
 from embedlab.question import Answer
 from embedlab.report import answering, numbers, sections
+from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
 from embedlab.study import CHAPTERS, FURTHER, chapter_of
@@ -296,6 +297,15 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     return path
 
 
+def _without_paths(value: Any) -> Any:
+    """Leave out the folders of every path in plain values."""
+    if isinstance(value, str):
+        return without_paths(value)
+    if isinstance(value, dict):
+        return {_without_paths(key): _without_paths(one) for key, one in value.items()}
+    return [_without_paths(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared: str) -> str:
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
@@ -370,6 +380,9 @@ def figure_json(chart: Any) -> tuple[str, int]:
     """
     figure = chart.plotly()
     whole = json.loads(figure.to_json())
+    for trace in whole["data"]:
+        for name in trace.keys() & {"name", "text", "hovertext", "customdata"}:
+            trace[name] = _without_paths(trace[name])
     layout = whole["layout"]
     for name in ("template", "title", "height"):
         layout.pop(name, None)
@@ -418,7 +431,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         undefined=StrictUndefined,
         # What is safe already has had its own turn.
-        finalize=lambda value: value if hasattr(value, "__html__") else visible(str(value)),
+        finalize=lambda value: value if hasattr(value, "__html__") else without_paths(visible(str(value))),
     )
     made.filters |= {
         "prose": prose_html,

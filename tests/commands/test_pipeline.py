@@ -408,7 +408,7 @@ def test_one_damaged_file_costs_a_report_only_what_needs_it(asked, tmp_path, spo
     told = json.loads(page.with_suffix(".json").read_text())
     (section,) = told["sections"]
     assert "faces in b" in json.dumps(section["runs"])
-    assert f"cannot read {path}" in page.read_text()
+    assert f"cannot read {path.name}" in page.read_text()
     if spoil == "end":
         ((kind, why),) = told["provenance"]["faces in a"]
         assert kind == "caution"
@@ -427,3 +427,25 @@ def test_a_report_says_where_a_network_did_not_make_the_vectors_of_its_name(aske
     assert ("caution", "the network a that the lab holds now did not make these vectors") in told[
         "faces in a"
     ]
+
+
+def test_pseudonyms_leave_no_name_and_no_picture_in_page_and_json(tmp_path, network, faces, monkeypatch):
+    for person, name in (("p0", "<b>Evangeline &"), ("p1", "Zebulon")):
+        (tmp_path / "faces" / person).rename(tmp_path / "faces" / name)
+    monkeypatch.setattr("sys.argv", ["embedlab", "report", "--data", faces, "--models", network])
+    request = Request(Lab(tmp_path / "lab"), data=faces, pictures=False, pseudonyms=True)
+    asked = Study((network,), ("faces",), ("confusions", "distances"))
+    page, sound = pipeline.report(request, asked, tmp_path / "r.html")
+    assert sound
+    whole = page.with_suffix(".json").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").partition('id="plotly"')[0] + whole
+    assert "person-001" in text
+    for name in ("Evangeline", "Zebulon", "1.png", str(tmp_path), "data:image"):
+        assert name not in text, name
+    shown = Request(Lab(tmp_path / "lab"), data=faces)
+    page, _ = pipeline.report(shown, asked, tmp_path / "r.html")
+    text = page.read_text(encoding="utf-8")
+    assert "data:image" in text
+    assert "&lt;b&gt;Evangeline &amp;" in text
+    assert "<b>Evangeline" not in text
+    assert str(tmp_path) not in text
