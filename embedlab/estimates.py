@@ -514,13 +514,6 @@ def _strength(finding: Finding) -> float:
     return 1.0 if finding.p is None else finding.p
 
 
-def hedged(gap: Estimate, *, spec: str = "points", word: str = "difference") -> str:
-    """Write a difference within a sentence that goes on: "+1.2 points [-0.3, +2.7], which may be chance"."""
-    if gap.sign is None:
-        return f"{_told(gap, spec)} ({unknown(word)})"
-    return _told(gap, spec) + ("" if gap.sign else ", which may be chance")
-
-
 def _told(gap: Estimate, spec: str) -> str:
     return gap.points() if spec == "points" else format(gap, spec)
 

@@ -17,7 +17,6 @@ from embedlab.estimates import (
     claim,
     compared,
     counted,
-    hedged,
     in_order,
     judged,
     label,
@@ -262,19 +261,6 @@ def test_p_and_the_interval_never_disagree():
         assert (one.p <= 0.05) == (one.sign != 0)
     assert np.isnan(Estimate(0.2).p)
     assert Estimate(0.2, 0.1, 0.3).p == pytest.approx(2 * 4.43e-5, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("ends", "said"),
-    [
-        ((0.01, 0.03), "+2.0 points [+1.0, +3.0]"),
-        ((-0.01, 0.03), "+2.0 points [-1.0, +3.0], which may be chance"),
-        ((None, None), "+2.0 points (too few people to say how sure the change is)"),
-    ],
-)
-def test_within_a_sentence_a_difference_says_whether_it_may_be_chance(ends, said):
-    assert hedged(Estimate(0.02, *ends), word="change") == said
-    assert hedged(Estimate(0.02, *ends), spec=".2f").startswith("0.02")
 
 
 def test_bca_and_the_rule_of_three_are_those_of_the_bootstrap():
