@@ -371,6 +371,7 @@ def compared(
     word: str = "difference",
     tones: tuple[Tone, Tone] = ("bad", "good"),
     family: Family = "difference",
+    among: int = 1,
 ) -> Finding:
     """End a sentence with how ``a`` differs from ``b``.
 
@@ -389,6 +390,8 @@ def compared(
         beyond its null, if it has one.
     family
         What it is decided together with.
+    among
+        From how many places this one was picked for its difference, which p allows for (Bonferroni).
 
     Returns
     -------
@@ -407,6 +410,7 @@ def compared(
         tones=tones,
         beats=over is None or over.sign == better,
         family=family,
+        among=among,
     )
 
 
@@ -420,12 +424,13 @@ def judged(
     tones: tuple[Tone, Tone] = ("bad", "good"),
     beats: bool = True,
     family: Family = "difference",
+    among: int = 1,
 ) -> Finding:
     """End a sentence with a difference that was measured as such; as ``compared`` does.
 
     Parameters
     ----------
-    text, gap, spec, word, tones, family
+    text, gap, spec, word, tones, family, among
         As there.
     paired
         Whether both sides were drawn alike.
@@ -440,8 +445,8 @@ def judged(
     tone = tones[gap.sign > 0]
     return claim(
         f"{text}: a {word} of {told}.",
-        f"{text}: the {word} of {told} may be chance.",
-        gap.p,
+        f"{text}: the {word} of {told} may be chance{f', the largest of {among}' if among > 1 else ''}.",
+        min(1.0, among * gap.p),
         tone="plain" if tone == "good" and not beats else tone,
         gap=gap,
         least_p=evidence.least_p(gap.n),

@@ -17,7 +17,8 @@ people: a pair of one person i weighs wᵢ, a pair of i and j wᵢ·wⱼ, and th
 
 Two habits decide the last digit. Where several thresholds are equally accurate the *highest* is taken, as
 InsightFace's does; 0.3 points can hang on it. The deviation of the folds is the *population's*, divided by
-the number of folds, which is what most published tables have behind ±; it is no interval.
+the number of folds, as NumPy's ``std`` gives it. LFW's report gives the standard error of the mean behind
+± [1]_, which divides by one less, and by the root of their number. Neither is an interval.
 
 Limits
 ------
@@ -295,7 +296,7 @@ def findings(results: Sequence[Accuracy]) -> list[Finding]:
         group = [r for r in group if not r.name]
         said += operating.ranking(probe, [r for r in group if len(r.levels)], f"genuine {source}")
         few = "have no folds, and those of two people are too few for any FAR up to 0.1"
-        said += [Finding(f"In {r.title}, the {source} {few}.") for r in group if not len(r.levels)]
+        said += [Finding(f"On {r.title}, the {source} {few}.") for r in group if not len(r.levels)]
     return said + [one for r in results for one in _gaps(r)]
 
 
@@ -305,12 +306,12 @@ def _gaps(r: Accuracy) -> list[Finding]:
     if r.missing:
         named = ", ".join(map(repr, r.missing_items))
         said.append(
-            f"In {r.title}, {r.missing:,} {r.source} lack an image and are left out (such as {named})."
+            f"On {r.title}, {r.missing:,} {r.source} lack an image and are left out (such as {named})."
         )
     if r.contradicted:
         named = ", ".join(map(repr, r.contradicted_items))
         said.append(
-            f"In {r.title}, {r.contradicted:,} {r.source} contradict the identities (such as {named}); they "
+            f"On {r.title}, {r.contradicted:,} {r.source} contradict the identities (such as {named}); they "
             "are judged as the list has them."
         )
     return [Finding(text) for text in said]

@@ -200,9 +200,9 @@ def findings(results: Sequence[Resolution]) -> list[Finding]:
         few = max(r.few(*r.cells[: r.last + 1]) for r in group)
         said += operating.best_against_rest(
             (
-                f"Against native images of {group[0].dataset} at FAR {group[0].far:g}{few}, ",
+                f"Between native and {_span(group[0])} images of {group[0].dataset}, ",
                 " accepts ",
-                f" of genuine pairs, the mean over {_span(group[0])}",
+                f" of genuine pairs at FAR {group[0].far:g}{few}",
             ),
             group,
             lambda r: r.mean,
@@ -224,10 +224,10 @@ def _breaks(r: Resolution) -> Finding:
     kind = f"the largest size to lose over {-100 * BREAK:.0f} points" if broken else "the lowest of all sizes"
     one, few = r.at(TAR, (r.last, p)), r.few((r.last, r.last), (r.last, p))
     text = (
-        f"In {r.model}, TAR of native galleries of {r.dataset} goes from {native.value:.1%} to "
+        f"In {r.model}, TAR against native images of {r.dataset} goes from {native.value:.1%} to "
         f"{one.value:.1%} at {r.names[p]}{few}, {kind}"
     )
-    return compared(text, one, native, word="change")
+    return compared(text, one, native, word="change", among=r.last)
 
 
 def _alike(r: Resolution) -> list[Finding]:
@@ -242,7 +242,7 @@ def _alike(r: Resolution) -> list[Finding]:
         f"({r.far:.3g} of impostors over {r.thresholds[r.cells.index((p, p))]:.2f}) and "
         f"{native.value:.1%} against native ones"
     )
-    return [compared(text, one, native)]
+    return [compared(text, one, native, among=r.last)]
 
 
 ANALYSIS = Analysis(

@@ -59,7 +59,7 @@ from embedlab import operating
 from embedlab.analysis import Analysis, Finding, Params, bounded
 from embedlab.charts import Chart
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, compared, few_people, judged, rulers
+from embedlab.estimates import Estimate, Estimates, People, claim, compared, few_people, rulers
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import levels, roc
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs, template_pairs
@@ -233,11 +233,12 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
     for model, templates in dict.fromkeys((r.model, r.templates) for r in results):
         whole, *others = (r for r in results if (r.model, r.templates) == (model, templates))
         said += [_drop(whole, other) for other in others if len(whole.levels) and len(other.levels)]
+    first = {(r.model, r.templates): r.title for r in reversed(results)}.values()
     for r in results:
-        said += [*_weighed(r), *_drift(r), *_unresolved(r)]
+        said += [*_weighed(r), *(_kept(r) if r.title in first else ()), *_unresolved(r)]
     for probe in dict.fromkeys(r.probe for r in results):
-        first = next(r for r in results if r.probe == probe)
-        said += few_people(probe, first.effective, first.rulers if first.weigh == "pairs" else ())
+        one = next(r for r in results if r.probe == probe)
+        said += few_people(probe, one.effective, one.rulers if one.weigh == "pairs" else ())
     return said
 
 
@@ -260,22 +261,29 @@ def _weighed(r: Verification) -> list[Finding]:
         return []
     person, pair = (one, other)[:: 1 if r.weigh == "people" else -1]
     held = "".join(f", of which {who} has {share:.0%}" for who, share in r.rulers[:1])
-    text = f"In {r.title}, TAR at FAR {far:g} is {person.value:.1%} where each person weighs the same"
+    text = f"On {r.title}, TAR at FAR {far:g} is {person.value:.1%} where each person weighs the same"
     return [Finding(f"{text} and {pair.value:.1%} where each pair does{held}.")]
 
 
-def _drift(r: Verification) -> list[Finding]:
+def _kept(r: Verification) -> list[Finding]:
     """Say whether a threshold keeps the FAR that it was chosen for among other people."""
     _, far_of = elsewhere(r.far)
     got = r.estimates.at(far_of, ())
-    if got is None:
+    gap = got and got.over_null
+    if got is None or gap is None:
         return []
     text = (
-        f"In {r.title}, a threshold chosen for FAR {r.far:g} on half of the people gets FAR {got.value:.3g} "
-        "on the other half"
+        f"On {r.title}, a threshold set for FAR {r.far:g} on half of the people gets {got:.2g} on the others"
     )
-    gap = got.over_null
-    return [] if gap is None else [judged(text, gap, spec="+.2g", tones=("plain", "bad"))]
+    return [
+        claim(
+            f"{text}, {'more' if gap.value > 0 else 'less'} than asked for.",
+            f"{text}; that it is not {r.far:g} may be chance.",
+            gap.p,
+            tone="bad" if gap.value > 0 else "plain",
+            gap=gap,
+        )
+    ]
 
 
 def _unresolved(r: Verification) -> list[Finding]:
@@ -284,7 +292,7 @@ def _unresolved(r: Verification) -> list[Finding]:
     instead = f"FAR {r.lowest:g} is used instead" if len(r.levels) else "no other FAR can be told either"
     return [
         Finding(
-            f"In {r.title}, {r.impostor_pairs:,} impostor pairs are too few for TAR at FAR {r.far:g} (at "
+            f"On {r.title}, {r.impostor_pairs:,} impostor pairs are too few for TAR at FAR {r.far:g} (at "
             f"least {1 / r.far:,.0f} are needed); {instead}."
         )
     ]

@@ -317,16 +317,16 @@ def findings(results: Sequence[Watchlist]) -> list[Finding]:
         fewest = min(int(r.false_alarms[:, r.at(fpir)].min()) for r in group)
         said += operating.best_against_rest(
             (
-                f"On {condition}, with {enrolled:,} people enrolled and the others unknown, ",
+                f"On {condition}, with {enrolled:,} people enrolled, ",
                 " names ",
-                f" of probes rightly at FPIR {fpir:g}{rates.unstable(fewest)}",
+                f" of their probes rightly at FPIR {fpir:g}{rates.unstable(fewest)}",
             ),
             group,
             lambda r: r.estimates[tpir_at(r.fpir),],
         )
     return said + [
         Finding(
-            f"In {r.title}, {r.unknown_probes:,} probes of unknown people are too few for TPIR at FPIR "
+            f"On {r.title}, {r.unknown_probes:,} probes of unknown people are too few for TPIR at FPIR "
             f"{r.fpir:g}: at least {1 / r.fpir:,.0f} are needed."
         )
         for r in results

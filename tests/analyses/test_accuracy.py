@@ -111,7 +111,7 @@ def test_listed_items_that_are_not_there_are_counted_and_named(noisy, tmp_path):
     assert found.missing_items == ("gone1", "gone2")
     texts = [f.text for f in accuracy.findings([found])]
     assert (
-        "In p in m, 2 pairs of list.csv lack an image and are left out (such as 'gone1', 'gone2')." in texts
+        "On p in m, 2 pairs of list.csv lack an image and are left out (such as 'gone1', 'gone2')." in texts
     )
 
 
@@ -179,7 +179,7 @@ def test_a_list_too_short_for_everything_says_so(noisy):
     )
     found = accuracy.compute(noisy, FEW, pairs)
     assert [f.text for f in accuracy.findings([found])] == [
-        "In p in m, the pairs of the list given have no folds, and those of two people are too few for any "
+        "On p in m, the pairs of the list given have no folds, and those of two people are too few for any "
         "FAR up to 0.1."
     ]
     assert "none is resolved by 1 impostor pairs" in accuracy.charts([found])[-1].rows[0]

@@ -80,7 +80,7 @@ def test_the_sentence_names_where_accuracy_breaks(found):
     assert 100 * (tar[1] - tar[-1]) < -10 < 100 * (tar[2] - tar[-1])
     (said,) = (f for f in resolution.findings([found]) if "the largest size to lose over 10 points" in f.text)
     assert said.text.startswith(
-        f"In m, TAR of native galleries of d goes from {tar[-1]:.1%} to {tar[1]:.1%} at 16 px, the "
+        f"In m, TAR against native images of d goes from {tar[-1]:.1%} to {tar[1]:.1%} at 16 px, the "
         "largest size to lose over 10 points: a change of "
         f"{100 * (tar[1] - tar[-1]):+.1f} points ["
     )
@@ -124,10 +124,10 @@ def test_a_model_that_keeps_more_is_said_to_with_a_paired_interval():
     more = better.mean - base.mean
     text = texts(*results[:2])[0]
     assert text == (
-        f"Against native images of d at FAR 0.01, better accepts {better.mean.value:.1%} of genuine pairs, "
-        f"the mean over 8–32 px, base {base.mean.value:.1%}: a difference of {more.points()}."
+        f"Between native and 8–32 px images of d, better accepts {better.mean.value:.1%} of genuine pairs "
+        f"at FAR 0.01, base {base.mean.value:.1%}: a difference of {more.points()}."
     )
-    told = [t for t in texts(*results) if "the mean over" in t]
+    told = [t for t in texts(*results) if "8–32 px images of d" in t]
     assert (told[0], len(told)) == (text, 2)
 
 
@@ -140,7 +140,7 @@ def test_models_on_other_people_get_no_interval_and_those_at_another_far_no_comp
     stranger = changed(found, lambda _, e: dataclasses.replace(e, drawn_from="others"), model="stranger")
     assert "they were measured on different people or images, so no interval" in texts(found, stranger)[0]
     other = dataclasses.replace(found, model="other", title="d in other", far=0.1)
-    assert len([t for t in texts(found, other) if "the mean over" in t]) == 2
+    assert len([t for t in texts(found, other) if "8–32 px images of d" in t]) == 2
 
 
 def test_few_false_accepts_are_cautioned(sets):

@@ -187,8 +187,9 @@ def test_a_threshold_from_other_people_keeps_its_far_on_people_of_one_kind():
     assert far.low < 0.01 < far.high
     assert far.value == pytest.approx(0.01, rel=0.3)
     assert tar.value == pytest.approx(found.estimates["TAR@FAR=0.01",].value, abs=0.05)
-    (said,) = [f for f in verification.findings([found]) if "a threshold chosen for" in f.text]
-    assert "on half of the people gets FAR 0.01 on the other half: the difference of" in said.text
+    (said,) = [f for f in verification.findings([found]) if "a threshold set for" in f.text]
+    assert "on half of the people gets 0.01 [" in said.text
+    assert said.text.endswith("on the others; that it is not 0.01 may be chance.")
     assert (said.tone, said.text.endswith("may be chance.")) == ("plain", True)
 
 
@@ -201,8 +202,8 @@ def test_a_threshold_that_does_not_carry_over_is_told():
     found = verification.compute(dataclasses.replace(a, vectors=vectors), params)
     _, got = elsewhere(found)
     assert got.low > 0.01
-    (said,) = [f for f in verification.findings([found]) if "a threshold chosen for" in f.text]
-    assert f"gets FAR {got.value:.3g} on the other half: a difference of +" in said.text
+    (said,) = [f for f in verification.findings([found]) if "a threshold set for" in f.text]
+    assert f"gets {got:.2g} on the others, more than asked for." in said.text
     assert said.tone == "bad"
 
 
@@ -213,7 +214,7 @@ def test_two_people_give_a_report_whose_table_says_that_no_point_is_resolved():
     assert table.cells() == [["p in m", "none is resolved by 4 impostor pairs", *["–"] * 4]]
     said, few = verification.findings([found])
     assert said.text.endswith("are needed); no other FAR can be told either.")
-    assert few.text == "Genuine pairs on p tell no more than 2 people with equally many would."
+    assert few.text == "Only 2 people on p have two images, so its figures are rough."
     assert said.tone == "plain"
 
 
@@ -405,7 +406,7 @@ def test_who_rules_the_pairs_is_named(ruled):
     )
     (said,) = (f.text for f in verification.findings([people]) if "weighs the same" in f.text)
     assert said == (
-        f"In p in m, TAR at FAR 0.01 is {people.tar(0.01).value:.1%} where each person weighs the same and "
+        f"On p in m, TAR at FAR 0.01 is {people.tar(0.01).value:.1%} where each person weighs the same and "
         f"{pairs.tar(0.01).value:.1%} where each pair does, of which person0000 has 78%."
     )
     assert any("person0000 (78% of them)" in f.text for f in verification.findings([pairs]))

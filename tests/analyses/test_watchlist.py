@@ -101,7 +101,7 @@ def test_a_better_model_is_called_better_with_an_interval():
         watchlist.compute(uneven([4] * 80, noise=n, model=m), FEW) for n, m in ((1.0, "worse"), (0.5, "good"))
     ]
     (said,) = watchlist.findings(results)
-    assert said.text.startswith("On p, with 40 people enrolled and the others unknown, good names")
+    assert said.text.startswith("On p, with 40 people enrolled, good names")
     assert ": a difference of +" in said.text
     assert said.tone == "good"
 
@@ -109,7 +109,7 @@ def test_a_better_model_is_called_better_with_an_interval():
 def test_too_few_unknown_probes_for_the_fpir_asked_are_told(mixed):
     found = watchlist.compute(mixed, dataclasses.replace(FEW, fpir=0.01))
     (said,) = watchlist.findings([found])
-    words = f"In p in m, {found.unknown_probes} probes of unknown people are too few for TPIR at FPIR 0.01"
+    words = f"On p in m, {found.unknown_probes} probes of unknown people are too few for TPIR at FPIR 0.01"
     assert said.text.startswith(words)
     assert said.tone == "plain"
 
