@@ -32,7 +32,6 @@ References
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +39,7 @@ from jaxtyping import Float
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves
 from embedlab.errors import UserError
-from embedlab.estimates import Estimates, People, compared
+from embedlab.estimates import Estimates, People
 from embedlab.lab.embeddings import EmbeddingSet, aligned
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
@@ -50,7 +49,7 @@ from embedlab.progress import busy
 
 AXES, SCREE = 3, 20
 FEWEST_PEOPLE = 4
-EXPLAINED, RATIO = "variance explained by 3 components", "participation ratio, across the halves"
+EXPLAINED, RATIO = "variance explained by 3 components", "participation ratio, all probes together"
 
 
 @dataclass(frozen=True)
@@ -181,26 +180,16 @@ def _scree(results: Sequence[Spread]) -> Curves:
 
 
 def findings(results: Sequence[Spread]) -> list[Finding]:
-    """Say how much a few components carry, and which space is wider."""
-    said = [_told(r) for r in results]
-    for a, b in combinations(results, 2):
-        wide, narrow = sorted((a, b), key=lambda r: -r.estimates[RATIO,].value)
-        one, other = wide.estimates[RATIO,], narrow.estimates[RATIO,]
-        text = (
-            f"Vectors of {wide.title} spread as {one.value:.1f} equally wide directions would, those of "
-            f"{narrow.title} as {other.value:.1f}"
-        )
-        said.append(compared(text, one, other, spec=".1f", tones=("plain", "plain")))
-    return said
+    """Say how much a few components carry; geometry compares how many directions are used."""
+    return [_told(r) for r in results]
 
 
 def _told(r: Spread) -> Finding:
     explained = r.estimates[EXPLAINED,]
-    width = (
-        f"Three components carry {explained:.0%} of the variance of new people in {r.title} "
+    return Finding(
+        f"Three principal components carry {explained:.0%} of the variance of new people in {r.title} "
         f"({explained.null or 0.0:.0%} if its {r.dimension} coordinates were unrelated)."
     )
-    return Finding(width)
 
 
 ANALYSIS = Analysis(

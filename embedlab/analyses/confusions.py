@@ -251,20 +251,26 @@ def _faces(r: Confusions) -> Chart:
 def findings(results: Sequence[Confusions]) -> list[Finding]:
     """Say how many images lie nearer to an impostor, and what looks wrong in the data."""
     ranked = sorted(results, key=lambda r: r.estimates[NEARER, *r.places[0]].value)
-    return [_nearer(r, ranked[0]) for r in ranked] + _one_photograph(results) + _mislabelled(results)
+    best, *rest = ranked
+    others = [r for r in rest if r.places[0] == best.places[0]]
+    said = [_nearer(r, best) for r in others] or [_nearer(best)]
+    return said + _one_photograph(results) + _mislabelled(results)
 
 
-def _nearer(r: Confusions, best: Confusions) -> Finding:
+def _nearer(r: Confusions, best: Confusions | None = None) -> Finding:
+    """Tell how many images lie nearer to an impostor, in a model alone or beside the best."""
     place = r.places[0]
     share = r.estimates[NEARER, *place]
-    text = (
-        f"On {where(place)} in {r.title}, {share:.1%} of images lie nearer to somebody else's image than to "
-        "their own person's on average"
+    end = "of images lie nearer to somebody else's image than to their own person's on average"
+    if best is None:
+        return Finding(f"On {where(place)} in {r.title}, {share:.1%} {end}.")
+    least = best.estimates[NEARER, *place]
+    return compared(
+        f"On {where(place)}, {share.value:.1%} {end} in {r.title}, {least.value:.1%} in {best.title}",
+        share,
+        least,
+        tones=("plain", "plain"),
     )
-    least = best.estimates.at(NEARER, place)
-    if r is best or least is None:
-        return Finding(f"{text}.")
-    return compared(f"{text}, against {least:.1%} in {best.title}", share, least, tones=("plain", "plain"))
 
 
 def _mislabelled(results: Sequence[Confusions]) -> list[Finding]:

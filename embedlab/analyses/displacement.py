@@ -50,7 +50,7 @@ import numpy as np
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Table
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, bars, claim, compared
+from embedlab.estimates import Estimate, Estimates, People, bars, claim, judged
 from embedlab.lab.embeddings import EmbeddingSet, aligned
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.folds import identity_folds
@@ -221,10 +221,10 @@ def findings(results: Sequence[Displacement]) -> list[Finding]:
             less, more = sorted((a, b), key=lambda r: r.estimates[SHIFT, name].value)
             one, other = (r.estimates[SHIFT, name] for r in (less, more))
             text = (
-                f"From {a.reference} to {name} one shift for all leaves {one.value:.0%} of the squared "
-                f"displacement in {less.title} and {other.value:.0%} in {more.title}"
+                f"From {a.reference} to {name} one shift for all explains {1 - one.value:.0%} of how vectors "
+                f"move in {less.title} and {1 - other.value:.0%} in {more.title}"
             )
-            said.append(compared(text, one, other, tones=("plain", "plain")))
+            said.append(judged(text, other - one, paired=one.is_paired(other), tones=("plain", "plain")))
     return said
 
 
@@ -232,7 +232,7 @@ def _moving(r: Displacement) -> list[Finding]:
     if not r.movers:
         return [Finding(f"In {r.title} no image has another vector under another probe.")]
     name = max(r.movers, key=lambda name: r.estimates[LENGTH, name].value)
-    way, where = f"From {r.reference} to {name}", f"of the squared displacement in {r.title}"
+    way, where = f"From {r.reference} to {name}", f"of the squared movement of vectors in {r.title}"
     shift, spread, turn, follows, back = (
         r.estimates[what, name] for what in (SHIFT, SPREAD, TURN, FOLLOWS, BACK[FOLLOWS])
     )
@@ -240,24 +240,23 @@ def _moving(r: Displacement) -> list[Finding]:
     narrower = "closer together" if spread.value < 1 else "farther apart"
     said = [
         claim(
-            f"{way} one shift for all takes away {1 - shift.value:.0%} {where}, on people it was not fitted "
-            f"on ({shift:.0%} left).",
-            f"{way} no shift for all is found: with one {shift:.0%} {where} is left, on people it was not "
+            f"{way} one shift for all explains {_taken(shift):.0%} {where}, on people it was not fitted on.",
+            f"{way} no shift for all is found: it explains {_taken(shift):.0%} {where}, on people it was not "
             "fitted on.",
             _p(shift, below=1 - ROUNDING),
         ),
         claim(
             f"In {r.title} faces lie {narrower} under {name} than under {r.reference}: their spread about "
             f"the mean is {spread:.2f} times as large.",
-            f"In {r.title} faces are as widely spread under {name} as under {r.reference} ({spread:.2f} "
-            "times), as far as can be told.",
+            f"In {r.title} the spread of faces about their mean is not shown to change from {r.reference} to "
+            f"{name} ({spread:.2f} times).",
             _p(spread),
         ),
         claim(
-            f"{way} a rotation for all takes away {turn:.1%} {where}, beyond shift and scale, which leave "
-            f"{scaled:.0%}.",
-            f"{way} no rotation for all is found: with one {whole:.0%} {where} is left, by shift and scale "
-            f"alone {scaled:.0%}.",
+            f"{way} one rotation for all explains another {turn:.1%} {where}, beyond the {1 - scaled:.0%} of "
+            "shift and scale.",
+            f"{way} no rotation for all is found: with one {1 - whole:.0%} {where} is explained, without "
+            f"{1 - scaled:.0%}.",
             _p(turn, above=ROUNDING),
         ),
     ]
@@ -265,11 +264,17 @@ def _moving(r: Displacement) -> list[Finding]:
         said.insert(
             2,
             Finding(
-                f"{way} a vector keeps {follows:.0%} of what sets it apart from the mean in {r.title} (on "
-                f"the way back {back:.0%})."
+                f"{way} a vector in {r.title} keeps {follows:.0%} of what sets it apart from the mean (back: "
+                f"{back:.0%})."
             ),
         )
     return said
+
+
+def _taken(left: Estimate) -> Estimate:
+    """Turn what is left into what is explained."""
+    low, high = (None if end is None else 1 - end for end in (left.high, left.low))
+    return Estimate(1 - left.value, low, high, left.n)
 
 
 def _p(found: Estimate, below: float = math.inf, above: float = -math.inf) -> float:

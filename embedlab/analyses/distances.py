@@ -291,19 +291,19 @@ def _told_apart(place: Place, group: Sequence[Distances]) -> list[Finding]:
     """Hold the best model against each other one."""
     best, *rest = group
     d = best.estimates[D_PRIME, *place]
-    text = f"On {where(place)}, distances within and between people lie {D_PRIME} = {d:.2f} apart in"
+    text = f"On {where(place)}, {D_PRIME} of distances within and between people is"
     if not rest:
-        return [Finding(f"{text} {best.title}.")]
-    return [
-        compared(f"{text} {best.title} and {other:.2f} in {r.title}", d, other, spec=".2f")
-        for r in rest
-        for other in [r.estimates[D_PRIME, *place]]
-    ]
+        return [Finding(f"{text} {d:.2f} in {best.title}.")]
+    text += f" {d.value:.2f} in {best.title}"
+    others = [(r.title, r.estimates[D_PRIME, *place]) for r in rest]
+    return [compared(f"{text} and {one.value:.2f} in {who}", d, one, spec=".2f") for who, one in others]
 
 
 def _blur(r: Distances, place: Place) -> Finding:
-    overlap = f"{r.estimates[OVERLAP, *place]:.0%} on {where(place)}"
-    return Finding(f"In {r.title}, distances within and between people overlap by {overlap}.", "bad")
+    found = r.estimates[OVERLAP, *place]
+    gap = replace(found, null=POOR_OVERLAP).over_null or found
+    text = f"In {r.title}, distances within and between people overlap by {found:.0%} on {where(place)}"
+    return claim(f"{text}.", f"{text}, as far as can be told.", gap.p, tone="bad", gap=gap)
 
 
 def _moved(r: Distances, place: Place) -> Finding:

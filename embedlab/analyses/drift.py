@@ -318,8 +318,8 @@ def _unsafe(r: Drift) -> list[Finding]:
         return []
     largest = max(found, key=lambda cell: cell[::-1])
     text = (
-        f"In {r.model}, the native threshold gets over {UNSAFE:g} × FAR {r.far:g} in {len(found)} of "
-        f"{len(half)} pairings, the sharpest {resolutions.between(r.place(largest))} ({r.at(FAR, largest).value:.2g})"
+        f"In {r.model}, the native threshold gets over {UNSAFE:g} × its FAR in {len(found)} of {len(half)} "
+        f"pairings, the sharpest {resolutions.between(r.place(largest))} ({r.at(FAR, largest).value:.2g})"
     )
     return [claim(f"{text}.", f"{text}; that may be chance.", float(p_values.min()), tone="bad")]
 

@@ -261,8 +261,8 @@ def _explaining(r: Encoding, name: str) -> Finding:
     what = "Resolution" if name == PROBE else f"The attribute {name}"
     chance = f"{found.null or 0.0:.1%} by chance, p = {p:.3f}"
     return claim(
-        f"{what} explains up to {found:.1%} of a leading component of {r.title}, number {best + 1}, which "
-        f"carries {r.component_shares[best]:.0%} of the variance ({chance}).",
+        f"{what} explains at most {found:.1%} of a leading component of {r.title}, of number {best + 1} with "
+        f"{r.component_shares[best]:.0%} of the variance ({chance}).",
         f"{what} is not found to explain a leading component of {r.title} ({found.value:.1%} at most, "
         f"{chance}).",
         p,

@@ -322,8 +322,8 @@ def _evenness(r: Geometry) -> list[Finding]:
         )
     if (found := r.get(RESULTANT, probe)) and r.side(RESULTANT, probe) == "above":
         said.append(
-            f"On {probe}, people in {r.title} share a direction: the mean of theirs has length {found:.3f}, "
-            f"that of uniform ones {found.null:.3f}."
+            f"On {probe}, people in {r.title} share a direction: the mean of their unit vectors has length "
+            f"{found:.3f}, that of uniform ones {found.null:.3f}."
         )
     return [Finding(text) for text in said]
 

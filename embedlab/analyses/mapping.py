@@ -299,14 +299,13 @@ def _converted(way: Way) -> Finding:
     mapped, top = _of(way, RANK_1, RIDGE), _of(way, RANK_1, TARGET)
     beyond = mapped - _of(way, RANK_1, NULL)
     text = (
-        f"Mapped from {source} to {target} on {way[0].probe}, {mapped.value:.1%} of probes find their person"
+        f"Mapped from {source} to {target} on {way[0].probe}, {mapped.value:.1%} of probes find their person "
+        f"first among {way[0].gallery:,}"
     )
     if beyond.sign != 1:
-        null = f"{text} first, and {mapped.null or 0.0:.1%} by a map fitted on pairs of different people"
+        null = f"{text}, {mapped.null or 0.0:.1%} by a map fitted on pairs of different people"
         return judged(null, beyond, tones=("plain", "plain"))
-    return compared(
-        f"{text} first; {target} by itself finds {top.value:.1%}", mapped, top, tones=("plain", "plain")
-    )
+    return compared(f"{text}, {top.value:.1%} in {target} itself", mapped, top, tones=("plain", "plain"))
 
 
 def _turned(way: Way) -> Finding:
@@ -314,8 +313,8 @@ def _turned(way: Way) -> Finding:
     source, target = _ends(way)
     ridge, rotation = _of(way, RANK_1, RIDGE), _of(way, RANK_1, ROTATION)
     return compared(
-        f"From {source} to {target} on {way[0].probe}, a rotation puts the right person first for "
-        f"{rotation.value:.1%} of probes, any linear map for {ridge.value:.1%}",
+        f"From {source} to {target} on {way[0].probe}, a rotation finds {rotation.value:.1%} of probes, "
+        f"any linear map {ridge.value:.1%}",
         ridge,
         rotation,
         tones=("plain", "plain"),
@@ -329,8 +328,8 @@ def _enough(way: Way) -> list[Finding]:
     every = r.estimates[RANK_1, RIDGE, *ends]
     return [
         compared(
-            f"Fitted on {size:,} of the {r.fitted_pairs:,} pairs, the map from {ends[0]} to {ends[1]} puts "
-            f"the right person first for {one.value:.1%} of probes, on all for {every.value:.1%}",
+            f"Fitted on {size:,} of {r.fitted_pairs:,} pairs, the map from {ends[0]} to {ends[1]} finds "
+            f"{one.value:.1%} of probes, on all {every.value:.1%}",
             every,
             one,
             tones=("plain", "plain"),

@@ -282,8 +282,8 @@ def findings(results: Sequence[Movers]) -> list[Finding]:
     named = [f"{people[i]} (in {times[i]})" for i in np.lexsort((people, -times))[:NAMED]]
     return [
         Finding(
-            f"Beyond what other images change, {_count(len(people), steady[0].people)} other nearest people "
-            f"in at least one of {len(steady)} comparisons; most often {_listed(named)}."
+            f"{_count(len(people), steady[0].people)} other nearest people in at least one of {len(steady)} "
+            f"comparisons, beyond what a choice of other images changes; most often {_listed(named)}."
         )
     ]
 
@@ -297,13 +297,13 @@ def _who(r: Movers) -> Finding:
         )
     if not count:
         return Finding(
-            f"Nobody is found to have other nearest people {r.where}, beyond what other images change; that "
-            "is no proof that nobody has."
+            f"Nobody is found whose nearest people change {r.where} by more than a choice of other images "
+            "would; that is no proof that nobody's do."
         )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
     return Finding(
-        f"Beyond what other images change, {_count(count, r.people)} other nearest people {r.where} (most of "
-        f"all {_listed(named)})."
+        f"{_count(count, r.people)} other nearest people {r.where}, beyond what a choice of other images "
+        f"changes (most of all {_listed(named)})."
     )
 
 

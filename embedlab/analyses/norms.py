@@ -196,7 +196,7 @@ def _lengths(r: Norms) -> list[Finding]:
     most = sorted(places, key=lambda place: -abs(r.estimates[CHANGE, *place].value))[:1]
     return [
         judged(
-            f"In {r.title}, vectors of {probe} differ in mean length from those of the same images in "
+            f"In {r.title}, vectors of {probe} differ in mean length from those of the same images under "
             f"{first}",
             r.estimates[CHANGE, first, probe],
             spec="+.1%",

@@ -320,23 +320,23 @@ def _outcome(r: Registration) -> list[Finding]:
     said = []
     for k, space in enumerate(r.spaces):
         rival, before, after = r.most(RIVALS, k), r.of(IMAGE, BEFORE, k), r.of(IMAGE, AFTER, k)
-        text = f"On {space} of {r.title} the same image is nearest for {before.value:.1%}"
+        text = f"On {space} of {r.title} {before.value:.1%} of images find themselves"
         if before.value >= ALL and r.verdicts[k] == KEPT:
-            said.append(Finding(f"{text} before: nothing is left to find."))
+            said.append(Finding(f"{text} without registration: nothing is left to find."))
             continue
-        other = f", {_SAID[rival]} for {r.of(IMAGE, rival, k).value:.1%}" if rival != BEFORE else ""
+        other = f", {_SAID[rival]} {r.of(IMAGE, rival, k).value:.1%}" if rival != BEFORE else ""
         good: Tone = "good" if r.verdicts[k] == FOUND else "plain"
-        text += f"{other}, registered for {after.value:.1%}"
+        text += f"{other}, registered {after.value:.1%}"
         said.append(compared(text, after, r.of(IMAGE, rival, k), tones=("bad", good)))
         if r.verdicts[k] == UNSURE:
-            fits = f"{r.agreeing[k]} of {(r.fit_space == k).sum()} fits surely find more, the others do not"
+            fits = f"{r.agreeing[k]} of {(r.fit_space == k).sum()} surely find more, the others do not"
             said.append(Finding(f"Fits disagree on {space} of {r.title}: {fits}."))
     known = [
-        f"for {r.of(IMAGE, r.most((PROCRUSTES, AFFINE), k), k).value:.1%} on {space}"
+        f"{r.of(IMAGE, r.most((PROCRUSTES, AFFINE), k), k).value:.1%} on {space}"
         + (f" ({r.explained[k]:.0%} of the variance)" if r.explained[k] < ALL else "")
         for k, space in enumerate(r.spaces)
     ]
-    return [*said, Finding(f"Known pairs bring the same image nearest {' and '.join(known)} of {r.title}.")]
+    return [*said, Finding(f"By a map from known pairs, of {r.title} {' and '.join(known)} find themselves.")]
 
 
 ANALYSIS = Analysis(

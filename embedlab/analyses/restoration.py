@@ -229,22 +229,21 @@ def _every_map(results: Sequence[Restoration]) -> Table:
 
 
 def findings(results: Sequence[Restoration]) -> list[Finding]:
-    """Say for each degraded probe what a map gains, where most and least, and whether it turns."""
-    said, turned = [], []
+    """Say for each degraded probe what a map gains, where most and least; displacement says if it turns."""
+    said = []
     for probe in list(dict.fromkeys(r.degraded for r in results))[:TOLD]:
         ranked = sorted((r for r in results if r.degraded == probe), key=lambda r: -_gain(r).value)
         ends = ranked[:1] if len(ranked) == 1 else [ranked[0], ranked[-1]]
         said += [_restored(r) for r in ends] + [_apart(*pair) for pair in pairwise(ends)]
-        turned += [_turned(r) for r in ends]
-    return said + turned
+    return said
 
 
 def _restored(r: Restoration) -> Finding:
     """Claim a gain only where the map also beats one fitted on pairs of different people."""
     mapped, floor, top = (r.estimates[RANK_1, entry] for entry in (RIDGE, UNMAPPED, TARGET))
     return judged(
-        f"A linear map from {r.degraded} to {r.native} in {r.model} changes rank-1 from {floor.value:.1%} to "
-        f"{mapped.value:.1%} ({r.native} by itself: {top.value:.1%})",
+        f"A linear map from {r.degraded} to {r.native} in {r.model} changes rank-1 among {r.gallery:,} "
+        f"people from {floor.value:.1%} to {mapped.value:.1%} ({r.native}: {top.value:.1%})",
         _gain(r),
         word="change",
         beats=(mapped - r.estimates[RANK_1, NULL]).sign == 1,
@@ -255,21 +254,9 @@ def _apart(more: Restoration, less: Restoration) -> Finding:
     """Compare what a map gains in the model where it gains most and in that where it gains least."""
     gains = [_gain(r) for r in (more, less)]
     return compared(
-        f"A linear map of {more.degraded} gains {100 * gains[0].value:+.1f} points of rank-1 in {more.model} "
-        f"and {100 * gains[1].value:+.1f} in {less.model}",
+        f"A linear map of {more.degraded} changes rank-1 by {100 * gains[0].value:+.1f} points in "
+        f"{more.model} and {100 * gains[1].value:+.1f} in {less.model}",
         *gains,
-        tones=("plain", "plain"),
-    )
-
-
-def _turned(r: Restoration) -> Finding:
-    """Hold a rotation against shift and scale, which have far fewer numbers to fit."""
-    rotation, moved = (r.estimates[R2, entry] for entry in (ROTATION, SCALED_SHIFT))
-    return compared(
-        f"From {r.degraded} to {r.native} in {r.model}, a rotation explains {rotation.value:.1%} of native "
-        f"vectors' variance, shift and scale alone {moved.value:.1%}",
-        rotation,
-        moved,
         tones=("plain", "plain"),
     )
 

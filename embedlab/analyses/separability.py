@@ -1,11 +1,11 @@
 """Separability: whether the resolution of an image can be read from its vector.
 
 The first probe is the reference, every other one is held against it, on all images that every probe shows
-and on unit vectors. A straight cut (Fisher's discriminant with a ridge of a thousandth of the mean variance
-[1]_) is fitted on the people of all folds but one and tells the two versions of the others' images apart.
-*Accuracy* is the share of versions named rightly. Each image stands in both classes, so it is balanced, and
-unlike AUC it needs no score that is comparable between folds. Every person counts once, however many images
-there are.
+and on unit vectors. A linear classifier, a straight cut (Fisher's discriminant with a ridge of a thousandth
+of the mean variance [1]_), is fitted on the people of all folds but one and tells the two versions of the
+others' images apart. *Accuracy* is the share of versions named rightly. Each image stands in both classes,
+so it is balanced, and unlike AUC it needs no score that is comparable between folds. Every person counts
+once, however many images there are.
 
 *By chance* is the mean accuracy where the versions of a person's images change places at random and the cut
 is fitted again; p is the share of such permutations, the measured one included, that do as well [2]_. The
@@ -177,7 +177,7 @@ def charts(results: Sequence[Separability]) -> list[Chart]:
     nulls = {n: [r.of(n).null or 0.0 for r in results if n in r.probes] for n in names}
     counted = dict.fromkeys(f"{r.people:,} people, {r.images:,} images." for r in results)
     accuracy = Bars(
-        title=f"Telling a probe from {references} by a straight cut",
+        title=f"Telling a probe from {references} by a linear classifier",
         ylabel="held-out accuracy",
         categories=names,
         series=bars({r.title: r.estimates for r in results}, ACCURACY, [(name,) for name in names]),
@@ -228,8 +228,8 @@ def findings(results: Sequence[Separability]) -> list[Finding]:
             name = _hardest([a, b])
             more, less = sorted((a, b), key=lambda r: -r.of(name).value)
             text = (
-                f"A straight cut tells {name} from {a.reference} in {more.of(name).value:.1%} of images in "
-                f"{more.title} and {less.of(name).value:.1%} in {less.title}"
+                f"A linear classifier tells {name} from {a.reference} in {more.of(name).value:.1%} of images "
+                f"in {more.title} and {less.of(name).value:.1%} in {less.title}"
             )
             said.append(compared(text, more.of(name), less.of(name), tones=("plain", "plain")))
     return said
@@ -242,9 +242,9 @@ def _reading(r: Separability) -> list[Finding]:
     chance = f"{found.null or 0.0:.1%} by chance, p = {p:.3f}"
     said = [
         claim(
-            f"In {r.title} a straight cut tells {name} from {r.reference}{hardest}, in {found:.1%} of new "
-            f"people's images ({chance}).",
-            f"In {r.title} no straight cut is found that tells {name} from {r.reference}{hardest} "
+            f"In {r.title} a linear classifier tells {name} from {r.reference}{hardest}, in {found:.1%} of "
+            f"new people's images ({chance}).",
+            f"In {r.title} no linear classifier is found that tells {name} from {r.reference}{hardest} "
             f"({found:.1%} of images named rightly, {chance}).",
             p,
             least_p=1 / (1 + r.permutations),
@@ -254,8 +254,8 @@ def _reading(r: Separability) -> list[Finding]:
     if p <= SURE and found.high is not None and whole - half > found.high - found.value:
         said.append(
             Finding(
-                f"More people would let a cut tell {name} better in {r.title}: learned from "
-                f"{r.fitted[-2]:,} people it named {half:.1%} rightly, from {r.fitted[-1]:,} {whole:.1%}."
+                f"In {r.title} the classifier tells {name} in {half:.1%} learned from {r.fitted[-2]:,} "
+                f"people, in {whole:.1%} from {r.fitted[-1]:,}: with more people it may be more."
             )
         )
     return said

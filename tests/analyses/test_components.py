@@ -1,4 +1,3 @@
-import dataclasses
 
 import numpy as np
 import pytest
@@ -64,12 +63,10 @@ def test_the_order_of_rows_does_not_matter():
         assert one.is_paired(again.estimates[key])
 
 
-def test_two_models_are_compared_and_the_wider_one_is_named_first():
-    a = embedding_set(60, 3, dimension=32, noise=0.3, model="wide")
-    narrow = dataclasses.replace(a, model="narrow", vectors=a.vectors[:, :6].copy())
-    said = components.findings([components.compute((s,), FEW) for s in (narrow, a)])[-1]
-    assert said.text.startswith("Vectors of wide spread as")
-    assert said.gap.sign == 1
+def test_of_each_model_it_is_told_how_much_three_components_carry():
+    found = components.compute((embedding_set(60, 3, dimension=32, noise=0.3),), FEW)
+    (said,) = components.findings([found])
+    assert said.text.startswith(f"Three principal components carry {found.estimates[EXPLAINED,]:.0%} of the")
 
 
 def test_too_few_people_are_refused():

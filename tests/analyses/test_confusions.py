@@ -134,14 +134,19 @@ def test_models_are_held_against_each_other_by_their_margins():
     twin = confusions.compute((embedding_set(people=60, noise=0.9, model="twin"),), FEW)
     texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer to somebody" in f.text]
     least, worst = (r.estimates[NEARER, "p"] for r in (good, worse))
-    assert texts[0] == (
-        f"On p in good, {least:.1%} of images lie nearer to somebody else's image than to their own person's "
-        "on average."
+    nearer = "of images lie nearer to somebody else's image than to their own person's on average in"
+    assert (
+        texts[0]
+        == f"On p, {least.value:.1%} {nearer} twin, {least.value:.1%} in good: there is no difference."
     )
-    assert texts[1].endswith(f", against {least:.1%} in good: there is no difference.")
     gap = worst - least
     assert gap.sign == 1
-    assert texts[2].endswith(f", against {least:.1%} in good: a difference of {gap.points()}.")
+    assert texts[1].startswith(
+        f"On p, {worst.value:.1%} {nearer} worse, {least.value:.1%} in good: a difference"
+    )
+    assert texts[1].endswith(f"of {gap.points()}.")
+    (alone,) = confusions.findings([good])
+    assert alone.text.startswith(f"On p in good, {least:.1%} of images lie nearer to somebody else's")
 
 
 def test_faces_of_the_worst_stand_in_pairs_where_pictures_are_at_hand():

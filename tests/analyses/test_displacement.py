@@ -31,10 +31,10 @@ def found_of(a, b, **named):
 def claims(found):
     """Which of shift, narrower or wider, and rotation the sentences claim."""
     words = {
-        "shift": "one shift for all takes away",
+        "shift": "one shift for all explains",
         "narrower": "closer together",
         "wider": "farther apart",
-        "rotation": "a rotation for all takes away",
+        "rotation": "one rotation for all explains another",
     }
     said = " ".join(f.text for f in displacement.findings([found]))
     return {name for name, word in words.items() if word in said}
@@ -143,15 +143,15 @@ def test_equal_versions_are_said_to_be_equal():
     assert [chart.title for chart in displacement.charts([found])] == ["How far images move"]
 
 
-def test_two_models_are_compared_by_what_a_shift_leaves():
+def test_two_models_are_compared_by_what_a_shift_explains():
     results = [
         displacement.compute((probe(noisy(1), model=m), probe(noisy(2) + gap, "p@8", model=m)), QUICK)
         for m, gap in (("weak", 0.1), ("strong", 1.0))
     ]
     said = displacement.findings(results)[-1]
-    assert said.text.startswith("From p to p@8 one shift for all leaves")
+    assert said.text.startswith("From p to p@8 one shift for all explains")
     assert said.text.index("strong") < said.text.index("weak")
-    assert said.gap.sign == -1
+    assert said.gap.sign == 1
 
 
 def test_of_several_probes_the_furthest_is_told():

@@ -113,9 +113,9 @@ def test_two_models_are_compared_on_the_same_resamples():
     good = distances.compute((embedding_set(noise=0.6, model="good"),), FEW)
     worse = distances.compute((embedding_set(noise=0.7, model="worse"),), FEW)
     text = distances.findings([worse, good])[0].text
-    assert text.startswith("On p, distances within and between people lie d′ =")
-    assert "apart in good" in text
-    assert "a difference of" in text
+    assert text.startswith("On p, d′ of distances within and between people is ")
+    assert "in good and" in text
+    assert "in worse: a difference of" in text
     apart = (one := good.estimates["d′", "p"]).draws - (other := worse.estimates["d′", "p"]).draws
     unpaired = np.hypot(one.draws.std(), other.draws.std())
     assert apart.std() < unpaired

@@ -119,7 +119,7 @@ def test_several_pairings_with_far_too_high_a_far_are_counted():
     (said,) = (f for f in drift.findings([found]) if "pairings" in f.text)
     worst = found.table(FAR)[1, 1]
     assert said.text == (
-        "In m, the native threshold gets over 3 × FAR 0.01 in 3 of 5 pairings, the sharpest "
+        "In m, the native threshold gets over 3 × its FAR in 3 of 5 pairings, the sharpest "
         f"between 16-px images ({worst:.2g})."
     )
     assert said.tone == "bad"

@@ -44,8 +44,8 @@ def test_a_planted_attribute_is_found_on_its_component_and_nowhere_else():
     assert found.p_values[P, PROBE] > 0.05
     resolution, glasses = (f.text for f in encoding.findings([found]))
     assert resolution.startswith("Resolution is not found to explain a leading component of m")
-    assert glasses.startswith("The attribute glasses explains up to 9")
-    assert "of a leading component of m, number 2," in glasses
+    assert glasses.startswith("The attribute glasses explains at most 9")
+    assert "of a leading component of m, of number 2 with" in glasses
     (drawn,) = encoding.charts([found])
     assert "*" in drawn.text[1, row]
     assert "*" not in drawn.text[0, row]

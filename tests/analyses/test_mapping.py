@@ -60,8 +60,8 @@ def test_what_a_converted_gallery_loses_is_told_of_either_direction(turned):
     said = [f.text for f in findings([turned])]
     for source, target in WAYS:
         assert any(text.startswith(f"Mapped from {source} to {target} on p, ") for text in said)
-    assert sum("a rotation puts the right person first for" in text for text in said) == 2
-    assert sum(text.startswith("Fitted on 100 of the 160 pairs, the map from") for text in said) == 1
+    assert sum(", a rotation finds " in text for text in said) == 2
+    assert sum(text.startswith("Fitted on 100 of 160 pairs, the map from") for text in said) == 1
     assert all(len(text.split("[")[0].split()) <= 31 for text in said)
 
 

@@ -50,8 +50,8 @@ def test_nobody_is_found_where_two_spaces_differ_in_noise_alone(noise):
     assert found.changed.null < 0.01
     if not found.found.any():
         assert told(found) == [
-            "Nobody is found to have other nearest people from a to b on p, beyond what other images change; "
-            "that is no proof that nobody has."
+            "Nobody is found whose nearest people change from a to b on p by more than a choice of other "
+            "images would; that is no proof that nobody's do."
         ]
 
 
@@ -65,7 +65,7 @@ def test_those_who_moved_are_found_and_come_first(moved):
     assert set(moved.names[first]) == set(MOVED)
     assert moved.kept[first].max() < 0.2 < moved.expected_of[first].min()
     (who,) = told(moved)
-    start = f"Beyond what other images change, {moved.found.sum()} of 240 people have other nearest"
+    start = f"{moved.found.sum()} of 240 people have other nearest people"
     assert who.startswith(start)
     assert sum(name in who for name in MOVED) == 3
     assert len(who.split()) <= 30
@@ -142,7 +142,7 @@ def test_many_results_are_few_pictures_and_one_sentence(moved):
     names = [dataclasses.replace(moved, title=f"t{k}") for k in range(6)]
     assert len(movers.charts(names)) == 3
     (said,) = told(*names)
-    start = f"Beyond what other images change, {moved.found.sum()} of 240 people have other nearest"
+    start = f"{moved.found.sum()} of 240 people have other nearest people"
     assert said.startswith(start)
     assert "(in 6)" in said
 

@@ -148,7 +148,7 @@ def test_a_pure_shift_is_called_one():
     assert result.of(IMAGE, SHIFT).value > result.of(IMAGE, BEFORE).value + 0.2
     first = findings([result])[0]
     assert first.tone == "plain"
-    assert "shifted for" in first.text
+    assert ", shifted " in first.text
     assert "may be chance" in first.text
 
 
@@ -156,7 +156,10 @@ def test_what_lies_together_already_has_nothing_left():
     rows = people(0, 45)
     result = compute(as_set(rows), as_set(turned(rows, 0, noise=0.02), probe="p@32"), QUICK)
     assert result.verdicts == (KEPT,)
-    assert "for 100.0% before: nothing is left to find" in findings([result])[0].text
+    assert (
+        "100.0% of images find themselves without registration: nothing is left to find"
+        in findings([result])[0].text
+    )
 
 
 def test_clouds_of_one_shape_with_the_wrong_people_overlap_and_nothing_more():
@@ -269,8 +272,8 @@ def test_the_verdict_counts_what_is_sure(before, shift, after, known, null, most
 
 def test_fits_that_disagree_are_told(found):
     *_, said, known = findings([dataclasses.replace(found, verdicts=(UNSURE,), agreeing=(1,))])
-    assert said.text.startswith("Fits disagree on 3 axes of p@32 onto p in m: 1 of 3 fits surely find more")
-    assert known.text.startswith("Known pairs bring the same image nearest for ")
+    assert said.text.startswith("Fits disagree on 3 axes of p@32 onto p in m: 1 of 3 surely find more")
+    assert known.text.startswith("By a map from known pairs, of p@32 onto p in m ")
 
 
 def test_pictures_before_and_after_share_their_axes(found):

@@ -32,7 +32,7 @@ def test_versions_that_differ_by_noise_alone_are_not_told_apart():
     assert np.mean(ps) > 0.25
     assert (np.array(ps) > 0.05).sum() >= 8
     said = separability.findings([found])[0].text
-    assert ("no straight cut is found" in said) == (ps[-1] > 0.05)
+    assert ("no linear classifier is found" in said) == (ps[-1] > 0.05)
 
 
 def test_all_images_are_looked_at_and_the_learning_curve_tells_what_fewer_people_would_show():
@@ -45,7 +45,7 @@ def test_all_images_are_looked_at_and_the_learning_curve_tells_what_fewer_people
     assert found.learning[0, -1] == pytest.approx(found.of("p@8").value)
     assert len(separability.findings([replace(found, learning=np.array([[0.7, 0.8, 0.8]]))])) == 1
     said = separability.findings([replace(found, learning=np.array([[0.6, 0.7, 0.8]]))])[1].text
-    assert "learned from 50 people it named 70.0% rightly, from 100 80.0%" in said
+    assert "in 70.0% learned from 50 people, in 80.0% from 100" in said
 
 
 def world(seed, images, model, dimension=8):
@@ -103,7 +103,7 @@ def test_two_models_are_compared_on_the_same_resamples_by_one_sentence():
     ]
     said = [f.text for f in separability.findings(results) if f.gap is not None]
     (readable,) = said
-    assert readable.startswith("A straight cut tells p@8 from p in")
+    assert readable.startswith("A linear classifier tells p@8 from p in")
     assert readable.index("strong") < readable.index("weak")
     assert "a difference of" in readable
 
