@@ -28,7 +28,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from embedlab.analysis import Params, Result
 from embedlab.charts import Chart
@@ -39,8 +39,13 @@ Verdict = Literal["yes", "no", "undecided", "cannot"]
 Results = Mapping[str, Sequence[Result]]
 """By the name of an analysis, what its runs found."""
 
+T = TypeVar("T")
+
 LEVEL = 0.05
 """The chance that a report of things that are not so has any ``yes``."""
+
+MANY_CLAIMS = 100
+"""Over so many claims an effect is sure whatever else a report judges, when a place is picked."""
 
 BEYOND_REACH = 100
 """More than so many times the people at hand are not proposed: nobody has them."""
@@ -309,6 +314,21 @@ def best_of(estimates: Mapping[str, Estimate]) -> tuple[str, str, Estimate, int]
     order = sorted(estimates, key=lambda name: -estimates[name].value)
     best, second = order[:2]
     return best, second, estimates[best] - estimates[second], math.comb(len(order), 2)
+
+
+def worst_of(effects: Mapping[T, Estimate], matters: float) -> T:
+    """Pick the place that decides: the largest effect surely beyond what matters, else the furthest reaching.
+
+    Then a ``no`` of the place that was picked holds for all places.
+    """
+    sure = {
+        at: one for at, one in effects.items() if verdict_of(simultaneous(one, MANY_CLAIMS), matters) == "yes"
+    }
+    return max(sure or effects, key=lambda at: effects[at].value if sure else _reach(effects[at]))
+
+
+def _reach(one: Estimate) -> float:
+    return one.value if one.high is None else one.high
 
 
 def listed(words: Iterable[str], most: int = 3) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from embedlab.analyses.registration import RIVALS, Registration
+from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
 from embedlab.maths.clouds.trials import AFTER, IMAGE, PROCRUSTES
 from embedlab.question import Claim, Question, Results
@@ -17,37 +17,45 @@ class BlindParams(Params):
 
 
 def judge(results: Results, params: BlindParams) -> list[Claim]:
-    """Judge the pair, of blurred and sharp and of two models, for which registration adds most."""
-    kinds: dict[bool, list[tuple[Registration, int]]] = {}
+    """Judge, on all axes, the pair of blurred and sharp and that of two models for which it adds most."""
+    kinds: dict[bool, list[Registration]] = {}
     for r in results["registration"]:
         if isinstance(r, Registration):
-            within = r.models[0] == r.models[1]
-            kinds.setdefault(within, []).extend((r, k) for k in range(len(r.spaces)))
-    return [_found(*max(them, key=_gain), len(them), params.matters) for them in kinds.values()]
+            kinds.setdefault(r.models[0] == r.models[1], []).append(r)
+    return [_found(max(them, key=_gain), len(them), params.matters) for them in kinds.values()]
 
 
-def _gain(one: tuple[Registration, int]) -> float:
-    r, space = one
-    return r.of(IMAGE, AFTER, space).value - r.of(IMAGE, r.most(RIVALS, space), space).value
+def _gain(r: Registration) -> float:
+    all_axes = len(r.spaces) - 1
+    after, before = (r.of(IMAGE, how, all_axes).value for how in (AFTER, r.most(RIVALS, all_axes)))
+    return -1.0 if before >= ALL else after - before
 
 
-def _found(r: Registration, space: int, among: int, matters: float) -> Claim:
-    rival = r.most(RIVALS, space)
-    after, before, known = (r.of(IMAGE, how, space) for how in (AFTER, rival, PROCRUSTES))
-    told = f"on {r.spaces[space]}, {after.value:.1%} of images find themselves, {before.value:.1%} without"
-    told += f" it, {known.value:.1%} by known pairs"
+def _found(r: Registration, among: int, matters: float) -> Claim:
+    space = len(r.spaces) - 1
+    after, before, known = (r.of(IMAGE, how, space) for how in (AFTER, r.most(RIVALS, space), PROCRUSTES))
+    models, where = tuple(dict.fromkeys(r.models)), f"on {r.spaces[space]}"
+    evidence = {f"same image, {how}": r.of(IMAGE, how, space) for how in r.maps}
+    if before.value >= ALL:
+        nothing = (
+            f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves"
+        )
+        return Claim(models, None, matters, {"no": nothing}, evidence=evidence, fact="no")
+    told = f"{where}, {after.value:.1%} of images find themselves, {before.value:.1%} without it, "
+    told += f"{known.value:.1%} by known pairs"
+    beyond = f"{100 * matters:g} points beyond what was there for {r.title}"
     return Claim(
-        tuple(dict.fromkeys(r.models)),
+        models,
         after - before,
         matters,
         {
-            "yes": f"Registration finds more than was there for {r.short}: {told}",
-            "no": f"Registration finds nothing that was not there for {r.short}: {told}",
-            "undecided": f"Whether registration finds more than was there for {r.short} is open: {told}",
+            "yes": f"Registration finds more than was there for {r.title}: {told}",
+            "no": f"Registration finds less than {beyond}: {told}",
+            "undecided": f"Whether registration finds over {beyond} is open: {told}",
         },
         unit="points of images",
         among=among,
-        evidence={f"same image, {how}": r.of(IMAGE, how, space) for how in r.maps},
+        evidence=evidence,
     )
 
 

@@ -37,7 +37,8 @@ def _loss(r: Mapping, source: str, target: str) -> Estimate:
 
 def _converted(r: Mapping, source: str, target: str, *, among: int, matters: float) -> Claim:
     mapped, own = (r.estimates[RANK_1, entry, source, target] for entry in (RIDGE, TARGET))
-    told = f"rank-1 {mapped.value:.1%} after a linear map, {own.value:.1%} in {target} itself"
+    told = f"rank-1 among {r.gallery:,} people {mapped.value:.1%} after a linear map, {own.value:.1%} in "
+    told += f"{target} itself"
     what = f"Converting {source} to {target}"
     return Claim(
         (source, target),
@@ -45,8 +46,8 @@ def _converted(r: Mapping, source: str, target: str, *, among: int, matters: flo
         matters,
         {
             "yes": f"{what} loses: {told}",
-            "no": f"{what} loses nothing that matters: {told}",
-            "undecided": f"Whether {what[0].lower()}{what[1:]} loses is open: {told}",
+            "no": f"{what} loses less than {100 * matters:g} points: {told}",
+            "undecided": f"Whether c{what[1:]} loses over {100 * matters:g} points is open: {told}",
         },
         unit="points of rank-1 lost",
         among=among,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate
-from embedlab.question import Claim, Question, Results
+from embedlab.question import Claim, Question, Results, worst_of
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ def _cost(r: Resolution, k: int) -> Estimate:
 
 def _apart(r: Resolution, matters: float) -> Claim:
     costs = {k: _cost(r, k) for k in range(r.last)}
-    at = max(costs, key=lambda k: costs[k].value)
-    size = r.names[at]
-    alike, mixed = r.at(TAR, (at, at)).value, r.at(TAR, (r.last, at)).value
-    told = f"at {size}, {mixed:.1%} of mixed pairs are accepted, {alike:.1%} of blurred ones"
-    where = f"in {r.model} sharp and blurred images of a person"
+    at = worst_of(costs, matters)
+    native, alike, mixed = (r.at(TAR, cell).value for cell in ((r.last, r.last), (at, at), (r.last, at)))
+    worse = f"{alike:.1%} of blurred ones" if alike <= native else f"{native:.1%} of sharp ones"
+    told = f"at {r.names[at]}, {mixed:.1%} of mixed genuine pairs are accepted, {worse}"
+    where = f"in {r.model} mixing sharp and blurred images costs"
     return Claim(
         (r.model,),
         costs[at],
         matters,
         {
-            "yes": f"Yes: {where} land in different places: {told}",
-            "no": f"No: {where} land in the same place: {told}",
-            "undecided": f"Whether {where} land apart is open: {told}",
+            "yes": f"Yes: {where} recognition: {told}",
+            "no": f"No: {where} less than {100 * matters:g} points: {told}",
+            "undecided": f"Whether {where} over {100 * matters:g} points is open: {told}",
         },
         unit="points of TAR that mixing costs",
         among=r.last,

@@ -46,15 +46,17 @@ def _best(there: dict[str, Verification], probe: str, matters: float) -> Claim:
     best, second, gap, among = best_of({name: _tar(r) for name, r in there.items()})
     first, other = there[best], there[second]
     told = f"{_tar(first).value:.1%} against {_tar(other).value:.1%} of genuine pairs at FAR {first.far:g}"
-    operate = f"its threshold is {_threshold(first)}"
+    operate = f"thresholds {_threshold(first)} and {_threshold(other)}"
     return Claim(
         (best, second),
         gap,
         matters,
         {
-            "yes": f"{best} recognises more on {probe} than {second}: {told}; {operate}",
-            "no": f"{best} and {second} recognise alike on {probe}: {told}; {operate}",
-            "undecided": f"Whether {best} recognises more on {probe} than {second} is open: {told}",
+            "yes": f"{best} recognises more on {probe} than {second}: {told}, {operate}",
+            "no": f"{best} and {second} recognise alike on {probe}, within {100 * matters:g} points: {told}, "
+            f"{operate}",
+            "undecided": f"Whether {best} recognises over {100 * matters:g} points more on {probe} than "
+            f"{second} is open: {told}, {operate}",
         },
         unit="points of TAR",
         among=among,
@@ -65,18 +67,17 @@ def _best(there: dict[str, Verification], probe: str, matters: float) -> Claim:
 
 def _enough(r: Verification, probe: str, wanted: float) -> Claim:
     tar = _tar(r)
-    told = f"{tar.value:.1%} of genuine pairs at FAR {r.far:g}"
-    operate = f"its threshold is {_threshold(r)}"
+    told = f"of genuine pairs on {probe} at FAR {r.far:g}, threshold {_threshold(r)}"
     return Claim(
         (r.model,),
         tar,
         wanted,
         {
-            "yes": f"{r.model} accepts more than the wanted {wanted:.0%} on {probe}: {told}; {operate}",
-            "no": f"{r.model} accepts less than the wanted {wanted:.0%} on {probe}: {told}; {operate}",
-            "undecided": f"Whether {r.model} accepts the wanted {wanted:.0%} on {probe} is open: {told}",
+            "yes": f"{r.model} accepts more than the wanted {wanted:.0%} {told}",
+            "no": f"{r.model} accepts less than the wanted {wanted:.0%} {told}",
+            "undecided": f"Whether {r.model} accepts the wanted {wanted:.0%} {told}, is open",
         },
-        spec=".3f",
+        spec=".1%",
         unit="TAR",
         evidence={f"TAR at FAR {r.far:g}": tar},
         winner=r.model,

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from embedlab.analyses.drift import FAR, Drift
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
-from embedlab.question import Claim, Question, Results
+from embedlab.question import (
+    MANY_CLAIMS,
+    Claim,
+    Question,
+    Results,
+    simultaneous,
+    verdict_of,
+    worst_of,
+)
+from embedlab.resolutions import between
 
 
 @dataclass(frozen=True)
@@ -27,18 +36,20 @@ def judge(results: Results, params: SizesParams) -> list[Claim]:
 def _breaks(r: Resolution, matters: float) -> Claim:
     native = r.at(TAR, (r.last, r.last))
     losses = [native - r.at(TAR, (r.last, k)) for k in range(r.last)]
-    at = max((k for k in range(r.last) if losses[k].value > matters), default=0)
-    size = r.names[at]
+    broken = [k for k in range(r.last) if losses[k].value > matters]
+    sure = [k for k in broken if verdict_of(simultaneous(losses[k], MANY_CLAIMS), matters) == "yes"]
+    at = max(sure or broken, default=0)
+    size, latest = r.names[at], " at the latest" if broken and at < broken[-1] else ""
     left = r.at(TAR, (r.last, at)).value
-    told = f"against a sharp gallery {left:.1%} are accepted, {native.value:.1%} as they are"
+    told = f"of genuine pairs {left:.1%} are accepted if one image is so small, {native.value:.1%} if neither"
     return Claim(
         (r.model,),
         losses[at],
         matters,
         {
-            "yes": f"{r.model} breaks at {size}: {told}",
+            "yes": f"{r.model} breaks at {size}{latest}: {told}",
             "no": f"{r.model} holds down to {size}: {told}",
-            "undecided": f"Whether {r.model} breaks at {size} is open: {told}",
+            "undecided": f"Whether {r.model} loses over {100 * matters:g} points at {size} is open: {told}",
         },
         unit="points of TAR lost",
         among=r.last,
@@ -48,16 +59,16 @@ def _breaks(r: Resolution, matters: float) -> Claim:
 
 def _unsafe(r: Drift, unsafe: float) -> Claim:
     cells = [(r.last, k) for k in range(r.last)] + [(k, k) for k in range(r.last)]
-    worst = max(cells, key=lambda cell: r.at(FAR, cell).value)
-    got, place = r.at(FAR, worst), " and ".join(dict.fromkeys(r.names[k] for k in worst))
-    told = f"set for FAR {r.far:g} on native images, it gets {got.value:.2g} between those of {place}"
+    worst = worst_of({cell: r.at(FAR, cell) for cell in cells}, unsafe * r.far)
+    got, place = r.at(FAR, worst), between(r.place(worst))
+    told = f"set for FAR {r.far:g} on native images, it gets the highest FAR {place}"
     return Claim(
         (r.model,),
         got,
         unsafe * r.far,
         {
             "yes": f"One threshold of {r.model} for all sizes is unsafe: {told}",
-            "no": f"One threshold of {r.model} is safe for all sizes: {told}, the most",
+            "no": f"One threshold of {r.model} is safe for all sizes: {told}",
             "undecided": f"Whether one threshold of {r.model} is safe for all sizes is open: {told}",
         },
         spec=".2g",

@@ -40,7 +40,7 @@ def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
             "no": f"{r.title} uses the smaller part of its sphere: {told}",
             "undecided": f"Whether {r.title} uses most of its sphere is open: {told}",
         },
-        spec=".2f",
+        spec=".0%",
         unit="share of the dimensions",
         evidence={RANK: rank},
     )

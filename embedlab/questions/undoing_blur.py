@@ -33,16 +33,32 @@ def _lost(r: Restoration) -> float:
 def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
     unmapped, mapped, sharp = (one.value for one in found.values())
-    told = f"rank-1 {unmapped:.1%} as it is, {mapped:.1%} mapped, {sharp:.1%} of sharp images"
-    what = f"what {r.degraded} loses in {r.model}"
+    told = f"rank-1 among {r.gallery:,} people is {unmapped:.1%} as it is, {mapped:.1%} mapped, "
+    told += f"{sharp:.1%} sharp"
+    what, points = f"what {r.degraded} loses in {r.model}", f"{100 * matters:g} points"
+    lost = found[TARGET] - found[UNMAPPED]
+    if lost.value <= matters:
+        loses = f"{r.degraded} loses"
+        return Claim(
+            (r.model,),
+            lost,
+            matters,
+            {
+                "no": f"There is little to undo, {loses} less than {points} in {r.model}: {told}",
+                "undecided": f"Whether {loses} over {points} in {r.model} to be undone is open: {told}",
+            },
+            unit="points of rank-1 lost",
+            among=among,
+            evidence={f"rank-1, {entry}": one for entry, one in found.items()},
+        )
     return Claim(
         (r.model,),
         found[RIDGE] - found[UNMAPPED],
         matters,
         {
             "yes": f"A linear map brings back some of {what}: {told}",
-            "no": f"A linear map brings back nothing of {what}: {told}",
-            "undecided": f"Whether a linear map brings back {what} is open: {told}",
+            "no": f"A linear map brings back less than {points} of {what}: {told}",
+            "undecided": f"Whether a linear map brings back over {points} of {what} is open: {told}",
         },
         unit="points of rank-1",
         among=among,
