@@ -12,7 +12,9 @@ def registration(after, shift, models=("a", "a"), spaces=("3 axes",)):
     values = {BEFORE: 0.1, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
     found = by_key({(IMAGE, how, space): values[how] for how in MAPS for space in spaces})
     probes = ("faces", "faces@32") if models[0] == models[1] else ("faces", "faces")
-    return bare(Registration, models=models, probes=probes, spaces=spaces, maps=MAPS, estimates=found)
+    return bare(
+        Registration, models=models, probes=probes, spaces=spaces, maps=MAPS, title="x", estimates=found
+    )
 
 
 def test_what_a_shift_finds_is_not_credited():
@@ -23,3 +25,14 @@ def test_what_a_shift_finds_is_not_credited():
     assert (found.verdict, found.subject) == ("yes", ("a",))
     assert (shifted.verdict, shifted.subject) == ("no", ("a", "b"))
     assert "90.0% of images find themselves, 20.0% without it, 95.0% by known pairs" in found.text
+
+
+def test_where_all_images_find_themselves_before_nothing_is_left_to_find():
+    (one,) = told(QUESTION, registration=[registration(0.99, 0.99)])
+    assert one.verdict == "no"
+    assert one.text.startswith("Nothing is left to find for x: on 3 axes, 99.0% of images find themselves")
+
+
+def test_all_axes_are_judged_and_not_the_few():
+    (one,) = told(QUESTION, registration=[registration(0.9, 0.2, spaces=("3 axes", "all 64 axes"))])
+    assert "on all 64 axes" in one.text

@@ -48,4 +48,4 @@ def test_a_threshold_that_lets_strangers_in_is_a_hazard(far, verdict):
     (safe,) = told(QUESTION, drift=[drift("a", {8: far, 32: 0.001})])
     assert safe.verdict == verdict
     assert safe.hazard == (verdict == "yes")
-    assert "between those of 8 px" in safe.text or verdict == "no"
+    assert "8-px images" in safe.text or verdict == "no"

@@ -9,7 +9,8 @@ from tests.questions.planted import bare, by_key, told
 
 def restoration(unmapped, mapped, sharp, model="a", degraded="faces@32"):
     found = {(RANK_1, UNMAPPED): unmapped, (RANK_1, RIDGE): mapped, (RANK_1, TARGET): sharp}
-    return bare(Restoration, model=model, native="faces", degraded=degraded, estimates=by_key(found))
+    told_of = {"model": model, "native": "faces", "degraded": degraded, "gallery": 50}
+    return bare(Restoration, **told_of, estimates=by_key(found))
 
 
 def test_planted_gains_are_called_what_they_are():
@@ -17,10 +18,15 @@ def test_planted_gains_are_called_what_they_are():
         QUESTION, restoration=[restoration(0.4, 0.8, 0.9), restoration(0.4, 0.4, 0.9, model="b")]
     )
     assert (undone.verdict, not_undone.verdict) == ("yes", "no")
-    assert "40.0% as it is, 80.0% mapped, 90.0% of sharp images" in undone.text
+    assert "40.0% as it is, 80.0% mapped, 90.0% sharp" in undone.text
 
 
 def test_of_several_probes_the_one_that_loses_most_is_judged():
     every = [restoration(0.85, 0.86, 0.9), restoration(0.2, 0.5, 0.9, degraded="faces@8")]
     (one,) = told(QUESTION, restoration=every)
     assert "faces@8" in one.text
+
+
+def test_where_blur_takes_little_there_is_little_to_undo():
+    (one,) = told(QUESTION, restoration=[restoration(0.9, 0.95, 0.9)])
+    assert (one.verdict, one.text.startswith("There is little to undo, faces@32 loses less")) == ("no", True)
