@@ -72,6 +72,17 @@ def test_the_readme_lists_every_analysis_by_chapter_with_its_question():
     assert listed == [(places[name], name, contract.get(name).question) for name in there]
 
 
+def test_the_rooms_told_are_those_of_the_code_and_the_files_named_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = text.split("```\nembedlab/\n")[1].split("```")[0]
+    lines = re.findall(r"^  (\w+/|(?:\w+\.py +)+)", rooms, flags=re.MULTILINE)
+    heads = {word for line in lines for word in line.split()}
+    there = {one.name + "/" * one.is_dir() for one in (ROOT / "embedlab").iterdir() if one.name[0] != "_"}
+    assert heads == there
+    modules = {path.name for path in (ROOT / "embedlab").rglob("*.py")}
+    assert set(re.findall(r"\w+\.py", rooms)) <= modules
+
+
 def test_the_answers_shown_are_to_questions_that_are_asked():
     shown = re.findall(r"^ ?(\d+) (.*\?)$", README, flags=re.MULTILINE)
     assert shown
