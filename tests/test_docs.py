@@ -120,7 +120,7 @@ def test_options_are_few_and_known():
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
-        "--pairs", "--attributes",
+        "--pairs", "--attributes", "--pseudonyms", "--no-pictures",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
