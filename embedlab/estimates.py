@@ -26,7 +26,6 @@ from embedlab.maths.people.bootstrap import (
     left_out,
     population,
     resamples,
-    share_interval,
 )
 from embedlab.maths.people.effective import LEAST, ruling
 
@@ -234,7 +233,9 @@ class People:
         who.extend(map(str, items))
         return cls(counts, params.resamples, population(who, params.resamples, params.seed))
 
-    def estimate(self, found: Drawn, n: int, null: float | None = None, *, share: bool = False) -> Estimate:
+    def estimate(
+        self, found: Drawn, n: int, null: float | None = None, *, share: bool = False, graded: bool = False
+    ) -> Estimate:
         """Give a statistic with its interval.
 
         Parameters
@@ -246,7 +247,10 @@ class People:
         null
             What it is where there is nothing to find.
         share
-            Whether it is a share of people or of their images: at 0 and 1 the rule of three holds.
+            Whether it is a share, between 0 and 1, of people, images or pairs: its interval is then
+            ``evidence.of_share``.
+        graded
+            Whether it is a share to which people add by more and less, as to AUC.
 
         Returns
         -------
@@ -254,10 +258,11 @@ class People:
         ``evidence.LEAST_FOR_INTERVAL`` people or numbers stand behind it.
         """
         drawn, jackknife = np.split(found.replicates, [self.resamples])
-        ends = evidence.expanded(found.value, drawn, n)
-        if share and found.value in (0.0, 1.0) and n >= evidence.LEAST_FOR_INTERVAL:
-            ends = share_interval(found.value, drawn, n)
-        elif len(jackknife) and None not in ends:
+        if share:
+            ends = evidence.of_share(found.value, drawn, n, graded=graded)
+        else:
+            ends = evidence.expanded(found.value, drawn, n)
+        if len(jackknife) and None not in ends and not (share and found.value in (0.0, 1.0)):
             low, high = bca_interval(found.value, drawn, jackknife)
             if low is not None and high is not None:
                 ends = evidence.holding(found.value, low, high, float(np.nanmedian(drawn)))

@@ -33,7 +33,7 @@ def tar_at(far: float) -> str:
 
 def exact(people: People, found: Drawn, n: int, null: float) -> Estimate:
     """Give a share its interval by the bootstrap; the exact one where all of n people are right, or none."""
-    one = people.estimate(found, n, null)
+    one = people.estimate(found, n, null, share=True)
     if found.value not in (0.0, 1.0):
         return one
     low, high = clopper_pearson(round(found.value) * max(n, 1), max(n, 1))
@@ -157,8 +157,8 @@ def points(
     drawn = [Drawn(float(tar), draws) for tar, draws in zip(rates.tar, rates.tar_replicates.T, strict=True)]
     for far, tar in zip(asked, drawn, strict=False):
         found[tar_at(far),] = people.estimate(tar, n, float(far), share=True)
-    found[EER,] = people.estimate(Drawn(rates.eer, rates.eer_replicates), n, 0.5, share=True)
-    found[AUC,] = people.estimate(Drawn(rates.auc, rates.auc_replicates), n, 0.5, share=True)
+    found[EER,] = people.estimate(Drawn(rates.eer, rates.eer_replicates), n, 0.5, share=True, graded=True)
+    found[AUC,] = people.estimate(Drawn(rates.auc, rates.auc_replicates), n, 0.5, share=True, graded=True)
     band = [people.estimate(tar, n, share=True) for tar in drawn[k:]]
     ends = np.array([(one.low, one.high) for one in band], dtype=np.float64).reshape(-1, 2)
     return found, {

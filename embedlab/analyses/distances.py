@@ -178,7 +178,7 @@ def _measure(
         )
     # Under the null, where labels mean nothing, every pair is as far apart as two people are.
     found[D_PRIME, *place] = people.estimate(told_apart, paired, 0.0)
-    found[OVERLAP, *place] = people.estimate(spread.overlap(), paired, 1.0, share=True)
+    found[OVERLAP, *place] = people.estimate(spread.overlap(), paired, 1.0, share=True, graded=True)
     found[INTRA, *place] = people.estimate(intra, paired, inter.value)
     found[INTER, *place] = people.estimate(inter, len(a.identities))
     found[PEOPLE, *place] = Estimate(effective, n=int((pairs.genuine_masses > 0).sum()))
@@ -196,7 +196,9 @@ def _measure(
         lengths = Spread(raw, people.counts)
         found[D_NORMALISED, *place] = undrawn(people.estimate(spread.d_prime(chord), paired, 0.0))
         found[D_RAW, *place] = undrawn(people.estimate(lengths.d_prime(raw.distance), paired, 0.0))
-        found[OVERLAP_RAW, *place] = undrawn(people.estimate(lengths.overlap(), paired, 1.0, share=True))
+        found[OVERLAP_RAW, *place] = undrawn(
+            people.estimate(lengths.overlap(), paired, 1.0, share=True, graded=True)
+        )
     return _binned(pairs, params.bins)
 
 

@@ -152,21 +152,21 @@ def compute(sets: Sequence[EmbeddingSet], params: DriftParams) -> Drift:
     asked, ladder = resolutions.read(params.pixels, "drift"), Ladder.of(sets)
     shared = resolutions.shared(ladder, asked, params.far)
     far, names, k = ladder.resolvable(params.far), ladder.names, len(ladder.pixels)
-    people, found = People.of(ladder.native.identities, params), Estimates()
+    people, found, lowest = People.of(ladder.native.identities, params), Estimates(), np.nan
     false, fixed = np.empty((2, k, k), np.int64), (np.empty(0), np.empty(0))
     for g, p in track(_half(k), f"pairing resolutions in {ladder.native.model}"):
         other = None if g == p else ladder.images[p].unit
         pairs = all_pairs(ladder.images[g].unit, ladder.native.labels, other, weigh=params.weigh)
         own = roc.limits(pairs, np.array([far]), people.counts)
-        fixed = own if g == p == k - 1 else fixed  # Native × native comes first.
+        if g == p == k - 1:  # Native × native comes first.
+            fixed, lowest = own, float(roc.lowest_accepted(pairs, own[0])[0])
         measured, false[:, g, p] = _cell(pairs, people, fixed, own, far)
         false[:, p, g] = false[:, g, p]
         found |= {(what, names[g], names[p]): one for what, one in measured.items()}
     return Drift(
         **shared,
         estimates=found,
-        # The lowest accepted score: the float above the highest rejected one.
-        threshold=float(np.nextafter(np.float32(fixed[0][0]), np.float32(2))),
+        threshold=lowest,
         false_accepts=false,
     )
 

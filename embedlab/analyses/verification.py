@@ -63,7 +63,6 @@ from embedlab.estimates import Estimate, Estimates, People, claim, compared, few
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import levels, roc
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs, template_pairs
-from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.effective import effective_number
 from embedlab.operating import Operating, tar_at
 
@@ -195,15 +194,14 @@ def _transferred(embeddings: EmbeddingSet, people: People, params: VerificationP
     ]
     if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in both):
         return Estimates()
-    drawn = [people.counts[:, half] for half in halves]
-    ways = [roc.transferred(both[k], both[1 - k], params.far, drawn[k], drawn[1 - k]) for k in range(2)]
-    tar, tar_draws, far, far_draws = (np.mean(way, axis=0) for way in zip(*ways, strict=True))
+    drawn = people.counts[:, halves[0]], people.counts[:, halves[1]]
+    tar, far = roc.both_ways((both[0], both[1]), params.far, drawn)
     paired = round(sum(effective_number(pairs.genuine_masses) for pairs in both))
     tar_of, far_of = elsewhere(params.far)
     return Estimates(
         {
-            (tar_of,): people.estimate(Drawn(float(tar), tar_draws), paired, float(far), share=True),
-            (far_of,): people.estimate(Drawn(float(far), far_draws), everybody, params.far, share=True),
+            (tar_of,): people.estimate(tar, paired, far.value, share=True),
+            (far_of,): people.estimate(far, everybody, params.far, share=True),
         }
     )
 

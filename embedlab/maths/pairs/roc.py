@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths.pairs import excess, weighted
 from embedlab.maths.pairs.all_pairs import Pairs
+from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import impostor_histograms, shares
 
 
@@ -50,7 +51,7 @@ def rates(pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray,
     auc, auc_replicates, eer, eer_replicates = auc_and_eer(pairs, counts)
     return Rates(
         # The lowest accepted score: the float above the highest rejected one.
-        thresholds=_next(point, pairs.tail_scores.dtype),
+        thresholds=lowest_accepted(pairs, point),
         false_accepts=np.array([false_accepts(pairs, limit) for limit in point], dtype=np.int64),
         tar=accepted_share(pairs, ones, point[None])[0],
         tar_replicates=accepted_share(pairs, counts, drawn),
@@ -61,8 +62,10 @@ def rates(pairs: Pairs, fars: Float[np.ndarray, " k"], counts: Float[np.ndarray,
     )
 
 
-def _next(limits: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
-    found: np.ndarray = np.nextafter(limits.astype(kind), kind.type(2)).astype(np.float64)
+def lowest_accepted(pairs: Pairs, limits: Float[np.ndarray, "*k"]) -> Float[np.ndarray, "*k"]:
+    """Give the float above each limit, in the digits that the scores have."""
+    kind: np.dtype[Any] = pairs.tail_scores.dtype
+    found: np.ndarray = np.nextafter(np.asarray(limits).astype(kind), kind.type(2)).astype(np.float64)
     return found
 
 
@@ -97,6 +100,46 @@ def transferred(
         accepted_share(judged, judging, drawn)[:, 0],
         accepted_far(judged, float(point[0])),
         achieved_far(judged, judging, drawn[:, 0]),
+    )
+
+
+def both_ways(
+    halves: tuple[Pairs, Pairs],
+    far: float,
+    counts: tuple[Float[np.ndarray, "b people"], Float[np.ndarray, "b others"]],
+) -> tuple[Drawn, Drawn]:
+    """Choose a threshold on either half of the people, judge it on the other, and take the means.
+
+    The errors of both ways cancel: a half that is stricter than the other by chance gives away one way what
+    it gains the other. Of the mean only a term of second order is left, which resamples of halves that
+    differ exaggerate: it then moves with the difference of both ways, which it does not over samples, where
+    neither half is the first one. What the mean of the accepted impostors owes to that difference, by least
+    squares over the resamples, is taken off.
+
+    Parameters
+    ----------
+    halves
+        All pairs of either half.
+    far
+        The false accept rate that thresholds are chosen for.
+    counts
+        Resamples of either half.
+
+    Returns
+    -------
+    The shares of genuine and of impostor pairs that are accepted.
+    """
+    (one, other), (first, second) = halves, counts
+    tar, tar_draws, accepted, draws = transferred(one, other, far, first, second)
+    tar_back, tar_draws_back, accepted_back, draws_back = transferred(other, one, far, second, first)
+    mean, gap = (draws + draws_back) / 2, draws - draws_back
+    known = np.isfinite(gap)
+    if known.any() and np.ptp(gap[known]) > 0:
+        gap = gap - gap[known].mean()
+        mean = mean - gap * (gap[known] @ mean[known]) / (gap[known] @ gap[known])
+    return (
+        Drawn((tar + tar_back) / 2, (tar_draws + tar_draws_back) / 2),
+        Drawn((accepted + accepted_back) / 2, np.maximum(mean, 0.0)),
     )
 
 

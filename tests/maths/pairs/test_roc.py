@@ -182,3 +182,22 @@ def test_a_transferred_threshold_is_chosen_on_one_set_and_judged_on_the_other(no
 
 def test_a_resample_without_genuine_pairs_has_no_share(pairs):
     assert np.isnan(roc.accepted_share(pairs, np.zeros((1, 40), np.float32), np.array([[0.0]]))).all()
+
+
+def test_what_both_ways_give_is_their_mean_and_owes_nothing_to_their_difference():
+    """Over samples neither half is the first one, so the mean does not go with the difference."""
+    found = embedding_set(people=60, images=3, noise=1.0)
+    halves = [found.take(np.flatnonzero(found.labels % 2 == k)) for k in range(2)]
+    one, other = (all_pairs(half.unit, half.labels) for half in halves)
+    counts = resamples(60, 200, seed=5)
+    first, second = counts[:, ::2], counts[:, 1::2]
+    tar, far = roc.both_ways((one, other), 0.01, (first, second))
+    there, back = (
+        roc.transferred(one, other, 0.01, first, second),
+        roc.transferred(other, one, 0.01, second, first),
+    )
+    np.testing.assert_allclose((tar.value, far.value), [(there[k] + back[k]) / 2 for k in (0, 2)])
+    np.testing.assert_allclose(tar.replicates, (there[1] + back[1]) / 2)
+    as_drawn, gap = (there[3] + back[3]) / 2, there[3] - back[3]
+    assert abs(np.corrcoef(far.replicates, gap)[0, 1]) < 0.1
+    assert far.replicates.std() < as_drawn.std()

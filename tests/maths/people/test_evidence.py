@@ -11,6 +11,7 @@ from embedlab.maths.people.evidence import (
     holding,
     least_p,
     normal_p,
+    of_share,
     two_sided_p,
 )
 
@@ -76,6 +77,27 @@ def test_where_nothing_differs_few_people_are_claimed_as_seldom_as_many():
         )
     narrow = [np.quantile(drawn @ x, [0.025, 0.975]) for x in values]
     assert all(a <= c and d <= b for (a, b), (c, d) in zip(ends, narrow, strict=True))
+
+
+def test_the_interval_of_a_share_of_independent_people_is_clopper_and_pearsons():
+    for right in (1, 3, 197, 120):
+        values = np.arange(200) < right
+        ends = of_share(right / 200, resamples(200, 20_000, 0) @ values / 200, 200)
+        exact = stats.binomtest(right, 200).proportion_ci(0.95, "exact")
+        np.testing.assert_allclose(ends, exact, atol=0.04 * (exact[1] - exact[0]))
+    assert of_share(1.0, np.ones(400), 200) == (pytest.approx(0.985), 1.0)
+    assert of_share(0.5, np.ones(400), 200) == (0.5, 1.0)
+    assert of_share(0.5, np.ones(400), 3) == (None, None)
+
+
+def test_where_people_err_by_more_and_less_the_interval_is_wider():
+    """Eight of 150 people have all the errors: how much these vary is known from eight, not from 150."""
+    errors = np.where(np.arange(150) < 8, np.geomspace(0.01, 0.3, 150), 0.0)[::-1]
+    drawn = 1 - resamples(150, 4000, 1) @ errors / 150
+    value = 1 - errors.mean()
+    alike, graded = (of_share(value, drawn, 150, graded=graded) for graded in (False, True))
+    assert 0 < graded[0] < alike[0] < value < alike[1] < graded[1] < 1
+    assert 1 - graded[0] < 4 * (1 - value)
 
 
 def test_an_interval_beside_its_value_covers_both_what_it_was_and_where_it_should_be():
