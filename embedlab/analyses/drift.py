@@ -7,7 +7,7 @@ probe's [1]_: two images of one person are a genuine pair, images of two people 
 never meets itself. The FAR then is no longer the one asked for, and neither is TAR what a threshold of the
 cell's *own*, which keeps the FAR asked for, would give.
 
-Intervals are 95 % percentile intervals of a bootstrap over people [2]_ that finds every threshold anew in
+Intervals are 95 % intervals of a bootstrap over people [2]_ that finds every threshold anew in
 each resample, the one of native × native too. All cells are resampled alike, so differences have intervals of
 their own.
 

@@ -13,7 +13,7 @@ watchlist.
 How to read it
 --------------
 Higher is better. Rank 1 is how often the first answer is right when somebody must be named. The null is
-chance: k of N people for rank k. Intervals are 95 % percentile intervals of a bootstrap over the people of
+chance: k of N people for rank k. Intervals are 95 % intervals of a bootstrap over the people of
 the probes [1]_, the galleries staying as they are; where every probe is right, or none, they are the exact
 ones of Clopper and Pearson over people.
 

@@ -8,7 +8,7 @@ components [4]_.
 *Trustworthiness* is how little a picture invents: 1 where every point's k nearest neighbours in the picture
 are near in the space too [5]_. *Neighbours kept* is the share of each point's k nearest neighbours in the
 space that are still among its k nearest in the picture. Both are means over the points shown; their nulls
-are those of random positions, about one half and k/(n − 1). Intervals are 95 % percentile intervals of a
+are those of random positions, about one half and k/(n − 1). Intervals are 95 % intervals of a
 bootstrap over the people shown. Two models are laid over each other by overlay.
 
 How to read it

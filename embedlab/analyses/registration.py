@@ -18,7 +18,7 @@ is dear, of one deal). Beside *after* registration stand
   registration the affine map of least squares too.
 
 *RMSE* is that of known pairs; *intra over inter* the mean distance across the clouds to images of the same
-person, over that to others'. Intervals are 95 % percentile intervals of a bootstrap over the people who
+person, over that to others'. Intervals are 95 % intervals of a bootstrap over the people who
 judge and over the fits; differences are of the same resamples.
 
 How to read it

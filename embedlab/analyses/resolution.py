@@ -7,7 +7,7 @@ pair, and an image never meets itself. TAR@FAR is the share of genuine pairs acc
 at a threshold of these resolutions' own: what they could give. What one threshold for all gives is asked by
 drift.
 
-Intervals are 95 % percentile intervals of a bootstrap over people [2]_ that finds every threshold anew in
+Intervals are 95 % intervals of a bootstrap over people [2]_ that finds every threshold anew in
 each resample. All resolutions and all models on the same people are resampled alike, so differences have
 intervals of their own.
 

@@ -11,7 +11,7 @@ once, however many images there are.
 is fitted again; p is the share of such permutations, the measured one included, that do as well [2]_. The
 *learning curve* gives the accuracy of cuts that were fitted on a quarter and on half of the people.
 
-Intervals are 95 % percentile intervals of a bootstrap over people. To the accuracy of the people drawn each
+Intervals are 95 % intervals of a bootstrap over people. To the accuracy of the people drawn each
 resample adds what another draw of the people fitted on changes: the cut is fitted again on resampled groups
 of people.
 

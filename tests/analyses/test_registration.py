@@ -32,7 +32,7 @@ from embedlab.analyses.registration import (
 from embedlab.charts import Bars, Scatter, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates
-from embedlab.maths.people.evidence import expanded
+from embedlab.maths.people.evidence import of_share
 from tests.planted import embedding_set
 
 # Three axes only, and one deal: three fits.
@@ -113,7 +113,7 @@ def test_differences_are_of_the_same_resamples_and_fits(found):
         np.diff(found.fit_matches[:, [found.maps.index(SHIFT), found.maps.index(AFTER)]].mean(axis=0))[0]
     )
     after = found.of(IMAGE, AFTER)
-    assert (after.low, after.high) == pytest.approx(expanded(after.value, after.draws, after.n))
+    assert (after.low, after.high) == pytest.approx(of_share(after.value, after.draws, after.n))
 
 
 def test_an_interval_holds_how_fits_differ():
