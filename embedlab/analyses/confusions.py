@@ -231,7 +231,7 @@ def _faces(r: Confusions) -> Chart:
         (
             f"{kind}, {how}",
             tuple(
-                Face(probe, item, f"{person}, {row[2]:.2f}")
+                Face(probe, item, f"{person}, {row[2]:.2f}", person)
                 for row in _listed(r, 0, kind)[:PAIRS_OF_FACES]
                 for item, person in zip(row[3:5], row[5:7], strict=True)
             ),
@@ -239,7 +239,9 @@ def _faces(r: Confusions) -> Chart:
         for kind, how in ((DIFFERENT, "most alike"), (SAME, "least alike"))
     ]
     least = [row for row in r.worst_people if row[0] == 0][:PAIRS_OF_FACES]
-    worst = (Face(probe, item, who) for row in least for item, who in ((row[6], row[1]), (row[7], row[8])))
+    worst = (
+        Face(probe, item, who, who) for row in least for item, who in ((row[6], row[1]), (row[7], row[8]))
+    )
     return Faces(
         title=f"Worst pairs and people on {probe} in {r.title}",
         rows=(*rows, ("smallest margins", tuple(worst))),

@@ -257,9 +257,9 @@ def _faces(r: Movers) -> Faces:
             (r.first, r.probe_a, r.near_a[j], r.place_b[j]),
             (r.second, r.probe_b, r.near_b[j], r.place_a[j]),
         ):
-            faces = [Face(probe, str(r.faces[i]), str(r.names[i]))]
+            faces = [Face(probe, str(r.faces[i]), str(r.names[i]), str(r.names[i]))]
             for o, at in zip(near[:NEAR], others[:NEAR], strict=True):
-                faces.append(Face(probe, str(r.faces[o]), f"{r.names[o]} ({at:,})"))
+                faces.append(Face(probe, str(r.faces[o]), f"{r.names[o]} ({at:,})", str(r.names[o])))
             rows.append((f"{r.names[i]}, {space}", tuple(faces)))
     return Faces(
         title=f"Who is near to those whose neighbourhood changed most: {r.title}",

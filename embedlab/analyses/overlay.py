@@ -171,6 +171,8 @@ def _picture(r: Overlay, reach: float) -> Scatter:
         mark_names=names,
         links=np.stack([np.arange(n), np.arange(n) + n], axis=1),
         hover=np.array(hover),
+        people=np.tile(np.array(r.identities)[r.person], 2),
+        items=np.tile(r.items, 2),
         values=changed,
         value_label=f"share of {r.neighbours} neighbours changed",
         value_range=(0.0, 1.0),

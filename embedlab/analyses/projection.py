@@ -300,6 +300,8 @@ def _picture(r: Projection, name: str, reach: float) -> Scatter:
         marks=r.probe[mine],
         mark_names=r.probes,
         hover=np.array([f"{r.identities[one]}: {item}, {r.probes[how]}" for one, item, how in shown]),
+        people=np.array(r.identities)[r.person[mine]],
+        items=np.array(r.items[mine]),
         ranges=((-reach, reach),) * axes if pca else None,
         note=f"{_sampled(r, name)} {FITTED if pca else LAID} {_trust(r, name)}",
     )

@@ -29,6 +29,11 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MPL_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 # ColorBrewer's RdBu, which red-green blind readers can tell apart; blue is negative.
 DIVERGING = ("#2166AC", "#67A9CF", "#D1E5F0", "#F7F7F7", "#FDDBC7", "#EF8A62", "#B2182B")
+# Matplotlib's viridis, which rises evenly in lightness.
+VIRIDIS = (
+    *("#440154", "#482878", "#3E4989", "#31688E", "#26828E"),
+    *("#1F9E89", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725"),
+)
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 Scale = Literal["linear", "log", "probit"]
@@ -172,6 +177,34 @@ def blend(values: np.ndarray, anchors: Sequence[str]) -> np.ndarray:
     return rgb.round().astype(np.uint8)
 
 
+def contrast(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Give the contrast of colours, uint8 RGB along the last axis, as WCAG defines it: 1 to 21."""
+    light, dark = _luminance(one), _luminance(other)
+    return (np.maximum(light, dark) + 0.05) / (np.minimum(light, dark) + 0.05)
+
+
+def _luminance(rgb: np.ndarray) -> np.ndarray:
+    part = np.asarray(rgb, np.float64) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])
+
+
+def ink_on(rgb: np.ndarray) -> np.ndarray:
+    """Give the ink, black or white, that is read best on colours; one of both has a contrast of 4.5 or more.
+
+    Parameters
+    ----------
+    rgb
+        uint8 of shape (…, 3).
+
+    Returns
+    -------
+    ``#RRGGBB``, of shape (…).
+    """
+    black, white = np.zeros(3, np.uint8), np.full(3, 255, np.uint8)
+    return np.where(contrast(rgb, black) >= contrast(rgb, white), "#000000", "#FFFFFF")
+
+
 def visible(text: str) -> str:
     """Show what steers instead of being read: control characters, and those that turn text round.
 
@@ -266,6 +299,7 @@ def look(*, dark: bool = False) -> Any:
             },
             "margin": {"l": 64, "r": 24, "t": 84, "b": 56},
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.01, "yanchor": "bottom"},
+            "annotationdefaults": {"bgcolor": faded(back, 0.8), "font": {"color": ink}},
             "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
             "xaxis": axis,
             "yaxis": axis,

@@ -6,10 +6,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from embedlab.charts.base import DIVERGING, NO_VALUE, cell, figure, mpl_look, mpl_plain, plain
+from embedlab.charts.base import (
+    DIVERGING,
+    NO_VALUE,
+    VIRIDIS,
+    blend,
+    cell,
+    figure,
+    ink_on,
+    mpl_look,
+    mpl_plain,
+    plain,
+)
 from embedlab.shapes import check_shapes
 
-SEQUENTIAL = "Viridis"
 # A hatched cell has lines from edge to edge at these places, in parts of its width.
 HATCH = (-0.6, -0.3, 0.0, 0.3, 0.6)
 
@@ -93,6 +103,14 @@ class Heatmap:
         low, high = float(there.min()), float(there.max())
         return low, high if high > low else low + 1.0
 
+    def _shades(self) -> tuple[str, ...]:
+        return DIVERGING if self.diverging else VIRIDIS
+
+    def inks(self) -> np.ndarray:
+        """Give the ink of each cell's text, by its contrast with the cell's colour: ``#RRGGBB``."""
+        low, high = self._span()
+        return ink_on(blend(np.clip((self.values - low) / (high - low), 0, 1), self._shades()))
+
     def _texts(self) -> list[list[str]] | None:
         if self.text is None:
             return None
@@ -118,14 +136,8 @@ class Heatmap:
             ]
             for y, row in zip(self.ylabels, self.values, strict=True)
         ]
-        scale: Any = SEQUENTIAL
-        if self.diverging:
-            scale = [[i / (len(DIVERGING) - 1), shade] for i, shade in enumerate(DIVERGING)]
-        if texts is not None:
-            safe = [["<br>".join(map(plain, text.split("\n"))) for text in row] for row in texts]
-            written = {"text": safe, "texttemplate": "%{text}"}
-        else:
-            written = {}
+        shades = self._shades()
+        scale = [[i / (len(shades) - 1), shade] for i, shade in enumerate(shades)]
         gap = 1 if rows <= 40 and columns <= 40 else 0
         fig.add_trace(
             go.Heatmap(
@@ -141,7 +153,6 @@ class Heatmap:
                 xgap=gap,
                 ygap=gap,
                 showlegend=False,
-                **written,
             )
         )
         missing = ~np.isfinite(self.values)
@@ -183,6 +194,23 @@ class Heatmap:
                     showlegend=bool(self.hatched_label),
                 )
             )
+        if texts is not None:
+            # The heatmap's own text has one ink for all cells, or picks it by another rule than contrast.
+            y, x = np.nonzero(np.array(texts).reshape(self.values.shape))
+            fig.add_trace(
+                go.Scatter(
+                    x=x,
+                    y=y,
+                    mode="text",
+                    text=[
+                        "<br>".join(map(plain, texts[r][c].split("\n"))) for r, c in zip(y, x, strict=True)
+                    ],
+                    textfont={"color": self.inks()[y, x].tolist(), "size": 12},
+                    hoverinfo="skip",
+                    showlegend=False,
+                    name="text",
+                )
+            )
         plain_axis = {"showgrid": False, "showline": False, "ticks": ""}
         ticks = {"tickmode": "array"}
         fig.update_xaxes(
@@ -205,27 +233,20 @@ class Heatmap:
 
     def matplotlib(self, ax: Any) -> None:
         """Draw into matplotlib axes."""
-        import matplotlib as mpl
         from matplotlib.colors import LinearSegmentedColormap
 
         mpl_look(ax, self.title)
         ax.grid(visible=False)
-        colours = (
-            LinearSegmentedColormap.from_list("diverging", DIVERGING)
-            if self.diverging
-            else mpl.colormaps[SEQUENTIAL.lower()]
-        )
-        colours = colours.with_extremes(bad=NO_VALUE)
+        colours = LinearSegmentedColormap.from_list("scale", self._shades()).with_extremes(bad=NO_VALUE)
         low, high = self._span()
         if self.values.size:
             image = ax.imshow(self.values, cmap=colours, vmin=low, vmax=high, aspect="auto")
             ax.figure.colorbar(image, ax=ax, label=mpl_plain(self.colour_label))
         self._hatch(ax)
-        texts = self._texts()
+        texts, inks = self._texts(), self.inks()
         for row, line in enumerate(texts or ()):
             for column, text in enumerate(line):
-                shade = colours((self.values[row, column] - low) / (high - low))
-                ink = "black" if 0.3 * shade[0] + 0.59 * shade[1] + 0.11 * shade[2] > 0.5 else "white"
+                ink = inks[row, column]
                 safe = "\n".join(map(mpl_plain, text.split("\n")))
                 ax.text(column, row, safe, ha="center", va="center", color=ink, fontsize=8)
         ax.set_xticks(range(len(self.xlabels)), [mpl_plain(x) for x in self.xlabels], rotation=45, ha="right")

@@ -55,6 +55,9 @@ class Scatter:
         The ends of each axis, so that two charts can be compared; None to fit the points.
     note
         The sentence under the picture.
+    people, items
+        Whom each point stands for, "" where that is not known here, and by which image: a report then finds
+        them in all its pictures.
 
     Raises
     ------
@@ -80,6 +83,8 @@ class Scatter:
     value_label: str = ""
     value_range: tuple[float, float] | None = None
     ranges: tuple[tuple[float, float], ...] | None = None
+    people: Shaped[np.ndarray, " n"] | None = None
+    items: Shaped[np.ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -142,6 +147,8 @@ class Scatter:
             marks=which,
             mark_names=names,
             hover=np.array([f"{item}, {name}" for name in names for item in items]),
+            people=np.full(2 * n, "", dtype=str),
+            items=np.tile(items, 2),
             links=np.stack([linked, linked + n], axis=1),
             ranges=tuple(zip((low - room).tolist(), (high + room).tolist(), strict=True)),
             note=note,
@@ -165,6 +172,12 @@ class Scatter:
 
     def _colours(self) -> np.ndarray:
         return np.array(many_colours(len(self.group_names)), dtype=object)
+
+    def _linked(self) -> np.ndarray | None:
+        """Give person and item of each point, of shape (n, 2); None where points stand for nobody."""
+        if self.people is None or self.items is None:
+            return None
+        return np.stack([self.people.astype(str), self.items.astype(str)], axis=1)
 
     def _hover(self) -> list[str]:
         if self.hover is not None:
@@ -194,6 +207,7 @@ class Scatter:
                 )
             )
         colours, hover = self._colours(), np.array(self._hover(), dtype=object)
+        who = self._linked()
         for mark, name in enumerate(self.mark_names):
             rows = self.marks == mark
             marker: dict[str, Any] = {
@@ -202,6 +216,7 @@ class Scatter:
                 "opacity": 0.85,
                 "line": {"width": 0},
             }
+            linked = None if who is None else who[rows].tolist()
             if self.values is None:
                 fill: dict[str, Any] = {"color": colours[self.groups[rows]].tolist()}
             else:
@@ -214,6 +229,7 @@ class Scatter:
                     name=plain(name),
                     hovertext=hover[rows].tolist(),
                     hoverinfo="text",
+                    customdata=linked,
                     legendgroup=f"mark{mark}",
                     showlegend=False,
                 )
@@ -304,13 +320,8 @@ class Scatter:
             handle.set_color(MARKER)
 
 
-# Its own ink on its own ground, since the page may be dark.
-_LABEL: dict[str, Any] = {
-    "showarrow": False,
-    "font": {"size": 11, "color": "#22272C"},
-    "bgcolor": "rgba(255,255,255,0.75)",
-    "borderpad": 1,
-}
+# Ink and ground are those of the look, light or dark.
+_LABEL: dict[str, Any] = {"showarrow": False, "font": {"size": 11}, "borderpad": 1}
 
 
 def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:

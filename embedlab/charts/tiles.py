@@ -27,6 +27,8 @@ class Tile:
         Shape (h, w), or (h, w, 3) for RGB; uint8, or float, in 0 to 1 if it is RGB.
     caption
         The words under it.
+    who
+        Person and item that it shows, if it shows anybody.
 
     Raises
     ------
@@ -36,6 +38,7 @@ class Tile:
 
     image: np.ndarray
     caption: str = ""
+    who: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.image)
@@ -157,6 +160,9 @@ class Tiles:
             area[..., :3], area[..., 3] = rgb, 255
         return canvas
 
+    def _encoded(self) -> str:
+        return png(self.picture())
+
     def _captions(self) -> list[str]:
         """Give what fits under the tiles: the captions, else what tells them apart, else nothing."""
         room = int(NOMINAL_WIDTH / self.columns / 6.2)
@@ -177,7 +183,7 @@ class Tiles:
         fig = figure(self.title, height=int(np.clip(NOMINAL_WIDTH / width * height, 60, 2400)) + 110)
         low, high = self._span()
         if self._colour or height * width > NUMBERS_AT_MOST:
-            fig.add_trace(go.Image(source=png(self.picture()), hoverinfo="skip"))
+            fig.add_trace(go.Image(source=self._encoded(), hoverinfo="skip"))
         else:
             shades = DIVERGING if self.signed else GREYS
             fig.add_trace(
@@ -198,6 +204,11 @@ class Tiles:
             )
         if any(tile.caption for tile in self.tiles):
             room = 3 * width / NOMINAL_WIDTH
+            linked: dict[str, Any] = {}
+            if any(tile.who for tile in self.tiles):
+                # A report rings the tiles of a person: it needs to know how far they reach.
+                linked["customdata"] = [tile.who or ("", "") for tile in self.tiles]
+                linked["meta"] = {"tile": [tile_w, tile_h + room]}
             fig.add_trace(
                 go.Scatter(
                     x=[(i % self.columns) * cell_w + (tile_w - 1) / 2 for i in range(len(self.tiles))],
@@ -210,6 +221,7 @@ class Tiles:
                     hoverinfo="text",
                     cliponaxis=False,
                     showlegend=False,
+                    **linked,
                 )
             )
         bare = {"showgrid": False, "showline": False, "ticks": "", "showticklabels": False}
@@ -242,8 +254,17 @@ class Tiles:
 
 def png(pixels: np.ndarray) -> str:
     """Encode uint8 RGBA of shape (h, w, 4) as the ``data:`` address of a PNG."""
+    return _address(pixels, "PNG", optimize=True)
+
+
+def webp(pixels: np.ndarray, quality: int) -> str:
+    """Encode uint8 RGBA of shape (h, w, 4) as the ``data:`` address of a WebP, for photographs."""
+    return _address(pixels, "WebP", quality=quality, alpha_quality=100, method=6)
+
+
+def _address(pixels: np.ndarray, kind: str, **options: Any) -> str:
     from PIL import Image
 
     encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    Image.fromarray(pixels).save(encoded, kind, **options)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(encoded.getvalue()).decode()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.charts import Heatmap
-from embedlab.charts.base import NO_VALUE, to_hex
+from embedlab.charts.base import DIVERGING, NO_VALUE, VIRIDIS, blend, contrast, to_hex
 
 VALUES = np.array([[0.5, np.nan, -2.0], [1.0, 0.0, 0.25]])
 
@@ -43,7 +43,9 @@ def test_diverging_colours_are_even_on_both_sides_of_zero(drawn):
 
 def test_nothing_is_written_into_a_cell_without_a_value(drawn):
     figure, ax = drawn(heatmap(text=np.full((2, 3), "0.0")))
-    assert figure.data[0].text[0][1] == ""
+    (written,) = (trace for trace in figure.data if trace.name == "text")
+    assert (0, 1) not in zip(written.y, written.x, strict=True)
+    assert len(written.text) == 5
     assert [text.get_text() for text in ax.texts].count("0.0") == 5
 
 
@@ -85,7 +87,7 @@ def test_a_text_may_have_two_lines_and_gets_room_for_them(drawn):
             text=np.full((9, 1), "<1\n[0, 2]"),
         )
     )
-    assert two.data[0].text[0][0] == "&lt;1<br>[0, 2]"
+    assert two.data[1].text[0] == "&lt;1<br>[0, 2]"
     assert "<1\n[0, 2]" in [text.get_text() for text in ax.texts]
     assert two.layout.height > one.layout.height
 
@@ -111,3 +113,21 @@ def test_nothing_is_hatched_where_nothing_is_asked(drawn):
     assert not ax.patches
     with pytest.raises(ValueError, match=r"hatched of shape \(3, 2\) for values of shape \(2, 3\)"):
         heatmap(hatched=np.zeros((3, 2), bool))
+
+
+@pytest.mark.parametrize("diverging", [True, False])
+def test_every_colour_of_the_scale_has_an_ink_of_enough_contrast(drawn, diverging):
+    values = np.linspace(-1, 1, 512)[None]
+    labels = tuple(map(str, range(512)))
+    chart = heatmap(
+        values=values, xlabels=labels, ylabels=("r",), text=np.full((1, 512), "x"), diverging=diverging
+    )
+    figure, ax = drawn(chart)
+    (written,) = (trace for trace in figure.data if trace.name == "text")
+    ground = blend((values + 1) / 2, DIVERGING if diverging else VIRIDIS)[0]
+    for inks in (written.textfont.color, [text.get_color() for text in ax.texts if text.get_text() == "x"]):
+        ink = np.array([[int(one[i : i + 2], 16) for i in (1, 3, 5)] for one in inks])
+        assert contrast(ink, ground).min() >= 4.5
+    image = ax.images[0]
+    there = 255 * image.cmap(image.norm(image.get_array()))[0, :, :3]
+    assert np.abs(there - ground).max() < 3
