@@ -279,7 +279,7 @@ def findings(results: Sequence[Distances]) -> list[Finding]:
     for r in results:
         said += [_blur(r, p) for p in r.places if r.estimates[OVERLAP, *p].value > POOR_OVERLAP]
         said += [_moved(r, p) for p in r.estimates.places(RATIO)]
-        said += [one for p in r.places for one in _weighed(r, p)]
+        said += _weighed(r, r.places[0])
     first = results[0]
     for place in (place for place in first.places if len(place) == 1):
         ruled = _rulers(first, place) if first.weigh == "pairs" else []
@@ -330,7 +330,7 @@ def _weighed(r: Distances, place: Place) -> list[Finding]:
     if other is None or d.low is None or d.high is None or d.low <= other.value <= d.high:
         return []
     each_person, each_pair = (d, other)[:: 1 if r.weigh == "people" else -1]
-    held = "".join(f", of which {who} has {share:.0%}" for who, share in _rulers(r, place)[:1])
+    held = "".join(f" ({who} has {share:.0%} of them)" for who, share in _rulers(r, place)[:1])
     text = f"On {where(place)} in {r.title}, {D_PRIME} is {each_person:.2f} where each person weighs the same"
     return [Finding(f"{text} and {each_pair:.2f} where each pair does{held}.")]
 

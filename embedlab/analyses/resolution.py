@@ -238,9 +238,8 @@ def _alike(r: Resolution) -> list[Finding]:
         return []
     one, native = r.at(TAR, (p, p)), r.at(TAR, (r.last, p))
     text = (
-        f"In {r.model}, TAR of {r.dataset} at {r.names[p]} is {one.value:.1%} among themselves "
-        f"({r.far:.3g} of impostors over {r.thresholds[r.cells.index((p, p))]:.2f}) and "
-        f"{native.value:.1%} against native ones"
+        f"In {r.model}, TAR of {r.names[p]} images of {r.dataset} is {one.value:.1%} among themselves "
+        f"(threshold {r.thresholds[r.cells.index((p, p))]:.2f}) and {native.value:.1%} against native ones"
     )
     return [compared(text, one, native, among=r.last)]
 

@@ -233,7 +233,7 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
         said += [_drop(whole, other) for other in others if len(whole.levels) and len(other.levels)]
     first = {(r.model, r.templates): r.title for r in reversed(results)}.values()
     for r in results:
-        said += [*_weighed(r), *(_kept(r) if r.title in first else ()), *_unresolved(r)]
+        said += [*((*_weighed(r), *_kept(r)) if r.title in first else ()), *_unresolved(r)]
     for probe in dict.fromkeys(r.probe for r in results):
         one = next(r for r in results if r.probe == probe)
         said += few_people(probe, one.effective, one.rulers if one.weigh == "pairs" else ())
@@ -258,7 +258,7 @@ def _weighed(r: Verification) -> list[Finding]:
     if one.low <= other.value <= one.high:
         return []
     person, pair = (one, other)[:: 1 if r.weigh == "people" else -1]
-    held = "".join(f", of which {who} has {share:.0%}" for who, share in r.rulers[:1])
+    held = "".join(f" ({who} has {share:.0%} of them)" for who, share in r.rulers[:1])
     text = f"On {r.title}, TAR at FAR {far:g} is {person.value:.1%} where each person weighs the same"
     return [Finding(f"{text} and {pair.value:.1%} where each pair does{held}.")]
 
@@ -271,12 +271,12 @@ def _kept(r: Verification) -> list[Finding]:
     if got is None or gap is None:
         return []
     text = (
-        f"On {r.title}, a threshold set for FAR {r.far:g} on half of the people gets {got:.2g} on the others"
+        f"On {r.title}, a threshold set for FAR {r.far:g} on half of the people gets {got:.3g} on the others"
     )
     return [
         claim(
             f"{text}, {'more' if gap.value > 0 else 'less'} than asked for.",
-            f"{text}; that it is not {r.far:g} may be chance.",
+            f"{text}; the difference may be chance.",
             gap.p,
             tone="bad" if gap.value > 0 else "plain",
             gap=gap,

@@ -35,15 +35,15 @@ def _apart(r: Resolution, matters: float) -> Claim:
     native, alike, mixed = (r.at(TAR, cell).value for cell in ((r.last, r.last), (at, at), (r.last, at)))
     worse = f"{alike:.1%} of blurred ones" if alike <= native else f"{native:.1%} of sharp ones"
     told = f"at {r.names[at]}, {mixed:.1%} of mixed genuine pairs are accepted, {worse}"
-    where = f"in {r.model} mixing sharp and blurred images costs"
+    where, points = f"in {r.model} mixing sharp and blurred images costs", f"{100 * matters:g} points"
     return Claim(
         (r.model,),
         costs[at],
         matters,
         {
-            "yes": f"Yes: {where} recognition: {told}",
-            "no": f"No: {where} less than {100 * matters:g} points: {told}",
-            "undecided": f"Whether {where} over {100 * matters:g} points is open: {told}",
+            "yes": f"Yes: {where} more than blur by itself: {told}",
+            "no": f"No: {where} less than {points} beyond blur itself: {told}",
+            "undecided": f"Whether {where} over {points} beyond blur itself is open: {told}",
         },
         unit="points of TAR that mixing costs",
         among=r.last,

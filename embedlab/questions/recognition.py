@@ -53,8 +53,8 @@ def _best(there: dict[str, Verification], probe: str, matters: float) -> Claim:
         matters,
         {
             "yes": f"{best} recognises more on {probe} than {second}: {told}, {operate}",
-            "no": f"{best} and {second} recognise alike on {probe}, within {100 * matters:g} points: {told}, "
-            f"{operate}",
+            "no": f"{best} recognises less than {100 * matters:g} points more on {probe} than {second}: "
+            f"{told}, {operate}",
             "undecided": f"Whether {best} recognises over {100 * matters:g} points more on {probe} than "
             f"{second} is open: {told}, {operate}",
         },

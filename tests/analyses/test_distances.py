@@ -193,7 +193,7 @@ def test_people_weigh_the_same_unless_pairs_are_to():
     assert one.value > other.value
     said = [f.text for f in distances.findings([people])]
     text = f"On p in m, d′ is {one:.2f} where each person weighs the same and {other.value:.2f} where each"
-    assert f"{text} pair does, of which person000 has 79%." in said
+    assert f"{text} pair does (person000 has 79% of them)." in said
     assert "Only 40 people on p have two images, so its figures are rough." in said
     said = [f.text for f in distances.findings([pairs])]
     assert (

@@ -107,11 +107,11 @@ def test_images_that_look_alike_among_themselves_are_told():
     limit = found.thresholds[found.cells.index((1, 1))]
     assert limit > 0.9
     assert said.text.startswith(
-        f"In m, TAR of d at 16 px is {middle:.1%} among themselves (0.01 of impostors over "
-        f"{limit:.2f}) and {found.at(TAR, (2, 1)).value:.1%} against native ones: a difference of -"
+        f"In m, TAR of 16 px images of d is {middle:.1%} among themselves (threshold {limit:.2f}) "
+        f"and {found.at(TAR, (2, 1)).value:.1%} against native ones: a difference of -"
     )
     assert said.tone == "bad"
-    assert not any("at 16 px is" in t for t in texts(sound))
+    assert not any("TAR of 16 px images" in t for t in texts(sound))
 
 
 def test_a_model_that_keeps_more_is_said_to_with_a_paired_interval():

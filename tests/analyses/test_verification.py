@@ -184,7 +184,7 @@ def test_a_threshold_from_other_people_keeps_its_far_on_people_of_one_kind():
     assert tar.value == pytest.approx(found.estimates["TAR@FAR=0.01",].value, abs=0.05)
     (said,) = [f for f in verification.findings([found]) if "a threshold set for" in f.text]
     assert "on half of the people gets 0.01 [" in said.text
-    assert said.text.endswith("on the others; that it is not 0.01 may be chance.")
+    assert said.text.endswith("on the others; the difference may be chance.")
     assert (said.tone, said.text.endswith("may be chance.")) == ("plain", True)
 
 
@@ -198,7 +198,7 @@ def test_a_threshold_that_does_not_carry_over_is_told():
     _, got = elsewhere(found)
     assert got.low > 0.01
     (said,) = [f for f in verification.findings([found]) if "a threshold set for" in f.text]
-    assert f"gets {got:.2g} on the others, more than asked for." in said.text
+    assert f"gets {got:.3g} on the others, more than asked for." in said.text
     assert said.tone == "bad"
 
 
@@ -402,7 +402,7 @@ def test_who_rules_the_pairs_is_named(ruled):
     (said,) = (f.text for f in verification.findings([people]) if "weighs the same" in f.text)
     assert said == (
         f"On p in m, TAR at FAR 0.01 is {people.tar(0.01).value:.1%} where each person weighs the same and "
-        f"{pairs.tar(0.01).value:.1%} where each pair does, of which person0000 has 78%."
+        f"{pairs.tar(0.01).value:.1%} where each pair does (person0000 has 78% of them)."
     )
     assert any("person0000 (78% of them)" in f.text for f in verification.findings([pairs]))
 
