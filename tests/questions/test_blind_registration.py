@@ -8,13 +8,12 @@ from tests.questions.planted import bare, by_key, told
 MAPS = (BEFORE, SHIFT, AFTER, NULL, PROCRUSTES)
 
 
-def registration(after, shift, models=("a", "a"), spaces=("3 axes",)):
-    values = {BEFORE: 0.1, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
+def registration(after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1):
+    values = {BEFORE: before, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
     found = by_key({(IMAGE, how, space): values[how] for how in MAPS for space in spaces})
     probes = ("faces", "faces@32") if models[0] == models[1] else ("faces", "faces")
-    return bare(
-        Registration, models=models, probes=probes, spaces=spaces, maps=MAPS, title="x", estimates=found
-    )
+    shown = {"title": " onto ".join(reversed(models)), "models": models, "probes": probes, "spaces": spaces}
+    return bare(Registration, **shown, maps=MAPS, estimates=found)
 
 
 def test_what_a_shift_finds_is_not_credited():
@@ -27,12 +26,13 @@ def test_what_a_shift_finds_is_not_credited():
     assert "90.0% of images find themselves, 20.0% without it, 95.0% by known pairs" in found.text
 
 
-def test_where_all_images_find_themselves_before_nothing_is_left_to_find():
-    (one,) = told(QUESTION, registration=[registration(0.99, 0.99)])
-    assert one.verdict == "no"
-    assert one.text.startswith("Nothing is left to find for x: on 3 axes, 99.0% of images find themselves")
+def test_where_images_find_themselves_already_nothing_is_left_to_find():
+    (one,) = told(QUESTION, registration=[registration(0.99, 0.99, before=0.99)])
+    assert (one.verdict, one.effect) == ("no", None)
+    assert one.text == "Nothing is left to find for a onto a: on 3 axes, 99.0% of images find themselves."
 
 
 def test_all_axes_are_judged_and_not_the_few():
-    (one,) = told(QUESTION, registration=[registration(0.9, 0.2, spaces=("3 axes", "all 64 axes"))])
-    assert "on all 64 axes" in one.text
+    found = registration(0.9, 0.2, spaces=("3 axes", "all 128 axes"))
+    (one,) = told(QUESTION, registration=[found])
+    assert "on all 128 axes, 90.0%" in one.text

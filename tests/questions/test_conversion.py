@@ -13,14 +13,14 @@ def mapping(a, b, forth, back, own=0.9, probe="faces"):
         for way, mapped in (((a, b), forth), ((b, a), back))
         for entry, value in ((RIDGE, mapped), (TARGET, own))
     }
-    return bare(Mapping, probe=probe, sources=(a, b), gallery=50, estimates=by_key(found))
+    return bare(Mapping, probe=probe, sources=(a, b), gallery=100, estimates=by_key(found))
 
 
 def test_each_direction_is_judged():
     no, yes = told(QUESTION, mapping=[mapping("a", "b", forth=0.9, back=0.3)])
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
-    assert "rank-1 among 50 people 30.0% after a linear map, 90.0% in a itself" in yes.text
+    assert "rank-1 among 100 people 30.0% after a linear map, 90.0% in a itself" in yes.text
 
 
 def test_of_many_models_the_best_and_the_worst_direction_are_told():

@@ -6,7 +6,7 @@ import pytest
 from embedlab.analyses.drift import FAR, Drift
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.questions.sizes import QUESTION
-from tests.questions.planted import bare, by_key, told
+from tests.questions.planted import bare, by_key, estimate, told
 
 
 def resolution(model, native, cross, alike=None, sd=0.005):
@@ -48,4 +48,14 @@ def test_a_threshold_that_lets_strangers_in_is_a_hazard(far, verdict):
     (safe,) = told(QUESTION, drift=[drift("a", {8: far, 32: 0.001})])
     assert safe.verdict == verdict
     assert safe.hazard == (verdict == "yes")
-    assert "8-px images" in safe.text or verdict == "no"
+    assert "it gets the highest FAR between 8-px images" in safe.text or verdict == "no"
+
+
+def test_a_break_that_is_sure_is_told_before_one_that_is_open():
+    sure = resolution("a", 0.9, {8: 0.2, 16: 0.5})
+    wide = estimate(0.78, sd=0.05, seed=9)
+    sure.estimates[TAR, "native", "24 px"] = sure.estimates[TAR, "24 px", "24 px"] = wide
+    object.__setattr__(sure, "pixels", np.array([8, 16, 24, 0]))
+    (one,) = told(QUESTION, resolution=[sure])
+    assert one.verdict == "yes"
+    assert one.text.startswith("a breaks at 16 px at the latest: ")

@@ -9,8 +9,8 @@ from tests.questions.planted import bare, by_key, told
 
 def restoration(unmapped, mapped, sharp, model="a", degraded="faces@32"):
     found = {(RANK_1, UNMAPPED): unmapped, (RANK_1, RIDGE): mapped, (RANK_1, TARGET): sharp}
-    told_of = {"model": model, "native": "faces", "degraded": degraded, "gallery": 50}
-    return bare(Restoration, **told_of, estimates=by_key(found))
+    shown = {"model": model, "native": "faces", "degraded": degraded, "gallery": 100}
+    return bare(Restoration, **shown, estimates=by_key(found))
 
 
 def test_planted_gains_are_called_what_they_are():
@@ -18,7 +18,7 @@ def test_planted_gains_are_called_what_they_are():
         QUESTION, restoration=[restoration(0.4, 0.8, 0.9), restoration(0.4, 0.4, 0.9, model="b")]
     )
     assert (undone.verdict, not_undone.verdict) == ("yes", "no")
-    assert "40.0% as it is, 80.0% mapped, 90.0% sharp" in undone.text
+    assert "rank-1 among 100 people is 40.0% as it is, 80.0% mapped, 90.0% sharp" in undone.text
 
 
 def test_of_several_probes_the_one_that_loses_most_is_judged():
@@ -27,6 +27,7 @@ def test_of_several_probes_the_one_that_loses_most_is_judged():
     assert "faces@8" in one.text
 
 
-def test_where_blur_takes_little_there_is_little_to_undo():
-    (one,) = told(QUESTION, restoration=[restoration(0.9, 0.95, 0.9)])
-    assert (one.verdict, one.text.startswith("There is little to undo, faces@32 loses less")) == ("no", True)
+def test_where_blur_loses_little_there_is_little_to_undo():
+    (one,) = told(QUESTION, restoration=[restoration(0.89, 0.88, 0.89)])
+    assert one.verdict == "no"
+    assert one.text.startswith("There is little to undo, faces@32 loses less than 2 points in a: ")
