@@ -61,6 +61,7 @@ from embedlab.progress import track
 
 FEWEST_PEOPLE = 4
 SURE = 0.05
+RISES = 0.01  # Of accuracy, between half of the people and all.
 BINS = 40
 REFITS = 20
 ACCURACY, P = "held-out accuracy", "p of held-out accuracy"
@@ -251,11 +252,11 @@ def _reading(r: Separability) -> list[Finding]:
         )
     ]
     half, whole = r.learning[r.probes.index(name)][1:]
-    if p <= SURE and found.high is not None and whole - half > found.high - found.value:
+    if p <= SURE and found.high is not None and whole - half > max(RISES, found.high - found.value):
         said.append(
             Finding(
-                f"In {r.title} the classifier tells {name} in {half:.1%} learned from {r.fitted[-2]:,} "
-                f"people, in {whole:.1%} from {r.fitted[-1]:,}: with more people it may be more."
+                f"In {r.title} a linear classifier of {name} is right in {half:.1%} when learned from "
+                f"{r.fitted[-2]:,} people, in {whole:.1%} from {r.fitted[-1]:,}: with more it may be more."
             )
         )
     return said

@@ -36,6 +36,8 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
     told = f"rank-1 among {r.gallery:,} people is {unmapped:.1%} as it is, {mapped:.1%} mapped, "
     told += f"{sharp:.1%} sharp"
     what, points = f"what {r.degraded} loses in {r.model}", f"{100 * matters:g} points"
+    a_map = f"linear map learned from {r.fitted_people:,} people brings back"
+    little = "nothing" if mapped <= unmapped else f"less than {points}"
     lost = found[TARGET] - found[UNMAPPED]
     if lost.value <= matters:
         loses = f"{r.degraded} loses"
@@ -56,9 +58,9 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
         found[RIDGE] - found[UNMAPPED],
         matters,
         {
-            "yes": f"A linear map brings back some of {what}: {told}",
-            "no": f"A linear map brings back less than {points} of {what}: {told}",
-            "undecided": f"Whether a linear map brings back over {points} of {what} is open: {told}",
+            "yes": f"A {a_map} some of {what}: {told}",
+            "no": f"A {a_map} {little} of {what}: {told}",
+            "undecided": f"Whether a {a_map} over {points} of {what} is open: {told}",
         },
         unit="points of rank-1",
         among=among,

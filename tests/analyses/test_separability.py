@@ -45,7 +45,7 @@ def test_all_images_are_looked_at_and_the_learning_curve_tells_what_fewer_people
     assert found.learning[0, -1] == pytest.approx(found.of("p@8").value)
     assert len(separability.findings([replace(found, learning=np.array([[0.7, 0.8, 0.8]]))])) == 1
     said = separability.findings([replace(found, learning=np.array([[0.6, 0.7, 0.8]]))])[1].text
-    assert "in 70.0% learned from 50 people, in 80.0% from 100" in said
+    assert "in 70.0% when learned from 50 people, in 80.0% from 100" in said
 
 
 def world(seed, images, model, dimension=8):

@@ -9,7 +9,7 @@ from tests.questions.planted import bare, by_key, told
 
 def restoration(unmapped, mapped, sharp, model="a", degraded="faces@32"):
     found = {(RANK_1, UNMAPPED): unmapped, (RANK_1, RIDGE): mapped, (RANK_1, TARGET): sharp}
-    shown = {"model": model, "native": "faces", "degraded": degraded, "gallery": 100}
+    shown = {"model": model, "native": "faces", "degraded": degraded, "gallery": 100, "fitted_people": 90}
     return bare(Restoration, **shown, estimates=by_key(found))
 
 
