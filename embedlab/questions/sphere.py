@@ -1,8 +1,8 @@
 """Asks whether the sphere is used: how many of their dimensions the vectors of a model spread along."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from embedlab.analyses.geometry import RANK, Geometry
+from embedlab.analyses.geometry import RANK, RESULTANT, Geometry
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate
 from embedlab.over import degraded_pairs
@@ -18,7 +18,7 @@ class SphereParams(Params):
 
 
 def judge(results: Results, params: SphereParams) -> list[Claim]:
-    """Judge each model on images as they are, by its effective rank as a share of its dimensions."""
+    """Judge each model on images as they are, by the share of its dimensions that it spreads along."""
     found = []
     for r in results["geometry"]:
         if isinstance(r, Geometry):
@@ -30,10 +30,15 @@ def judge(results: Results, params: SphereParams) -> list[Claim]:
 
 
 def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
-    told = f"its vectors of {probe} spread along {rank.value:.0f} of {r.dimension} dimensions"
+    shared = r.get(RESULTANT, probe) or Estimate(0.0, 0.0, 0.0)
+    share = _share(rank, shared, r.dimension)
+    told = (
+        f"its vectors of {probe} spread along {share.value * r.dimension:.0f} of {r.dimension} dimensions, "
+    )
+    told += "seen from the centre"
     return Claim(
         (r.title,),
-        _share(rank, r.dimension),
+        share,
         matters,
         {
             "yes": f"{r.title} uses most of its sphere: {told}",
@@ -42,13 +47,23 @@ def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
         },
         spec=".0%",
         unit="share of the dimensions",
-        evidence={RANK: rank},
+        evidence={RANK: rank} | ({RESULTANT: shared} if shared.n else {}),
     )
 
 
-def _share(one: Estimate, of: int) -> Estimate:
-    low, high = (None if end is None else end / of for end in (one.low, one.high))
-    return replace(one, value=one.value / of, low=low, high=high, null=1.0, draws=one.draws / of)
+def _share(rank: Estimate, shared: Estimate, of: int) -> Estimate:
+    """Count a direction that all vectors share among those they spread along: a narrow cone is one."""
+
+    def along(spread: float | None, mean: float | None) -> float | None:
+        if spread is None or mean is None:
+            return None
+        rest = 1 - min(mean, 1.0) ** 2
+        return min(1.0, 1 / (mean**4 + rest**2 / max(spread, 1.0)) / of)
+
+    value = along(rank.value, shared.value) or 0.0
+    # Both ends at once make the interval wider than it need be.
+    low, high = along(rank.low, shared.high), along(rank.high, shared.low)
+    return Estimate(value, low, high, rank.n, 1.0)
 
 
 QUESTION = Question(

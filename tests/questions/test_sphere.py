@@ -2,7 +2,8 @@
 
 import pytest
 
-from embedlab.analyses.geometry import RANK, Geometry
+from embedlab.analyses.geometry import RANK, RESULTANT, Geometry
+from embedlab.estimates import Estimates
 from embedlab.questions.sphere import QUESTION
 from tests.questions.planted import bare, by_key, told
 
@@ -14,3 +15,20 @@ def test_planted_spreads_are_called_what_they_are(rank, verdict):
     (one,) = told(QUESTION, geometry=[result])
     assert one.verdict == verdict
     assert f"{rank} of 64 dimensions" in one.text
+
+
+def test_a_narrow_cone_does_not_use_the_sphere_however_many_dimensions_it_has():
+    found = by_key({(RANK, "faces"): 60}, sd=0.5) | by_key({(RESULTANT, "faces"): 0.995}, sd=0.001)
+    result = bare(Geometry, title="a", probes=("faces",), dimension=64, estimates=Estimates(found))
+    (one,) = told(QUESTION, geometry=[result])
+    assert one.verdict == "no"
+    assert "along 1 of 64 dimensions" in one.text
+    assert one.effect.low <= one.effect.value <= one.effect.high
+
+
+def test_a_share_is_never_more_than_all():
+    found = by_key({(RANK, "faces"): 66}, sd=0.5)
+    (one,) = told(
+        QUESTION, geometry=[bare(Geometry, title="a", probes=("faces",), dimension=64, estimates=found)]
+    )
+    assert one.effect.value == 1
