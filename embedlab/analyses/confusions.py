@@ -56,7 +56,9 @@ from embedlab.progress import track
 NEARER = "images nearer to somebody else"
 NEGATIVE = "people with a negative margin"
 DIFFERENT, SAME = "two people", "one person"
-ONE_PHOTOGRAPH = 0.999
+# Two images are one photograph if they are so alike, and apart by at most this share of what is usual for two
+# images of one person: where all scores lie close together, everything is alike.
+ONE_PHOTOGRAPH, OF_INTRA = 0.999, 0.05
 # Of places after the first the report shows this many of the worst.
 BRIEFLY = 3
 PAIRS_OF_FACES = 8
@@ -90,6 +92,14 @@ class Confusions(Result):
     worst_people: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     worst_pairs: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     suspects: tuple[tuple[str, ...], ...] = field(metadata={"hidden": True})
+
+    @property
+    def doubles(self) -> list[tuple[str, str]]:
+        """Pairs of images of two people that are as alike as one photograph is to itself."""
+        usual = float(np.nanmedian(self.person_intra[self.person_place == 0]))
+        apart = min(1 - ONE_PHOTOGRAPH, OF_INTRA * usual)
+        rows = [row for row in _listed(self, 0, DIFFERENT) if 1 - row[2] < apart]
+        return [(first, second) for first, second in (sorted(row[3:5]) for row in rows)]
 
 
 def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions:
@@ -293,9 +303,8 @@ def _one_photograph(results: Sequence[Confusions]) -> list[Finding]:
     """Name the pairs of two people that are nearly equal, with the models that say so."""
     seen: dict[tuple[str, ...], list[str]] = {}
     for r in results:
-        for row in _listed(r, 0, DIFFERENT):
-            if row[2] > ONE_PHOTOGRAPH:
-                seen.setdefault(tuple(sorted(row[3:5])), []).append(r.title)
+        for pair in r.doubles:
+            seen.setdefault(pair, []).append(r.title)
     if not seen:
         return []
     named = [f"{a} = {b} (in {' and '.join(models)})" for (a, b), models in list(seen.items())[:NAMED]]

@@ -293,8 +293,8 @@ def _ranks(probe: str, ranked: Sequence[Geometry]) -> list[Finding]:
     found = [(r, r.estimates[RANK, probe]) for r in ranked[:TOLD]]
     said = [
         Finding(
-            f"On {probe}, vectors of {r.title} vary about their mean as if along {rank:.1f} equally wide directions of "
-            f"{r.dimension} (participation ratio)."
+            f"On {probe}, vectors of {r.title} vary about their mean as if along {rank:.1f} equally wide "
+            f"directions of {r.dimension} (participation ratio)."
         )
         for r, rank in found[:1]
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from embedlab.analyses.confusions import DIFFERENT, ONE_PHOTOGRAPH, Confusions
+from embedlab.analyses.confusions import Confusions
 from embedlab.analysis import Params
 from embedlab.question import Claim, Question, Results, Verdict, listed
 
@@ -43,14 +43,7 @@ def _doubted(every: Sequence[Confusions]) -> list[str]:
 
 def _doubles(every: Sequence[Confusions]) -> list[str]:
     """Name the pairs of images of two people that every model finds nearly equal."""
-    seen = [
-        {
-            " = ".join(sorted(row[3:5]))
-            for row in r.worst_pairs
-            if row[0] == 0 and row[1] == DIFFERENT and row[2] > ONE_PHOTOGRAPH
-        }
-        for r in every
-    ]
+    seen = [{" = ".join(pair) for pair in r.doubles} for r in every]
     return sorted(set.intersection(*seen))
 
 

@@ -189,3 +189,12 @@ def test_the_report_lists_the_first_probe_at_length_and_the_others_in_brief():
 def test_sets_without_both_kinds_of_pairs_are_refused(people, images, message):
     with pytest.raises(UserError, match=message):
         confusions.compute((embedding_set(people, images),), FEW)
+
+
+def test_where_all_vectors_lie_close_together_alike_is_no_photograph_under_two_names():
+    """A constant far from zero brings every similarity above 0.999."""
+    one = embedding_set(people=20, noise=0.5)
+    far = dataclasses.replace(one, vectors=one.vectors + np.float32(30))
+    found = confusions.compute((far,), FEW)
+    assert max(row[2] for row in found.worst_pairs) > 0.999
+    assert found.doubles == []

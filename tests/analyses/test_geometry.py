@@ -80,7 +80,7 @@ def test_three_used_directions_of_twenty_are_a_participation_ratio_of_three():
     assert rank.low < rank.value < rank.high
     assert rank.null == 20
     assert dimension.value == pytest.approx(2, rel=0.2)
-    assert texts(found)[0].startswith("On p, vectors of m vary as if along 3.0 [")
+    assert texts(found)[0].startswith("On p, vectors of m vary about their mean as if along 3.0 [")
 
 
 def test_images_of_one_person_do_not_fake_a_low_dimension():
@@ -136,7 +136,7 @@ def test_two_models_of_the_same_images_get_the_interval_of_the_difference():
     b = dataclasses.replace(b, vectors=(b.vectors * narrow).astype(np.float32))
     first, second = geometry.compute((a,), FEW), geometry.compute((b,), FEW)
     said = texts(second, first)[0]
-    assert said.startswith("On p, vectors of m vary as if along ")
+    assert said.startswith("On p, vectors of m vary about their mean as if along ")
     said = texts(second, first)[1]
     assert said.startswith("On p, the participation ratio is ")
     assert ": a difference of " in said

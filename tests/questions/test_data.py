@@ -1,5 +1,7 @@
 """What every model finds wrong in the data is named; what one alone finds is not."""
 
+import numpy as np
+
 from embedlab.analyses.confusions import DIFFERENT, SAME, Confusions
 from embedlab.questions.data import QUESTION
 from tests.questions.planted import bare, told
@@ -8,7 +10,8 @@ from tests.questions.planted import bare, told
 def confusions(model, suspects=(), equal=()):
     pairs = [(0, DIFFERENT, 0.9999, a, b, "ann", "bob") for a, b in equal]
     pairs += [(0, SAME, 1.0, "x", "y", "ann", "ann"), (0, DIFFERENT, 0.9, "v", "w", "ann", "bob")]
-    return bare(Confusions, title=model, suspects=tuple(suspects), worst_pairs=tuple(pairs))
+    usual = {"person_intra": np.array([0.3, 0.3]), "person_place": np.zeros(2, int)}
+    return bare(Confusions, title=model, suspects=tuple(suspects), worst_pairs=tuple(pairs), **usual)
 
 
 def test_planted_faults_are_named():
