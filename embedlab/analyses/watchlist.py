@@ -326,8 +326,8 @@ def findings(results: Sequence[Watchlist]) -> list[Finding]:
         )
     return said + [
         Finding(
-            f"On {r.title}, {r.unknown_probes:,} probes of unknown people are too few for TPIR at FPIR "
-            f"{r.fpir:g}: at least {1 / r.fpir:,.0f} are needed."
+            f"On {r.title}, TPIR at FPIR {r.fpir:g} needs {1 / r.fpir:,.0f} probes of unknown people: "
+            f"there {'is' if r.unknown_probes == 1 else 'are'} {r.unknown_probes:,}."
         )
         for r in results
         if r.at(r.fpir) is None

@@ -8,6 +8,9 @@ from embedlab.estimates import Estimate
 from embedlab.over import degraded_pairs
 from embedlab.question import Claim, Question, Results, best_of
 
+CLOSE = 1e-3
+"""A threshold so near to 1 is one of scores that lie close together, and needs more digits."""
+
 
 @dataclass(frozen=True)
 class RecognitionParams(Params):
@@ -39,7 +42,8 @@ def _tar(r: Verification) -> Estimate:
 
 
 def _threshold(r: Verification) -> str:
-    return f"{r.thresholds[r.at(r.far) or 0]:.4f}"
+    score = float(r.thresholds[r.at(r.far) or 0])
+    return f"{score:.4f}" if abs(1 - score) > CLOSE else f"{score:.8f}"
 
 
 def _best(there: dict[str, Verification], probe: str, matters: float) -> Claim:

@@ -109,7 +109,7 @@ def test_a_better_model_is_called_better_with_an_interval():
 def test_too_few_unknown_probes_for_the_fpir_asked_are_told(mixed):
     found = watchlist.compute(mixed, dataclasses.replace(FEW, fpir=0.01))
     (said,) = watchlist.findings([found])
-    words = f"On p in m, {found.unknown_probes} probes of unknown people are too few for TPIR at FPIR 0.01"
+    words = "On p in m, TPIR at FPIR 0.01 needs 100 probes of unknown people: there are "
     assert said.text.startswith(words)
     assert said.tone == "plain"
 
