@@ -306,14 +306,14 @@ def _of_one(r: Layers) -> list[Finding]:
     said = [
         claim(f"{start} {end}", f"{start} not shown to be {end}", r.whole_p),
         claim(
-            f"One by one, {r.nearer} of {r.compared} layers are nearer, corrected for their number.",
-            f"One by one, no layer of {r.title} is shown to be nearer.",
+            f"One by one, {r.nearer} of {r.compared} layers of {r.title} are nearer than with random signs.",
+            f"One by one, no layer of {r.title} is shown to be nearer than with random signs.",
             float(r.distance_p.min()),
         ),
     ]
     same = claim(
-        f"Without matching, channels of {numbered} of {r.compared} layers are nearer than shuffled ones, as "
-        "in networks that started from one seed.",
+        f"Without matching, channels of {numbered} of {r.compared} layers of {r.title} are nearer than "
+        "shuffled ones, as in networks that started from one seed.",
         f"Without matching, channels of {r.title} are not shown to be nearer than shuffled ones.",
         float(r.unmatched_p.min()),
     )

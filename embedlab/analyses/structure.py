@@ -306,8 +306,8 @@ def _of_one(r: Structure) -> list[Finding]:
     if structured or patterned:
         said.append(
             Finding(
-                f"One by one, {patterned} of {len(r.found)} kernels of {r.model} show such a pattern, and "
-                f"{structured} a pattern or an even blur (false discovery rate {TEST:.0%})."
+                f"One by one, {patterned} of {len(r.found)} first-layer kernels of {r.model} hold a pattern, "
+                f"such as edges, and {structured} that or an even blur (false discovery rate {TEST:.0%})."
             )
         )
     if r.deep:

@@ -35,7 +35,7 @@ def test_gabor_functions_are_structured_and_said_to_be():
     assert found.layer_p[1] <= 0.01
     said = texts(found)
     assert said[0].startswith("First-layer kernels of gabors hold more pattern, such as edges, than")
-    assert f"{found.found[:, 1].sum()} of 16 kernels of gabors show such a pattern" in said[1]
+    assert f"{found.found[:, 1].sum()} of 16 first-layer kernels of gabors hold a pattern" in said[1]
 
 
 def test_noise_is_not_and_the_p_value_is_told():
@@ -66,7 +66,10 @@ def test_blurs_are_structured_as_they_are_but_not_beyond_their_means():
     found = structure.compute(one_layer("blurs", blurs), StructureParams(shuffles=999))
     assert found.found.sum(axis=0).tolist() == [16, 0]
     assert found.mean_share.min() > 0.8
-    assert "0 of 16 kernels of blurs show such a pattern, and 16 a pattern or an even blur" in texts(found)[1]
+    assert (
+        "0 of 16 first-layer kernels of blurs hold a pattern, such as edges, and 16 that or"
+        in texts(found)[1]
+    )
 
 
 def test_a_dead_kernel_has_no_pattern_and_an_even_one_none_beyond_its_mean():
