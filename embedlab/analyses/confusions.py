@@ -173,7 +173,8 @@ def _judge(k: int, a: EmbeddingSet, b: EmbeddingSet | None, params: ConfusionPar
     share = mean(margin[judged] < 0, judged, drawn.counts)
     negative = drawn.estimate(share, len(judged), 1.0, share=True)
     known = np.isfinite(inside.row_mean)
-    closer = mean(scores[known] > inside.row_mean[known], a.labels[known], drawn.counts)
+    # Where everything is equally near, nobody's own images are nearer.
+    closer = mean(scores[known] >= inside.row_mean[known], a.labels[known], drawn.counts)
     nearer = drawn.estimate(closer, len(judged), 1.0, share=True)
     odd = (scores >= np.nanmedian(inside.mean)) & (inside.row_best < np.median(scores[rows]))
     if odd.mean() > MANY:

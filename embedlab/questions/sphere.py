@@ -57,8 +57,9 @@ def _share(rank: Estimate, shared: Estimate, of: int) -> Estimate:
     def along(spread: float | None, mean: float | None) -> float | None:
         if spread is None or mean is None:
             return None
-        rest = 1 - min(mean, 1.0) ** 2
-        return min(1.0, 1 / (mean**4 + rest**2 / max(spread, 1.0)) / of)
+        # People who share nothing have a mean of some length too, the null's.
+        common = min(max(mean**2 - (shared.null or 0.0) ** 2, 0.0), 1.0)
+        return min(1.0, 1 / (common**2 + (1 - common) ** 2 / max(spread, 1.0)) / of)
 
     value = along(rank.value, shared.value) or 0.0
     # Both ends at once make the interval wider than it need be.

@@ -198,3 +198,9 @@ def test_where_all_vectors_lie_close_together_alike_is_no_photograph_under_two_n
     found = confusions.compute((far,), FEW)
     assert max(row[2] for row in found.worst_pairs) > 0.999
     assert found.doubles == []
+
+
+def test_of_equal_vectors_none_is_nearer_to_its_own_person():
+    one = embedding_set(people=20, noise=0.5)
+    found = confusions.compute((dataclasses.replace(one, vectors=np.ones_like(one.vectors)),), FEW)
+    assert found.estimates[NEARER, "p"].value == found.estimates[NEARER, "p"].null == 1
