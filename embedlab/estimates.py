@@ -490,10 +490,11 @@ class Comparisons:
         if self.count < 2:
             return ""
         expected = "fewer than one" if self.by_chance < 1 else f"about {self.by_chance:.0f}"
-        verb = "is" if self.claimed == 1 else "are"
+        claimed = f"{self.claimed} {'is' if self.claimed == 1 else 'are'}" if self.claimed else "none is"
+        share = f", of which at most {evidence.LEVEL:.0%} are expected to be false" if self.claimed else ""
         return (
             f"Of {self.count} comparisons {expected} would be expected to pass for real by chance alone; "
-            f"{self.claimed} {verb} claimed, of which at most {evidence.LEVEL:.0%} are expected to be false."
+            f"{claimed} claimed{share}."
         )
 
 

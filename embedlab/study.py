@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab import analysis as contract
+from embedlab import question
 from embedlab.analysis import Analysis, Params
 from embedlab.errors import UserError, checked_word
 from embedlab.files.documents import text_of, toml
@@ -215,9 +216,13 @@ def asked(study: Study) -> list[Planned]:
         raise UserError(
             f"the pairs of {study.pairs} are for {takers}, which is not run: leave them out, or run it too"
         )
-    if strangers := [name for name in study.overrides if name not in wanted]:
+    questions = {name: question.get(name).params for name in study.overrides if name in question.names()}
+    for name, params in questions.items():
+        params.with_overrides(study.overrides[name], where=f"{name}.")
+    if strangers := [name for name in study.overrides if name not in (*wanted, *questions)]:
         raise UserError(
-            f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}"
+            f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}, and the "
+            f"questions {', '.join(question.names())}"
         )
     found = []
     for name in wanted:

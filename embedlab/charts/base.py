@@ -180,13 +180,15 @@ def blend(values: np.ndarray, anchors: Sequence[str]) -> np.ndarray:
 def contrast(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Give the contrast of colours, uint8 RGB along the last axis, as WCAG defines it: 1 to 21."""
     light, dark = _luminance(one), _luminance(other)
-    return (np.maximum(light, dark) + 0.05) / (np.minimum(light, dark) + 0.05)
+    found: np.ndarray = (np.maximum(light, dark) + 0.05) / (np.minimum(light, dark) + 0.05)
+    return found
 
 
 def _luminance(rgb: np.ndarray) -> np.ndarray:
     part = np.asarray(rgb, np.float64) / 255
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
-    return linear @ np.array([0.2126, 0.7152, 0.0722])
+    found: np.ndarray = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return found
 
 
 def ink_on(rgb: np.ndarray) -> np.ndarray:

@@ -196,16 +196,17 @@ class Heatmap:
             )
         if texts is not None:
             # The heatmap's own text has one ink for all cells, or picks it by another rule than contrast.
-            y, x = np.nonzero(np.array(texts).reshape(self.values.shape))
+            down, along = np.nonzero(np.array(texts).reshape(self.values.shape))
             fig.add_trace(
                 go.Scatter(
-                    x=x,
-                    y=y,
+                    x=along,
+                    y=down,
                     mode="text",
                     text=[
-                        "<br>".join(map(plain, texts[r][c].split("\n"))) for r, c in zip(y, x, strict=True)
+                        "<br>".join(map(plain, texts[r][c].split("\n")))
+                        for r, c in zip(down, along, strict=True)
                     ],
-                    textfont={"color": self.inks()[y, x].tolist(), "size": 12},
+                    textfont={"color": self.inks()[down, along].tolist(), "size": 12},
                     hoverinfo="skip",
                     showlegend=False,
                     name="text",

@@ -89,7 +89,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         with stages("writing the report"), enough:
             made.finish(origin())
     say(f"time: {stages.summary()}")
-    for line in answering.as_text(answering.of(found)):
+    for line in answering.as_text(answering.of(found, settled.overrides)):
         say(line)
     return page, made.sound
 

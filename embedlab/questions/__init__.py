@@ -10,6 +10,5 @@ ORDER = (
     "blind_registration",
     "filters",
     "data",
-    "groups",
 )
 """The order in which a report answers them."""

@@ -11,6 +11,8 @@ from embedlab.report.numbers import jsonable, plain_estimate
 from embedlab.runner import Outcome, run_study
 from embedlab.study import Study
 
+Overrides = Mapping[str, Mapping[str, Any]]
+
 VERDICTS = {"yes": "yes", "no": "no", "undecided": "open", "cannot": "n/a"}
 """How a verdict is written where there is little room."""
 
@@ -67,10 +69,11 @@ class Asked:
 
     @property
     def lines(self) -> list[Line]:
-        """Tell answers of one kind and verdict in one line."""
-        groups: dict[tuple[str, str], list[Answer]] = {}
-        for one in self.answers:
-            groups.setdefault((one.unit, one.verdict), []).append(one)
+        """Tell answers of one kind and verdict in one line; open ones apart, each with its own outlook."""
+        groups: dict[tuple[Any, ...], list[Answer]] = {}
+        for k, one in enumerate(self.answers):
+            alone = () if one.verdict in ("yes", "no") else (k,)
+            groups.setdefault((one.unit, one.verdict, *alone), []).append(one)
         return [Line(them[0], tuple(them[1:])) for them in groups.values()]
 
 
@@ -79,15 +82,15 @@ def shown(answer: Answer) -> str:
     return f"({answer.told})" if answer.told else ""
 
 
-def of(outcomes: Sequence[Outcome]) -> list[Answer]:
-    """Judge the questions that some outcomes bear on."""
+def of(outcomes: Sequence[Outcome], overrides: Overrides | None = None) -> list[Answer]:
+    """Judge the questions that some outcomes bear on, by what matters to somebody or by default."""
     results = {one.analysis.name: one.results for one in outcomes}
     reasons = {
         one.analysis.name: next((run.reason or "it failed" for run in one.runs if run.result is None), "")
         for one in outcomes
         if not one.results and one.runs
     }
-    return question.answers(results, reasons)
+    return question.answers(results, reasons, overrides)
 
 
 class Answers(tuple[Answer, ...]):
@@ -110,7 +113,7 @@ def answers(lab: Lab, study: Study) -> Answers:
     UserError
         As `embedlab.runner.outcomes` does.
     """
-    return Answers(of(run_study(lab, study)))
+    return Answers(of(run_study(lab, study), study.overrides))
 
 
 def by_question(answers: Sequence[Answer]) -> list[Asked]:

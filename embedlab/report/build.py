@@ -7,7 +7,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +31,8 @@ WIDE = ("Tiles", "Faces", "Table")
 LONG = 16
 # So many findings of a section stand open; the others are folded away.
 SHOWN = 4
+# The first of these that has a picture lends it to the answers.
+KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
 # By it a report is known again, so that nobody else's page is replaced.
@@ -95,6 +97,8 @@ class Head:
         As ``build`` takes them.
     unfinished
         What is still to come, in a sentence; empty if nothing is.
+    overrides
+        Parameters of questions: what matters to whoever asks.
     """
 
     title: str
@@ -103,6 +107,7 @@ class Head:
     probes: Sequence[str] = ()
     prose: str = ""
     unfinished: str = ""
+    overrides: answering.Overrides = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,12 @@ class Part:
     @property
     def drawn(self) -> bool:
         """Whether it has charts that the library draws."""
-        return any(one.kind != "Table" for one in self.charts)
+        return self.lead is not None
+
+    @property
+    def lead(self) -> int | None:
+        """Which of its charts is shown before it is unfolded; None where there are only tables."""
+        return _lead(self.charts)
 
     def worded(self, section: Section) -> "Part":
         """Give it with the findings and cautions of ``section``, which depend on the other sections."""
@@ -199,10 +209,13 @@ def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
     )
 
 
-def _rendered(section: Section, charts: Sequence[Drawn], index: int) -> str:
+def _rendered(section: Section, charts: Sequence[Drawn], index: int, *, away: bool = False) -> str:
     made = environment().get_template("section.html.jinja")
-    lead = next((k for k, chart in enumerate(charts) if chart.kind != "Table"), None)
-    return str(made.render(section=section, charts=charts, lead=lead, index=index))
+    return str(made.render(section=section, charts=charts, lead=_lead(charts), index=index, away=away))
+
+
+def _lead(charts: Sequence[Drawn]) -> int | None:
+    return next((k for k, chart in enumerate(charts) if chart.kind != "Table"), None)
 
 
 def settled(parts: Sequence[Part]) -> list[Part]:
@@ -277,7 +290,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     check_place(path)
     parts = settled(parts)
     compared = sections.comparisons([part.section for part in parts])
-    answers = answering.of([part.outcome for part in parts if part.outcome])
+    answers = answering.of([part.outcome for part in parts if part.outcome], head.overrides)
     page = _page(parts, head, answers, compared.text())
     whole = numbers.assembled(
         head.title,
@@ -306,10 +319,21 @@ def _without_paths(value: Any) -> Any:
     return [_without_paths(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def _with_key(parts: Sequence[Part]) -> tuple[list[Part], Part | None]:
+    """Choose the section whose picture stands with the answers, and take it out of the section."""
+    there = {part.name: part for part in parts if part.drawn}
+    key = next((there[name] for name in KEYS if name in there), None)
+    if key is None:
+        return list(parts), None
+    body = _rendered(key.section, key.charts, key.index, away=True)
+    return [replace(part, body=body) if part is key else part for part in parts], key
+
+
 def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared: str) -> str:
     static = files("embedlab.report") / "static"
     script = (static / "report.js").read_text(encoding="utf-8")
     plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
+    parts, key = _with_key(parts) if answers else (list(parts), None)
     looks = {name: look(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
     return str(
         environment()
@@ -319,6 +343,7 @@ def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared
             compared=compared,
             models=[(name, colour(name)) for name in head.models],
             shades={name: colour(name) for name in head.models},
+            key=key,
             chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
             answers=bool(answers),
             screen=answering.screen(answers),

@@ -9,7 +9,7 @@ from embedlab import question
 from embedlab.analysis import Params
 from embedlab.estimates import Estimate
 from embedlab.question import Claim, Question
-from embedlab.report import answering, build
+from embedlab.report import Section, answering, build
 
 
 def claims(*gaps, subject=("brie", "gouda")):
@@ -103,3 +103,36 @@ def test_answers_print_as_lines_and_show_themselves_in_a_notebook(ask):
     assert first == " 2 Which cheese is better?"
     assert re.fullmatch(r"   !  yes  Brie is better \(\+20\.0 points \[.*\]\)\.", second)
     assert "Brie is better" in found._repr_html_()
+
+
+def test_one_picture_stands_with_the_answers_and_nowhere_else(tmp_path, outcome, cheese, ask):
+    ask(lambda results, params: claims(CLEAR))
+    charts = tuple(cheese.charts(outcome.results))
+    extra = [
+        Section("verification", "How many?", charts=charts),
+        Section("resolution", "How small?", charts=charts),
+    ]
+    path = build(
+        tmp_path / "index.html", title="T", outcomes=[outcome], models=["brie"], provenance={}, extra=extra
+    )
+    page = path.read_text(encoding="utf-8")
+    first, rest = page.split("How many?", 1)
+    assert first.count('class="charts lead"') == 1
+    assert rest.count('class="charts lead"') == 2, "verification and the cheese keep theirs"
+    assert "Its picture stands with the answers." in rest
+    ids = re.findall(r'id="(chart-\d+-\d+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_what_matters_is_set_by_whoever_asks(monkeypatch):
+    from embedlab.errors import UserError
+    from embedlab.study import Study, asked
+
+    study = Study(("a",), ("p",), ("verification",), overrides={"recognition": {"matters": 0.5}})
+    assert [one.analysis.name for one in asked(study)] == ["verification"]
+    with pytest.raises(UserError, match=r"recognition\.matters must be at least 0 and below 1, not 2"):
+        asked(Study(("a",), ("p",), ("verification",), overrides={"recognition": {"matters": 2}}))
+    with pytest.raises(
+        UserError, match="which is not run: there are verification, and the questions recognition"
+    ):
+        asked(Study(("a",), ("p",), ("verification",), overrides={"nothing": {}}))
