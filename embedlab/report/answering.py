@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedlab import question
-from embedlab.lab.store import Lab
 from embedlab.question import Answer, listed
 from embedlab.report.numbers import jsonable, plain_estimate
-from embedlab.runner import Outcome, run_study
-from embedlab.study import Study
+from embedlab.runner import Outcome
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -91,29 +89,6 @@ def of(outcomes: Sequence[Outcome], overrides: Overrides | None = None) -> list[
         if not one.results and one.runs
     }
     return question.answers(results, reasons, overrides)
-
-
-class Answers(tuple[Answer, ...]):
-    """Answers that a notebook shows as the report does, and that print as lines."""
-
-    def __str__(self) -> str:
-        return "\n".join(as_text(self))
-
-    def _repr_html_(self) -> str:
-        from embedlab.report.build import answers_fragment
-
-        return answers_fragment(self)
-
-
-def answers(lab: Lab, study: Study) -> Answers:
-    """Run what a study asks, or fetch what is stored, and judge the questions that it bears on.
-
-    Raises
-    ------
-    UserError
-        As `embedlab.runner.outcomes` does.
-    """
-    return Answers(of(run_study(lab, study), study.overrides))
 
 
 def by_question(answers: Sequence[Answer]) -> list[Asked]:

@@ -8,8 +8,12 @@ from typing import Any
 from embedlab.analysis import Analysis, Result
 from embedlab.charts import Chart, Table, faces_at_hand, faces_from, model_colours
 from embedlab.charts.base import visible
-from embedlab.report import sections
+from embedlab.lab.store import Lab
+from embedlab.question import Answer
+from embedlab.report import answering, sections
 from embedlab.report.sections import Section
+from embedlab.runner import run_study
+from embedlab.study import Study
 
 # Plotly's own set of buttons has one that sends the figure, and so the data, to its maker.
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "plotlyServerURL": ""}
@@ -44,10 +48,32 @@ def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[R
         _show(section)
 
 
+class Answers(tuple[Answer, ...]):
+    """Answers that a notebook shows as the report does, and that print as lines."""
+
+    def __str__(self) -> str:
+        return "\n".join(answering.as_text(self))
+
+    def _repr_html_(self) -> str:
+        from embedlab.report.build import answers_fragment
+
+        return answers_fragment(self)
+
+
+def answers(lab: Lab, study: Study) -> Answers:
+    """Run what a study asks, or fetch what is stored, and judge the questions that it bears on.
+
+    Raises
+    ------
+    UserError
+        As `embedlab.runner.outcomes` does.
+    """
+    return Answers(answering.of(run_study(lab, study), study.overrides))
+
+
 def _faces() -> AbstractContextManager[None]:
     """Let charts find the faces that lie in the lab, unless somebody lends others already."""
     from embedlab.data.pictures import pictures_in
-    from embedlab.lab.store import Lab
 
     found = None if faces_at_hand() else pictures_in(Lab().data)
     return nullcontext() if found is None else faces_from(found)

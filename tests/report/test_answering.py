@@ -9,7 +9,7 @@ from embedlab import question
 from embedlab.analysis import Params
 from embedlab.estimates import Estimate
 from embedlab.question import Claim, Question
-from embedlab.report import Section, answering, build
+from embedlab.report import Section, answering, build, show
 
 
 def claims(*gaps, subject=("brie", "gouda")):
@@ -98,7 +98,7 @@ def test_hostile_names_in_answers_are_text(tmp_path, outcome, ask, evil):
 
 
 def test_answers_print_as_lines_and_show_themselves_in_a_notebook(ask):
-    found = answering.Answers(ask(lambda results, params: claims(CLEAR)))
+    found = show.Answers(ask(lambda results, params: claims(CLEAR)))
     first, second = str(found).splitlines()
     assert first == " 2 Which cheese is better?"
     assert re.fullmatch(r"   !  yes  Brie is better \(\+20\.0 points \[.*\]\)\.", second)
