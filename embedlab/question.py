@@ -68,7 +68,8 @@ class Claim:
     spec
         How the effect is written: in percentage points, or by a format such as ``.2f``.
     unit
-        What ``matters`` is counted in, in words, as "points of TAR".
+        What ``matters`` is counted in and where, in words, as "points of TAR at 8 px": answers of one unit
+        and verdict are told in one line.
     among
         From how many comparisons this one was picked, as the best of them.
     evidence
@@ -298,7 +299,7 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
     times = math.inf if off == 0 else (half / off) ** 2
     if times > BEYOND_REACH:
-        return "too near to what matters for any number of people to decide"
+        return f"over {BEYOND_REACH} times as many people would have to decide"
     people = times * effect.n
     step = 10 ** max(0, math.floor(math.log10(max(people, 1))) - 1)
     return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide"

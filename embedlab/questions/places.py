@@ -45,7 +45,7 @@ def _apart(r: Resolution, matters: float) -> Claim:
             "no": f"No: {where} less than {points} beyond blur itself: {told}",
             "undecided": f"Whether {where} over {points} beyond blur itself is open: {told}",
         },
-        unit="points of TAR that mixing costs",
+        unit=f"points of TAR that mixing costs at {r.names[at]}",
         among=r.last,
         evidence={f"cost of mixing native and {r.names[k]}": cost for k, cost in costs.items()},
     )

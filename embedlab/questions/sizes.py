@@ -51,7 +51,7 @@ def _breaks(r: Resolution, matters: float) -> Claim:
             "no": f"{r.model} holds down to {size}: {told}",
             "undecided": f"Whether {r.model} loses over {100 * matters:g} points at {size} is open: {told}",
         },
-        unit="points of TAR lost",
+        unit=f"points of TAR lost at {size}{latest}",
         among=r.last,
         evidence={f"TAR, native × {r.names[k]}": r.at(TAR, (r.last, k)) for k in range(r.last + 1)},
     )
@@ -72,7 +72,7 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
             "undecided": f"Whether one threshold of {r.model} is safe for all sizes is open: {told}",
         },
         spec=".2g",
-        unit="FAR",
+        unit=f"FAR {place}",
         among=len(cells),
         hazard="yes",
         evidence={f"FAR, {' × '.join(r.names[k] for k in cell)}": r.at(FAR, cell) for cell in cells},

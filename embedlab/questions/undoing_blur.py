@@ -49,7 +49,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
                 "no": f"There is little to undo, {loses} less than {points} in {r.model}: {told}",
                 "undecided": f"Whether {loses} over {points} in {r.model} to be undone is open: {told}",
             },
-            unit="points of rank-1 lost",
+            unit=f"points of rank-1 lost by {r.degraded}",
             among=among,
             evidence={f"rank-1, {entry}": one for entry, one in found.items()},
         )
@@ -62,7 +62,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             "no": f"A {a_map} {little} of {what}: {told}",
             "undecided": f"Whether a {a_map} over {points} of {what} is open: {told}",
         },
-        unit="points of rank-1",
+        unit=f"points of rank-1 of {r.degraded}",
         among=among,
         evidence={f"rank-1, {entry}": one for entry, one in found.items()},
     )

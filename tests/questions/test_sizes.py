@@ -6,6 +6,7 @@ import pytest
 from embedlab.analyses.drift import FAR, Drift
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.questions.sizes import QUESTION
+from embedlab.report import answering
 from tests.questions.planted import bare, by_key, estimate, told
 
 
@@ -59,3 +60,12 @@ def test_a_break_that_is_sure_is_told_before_one_that_is_open():
     (one,) = told(QUESTION, resolution=[sure])
     assert one.verdict == "yes"
     assert one.text.startswith("a breaks at 16 px at the latest: ")
+
+
+def test_models_that_break_at_different_sizes_are_not_told_in_one_line():
+    early, late = told(
+        QUESTION,
+        resolution=[resolution("a", 0.9, {8: 0.2, 32: 0.5}), resolution("b", 0.9, {8: 0.2, 32: 0.9})],
+    )
+    assert (early.verdict, late.verdict) == ("yes", "yes")
+    assert len(answering.by_question([early, late])[0].lines) == 2
