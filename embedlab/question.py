@@ -246,6 +246,8 @@ def _claims(
 def judged(name: str, claim: Claim, over: int) -> Answer:
     """Give the verdict on a claim among ``over`` that are judged together."""
     effect = claim.effect and simultaneous(claim.effect, over)
+    if effect and claim.spec.endswith("%") and effect.low is not None and effect.high is not None:
+        effect = dataclasses.replace(effect, low=max(effect.low, 0.0), high=min(effect.high, 1.0))
     verdict, told, ending = claim.fact or "undecided", "", ""
     if claim.fact is None and effect is not None:
         if claim.p is not None:

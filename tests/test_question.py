@@ -119,3 +119,8 @@ def test_every_question_is_asked_in_words_and_says_what_it_needs():
         assert set(one.needs) <= set(analysis.names())
     with pytest.raises(UserError, match="there is no question 'nothing'"):
         question.get("nothing")
+
+
+def test_a_share_stays_a_share_however_many_claims_are_judged():
+    one = Claim(("a",), Estimate(0.96, 0.9, 0.99, 100), 0.5, SAID, spec=".0%")
+    assert "96% [87%, 100%]" in judged("q", one, 20).text
