@@ -283,7 +283,7 @@ def findings(results: Sequence[Movers]) -> list[Finding]:
     return [
         Finding(
             f"{_count(len(people), steady[0].people)} other nearest people in at least one of {len(steady)} "
-            f"comparisons, beyond what a choice of other images changes; most often {_listed(named)}."
+            f"comparisons, beyond what other images change; most often {_listed(named)}."
         )
     ]
 
@@ -297,13 +297,13 @@ def _who(r: Movers) -> Finding:
         )
     if not count:
         return Finding(
-            f"Nobody is found whose nearest people change {r.where} by more than a choice of other images "
-            "would; that is no proof that nobody's do."
+            f"Nobody is found whose nearest people change {r.where} by more than other images would; "
+            "that is no proof that nobody's do."
         )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
     return Finding(
-        f"{_count(count, r.people)} other nearest people {r.where}, beyond what a choice of other images "
-        f"changes (most of all {_listed(named)})."
+        f"{_count(count, r.people)} other nearest people {r.where}, beyond what other images change "
+        f"(most of all {_listed(named)})."
     )
 
 
