@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
-from embedlab.maths.clouds.trials import AFTER, IMAGE, PROCRUSTES
+from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
+
+WITHOUT = {BEFORE: "without it", SHIFT: "by a shift alone", NULL: "registered to strangers"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def _gain(r: Registration) -> float:
 
 def _found(r: Registration, among: int, matters: float) -> Claim:
     space = len(r.spaces) - 1
-    after, before, known = (r.of(IMAGE, how, space) for how in (AFTER, r.most(RIVALS, space), PROCRUSTES))
+    rival = r.most(RIVALS, space)
+    after, before, known = (r.of(IMAGE, how, space) for how in (AFTER, rival, PROCRUSTES))
     models, where = tuple(dict.fromkeys(r.models)), f"on {r.spaces[space]}"
     evidence = {f"same image, {how}": r.of(IMAGE, how, space) for how in r.maps}
     if before.value >= ALL:
@@ -41,7 +44,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves"
         )
         return Claim(models, None, matters, {"no": nothing}, evidence=evidence, fact="no")
-    told = f"{where}, {after.value:.1%} of images find themselves, {before.value:.1%} without it, "
+    told = f"{where}, {after.value:.1%} of images find themselves, {before.value:.1%} {WITHOUT[rival]}, "
     told += f"{known.value:.1%} by known pairs"
     beyond = f"{100 * matters:g} points beyond what was there for {r.title}"
     return Claim(
