@@ -333,7 +333,7 @@ def _dearest(r: Drift) -> list[Finding]:
         return []
     text = (
         f"In {r.model}, the native threshold accepts {fixed.value:.1%} of genuine pairs "
-        f"{resolutions.between(r.place(dear))} of {r.dataset}, one of their own {own.value:.1%}"
+        f"{resolutions.between(r.place(dear))}, their own {own.value:.1%}"
     )
     return [compared(text, fixed, own, among=len(cells))]
 

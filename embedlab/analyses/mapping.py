@@ -328,8 +328,8 @@ def _enough(way: Way) -> list[Finding]:
     every = r.estimates[RANK_1, RIDGE, *ends]
     return [
         compared(
-            f"Fitted on {size:,} of {r.fitted_pairs:,} pairs, the map from {ends[0]} to {ends[1]} finds "
-            f"{one.value:.1%} of probes, on all {every.value:.1%}",
+            f"Fitted on {size:,} of {r.fitted_pairs:,} pairs, a map from {ends[0]} to {ends[1]} finds "
+            f"{one.value:.1%}, on all {every.value:.1%}",
             every,
             one,
             tones=("plain", "plain"),

@@ -161,7 +161,7 @@ def test_what_the_fixed_threshold_loses_is_told_against_an_own_one():
     found = drift.compute(opposite, FEW)
     cost = found.table(TAR)[1, 0] - found.table(OWN)[1, 0]
     assert cost < -0.3
-    (said,) = (t for t in texts(found) if "between native and 8-px images of d, one of their own" in t)
+    (said,) = (t for t in texts(found) if "between native and 8-px images, their own" in t)
     assert f": a difference of {100 * cost:+.1f} points [" in said
     assert found.table(FAR)[1, 0] < 0.01
 

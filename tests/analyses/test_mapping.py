@@ -61,7 +61,7 @@ def test_what_a_converted_gallery_loses_is_told_of_either_direction(turned):
     for source, target in WAYS:
         assert any(text.startswith(f"Mapped from {source} to {target} on p, ") for text in said)
     assert sum(", a rotation finds " in text for text in said) == 2
-    assert sum(text.startswith("Fitted on 100 of 160 pairs, the map from") for text in said) == 1
+    assert sum(text.startswith("Fitted on 100 of 160 pairs, a map from") for text in said) == 1
     assert all(len(text.split("[")[0].split()) <= 31 for text in said)
 
 
