@@ -448,9 +448,10 @@ def judged(
     if gap.value == gap.low == gap.high == 0:
         return Finding(f"{text}: there is no {word}.", gap=gap)
     tone = tones[gap.sign > 0]
+    picked = f"largest of {among} {word}s, {told}," if among > 1 else f"{word} of {told}"
     return claim(
         f"{text}: a {word} of {told}.",
-        f"{text}: the {word} of {told} may be chance{f', the largest of {among}' if among > 1 else ''}.",
+        f"{text}: the {picked} may be chance.",
         min(1.0, among * gap.p),
         tone="plain" if tone == "good" and not beats else tone,
         gap=gap,

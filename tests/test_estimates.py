@@ -317,3 +317,10 @@ def test_draws_are_stored_and_come_back(tmp_path):
 def test_replicates_that_are_no_numbers_leave_nothing_to_tell_whatever_the_interval():
     gap = Estimate(0.2, 0.1, 0.3, 50, 0.0, np.full(20, np.nan, np.float32), "d")
     assert judged("A differs", gap).text == "A differs; too few people to say how sure the difference is."
+
+
+def test_the_largest_of_several_differences_is_judged_as_such():
+    alone, picked = (judged("Cheese", Estimate(0.02, 0.005, 0.035, 100), among=among) for among in (1, 20))
+    assert alone.text == "Cheese: a difference of +2.0 points [+0.5, +3.5]."
+    assert picked.text == "Cheese: the largest of 20 differences, +2.0 points [+0.5, +3.5], may be chance."
+    assert picked.p == pytest.approx(20 * alone.p)
