@@ -282,8 +282,8 @@ def findings(results: Sequence[Movers]) -> list[Finding]:
     named = [f"{people[i]} (in {times[i]})" for i in np.lexsort((people, -times))[:NAMED]]
     return [
         Finding(
-            f"{_count(len(people), steady[0].people)} other nearest people in at least one of {len(steady)} "
-            f"comparisons, beyond what other images change; most often {_listed(named)}."
+            f"In at least one of {len(steady)} comparisons {_count(len(people), steady[0].people)} other "
+            f"nearest people, beyond what other images change; most often {_listed(named)}."
         )
     ]
 
@@ -302,8 +302,8 @@ def _who(r: Movers) -> Finding:
         )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
     return Finding(
-        f"{_count(count, r.people)} other nearest people {r.where}, beyond what other images change "
-        f"(most of all {_listed(named)})."
+        f"From{r.where.removeprefix('from')}, {_count(count, r.people)} other nearest people, beyond what "
+        f"other images change (most of all {_listed(named)})."
     )
 
 

@@ -65,7 +65,7 @@ def test_those_who_moved_are_found_and_come_first(moved):
     assert set(moved.names[first]) == set(MOVED)
     assert moved.kept[first].max() < 0.2 < moved.expected_of[first].min()
     (who,) = told(moved)
-    start = f"{moved.found.sum()} of 240 people have other nearest people"
+    start = f"From a to b on p, {moved.found.sum()} of 240 people have other nearest people, beyond"
     assert who.startswith(start)
     assert sum(name in who for name in MOVED) == 3
     assert len(who.split()) <= 30
@@ -142,7 +142,7 @@ def test_many_results_are_few_pictures_and_one_sentence(moved):
     names = [dataclasses.replace(moved, title=f"t{k}") for k in range(6)]
     assert len(movers.charts(names)) == 3
     (said,) = told(*names)
-    start = f"{moved.found.sum()} of 240 people have other nearest people"
+    start = f"In at least one of 6 comparisons {moved.found.sum()} of 240 people have other nearest"
     assert said.startswith(start)
     assert "(in 6)" in said
 
