@@ -35,6 +35,10 @@ SHOWN = 4
 KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
+# Each builds on those before it.
+SCRIPTS = ("report.js", "tools.js", "linked.js")
+# A section's first picture, as it is shown and as it is folded.
+OPEN, FOLDED = '<details class="fold picture" open>', '<details class="fold picture">'
 # By it a report is known again, so that nobody else's page is replaced.
 FOOTER = "Made by embedlab."
 
@@ -331,7 +335,7 @@ def _with_key(parts: Sequence[Part]) -> tuple[list[Part], Part | None]:
 
 def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared: str) -> str:
     static = files("embedlab.report") / "static"
-    script = (static / "report.js").read_text(encoding="utf-8")
+    script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
     plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
     parts, key = _with_key(parts) if answers else (list(parts), None)
     looks = {name: look(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
@@ -361,7 +365,9 @@ def _chapters(parts: Sequence[Part]) -> dict[str, list[Part]]:
     """Group sections by the chapter that they stand in, in the order of the chapters."""
     found: dict[str, list[Part]] = {chapter: [] for chapter in (*CHAPTERS, FURTHER)}
     for part in parts:
-        found[chapter_of(part.name)].append(part)
+        there = found[chapter_of(part.name)]
+        # A chapter opens with one picture; the others are a click away.
+        there.append(replace(part, body=_safe(str(part.body).replace(OPEN, FOLDED))) if there else part)
     return {chapter: there for chapter, there in found.items() if there}
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from embedlab.charts import Face, Faces, Table, faces_from
+from embedlab.analysis import Estimate
+from embedlab.charts import Curve, Curves, Face, Faces, Heatmap, Scatter, Table, faces_from
 from embedlab.report import Section, build
 
 
@@ -179,3 +180,272 @@ def test_without_scripts_sentences_and_tables_can_be_read(browser, report):
     assert "has the largest share" in shown
     assert "0.040 [0.010, 0.500]" in shown
     assert height > 0
+
+
+# What a reader does with the page
+
+
+EVIL = "</script><img src=x onerror=alert(1)>"
+
+
+def people(seed, **changes):
+    """Two images each of four people, one of them with a hostile name."""
+    names = np.repeat(["ann", "bob", "eve", EVIL], 2)
+    items = np.array([f"{name}/{k % 2}.png" for k, name in enumerate(names)])
+    groups = np.repeat(np.arange(4), 2)
+    return Scatter(
+        title=f"Map {seed}",
+        points=np.random.default_rng(seed).normal(size=(8, 2)),
+        axes=("x", "y"),
+        groups=groups,
+        group_names=("ann", "bob", "eve", EVIL),
+        marks=np.zeros(8, np.int64),
+        mark_names=("as is",),
+        hover=np.array([f"{name}: {item}" for name, item in zip(names, items, strict=True)]),
+        people=names,
+        items=items,
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def linked(tmp_path_factory):
+    """Two maps of the same people by two models, their faces, a matrix, a table, and many curves."""
+    rng = np.random.default_rng(0)
+    pictures = {name: rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) for name in ("ann", "bob")}
+    faces = tuple(Face("p", f"{name}/0.png", f"{name}, 0.5", name) for name in ("bob", "ann", "bob"))
+    x = np.linspace(0, 1, 9)
+    curves = tuple(
+        Curve(f"probe{p} in model{m}", x, x ** (m + p / 9 + 1), model=f"model{m}")
+        for m in range(6)
+        for p in range(6)
+    )
+    charts = (
+        people(0),
+        people(1),
+        Faces(title="Worst", rows=(("r", faces),)),
+        Heatmap(
+            title="Matrix",
+            xlabels=("a", "b"),
+            ylabels=("=1+1",),
+            values=np.array([[0.5, np.nan]]),
+            text=np.array([["0.5", ""]]),
+        ),
+        Curves(title="ROC", xlabel="FAR", ylabel="TAR", curves=curves),
+        Table(
+            title="Rows",
+            columns=("person", "share", "count"),
+            rows=(
+                ("bob", Estimate(0.5, 0.25, 0.75), 1200),
+                ("ann", Estimate(-0.125, -0.25, 0.5), 900),
+                ("eve", None, 30),
+                (EVIL, Estimate(2.0, 1.0, 3.0), 4),
+            ),
+        ),
+    )
+    with faces_from(lambda probe, item: pictures.get(item.partition("/")[0])):
+        return build(
+            tmp_path_factory.mktemp("linked") / "index.html",
+            title="Linked",
+            outcomes=[],
+            models=[f"model{m}" for m in range(6)],
+            provenance={},
+            extra=[Section("maps", "Who is where?", charts=charts)],
+        )
+
+
+RINGED = """JSON.stringify([...document.querySelectorAll('.chart.scatter')].map(el => {
+  const ring = el.data.find(trace => trace.meta?.ring);
+  return ring.x.length;
+}))"""
+FRAMED = "(document.querySelector('.chart.faces').layout.shapes ?? []).length"
+
+
+def key(browser, name, code=0, text=""):
+    for kind in ("keyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, text=text
+        )
+
+
+def settle(browser):
+    browser.run("new Promise(done => setTimeout(done, 300))")
+
+
+def place_of_point(browser, chart):
+    """Where the first linked point of a chart lies in the window."""
+    browser.run(f"document.querySelectorAll('.chart.scatter')[{chart}].scrollIntoView({{block: 'center'}})")
+    return browser.run(
+        f"""(() => {{
+          const el = document.querySelectorAll('.chart.scatter')[{chart}];
+          const box = el.querySelector('.scatterlayer .points path').getBoundingClientRect();
+          return [box.x + box.width / 2, box.y + box.height / 2];
+        }})()"""
+    )
+
+
+def test_a_click_on_a_point_rings_the_person_in_every_picture_and_escape_clears(browser, linked):
+    assert look(browser, linked)["failures"] == []
+    assert browser.run(RINGED) == "[0,0]"
+    x, y = place_of_point(browser, 1)
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        browser.run("new Promise(done => setTimeout(done, 150))")
+    settle(browser)
+    assert browser.run("window.embedlab.picked()") == {"person": "ann", "item": "ann/0.png"}
+    assert browser.run(RINGED) == "[2,2]"
+    assert browser.run(FRAMED) == 1
+    assert browser.run("document.querySelector('tr.ringed').cells[0].textContent") == "ann"
+    assert browser.run("document.querySelector('.find output').textContent") == "ann: 2 images in 3 pictures"
+    key(browser, "Escape", 27)
+    settle(browser)
+    assert (browser.run(RINGED), browser.run(FRAMED)) == ("[0,0]", 0)
+    assert browser.run("document.querySelectorAll('tr.ringed').length") == 0
+    assert complaints(browser) == []
+
+
+def test_a_finger_on_a_face_and_the_keyboard_on_a_map_ring_as_well(browser, linked):
+    look(browser, linked)
+    face = "document.querySelector('.chart.faces .imagelayer image')"
+    browser.run(f"{face}.scrollIntoView({{block: 'center'}})")
+    x, y, width, height = browser.run(
+        f"(() => {{ const box = {face}.getBoundingClientRect(); "
+        "return [box.x, box.y, box.width, box.height]; })()"
+    )
+    x, y = x + width / 6, y + height / 3
+    browser.call("Input.synthesizeTapGesture", x=x, y=y, gestureSourceType="touch")
+    settle(browser)
+    assert browser.run("window.embedlab.picked()") == {"person": "bob", "item": "bob/0.png"}
+    assert browser.run(FRAMED) == 2
+    x, y = place_of_point(browser, 0)
+    browser.call("Input.synthesizeTapGesture", x=x + 5, y=y, gestureSourceType="touch")
+    settle(browser)
+    assert browser.run("window.embedlab.picked()") == {"person": "ann", "item": "ann/0.png"}
+    browser.run("document.querySelector('.chart.scatter').focus()")
+    for _ in range(7):
+        key(browser, "ArrowRight", 39)
+    key(browser, "Enter", 13, "\r")
+    settle(browser)
+    assert browser.run("window.embedlab.picked()") == {"person": EVIL, "item": f"{EVIL}/0.png"}
+    assert browser.run(RINGED) == "[2,2]"
+    assert browser.said("Page.javascriptDialogOpening") == []
+
+
+def test_a_person_is_found_by_a_part_of_the_name(browser, linked):
+    look(browser, linked)
+    browser.run("document.querySelector('#find').focus()")
+    browser.call("Input.insertText", text="EV")
+    key(browser, "Enter", 13, "\r")
+    settle(browser)
+    assert browser.run("window.embedlab.picked()") == {"person": "eve", "item": ""}
+    assert browser.run(RINGED) == "[2,2]"
+    assert browser.run("document.querySelectorAll('#people option').length") == 4
+    browser.run("window.embedlab.search('nobody at all')")
+    assert "nobody of that name" in browser.run("document.querySelector('.find output').textContent")
+
+
+def test_a_picture_that_is_drawn_later_is_ringed_as_well(browser, linked):
+    look(browser, linked)
+    browser.open(linked.as_uri())
+    browser.run("window.embedlab.search('ann')")
+    browser.run("window.embedlab.drawAll()")
+    assert browser.run(RINGED) == "[2,2]"
+
+
+def column(browser, index):
+    rows = "[...document.querySelectorAll('figure.table tbody tr')]"
+    return browser.run(f"{rows}.map(row => row.cells[{index}].textContent.trim())")
+
+
+def test_a_table_is_sorted_by_numbers_with_the_keyboard_and_copied(browser, linked):
+    look(browser, linked)
+    assert column(browser, 0)[0] == "bob"
+    sort = "document.querySelectorAll('figure.table thead button')"
+    browser.run(f"{sort}[1].focus()")
+    key(browser, "Enter", 13, "\r")
+    assert column(browser, 0) == ["ann", "bob", EVIL, "eve"]
+    key(browser, "Enter", 13, "\r")
+    assert column(browser, 0) == [EVIL, "bob", "ann", "eve"]
+    assert (
+        browser.run("document.querySelectorAll('[aria-sort]')[0].getAttribute('aria-sort')") == "descending"
+    )
+    browser.run(f"{sort}[2].click()")
+    assert column(browser, 2) == ["4", "30", "900", "1,200"]
+    browser.run("document.querySelector('figure.table .tools button').click()")
+    settle(browser)
+    lines = browser.run("window.embedlab.copied").split("\r\n")
+    assert lines[0] == "person,share,count"
+    assert lines[3].replace("\xa0", " ") == 'ann,"-0.125 [-0.250, 0.500]",900'
+
+
+def saved(browser, title, kind):
+    """What a button saves: the file's name and its text."""
+    return browser.run(
+        f"""new Promise(done => {{
+          const click = HTMLAnchorElement.prototype.click;
+          const make = URL.createObjectURL;
+          let made = null;
+          URL.createObjectURL = blob => {{ made = blob; return make(blob); }};
+          HTMLAnchorElement.prototype.click = function () {{
+            HTMLAnchorElement.prototype.click = click;
+            URL.createObjectURL = make;
+            made.text().then(text => done([this.download, text, made.size]));
+          }};
+          const figure = [...document.querySelectorAll('figure')]
+            .find(one => one.querySelector('strong').textContent === {title!r});
+          [...figure.querySelectorAll('.tools button')].find(one => one.textContent === {kind!r}).click();
+        }})"""
+    )
+
+
+def test_each_picture_is_saved_as_svg_png_and_its_numbers(browser, linked):
+    look(browser, linked)
+    name, text, _ = saved(browser, "ROC", "SVG")
+    assert name == "ROC.svg"
+    assert text.startswith("<svg")
+    assert "probe5 in model5" in text
+    name, text, size = saved(browser, "Map 0", "PNG")
+    assert name == "Map-0.png"
+    assert text[1:4] == "PNG"
+    assert size > 5000
+    name, text, _ = saved(browser, "ROC", "CSV")
+    rows = text.split("\r\n")
+    assert rows[0] == "series,x,y,text"
+    assert len(rows) == 1 + 36 * 9 + 1
+    assert saved(browser, "Matrix", "CSV")[1] == ",a,b\r\n'=1+1,0.5,\r\n"
+    assert EVIL in saved(browser, "Map 1", "CSV")[1]
+    assert complaints(browser) == []
+    heights = browser.run("[...document.querySelectorAll('.tools button')].map(b => b.clientHeight)")
+    assert min(heights) > 20
+
+
+def test_no_key_takes_anything_of_a_chart_of_six_models_and_six_probes(browser, linked):
+    look(browser, linked)
+    curves = "document.querySelector('.chart.curves')"
+    plotted = browser.run(f"{curves}._fullLayout._size.h")
+    assert plotted > 0.75 * browser.run(f"{curves}.clientHeight")
+    assert browser.run(f"{curves}.querySelectorAll('.legend').length") == 0
+    entries = f"{curves}.closest('figure').querySelectorAll('.key button')"
+    assert browser.run(f"{entries}.length") == 36
+    browser.run(f"{entries}[3].click()")
+    settle(browser)
+    assert browser.run(f"{curves}.data.filter(trace => trace.visible === false).length") == 1
+    look(browser, linked, width=390, height=844)
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_labels_on_a_map_have_the_colours_of_the_page(browser, tmp_path, scheme):
+    path = build(
+        tmp_path / "r.html", title="t", outcomes=[], models=[], provenance={},
+        extra=[Section("s", "?", charts=(people(0, named=True),))],
+    )  # fmt: skip
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    look(browser, path)
+    ground = browser.run("getComputedStyle(document.querySelector('.annotation rect.bg')).fill")
+    ink = browser.run("getComputedStyle(document.querySelector('.annotation text')).fill")
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert (ground, ink) == {
+        "light": ("rgb(255, 255, 255)", "rgb(34, 39, 44)"),
+        "dark": ("rgb(24, 27, 30)", "rgb(228, 231, 234)"),
+    }[scheme]

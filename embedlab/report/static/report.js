@@ -6,8 +6,8 @@
   const SCENES_AT_MOST = 7;
   // Buttons are named one by one, because the library's own set has one that sends the chart away.
   const BUTTONS = {
-    flat: [["toImage"], ["zoom2d", "pan2d"], ["resetScale2d"]],
-    scene: [["toImage"], ["zoom3d", "pan3d", "orbitRotation"], ["resetCameraDefault3d"]],
+    flat: [["zoom2d", "pan2d"], ["resetScale2d"]],
+    scene: [["zoom3d", "pan3d", "orbitRotation"], ["resetCameraDefault3d"]],
   };
   const config = (el) => ({
     displaylogo: false,
@@ -42,11 +42,89 @@
     return library;
   }
 
+  // Numbers come as lists, or packed: what they are, and base64.
+  const KINDS = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, i1: Int8Array, u1: Uint8Array };
+  function values(axis) {
+    if (!axis.bdata) return Array.from(axis);
+    const bytes = Uint8Array.from(atob(axis.bdata), (c) => c.charCodeAt(0));
+    return Array.from(new KINDS[axis.dtype](bytes.buffer));
+  }
+  function matrix(z) {
+    if (!z.bdata) return z.map(values);
+    const [, columns] = z.shape.split(",").map(Number);
+    const flat = values(z);
+    return Array.from({ length: flat.length / columns }, (_, r) => flat.slice(r * columns, (r + 1) * columns));
+  }
+  // What the library shows as a line of text, without its marks.
+  const text = (marked) =>
+    new DOMParser().parseFromString(String(marked).replace(/<br>/g, "\n"), "text/html").body.textContent;
+
+  // The key stands below the picture, where it takes nothing of it however many series there are.
+  const SHAPES = {
+    circle: "M6 0a6 6 0 1 0 .01 0Z", square: "M1 1h10v10H1Z", diamond: "M6 0l6 6-6 6-6-6Z",
+    cross: "M4 0h4v4h4v4H8v4H4V8H0V4h4Z", x: "M0 2l2-2 4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4Z",
+  };
+  const STROKES = { dash: "7 3", dot: "2 3", dashdot: "7 3 2 3", longdash: "11 4" };
+  function keyed(made) {
+    const named = made.data.filter((one) => one.showlegend !== false && one.name && /^(scatter|scatter3d|bar|histogram)$/.test(one.type));
+    return named.length > 1 || named.some((one) => one.showlegend) ? named : [];
+  }
+  function sample(trace) {
+    const draw = (name, attributes) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+      Object.entries(attributes).forEach(([key, value]) => made.setAttribute(key, value));
+      return made;
+    };
+    const line = trace.type !== "bar" && (trace.mode ?? "lines").includes("lines");
+    const svg = draw("svg", { width: line ? 30 : 14, height: 14, viewBox: line ? "0 0 30 14" : "-1 -1 14 14", "aria-hidden": "true" });
+    const one = (value) => (typeof value === "string" ? value : null);
+    if (line) {
+      const stroke = one(trace.line?.color) ?? "currentColor";
+      svg.append(draw("path", { d: "M0 7h30", stroke, "stroke-width": Math.max(2, trace.line?.width ?? 2), "stroke-dasharray": STROKES[trace.line?.dash] ?? "none" }));
+      return svg;
+    }
+    const symbol = trace.type === "bar" || trace.type === "histogram" ? "square" : (one(trace.marker?.symbol) ?? "circle");
+    const shade = one(trace.marker?.color) ?? "#6B7280";
+    const open = symbol.endsWith("-open");
+    const d = SHAPES[symbol.replace("-open", "")] ?? SHAPES.circle;
+    svg.append(draw("path", { d, fill: open ? "none" : shade, stroke: open ? shade : "none", "stroke-width": 2 }));
+    if (trace.marker?.pattern?.shape) svg.append(draw("path", { d: "M1 8L8 1M4 11l7-7", stroke: "#fff", "stroke-width": 1.5 }));
+    return svg;
+  }
+  function key(el, made) {
+    el.parentElement.querySelector(".key")?.remove();
+    const named = keyed(made);
+    if (!named.length) return;
+    const list = document.createElement("ul");
+    list.className = "key";
+    for (const trace of named) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.setAttribute("aria-pressed", "true");
+      button.append(sample(trace), text(trace.name));
+      const mine = made.data.flatMap((one, i) => (one === trace || (trace.legendgroup && one.legendgroup === trace.legendgroup) ? [i] : []));
+      button.addEventListener("click", () => {
+        const on = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(on));
+        if (state.get(el) === "drawn") window.Plotly.restyle(el, { visible: on }, mine);
+      });
+      const item = document.createElement("li");
+      item.append(button);
+      list.append(item);
+    }
+    el.after(list);
+  }
+
+  // What other parts of the page add to a picture.
+  const dress = [];
   function figure(el) {
     const made = json(`${el.id}-data`);
     made.layout.template = json("looks")[scheme.matches && !printing ? "dark" : "light"];
     made.layout.height = Number(el.dataset.height);
     made.layout.autosize = true;
+    made.layout.showlegend = false;
+    made.layout.margin.t = Math.min(made.layout.margin.t, 16);
+    dress.forEach((add) => add(el, made));
     return made;
   }
 
@@ -81,6 +159,8 @@
       el.replaceChildren();
       await Plotly.newPlot(el, made.data, made.layout, config(el));
       state.set(el, "drawn");
+      key(el, made);
+      el.dispatchEvent(new Event("drawn"));
     } catch (error) {
       failures.push(`${el.id}: ${error.message}`);
       state.set(el, "failed");
@@ -175,5 +255,16 @@
     if (event.target.closest("a") && !wide.matches) contents.removeAttribute("open");
   });
 
-  window.embedlab = { drawAll, state: () => Object.fromEntries([...state].map(([el, s]) => [el.id, s])) };
+  // The policy lets nothing be fetched, not even from the page itself.
+  function blob(address) {
+    const [head, body] = [address.slice(0, address.indexOf(",")), address.slice(address.indexOf(",") + 1)];
+    const type = head.slice(5).split(/[;,]/)[0];
+    if (!head.includes("base64")) return new Blob([decodeURIComponent(body)], { type });
+    return new Blob([Uint8Array.from(atob(body), (c) => c.charCodeAt(0))], { type });
+  }
+
+  window.embedlab = {
+    drawAll, charts, draw, figure, dress, plotly, values, matrix, text, keyed, blob,
+    state: () => Object.fromEntries([...state].map(([el, s]) => [el.id, s])),
+  };
 })();
