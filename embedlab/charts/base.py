@@ -34,6 +34,8 @@ VIRIDIS = (
     *("#440154", "#482878", "#3E4989", "#31688E", "#26828E"),
     *("#1F9E89", "#35B779", "#6ECE58", "#B5DE2B", "#FDE725"),
 )
+# A key of more entries stands below the axes, in so many columns at most.
+KEY_INSIDE, KEY_COLUMNS = 6, 3
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 Scale = Literal["linear", "log", "probit"]
@@ -311,8 +313,14 @@ def look(*, dark: bool = False) -> Any:
 
 
 def mpl_legend(ax: Any) -> Any:
-    """Add a legend where anything has a name; None where nothing has."""
-    return ax.legend(frameon=False) if ax.get_legend_handles_labels()[0] else None
+    """Add a legend where anything has a name, below the axes where it is long; None where nothing has."""
+    entries = len(ax.get_legend_handles_labels()[0])
+    if entries <= KEY_INSIDE:
+        return ax.legend(frameon=False) if entries else None
+    columns = min(KEY_COLUMNS, -(-entries // KEY_INSIDE))
+    return ax.legend(
+        frameon=False, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=columns, fontsize="small"
+    )
 
 
 def mpl_look(ax: Any, title: str) -> None:

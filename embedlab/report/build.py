@@ -30,7 +30,7 @@ WIDE = ("Tiles", "Faces", "Table")
 # A table of more rows scrolls in a window of its own.
 LONG = 16
 # So many findings of a section stand open; the others are folded away.
-SHOWN = 4
+SHOWN = 3
 # The first of these that has a picture lends it to the answers.
 KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.

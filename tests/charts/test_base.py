@@ -28,6 +28,7 @@ from embedlab.charts.base import (
     blend,
     cell,
     many_colours,
+    mpl_legend,
     mpl_plain,
     plain,
     series_colours,
@@ -173,3 +174,17 @@ def test_charts_say_which_axes_they_need():
 )
 def test_what_steers_is_shown_and_what_is_read_stays(text, shown):
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(("entries", "inside"), [(6, True), (36, False)])
+def test_a_long_key_stands_below_the_axes(entries, inside):
+    import matplotlib.pyplot as plt
+
+    fig, ax = plt.subplots(figsize=(8, 5))
+    for k in range(entries):
+        ax.plot([0, 1], [0, k], label=f"probe in model{k}")
+    legend = mpl_legend(ax)
+    fig.canvas.draw()
+    top = legend.get_window_extent().y1
+    assert bool(top > ax.get_window_extent().y0) is inside
+    plt.close(fig)

@@ -1,6 +1,8 @@
 """A report opened from disk in a browser draws every chart, says no error and asks for nothing."""
 
+import base64
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -449,3 +451,37 @@ def test_labels_on_a_map_have_the_colours_of_the_page(browser, tmp_path, scheme)
         "light": ("rgb(255, 255, 255)", "rgb(34, 39, 44)"),
         "dark": ("rgb(24, 27, 30)", "rgb(228, 231, 234)"),
     }[scheme]
+
+
+def pages(browser):
+    """How many sheets of A4 the page takes on paper."""
+    made = browser.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+    return len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(made["data"])))
+
+
+def test_a_report_of_many_sections_stays_short_on_paper_on_a_phone_and_on_a_desk(
+    browser, tmp_path, cheese, outcome
+):
+    """Of a chapter the first picture is open; what is folded takes a line, and nothing on paper."""
+    few = tuple(chart for chart in cheese.charts(outcome.results) if chart.projection is None)[:4]
+    said = tuple(cheese.findings(outcome.results))
+    about = (("Limits", "word " * 300),)
+    sections = [Section(f"s{k}", "How does it look?", said, few, about=about) for k in range(26)]
+    origin = {f"part {k}": [("hash", "0" * 64)] * 9 for k in range(12)}
+    path = build(
+        tmp_path / "r.html", title="t", outcomes=[], models=["brie"], provenance=origin, extra=sections
+    )
+    for width, height, screens in ((1400, 900, 9), (390, 844, 18)):
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        browser.open(path.as_uri())
+        settle(browser)
+        assert browser.run("document.documentElement.scrollHeight") <= screens * height, width
+    assert pages(browser) <= 9
+    assert browser.run("document.querySelectorAll('details.picture').length") == 26
+    assert browser.run("document.querySelectorAll('details.picture[open]').length") == 1
