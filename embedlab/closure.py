@@ -290,6 +290,7 @@ def _installed(top: str) -> bool:
         return True  # Nothing that could be followed.
     places = [spec.origin] if spec.has_location and spec.origin else []
     folders = {*site.getsitepackages(), site.getusersitepackages(), *map(sysconfig.get_path, PLACES)}
+    folders |= _further(tuple(sys.path))
     return any(
         Path(place).is_relative_to(folder)
         for place in (*places, *(spec.submodule_search_locations or ()))
@@ -298,6 +299,12 @@ def _installed(top: str) -> bool:
 
 
 PLACES = ("purelib", "platlib", "stdlib")
+
+
+@cache
+def _further(path: tuple[str, ...]) -> frozenset[str]:
+    """Find where else installers put packages, as ``pip install --target`` does: their records lie beside."""
+    return frozenset(one for one in path if next(Path(one or ".").glob("*.dist-info"), None) is not None)
 
 
 @cache

@@ -18,7 +18,17 @@ ANALYSES = sorted(path.stem for path in (ROOT / "analyses").glob("[a-z]*.py"))
 
 def forget():
     closure._known.clear()
-    for one in ("_every", "_followed", "_installed", "_holders", "_all_holders", "_version", "_versions"):
+    kept = (
+        "_every",
+        "_followed",
+        "_installed",
+        "_further",
+        "_holders",
+        "_all_holders",
+        "_version",
+        "_versions",
+    )
+    for one in kept:
         getattr(closure, one).cache_clear()
 
 
@@ -154,6 +164,16 @@ def test_of_an_installed_package_the_version_counts_and_not_the_source(plugin, i
     assert plugin({}) == before
     installed("third-party", "1.1", {"thirdp.py": "x = 2"})
     assert plugin({}) != before
+
+
+def test_packages_that_a_target_folder_holds_are_not_read(plugin, installed, monkeypatch):
+    """As ``pip install --target`` leaves them, whose folder stands in PYTHONPATH or a .pth alone."""
+    monkeypatch.setattr(closure.site, "getsitepackages", list)
+    installed("third-party", "1.0", {"thirdp.py": "import thirdp_more", "thirdp_more.py": ""})
+    plugin({**FILES, "acme/late.py": "import thirdp"})
+    sources, versions = closure.closure("acme.analyses.tilt")
+    assert versions == {"third-party": "1.0"}
+    assert not [name for name in sources if name.startswith("thirdp")]
 
 
 def test_an_installed_plugin_of_several_modules_counts_by_its_source(installed):
