@@ -102,7 +102,6 @@ def test_resamples_are_the_written_out_people(mixed):
             assert found.estimates[name,].draws[b] == pytest.approx(np.mean([(r <= k).mean() for r in ranks]))
 
 
-@pytest.mark.slow
 def test_intervals_cover_the_rank_of_other_people():
     """Galleries of one size drawn from one population; the truth is the mean over many."""
     params = IdentificationParams(resamples=300)

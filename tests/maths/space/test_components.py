@@ -83,7 +83,6 @@ def test_the_ratio_stays_between_one_and_the_dimension():
     assert np.isnan(still.value)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("people", [20, 100])
 @pytest.mark.parametrize("ends", [(1.0, 1.0), (2.0, 0.1)])
 def test_intervals_of_the_ratio_hold_the_truth(people, ends):
@@ -142,7 +141,6 @@ def test_equal_vectors_or_one_person_have_no_ratio():
     assert np.isnan(ratio_between(np.eye(4), np.zeros(4, int), np.ones((1, 1)))[0])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("images", [(3, 3), (1, 12)])
 def test_intervals_of_the_ratio_between_people_hold_the_truth_and_are_no_longer_than_they_need(images):
     """For equal and for unequal numbers of images."""
