@@ -261,3 +261,12 @@ def test_what_was_cut_from_a_set_is_not_told_as_another_set():
         aligned(shared, a)
         aligned(shared, b)
     assert [line.partition(";")[0] for line in lines] == ["  p in a and p in b share 20 images"]
+
+
+@pytest.mark.parametrize("probes", [1, 2, 3, 4, 6])
+def test_places_are_counted_as_they_are_given(probes):
+    """All pairs of up to three probes, of more the first with each other."""
+    sets = [embedding_set(people=3, probe=f"p{k}") for k in range(probes)]
+    places = [one.place for one in embeddings.crossings(sets)]
+    assert len(set(places)) == embeddings.crossed(probes)
+    assert (("p1", "p2") in places) == (probes == 3)

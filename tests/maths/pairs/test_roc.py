@@ -201,3 +201,10 @@ def test_what_both_ways_give_is_their_mean_and_owes_nothing_to_their_difference(
     as_drawn, gap = (there[3] + back[3]) / 2, there[3] - back[3]
     assert abs(np.corrcoef(far.replicates, gap)[0, 1]) < 0.1
     assert far.replicates.std() < as_drawn.std()
+
+
+def test_below_the_kept_scores_a_limit_is_read_from_all_of_the_histogram():
+    """The lowest bin counts too, though scores seldom lie there."""
+    ends = np.array([0.0, 1.0, 2.0, 3.0])
+    found = roc._bulk(np.array([6, 2, 2]), ends, np.array([0.1, 0.2, 0.3, 0.7]))
+    assert found == pytest.approx([2.5, 2.0, 1.5, 0.5])
