@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import Float
 
 from embedlab import analysis
-from embedlab.analysis import Estimate, Finding, Params, Result, bounded
+from embedlab.analysis import Estimate, Params, Result, bounded
 from embedlab.errors import UserError
 from embedlab.estimates import Place, judged
 
@@ -142,7 +142,7 @@ def test_an_estimate_prints_with_its_interval():
 
 
 def test_an_unknown_analysis_lists_what_there_is():
-    with pytest.raises(UserError, match="unknown analysis 'distance': there are confusions, distances"):
+    with pytest.raises(UserError, match="unknown analysis 'distance': there are accuracy, components"):
         analysis.get("distance")
 
 
@@ -231,7 +231,8 @@ def test_a_difference_of_shares_is_written_in_points():
     ],
 )
 def test_a_difference_is_judged_by_its_interval(ends, said, tone):
-    assert judged("It rose", Estimate(*ends), word="change") == Finding(said, tone)
+    found = judged("It rose", Estimate(*ends), word="change")
+    assert (found.text, found.tone) == (said, tone)
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf"), np.float64("nan")])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from embedlab import question
 from embedlab.report.numbers import headlines, is_stable
 
 DEMO = Path(__file__).parent.parent / "reports" / "demo"
@@ -31,10 +32,15 @@ def committed():
 
 
 def test_every_section_is_there_and_whole(built, committed):
-    assert {section["name"]: section["state"] for section in built["sections"]} == dict.fromkeys(
-        committed, "ok"
-    )
-    assert all(section["findings"] for section in built["sections"])
+    """Two models make no families; all else applies and says something."""
+    states = {section["name"]: section["state"] for section in built["sections"]}
+    assert states == dict.fromkeys(committed, "ok") | {"families": "inapplicable"}
+    assert all(section["findings"] for section in built["sections"] if section["name"] != "families")
+
+
+def test_every_question_is_answered(built):
+    answered = {one["question"] for one in built["answers"] if one["verdict"] != "cannot"}
+    assert answered == set(question.names())
 
 
 def test_the_numbers_are_those_of_the_committed_report(built, committed):

@@ -213,12 +213,13 @@ def inputs(over):
         "model pair": [row[0] for row in sets],
         "models": [*(row[0] for row in sets), embedding_set(model="c", seed=2)],
         "weight pair": [layer_weights("a"), layer_weights("b", seed=1)],
+        "weights": [layer_weights("a")],
     }[over]
 
 
 QUICK = {
-    "resamples": 20, "permutations": 9, "refits": 2, "shuffles": 3, "nulls": 2, "twins": 2, "fresh": 4,
-    "fresh_kernels": 100, "slices": 50, "restarts": 1,
+    "resamples": 20, "permutations": 9, "refits": 2, "shuffles": 19, "signs": 19, "nulls": 2, "twins": 2,
+    "restarts": 1,
 }  # fmt: skip
 
 
@@ -239,7 +240,9 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     for layout in ("tsne", "umap"):
         monkeypatch.setattr(
             f"embedlab.maths.space.layouts.{layout}",
-            lambda rows, _, seed, axes=2: np.random.default_rng(seed).normal(size=(len(rows), axes)),
+            lambda around, _, seed, axes=2: np.random.default_rng(seed).normal(
+                size=(len(around.vectors), axes)
+            ),
         )
     found, ears = analysis.get(name), Ears()
     there = {one.name for one in dataclasses.fields(found.params)}
@@ -250,7 +253,8 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     finally:
         progress._listener.reset(token)
     counted = [(what, total) for what, total in ears.heard if total is not None]
-    assert counted
+    # The principal components are one call, which cannot be looked into.
+    assert counted or name == "components"
     assert all(what for what, _ in ears.heard)
     if name in ("verification", "distances", "resolution", "drift"):
         assert any(what.startswith("all pairs") and total == 21 for what, total in counted)

