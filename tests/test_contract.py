@@ -292,6 +292,8 @@ def sentences_as_keys(tree):
 RULES = (own_draws, own_hedges, own_excuses, sentences_as_keys)
 ALLOWED = {
     # An estimate against its null, by its own interval or p: nothing is compared.
+    (own_hedges, "drift"): 1,
+    (own_hedges, "verification"): 1,
     # The name of a field, and of a series in a chart.
     (sentences_as_keys, "neighbours"): 1,
 }

@@ -123,9 +123,11 @@ def test_the_faces_shown_are_the_person_and_those_near_in_either_space(moved):
     heading, row = faces.rows[1]
     person = moved.most[0]
     assert heading == f"{moved.names[person]}, b"
-    assert row[0] == Face("p", moved.faces[person], moved.names[person])
+    assert row[0] == Face("p", moved.faces[person], moved.names[person], moved.names[person])
     near = moved.near_b[0][0]
-    assert row[1] == Face("p", moved.faces[near], f"{moved.names[near]} ({moved.place_a[0][0]})")
+    assert row[1] == Face(
+        "p", moved.faces[near], f"{moved.names[near]} ({moved.place_a[0][0]})", moved.names[near]
+    )
     assert len(row) == 8
     assert not any(isinstance(c, Faces) for c in movers.charts([moved]))
 

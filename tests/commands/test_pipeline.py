@@ -280,7 +280,7 @@ def test_charts_find_the_faces_of_the_data(tmp_path, network, faces, changed):
     text = page.read_text(encoding="utf-8")
     assert seen == [True]
     assert 'class="chart faces"' in text
-    assert "data:image/png;base64," in text
+    assert "data:image/webp;base64," in text
     assert "Of other images" not in text
     assert not faces_at_hand()
 
