@@ -72,7 +72,7 @@ class AccuracyParams(Params):
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which models are compared in words on a list without folds."""
     interval: Literal["percentile", "bca"] = "percentile"
-    """Which 95 % interval the bootstrap gives: percentile, or bias-corrected and accelerated."""
+    """Quantiles of resamples (of shares: the exact binomial), or bias-corrected and accelerated ones."""
     resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = bounded(0, least=0)

@@ -102,7 +102,7 @@ class DistanceParams(Params):
     pairs: Literal["images", "identity means"] = "images"
     """One distance is that of two images, or the mean over all images of two people."""
     interval: Literal["percentile", "bca"] = "percentile"
-    """Kind of the bootstrap intervals; those of differences are always percentile ones."""
+    """Quantiles of resamples (of shares: the exact binomial), or bias-corrected and accelerated ones."""
     resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = bounded(0, least=0)

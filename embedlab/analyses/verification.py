@@ -80,7 +80,7 @@ class VerificationParams(Params):
     templates: bool = False
     """Hold every image against every person's mean vector instead of against every image."""
     interval: Literal["percentile", "bca"] = "percentile"
-    """Which 95 % interval the bootstrap gives: percentile, or bias-corrected and accelerated."""
+    """Quantiles of resamples (of shares: the exact binomial), or bias-corrected and accelerated ones."""
     resamples: int = bounded(1000, least=1)
     """How many bootstrap resamples of people stand behind each interval."""
     seed: int = bounded(0, least=0)
