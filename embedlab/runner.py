@@ -18,6 +18,7 @@ import numpy as np
 
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.estimates import counted
 from embedlab.formats import attributes
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
@@ -178,7 +179,7 @@ def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
 
 
 def _inapplicable(planned: Planned, study: Study) -> Run:
-    have = f"{len(study.models)} model(s) and {len(study.probes)} probe(s)"
+    have = f"{counted(len(study.models), 'model')} and {counted(len(study.probes), 'probe')}"
     return Run("this study", reason=f"it compares {planned.analysis.needs}, and the study names {have}")
 
 

@@ -118,7 +118,7 @@ def test_an_analysis_that_does_not_apply_says_why(lab):
 
 def test_a_comparison_without_a_second_model_says_what_it_needs(lab):
     (outcome,) = run_study(lab, Study(("a",), ("p",), ("kernels",)))
-    assert outcome.runs[0].reason == "it compares two models, and the study names 1 model(s) and 1 probe(s)"
+    assert outcome.runs[0].reason == "it compares two models, and the study names 1 model and 1 probe"
 
 
 def test_a_bug_in_one_analysis_does_not_cost_the_others(lab, monkeypatch):

@@ -20,6 +20,7 @@ from embedlab.commands.request import (
 from embedlab.commands.words import IMPORTED, Foreign, Recipe, VectorsFile, Word, recognised
 from embedlab.data.degradations import Probe, parse_probe
 from embedlab.errors import UserError
+from embedlab.estimates import counted
 from embedlab.formats import interchange
 from embedlab.lab.store import WEIGHTS_FROM, Lab
 from embedlab.progress import busy, say
@@ -227,9 +228,10 @@ def _check_runs(settled: Study, planned: Sequence[Planned]) -> None:
     if settled.analyses and planned and not any(one.runs for one in planned):
         reasons = dict.fromkeys(f"{one.analysis.name} compares {one.analysis.needs}" for one in planned)
         raise UserError(
-            f"{'; '.join(reasons)}, and there are {len(settled.models)} model(s) "
-            f"({', '.join(settled.models)}) and {len(settled.probes)} probe(s) "
-            f"({', '.join(settled.probes) or 'none'}): name more with --models or --probes"
+            f"{'; '.join(reasons)}, and there {'is' if len(settled.models) == 1 else 'are'} "
+            f"{counted(len(settled.models), 'model')} ({', '.join(settled.models)}) and "
+            f"{counted(len(settled.probes), 'probe')} ({', '.join(settled.probes) or 'none'}): "
+            "name more with --models or --probes"
         )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
+from embedlab.errors import UserError
 from embedlab.estimates import Estimate
 from embedlab.over import degraded_pairs
 from embedlab.question import Claim, Question, Results, best_of
@@ -34,6 +35,11 @@ def judge(results: Results, params: RecognitionParams) -> list[Claim]:
             found.append(_best(there, probe, params.matters))
         else:
             found += [_enough(r, probe, params.wanted) for r in there.values()]
+    if not found and every:
+        raise UserError(
+            f"{every[0].impostor_pairs:,} impostor pairs resolve no FAR of {every[0].far:g}: add images of "
+            "more people"
+        )
     return found
 
 

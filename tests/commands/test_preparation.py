@@ -224,7 +224,7 @@ def test_a_probe_that_one_of_two_models_has_is_taken(request_):
     [
         (
             ("registration",),
-            r"registration compares two probes of one model or two models, and there are 1 model\(s\) \(m\)",
+            r"registration compares two probes of one model or two models, and there is 1 model \(m\)",
         ),
         (("kernels",), "kernels compares the weights of two networks, and of m there are none"),
         (("restoration", "registration"), "restoration compares .*; registration compares"),

@@ -1,8 +1,10 @@
 """The better of two models is named, equal ones are called so, one alone is held against what is wanted."""
 
 import numpy as np
+import pytest
 
 from embedlab.analyses.verification import Verification
+from embedlab.errors import UserError
 from embedlab.operating import tar_at
 from embedlab.questions.recognition import QUESTION
 from tests.questions.planted import bare, by_key, estimate, told
@@ -51,5 +53,9 @@ def test_degraded_probes_and_templates_do_not_count():
     assert "90.0%" in one.text
 
 
-def test_a_set_that_does_not_resolve_the_rate_is_left_out():
-    assert told(QUESTION, verification=[verification("a", 0.9, levels=np.array([0.1]))]) == []
+def test_a_set_that_does_not_resolve_the_rate_cannot_be_judged():
+    few = verification("a", 0.9, levels=np.array([0.1]), impostor_pairs=40)
+    with pytest.raises(
+        UserError, match="40 impostor pairs resolve no FAR of 0.001: add images of more people"
+    ):
+        told(QUESTION, verification=[few])
