@@ -31,9 +31,8 @@ from functools import cache
 from typing import Any, Literal, TypeVar
 
 from embedlab.analysis import Params, Result
-from embedlab.charts import Chart
 from embedlab.errors import UserError, first_line
-from embedlab.estimates import Estimate
+from embedlab.estimates import Estimate, counted
 
 Verdict = Literal["yes", "no", "undecided", "cannot"]
 Results = Mapping[str, Sequence[Result]]
@@ -46,6 +45,8 @@ LEVEL = 0.05
 
 MANY_CLAIMS = 100
 """Over so many claims an effect is sure whatever else a report judges, when a place is picked."""
+
+NOTHING = "the results hold nothing that it could be judged by"
 
 BEYOND_REACH = 100
 """More than so many times the people at hand are not proposed: nobody has them."""
@@ -156,15 +157,12 @@ class Question:
         The smallest effects that matter, each with its docstring.
     judge
         Results of those analyses and params → claims. Raises UserError where they do not suffice, saying why.
-    chart
-        The same → the one picture that shows the answer; None where there is none.
     """
 
     text: str
     needs: Mapping[str, str]
     params: Params
     judge: Callable[[Results, Any], Sequence[Claim]]
-    chart: Callable[[Results, Any], Chart | None] | None = None
 
     @property
     def name(self) -> str:
@@ -235,7 +233,8 @@ def _claims(
             yield Answer(question.name, (), "cannot", why)
         return
     try:
-        yield from question.judge(there, params)
+        claims = question.judge(there, params)
+        yield from claims or (Answer(question.name, (), "cannot", NOTHING),)
     except UserError as error:
         yield Answer(question.name, (), "cannot", str(error))
     except Exception as error:
@@ -285,8 +284,8 @@ def simultaneous(effect: Estimate, over: int) -> Estimate:
 
 
 def verdict_of(effect: Estimate, matters: float) -> Verdict:
-    """Say whether an interval lies beyond what matters, within it, or neither."""
-    if effect.low is None or effect.high is None:
+    """Say whether an interval lies beyond what matters, within it, or neither; few people decide nothing."""
+    if effect.sign is None or effect.low is None or effect.high is None:
         return "undecided"
     if effect.low > matters:
         return "yes"
@@ -295,8 +294,8 @@ def verdict_of(effect: Estimate, matters: float) -> Verdict:
 
 def what_would_decide(effect: Estimate, matters: float) -> str:
     """Say about how many people would decide, were the effect what it seems to be."""
-    if effect.low is None or effect.high is None:
-        return f"{effect.n:,} people are too few to judge by"
+    if effect.sign is None or effect.low is None or effect.high is None:
+        return f"{counted(effect.n, 'person is', 'people are')} too few to judge by"
     off = effect.value - matters
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
     times = math.inf if off == 0 else (half / off) ** 2

@@ -124,3 +124,17 @@ def test_every_question_is_asked_in_words_and_says_what_it_needs():
 def test_a_share_stays_a_share_however_many_claims_are_judged():
     one = Claim(("a",), Estimate(0.96, 0.9, 0.99, 100), 0.5, SAID, spec=".0%")
     assert "96% [87%, 100%]" in judged("q", one, 20).text
+
+
+def test_few_people_decide_nothing_whatever_their_interval():
+    """Five have an interval and ten a claim, in answers as in sentences."""
+    for n, verdict in ((5, "undecided"), (9, "undecided"), (10, "yes")):
+        one = judged("q", Claim(("a",), Estimate(0.5, 0.4, 0.6, n), 0.02, SAID), 1)
+        assert one.verdict == verdict
+        assert (f"{n} people are too few to judge by" in one.text) == (n < 10)
+
+
+def test_a_question_that_finds_nothing_to_judge_says_so(monkeypatch):
+    planted(monkeypatch, lambda results, params: [])
+    (one,) = answers({"distances": [_Found("x")]})
+    assert (one.verdict, one.text) == ("cannot", "the results hold nothing that it could be judged by")
