@@ -86,8 +86,7 @@ class Operating(Result):
 
     def at(self, far: float) -> int | None:
         """Find the index of a level, or None where the set cannot resolve it."""
-        close = np.flatnonzero(np.isclose(self.levels, far, rtol=1e-6))
-        return int(close[0]) if len(close) else None
+        return levels.index_of(self.levels, far)
 
     def numbers(self) -> dict[str, Number]:
         """List the numbers by label, operating points that rest on few false accepts marked."""

@@ -31,7 +31,6 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 from jaxtyping import Float
@@ -40,7 +39,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
 from embedlab.maths.people.folds import identity_folds
@@ -86,15 +85,13 @@ def compute(sets: Sequence[EmbeddingSet], params: ComponentsParams) -> Spread:
     UserError
         If the probes share no image or fewer than four people, or half of the people have one vector.
     """
-    shared = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
-    model, people = sets[0].model, len(shared.identities)
+    cut, _ = shared_by(sets)
+    shared, model, people = cut[0], sets[0].model, len(cut[0].identities)
     if people < FEWEST_PEOPLE:
         raise UserError(
             f"{model}: components are fitted on half of the people and judged on the others, and only "
             f"{people} are in every probe: give images of at least {FEWEST_PEOPLE}"
         )
-    shared = shared.take(np.argsort(shared.items))
-    cut = [shared, *(aligned(shared, s).b for s in sets[1:])]
     vectors, owners = np.stack([s.unit for s in cut]), shared.labels
     fold = identity_folds(people, 2, params.seed)
     judged = fold == 1

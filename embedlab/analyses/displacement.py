@@ -42,7 +42,6 @@ References
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import combinations
 
 import numpy as np
@@ -51,7 +50,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, bars, claim, judged
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.folds import identity_folds
 from embedlab.maths.space.displacement import Moved, moved
@@ -106,25 +105,24 @@ def compute(sets: Sequence[EmbeddingSet], params: DisplacementParams) -> Displac
     """
     if len(sets) < 2:
         raise UserError(f"{sets[0].title} is the model's only probe: name a second one of the same images")
-    shared = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
+    (shared, *others), dropped = shared_by(sets)
     people = len(shared.identities)
     if people < FEWEST_PEOPLE:
         raise UserError(
             f"{sets[0].model}: maps are fitted on some people and judged on others, and only {people} are in "
             f"every probe: give images of at least {FEWEST_PEOPLE}"
         )
-    shared = shared.take(np.argsort(shared.items))
     everybody = People.of(shared.identities, params, items=shared.items)
     fold = identity_folds(people, min(params.folds, people), params.seed)
     found = Estimates()
-    for other in track(sets[1:], "comparing probes"):
-        parts = moved(shared.unit, aligned(shared, other).b.unit, shared.labels, fold)
+    for other in track(others, "comparing probes"):
+        parts = moved(shared.unit, other.unit, shared.labels, fold)
         found |= _estimates(parts, everybody, other.probe)
     return Displacement(
         title=sets[0].model,
         people=people,
         images=len(shared.items),
-        dropped=len(np.unique(np.concatenate([s.items for s in sets]))) - len(shared.items),
+        dropped=dropped,
         reference=sets[0].probe,
         probes=tuple(other.probe for other in sets[1:]),
         estimates=found,

@@ -36,7 +36,6 @@ References
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Heatmap
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, claim, undrawn
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.folds import identity_folds
 from embedlab.maths.people.permutation import p_value
@@ -100,15 +99,13 @@ def compute(sets: Sequence[EmbeddingSet], params: EncodingParams) -> Encoding:
         If the probes share no image or fewer than four people, all vectors are one, or there is neither a
         second probe nor an attribute of some values.
     """
-    shared = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
-    model, people = sets[0].model, len(shared.identities)
+    cut, _ = shared_by(sets)
+    shared, model, people = cut[0], sets[0].model, len(cut[0].identities)
     if people < FEWEST_PEOPLE:
         raise UserError(
             f"{model}: components are fitted on half of the people and judged on the others, and only "
             f"{people} are in every probe: give images of at least {FEWEST_PEOPLE}"
         )
-    shared = shared.take(np.argsort(shared.items))
-    cut = [shared, *(aligned(shared, s).b for s in sets[1:])]
     vectors, judged = np.stack([s.unit for s in cut]), identity_folds(people, 2, params.seed) == 1
     rows = judged[shared.labels]
     points, component_shares = _projected(vectors[:, ~rows], vectors[:, rows], model, params.components)

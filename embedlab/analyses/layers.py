@@ -224,8 +224,7 @@ def _large(r: Layers) -> np.ndarray:
 
 def _distance_chart(r: Layers) -> Curves:
     """Draw the distance of layers by place, matched and not, beside random signs."""
-    large = np.flatnonzero(r.sizes >= DRAWN_FROM)
-    k = large if len(large) else np.arange(len(r.layers))
+    k = _large(r)
     places = [(r.layers[layer],) for layer in k]
     null = r.drawn[:, k]
     unknown = ", since nobody knows how these layers hang together, with input channels as they stand"

@@ -42,7 +42,6 @@ References
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import combinations
 
 import numpy as np
@@ -52,7 +51,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, Chart, Curve, Curves, Histogram
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, Place, bars, claim, compared
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.folds import identity_folds
 from embedlab.maths.people.permutation import p_value
@@ -117,22 +116,20 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
             f"{sets[0].title} is the model's only probe, and there is nothing to tell it from: name a second "
             "one of the same images"
         )
-    shared = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
+    (shared, *others), dropped = shared_by(sets)
     people = len(shared.identities)
     if people < FEWEST_PEOPLE:
         raise UserError(
             f"{sets[0].model}: a classifier is fitted on some people and judged on others, and only {people} "
             f"are in every probe: give images of at least {FEWEST_PEOPLE}"
         )
-    # By name, so that whoever is dealt where does not depend on the order of rows.
-    shared = shared.take(np.argsort(shared.items))
     everybody = People.of(shared.identities, params, items=shared.items)
     fold = identity_folds(people, min(params.folds, people), params.seed)
     rng = np.random.default_rng([params.seed, 11])
     signs = rng.choice([-1.0, 1.0], size=(params.permutations, people))
     read = {}
-    for other in track(sets[1:], "reading probes"):
-        versions = np.stack([shared.unit, aligned(shared, other).b.unit])
+    for other in track(others, "reading probes"):
+        versions = np.stack([shared.unit, other.unit])
         read[other.probe] = held_out(versions, shared.labels, fold, signs, refits=REFITS, seed=params.seed)
     histograms = [_histograms(one.odds) for one in read.values()]
     fitted_on = people - np.bincount(fold).mean()
@@ -140,7 +137,7 @@ def compute(sets: Sequence[EmbeddingSet], params: SeparabilityParams) -> Separab
         title=sets[0].model,
         people=people,
         images=len(shared.items),
-        dropped=len(np.unique(np.concatenate([s.items for s in sets]))) - len(shared.items),
+        dropped=dropped,
         reference=sets[0].probe,
         probes=tuple(read),
         estimates=Estimates({(ACCURACY, name): _accuracy(one, everybody) for name, one in read.items()}),

@@ -107,8 +107,7 @@ class Watchlist(Result):
 
     def at(self, fpir: float) -> int | None:
         """Find the index of a level, or None where the unknown probes cannot resolve it."""
-        close = np.flatnonzero(np.isclose(self.levels, fpir, rtol=1e-6))
-        return int(close[0]) if len(close) else None
+        return rates.index_of(self.levels, fpir)
 
     def numbers(self) -> dict[str, Number]:
         """List the numbers by label, rates that rest on few false alarms marked."""

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,6 +249,22 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
     if (found.dropped_a or found.dropped_b) and a.title != b.title:
         say(_dropped(a, b, found), once=True)
     return found
+
+
+def shared_by(sets: Sequence[EmbeddingSet]) -> tuple[list[EmbeddingSet], int]:
+    """Cut sets to the items that all of them have, in the order of names, and count the items left out.
+
+    By name, so that who is drawn or dealt where does not depend on the order of rows.
+
+    Raises
+    ------
+    UserError
+        As ``aligned`` does.
+    """
+    first = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
+    first = first.take(np.argsort(first.items))
+    everything = np.unique(np.concatenate([one.items for one in sets]))
+    return [first, *(aligned(first, one).b for one in sets[1:])], len(everything) - len(first.items)
 
 
 def _dropped(a: EmbeddingSet, b: EmbeddingSet, found: Alignment) -> str:

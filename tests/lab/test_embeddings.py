@@ -9,7 +9,7 @@ import pytest
 
 from embedlab.errors import UserError
 from embedlab.lab import embeddings
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, aligned, shared_by
 from tests.heard import heard
 from tests.planted import embedding_set
 
@@ -270,3 +270,15 @@ def test_places_are_counted_as_they_are_given(probes):
     places = [one.place for one in embeddings.crossings(sets)]
     assert len(set(places)) == embeddings.crossed(probes)
     assert (("p1", "p2") in places) == (probes == 3)
+
+
+def test_what_many_sets_share_stands_in_the_order_of_names_in_all_of_them():
+    whole = embedding_set(people=4, images=3)
+    rows = np.random.default_rng(0).permutation(12)
+    cut, dropped = shared_by([whole, replace(whole.take(rows[:10]), model="b"), whole.take(rows[2:])])
+    names = sorted(str(item) for item in whole.items[rows[2:10]])
+    assert [one.items.tolist() for one in cut] == [names] * 3
+    assert dropped == 4
+    np.testing.assert_array_equal(cut[0].vectors, cut[1].vectors)
+    alone, none = shared_by([whole.take(rows)])
+    assert (alone[0].items.tolist(), none) == (sorted(map(str, whole.items)), 0)

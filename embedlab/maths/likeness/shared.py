@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from jaxtyping import Float
 
 from embedlab.errors import UserError
-from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.likeness.exchange import halves_of, levelled
 
 FEWEST_PEOPLE = 10
@@ -57,10 +56,12 @@ def shared(sets: Sequence[EmbeddingSet], seed: int, *, together: bool = True) ->
         raise UserError(
             f"{sets[0].model} is the only model, and there is nothing to hold it against: name a second one"
         )
-    images = reduce(lambda kept, other: aligned(kept, other).a, sets[1:], sets[0])
-    images, count = images.take(np.argsort(images.items)), len(images.items)
+    cut, dropped = shared_by(sets)
+    count = len(cut[0].items)
     if together:
-        images = images.take(levelled(images.labels, np.random.default_rng([seed, 23])))
+        stay = levelled(cut[0].labels, np.random.default_rng([seed, 23]))
+        cut = [one.take(stay) for one in cut]
+    images = cut[0]
     people = len(images.identities)
     if people < FEWEST_PEOPLE:
         raise UserError(
@@ -68,9 +69,8 @@ def shared(sets: Sequence[EmbeddingSet], seed: int, *, together: bool = True) ->
             f"models share only {people}: give images of at least {FEWEST_PEOPLE}"
         )
     half = halves_of(images.labels, seed)
-    vectors = [aligned(images, one).b.unit for one in sets]
+    vectors = [one.unit for one in cut]
     for one, rows in zip(sets, vectors, strict=True):
         if any(np.ptp(rows[half == h], axis=0).max() < 1e-6 for h in (0, 1)):
             raise UserError(f"all vectors of {one.title} are one: check how they were made")
-    everything = len(np.unique(np.concatenate([s.items for s in sets])))
-    return Shared(images, vectors, everything - count, count - len(images.items))
+    return Shared(images, vectors, dropped, count - len(images.items))

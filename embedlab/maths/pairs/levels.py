@@ -23,6 +23,12 @@ def along(trials: int, points: int = POINTS) -> Float[np.ndarray, " points"]:
     return np.geomspace(max(1.0 / trials, RATES[-1]), 1.0, points)[:-1]
 
 
+def index_of(levels: Float[np.ndarray, " levels"], rate: float) -> int | None:
+    """Find a rate among those that are resolved; None where it is not."""
+    close = np.flatnonzero(np.isclose(levels, rate, rtol=1e-6))
+    return int(close[0]) if len(close) else None
+
+
 def unstable(errors: float) -> str:
     """Caution, in brackets, where a rate rests on too few errors; nothing else."""
     return "" if errors >= STABLE else " (unstable)"

@@ -23,3 +23,10 @@ def test_a_curve_begins_where_one_error_is_and_ends_below_all():
 def test_fewer_than_ten_errors_are_cautioned():
     assert levels.unstable(10) == ""
     assert levels.unstable(9) == " (unstable)"
+
+
+def test_a_rate_is_found_where_it_is_resolved():
+    found = levels.resolved(1e-3, 2_000)
+    assert found[levels.index_of(found, 1e-3)] == 1e-3
+    assert levels.index_of(found, 1e-3 * (1 + 1e-9)) is not None
+    assert levels.index_of(found, 1e-4) is None
