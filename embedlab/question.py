@@ -32,7 +32,8 @@ from typing import Any, Literal, TypeVar
 
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError, first_line
-from embedlab.estimates import Estimate, counted
+from embedlab.estimates import Estimate, counted, unknown
+from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
 Verdict = Literal["yes", "no", "undecided", "cannot"]
 Results = Mapping[str, Sequence[Result]]
@@ -295,6 +296,8 @@ def verdict_of(effect: Estimate, matters: float) -> Verdict:
 def what_would_decide(effect: Estimate, matters: float) -> str:
     """Say about how many people would decide, were the effect what it seems to be."""
     if effect.sign is None or effect.low is None or effect.high is None:
+        if effect.n >= LEAST_FOR_CLAIM and not effect.drawn_from:
+            return unknown(paired=False)
         return f"{counted(effect.n, 'person is', 'people are')} too few to judge by"
     off = effect.value - matters
     half = effect.value - effect.low if off > 0 else effect.high - effect.value

@@ -138,3 +138,8 @@ def test_a_question_that_finds_nothing_to_judge_says_so(monkeypatch):
     planted(monkeypatch, lambda results, params: [])
     (one,) = answers({"distances": [_Found("x")]})
     assert (one.verdict, one.text) == ("cannot", "the results hold nothing that it could be judged by")
+
+
+def test_what_was_measured_on_different_people_is_not_blamed_on_their_number():
+    one = judged("q", Claim(("a", "b"), Estimate(0.5, n=60), 0.02, SAID), 1)
+    assert "they were measured on different people or images" in one.text

@@ -329,12 +329,12 @@ def _evenness(r: Geometry) -> list[Finding]:
 
 
 def _hubs(r: Geometry) -> list[Finding]:
-    """Name an image that many others have among their nearest, for the probe where they are most."""
+    """Name an image that many of others' have among their nearest, for the probe where they are most."""
     share, k = max((times / max(r.sampled[k] - 1, 1), k) for k, (_, _, times) in enumerate(r.hubs))
     item, who, times = r.hubs[k]
     text = (
         f"On {r.probes[k]} in {r.title}, image {item} ({who}) is among the {r.neighbours} nearest of "
-        f"{times:,} of {r.sampled[k] - 1:,} others: vectors crowd round it."
+        f"{times:,} of {r.sampled[k] - 1:,} others, {who}'s own not counted: vectors crowd round it."
     )
     return [Finding(text, "bad")] if share > HUB and r.sampled[k] > 10 * r.neighbours else []
 

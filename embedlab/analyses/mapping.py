@@ -314,7 +314,7 @@ def _turned(way: Way) -> Finding:
     ridge, rotation = _of(way, RANK_1, RIDGE), _of(way, RANK_1, ROTATION)
     return compared(
         f"From {source} to {target} on {way[0].probe}, a rotation finds {rotation.value:.1%} of probes, "
-        f"any linear map {ridge.value:.1%}",
+        f"a map that may also stretch (ridge) {ridge.value:.1%}",
         ridge,
         rotation,
         tones=("plain", "plain"),

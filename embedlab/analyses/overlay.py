@@ -44,6 +44,7 @@ from embedlab.maths.turns import some_by_name
 
 COMPONENTS = 20
 FEWEST = 5
+FEW = 2
 SHARED = "neighbours shared"
 
 
@@ -185,8 +186,11 @@ def _picture(r: Overlay, reach: float) -> Scatter:
 
 
 def findings(results: Sequence[Overlay]) -> list[Finding]:
-    """Say how many neighbours two models share."""
-    return [_sharing(r) for r in results]
+    """Say how many neighbours two models share: each two, or the most and the least alike of many."""
+    if len(results) <= FEW:
+        return [_sharing(r) for r in results]
+    ordered = sorted(results, key=lambda r: r.estimates[SHARED,].value)
+    return [_sharing(ordered[-1]), _sharing(ordered[0])]
 
 
 def _sharing(r: Overlay) -> Finding:

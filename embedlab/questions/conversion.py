@@ -39,7 +39,7 @@ def _converted(r: Mapping, source: str, target: str, *, among: int, matters: flo
     mapped, own = (r.estimates[RANK_1, entry, source, target] for entry in (RIDGE, TARGET))
     told = f"rank-1 among {r.gallery:,} people {mapped.value:.1%} after a linear map, {own.value:.1%} in "
     told += f"{target} itself"
-    what = f"Converting {source} to {target}"
+    what = f"Converting {source} to {target} by a map learned from {r.fitted_people:,} people"
     return Claim(
         (source, target),
         _loss(r, source, target),

@@ -306,6 +306,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         compared=compared,
         unfinished=bool(head.unfinished),
     )
+    whole = _without_paths(whole)
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:

@@ -7,6 +7,7 @@ from scipy.stats import ortho_group
 from embedlab.analyses import overlay
 from embedlab.analyses.overlay import SHARED, OverlayParams
 from embedlab.errors import UserError
+from embedlab.estimates import Estimate, Estimates
 from tests.planted import embedding_set
 
 FEW = OverlayParams(resamples=200)
@@ -76,3 +77,16 @@ def test_a_model_with_one_vector_is_refused():
     a = embedding_set(20, 2)
     with pytest.raises(UserError, match="one of them has one vector for all images shown"):
         overlay.compute(a, other(a, np.ones_like(a.vectors)), FEW)
+
+
+def test_of_many_pairs_the_most_and_the_least_alike_are_told():
+    a = embedding_set(20, 3)
+    one = overlay.compute(a, other(a, a.vectors), FEW)
+    every = [
+        dataclasses.replace(one, b=f"b{k}", estimates=Estimates({(SHARED,): Estimate(k / 10, n=30)}))
+        for k in (3, 1, 5, 2)
+    ]
+    most, least = overlay.findings(every)
+    assert "b5 have 50%" in most.text
+    assert "b1 have 10%" in least.text
+    assert len(overlay.findings(every[:2])) == 2

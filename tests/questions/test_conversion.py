@@ -13,13 +13,14 @@ def mapping(a, b, forth, back, own=0.9, probe="faces"):
         for way, mapped in (((a, b), forth), ((b, a), back))
         for entry, value in ((RIDGE, mapped), (TARGET, own))
     }
-    return bare(Mapping, probe=probe, sources=(a, b), gallery=100, estimates=by_key(found))
+    return bare(Mapping, probe=probe, sources=(a, b), gallery=100, fitted_people=40, estimates=by_key(found))
 
 
 def test_each_direction_is_judged():
     no, yes = told(QUESTION, mapping=[mapping("a", "b", forth=0.9, back=0.3)])
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
+    assert yes.text.startswith("Converting b to a by a map learned from 40 people loses: ")
     assert "rank-1 among 100 people 30.0% after a linear map, 90.0% in a itself" in yes.text
 
 

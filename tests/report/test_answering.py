@@ -1,5 +1,6 @@
 """Answers stand first, wherever a report is read: page, terminal, numbers, notebook."""
 
+import dataclasses
 import json
 import re
 
@@ -136,3 +137,18 @@ def test_what_matters_is_set_by_whoever_asks(monkeypatch):
         UserError, match="which is not run: there are verification, and the questions recognition"
     ):
         asked(Study(("a",), ("p",), ("verification",), overrides={"nothing": {}}))
+
+
+def test_no_folder_of_a_machine_stands_in_page_or_numbers(tmp_path, outcome, ask):
+    ask(
+        lambda results, params: [
+            Claim(("a",), None, 0.0, {"no": "there is none in /tmp/mine/lab"}, fact="no")
+        ]
+    )
+    reason = dataclasses.replace(outcome.runs[2], reason="nothing lies in /home/me/lab")
+    page, numbers = written(tmp_path, dataclasses.replace(outcome, runs=(*outcome.runs, reason)))
+    assert "there is none in lab" in page
+    assert "nothing lies in lab" in page
+    for text in (page, json.dumps(numbers)):
+        assert "/tmp/mine" not in text
+        assert "/home/me" not in text

@@ -69,7 +69,7 @@ def measure(
     directions = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     thirds = subsampling.thirds(drawn.shape[1], len(drawn), seed)[:, owners]
     dimension, dimensions, rows = sphere.two_nn(some[chosen], thirds[:, chosen])
-    skew, skews, found = sphere.hubness(some, k, thirds)
+    skew, skews, found = sphere.hubness(some, k, thirds, owners)
     measured = (
         sphere.mean_resultant_length(directions, np.ones(len(sums), np.int64), counts),
         (sphere.uniformity(some), sphere.resampled_uniformity(some, owners, drawn)),

@@ -240,7 +240,10 @@ def two_nn(
 
 
 def hubness(
-    unit: Float[np.ndarray, "n d"], k: int, drawn: Bool[np.ndarray, "b n"]
+    unit: Float[np.ndarray, "n d"],
+    k: int,
+    drawn: Bool[np.ndarray, "b n"],
+    owners: Int[np.ndarray, " n"] | None = None,
 ) -> tuple[float, Float[np.ndarray, " b"], Int[np.ndarray, " n"]]:
     """Give the skewness of the k-occurrence, its replicates, and the k-occurrence itself [1]_.
 
@@ -255,6 +258,9 @@ def hubness(
         all is no hub.
     drawn
         Rows to look at, as ``subsampling.thirds`` draws their people.
+    owners
+        The person of each row, where the k-occurrence itself shall count rows of others alone: whoever has
+        many images is near to many of their own, and no hub for that.
 
     References
     ----------
@@ -272,6 +278,9 @@ def hubness(
         found = indices[rows][subsampling.first_within(indices[rows], inside, k)]
         values.append(skewness(np.bincount(found, minlength=len(unit))[rows]))
     value = skewness(times)
+    if owners is not None:
+        near = indices[:, :k]
+        times = np.bincount(near[owners[near] != owners[:, None]], minlength=len(unit))
     return value, subsampling.replicates(value, np.array(values), _share(drawn)), times
 
 

@@ -198,3 +198,17 @@ def test_intervals_of_what_looks_at_neighbours_hold_the_truth():
     truth, (low, high) = np.mean(values, axis=0), np.transpose(held, (2, 0, 1))
     inside = ((low <= truth) & (truth <= high)).mean(axis=0)
     assert ((inside > 0.91) & (inside < 0.99)).all(), inside
+
+
+def test_one_person_of_many_images_is_no_hub_for_them():
+    """Whoever has sixty images is among the nearest of most of them, and of nobody else's."""
+    rng = np.random.default_rng(3)
+    owners = np.repeat(np.arange(31), [60] + [2] * 30)
+    x = rng.normal(size=(31, 32))[owners] + 0.5 * rng.normal(size=(len(owners), 32))
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    every, others = (sphere.hubness(unit, 10, NONE, who) for who in (None, owners))
+    assert every[0] == others[0], "how skewed the occurrence is does not depend on whose images they are"
+    near = np.argsort(-(unit @ unit.T - 2 * np.eye(len(unit))), axis=1)[:, :10]
+    counted = [(near[owners != who] == k).sum() for k, who in enumerate(owners)]
+    np.testing.assert_array_equal(others[2], counted)
+    assert others[2][owners == 0].max() < every[2][owners == 0].max() / 2
