@@ -302,11 +302,10 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         head.probes,
         [part.numbers for part in parts],
         head.provenance,
-        answers=answering.plain(answers),
+        answers=_without_paths(answering.plain(answers)),
         compared=compared,
         unfinished=bool(head.unfinished),
     )
-    whole = _without_paths(whole)
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:

@@ -11,6 +11,7 @@ import numpy as np
 from embedlab.analysis import Result
 from embedlab.charts import Cell, Table
 from embedlab.estimates import Comparisons, Estimate, Estimates, Finding, Place
+from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Section, broken, comparisons
 from embedlab.runner import Outcome
 
@@ -117,9 +118,9 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         whole["runs"] = [
             {
                 "title": run.title,
-                "reason": run.reason,
+                "reason": without_paths(run.reason),
                 "error": run.error,
-                "caution": run.caution,
+                "caution": without_paths(run.caution),
                 "record": run.record,
             }
             for run in outcome.runs
