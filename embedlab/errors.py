@@ -16,9 +16,11 @@ LONGEST_PART = 255
 class UserError(Exception):
     """Something the user can put right; the message says what is wrong and what to do.
 
-    The command line prints it as one line on stderr and exits with status 2. Any other
+    The command line prints it as one line on stderr and exits with ``status``. Any other
     exception is a bug and keeps its traceback.
     """
+
+    status = 2
 
     def __str__(self) -> str:
         """Give the message in one line, whatever the names in it hold."""

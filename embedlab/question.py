@@ -273,13 +273,13 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     )
 
 
-def simultaneous(effect: Estimate, over: int) -> Estimate:
-    """Widen a 95 % interval so that ``over`` of them hold together with 95 %; none stays none."""
+def simultaneous(effect: Estimate, over: int, level: float = LEVEL) -> Estimate:
+    """Widen a 95 % interval so that ``over`` of them hold together with 1 − ``level``; none stays none."""
     from scipy.special import ndtri
 
     if effect.low is None or effect.high is None:
         return effect
-    by = float(ndtri(1 - LEVEL / 2 / max(over, 1)) / ndtri(1 - LEVEL / 2))
+    by = float(ndtri(1 - level / 2 / max(over, 1)) / ndtri(1 - LEVEL / 2))
     low, high = (effect.value + by * (end - effect.value) for end in (effect.low, effect.high))
     return dataclasses.replace(effect, low=low, high=high)
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import platform
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -61,6 +63,8 @@ class Run:
         What the result leaves out, in a sentence; empty if nothing.
     unstored
         Why the result could not be kept, and will be computed again; empty if it was.
+    inputs
+        What it was over.
     """
 
     title: str
@@ -71,6 +75,7 @@ class Run:
     cached: bool = False
     caution: str = ""
     unstored: str = ""
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,10 +156,10 @@ def outcomes(
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
     for each in every:
         what = f"analysing: {each.analysis.name}"
-        runs = [
-            _with_caution(_run(lab, each, chosen, inputs, fresh=fresh), chosen, inputs)
-            for chosen in track(each.runs, what, len(each.runs))
-        ]
+        runs = []
+        for chosen in track(each.runs, what, len(each.runs)):
+            run = _with_caution(_run(lab, each, chosen, inputs, fresh=fresh), chosen, inputs)
+            runs.append(dataclasses.replace(run, inputs=tuple(chosen)))
         if not runs:
             runs = [_inapplicable(each, study)]
         for run in runs:
@@ -408,6 +413,21 @@ def probes_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None
 def is_stale(lab: Lab, model: str, probe: str) -> bool:
     """Say whether stored vectors bear the name of a network of the lab that did not make them."""
     return model in lab.trained() and not lab.is_made_here(model, probe)
+
+
+def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) -> list[dict[str, Any]]:
+    """List the sets that a study uses: model, probe, numbers of images and people, and a hash of their names.
+
+    Equal hashes say that the same images of the same people were measured, whatever their order.
+    """
+    found = []
+    for model, probe in itertools.product(study.models, probes_used(lab, study, planned)):
+        path = lab.embeddings_file(model, probe)
+        # What cannot be read is told where it is needed.
+        with suppress(UserError):
+            if path.is_file():
+                found.append({"model": model, "probe": probe, **embeddings.members(path)})
+    return found
 
 
 def embedding_records(

@@ -124,6 +124,7 @@ def test_options_are_few_and_known():
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
+        "--measure", "--margin", "--rename", "--gates", "--fail-if", "--markdown", "--junit",
         "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
@@ -175,6 +176,7 @@ def test_relative_links_lead_somewhere():
 
 
 RUNNING = ("report", "run", "extract")
+PARSERS = ("commands/cli.py", "commands/files.py", "commands/gating.py")
 RAISED_BY = {
     "networks/foreign.py": (*RUNNING, "doctor"),
     "networks/callables.py": (*RUNNING, "doctor"),
@@ -195,6 +197,7 @@ RAISED_BY = {
     "commands/pipeline.py": ("report", "run"),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),
+    "report/gates.py": ("compare",),
     "data/synthetic/sets.py": (*RUNNING, "train", "doctor"),
     "extraction/extract.py": RUNNING,
     "ranks.py": (*RUNNING, "train"),
@@ -234,7 +237,7 @@ def advised():
     named = r"`embedlab ((?:[a-z]+ ?)+)([^`]*)`"
     for path in sorted(root.rglob("*.py")):
         module = path.relative_to(root).as_posix()
-        for text in texts(path) if module not in ("commands/cli.py", "commands/files.py") else ():
+        for text in texts(path) if module not in PARSERS else ():
             for words, rest in re.findall(named, text):
                 command = next((c for c in parsers() if f"{words} ".startswith(f"{c} ")), words)
                 yield from ((module, option, (command,)) for option in re.findall(r"--[a-z][a-z-]+", rest))

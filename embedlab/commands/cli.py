@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from embedlab import __version__
 from embedlab.commands import files as cli_files
+from embedlab.commands import gating
 from embedlab.errors import (
     ESCAPED,
     UNWRITABLE,
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _train(commands)
     _extract(commands)
     cli_files.add(commands, _command)
+    gating.add(commands, _command)
     _list(commands)
     _doctor(commands)
     return top
@@ -447,8 +449,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns
     -------
-    0 if all went well, 1 if an analysis had a bug, 2 for a mistake of the user or a machine that is too
-    small, 130 if interrupted, 143 if ended by SIGTERM, 129 by SIGHUP.
+    0 if all went well, 1 if an analysis had a bug or a gate failed, 2 for a mistake of the user or a machine
+    that is too small, 3 if two reports cannot be compared or hold too little, 130 if interrupted, 143 if
+    ended by SIGTERM, 129 by SIGHUP.
     """
     # Whoever closed a stream, as by `>&-`, wants to see nothing of it.
     sys.stdout, sys.stderr = (
@@ -465,7 +468,7 @@ def main(words: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except UserError as error:
-        return _told(str(error), 2)
+        return _told(str(error), error.status)
     except Terminated as error:
         name = signal.Signals(error.number).name
         return _told(

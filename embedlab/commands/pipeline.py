@@ -48,7 +48,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     from embedlab.report import answering
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
-    from embedlab.runner import embedding_records, outcomes, probes_used
+    from embedlab.runner import embedding_records, outcomes, probes_used, sets_used
     from embedlab.study import names
 
     study, questions = _checked(request, study)
@@ -72,6 +72,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         provenance=origin(),
         probes=probes,
         prose="\n\n".join(filter(None, [settled.prose, *cautions])),
+        sets=sets_used(request.lab, settled, planned),
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):
@@ -118,7 +119,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     """
     from embedlab.report import numbers, sections
     from embedlab.report.show import told
-    from embedlab.runner import embedding_records, probes_used, run_study
+    from embedlab.runner import embedding_records, probes_used, run_study, sets_used
 
     study, questions = _checked(request, study)
     prepared = prepare(request, study, questions)
@@ -138,6 +139,7 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
         found,
         outcomes,
         _provenance(request, prepared, records, _files(prepared)),
+        sets_used(request.lab, settled, planned),
     )
     sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound

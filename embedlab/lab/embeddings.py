@@ -1,5 +1,6 @@
 """EmbeddingSet: one model's vectors for one probe; joined by item name; Parquet in and out."""
 
+import hashlib
 import itertools
 import json
 import math
@@ -388,6 +389,31 @@ def metadata(path: Path) -> dict[str, Any]:
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
         raise parquet.unreadable(path, error) from None
     return head if isinstance(head, dict) else {}
+
+
+def members(path: Path) -> dict[str, Any]:
+    """Say which images of which people a Parquet file holds: ``images``, ``people``, and ``members``, a hash.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read as Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=list(COLUMNS[:2]))
+        rows = [map(str, table.column(name).to_pylist()) for name in COLUMNS[:2]]
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise parquet.unreadable(path, error) from None
+    pairs = sorted(zip(*rows, strict=True))
+    text = "\n".join("\0".join(pair) for pair in pairs)
+    return {
+        "images": len(pairs),
+        "people": len({who for _, who in pairs}),
+        "members": hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16],
+    }
 
 
 def check(path: Path) -> None:

@@ -103,6 +103,8 @@ class Head:
         What is still to come, in a sentence; empty if nothing is.
     overrides
         Parameters of questions: what matters to whoever asks.
+    sets
+        The sets that were measured, as ``runner.sets_used`` lists them.
     """
 
     title: str
@@ -112,6 +114,7 @@ class Head:
     prose: str = ""
     unfinished: str = ""
     overrides: answering.Overrides = field(default_factory=dict)
+    sets: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -303,6 +306,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         [part.numbers for part in parts],
         head.provenance,
         answers=_without_paths(answering.plain(answers)),
+        sets=head.sets,
         compared=compared,
         unfinished=bool(head.unfinished),
     )

@@ -1,7 +1,9 @@
 """report.json: every number, finding, parameter and run record of a report, for programs to read."""
 
+import base64
 import dataclasses
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any
@@ -11,12 +13,22 @@ import numpy as np
 from embedlab.analysis import Result
 from embedlab.charts import Cell, Table
 from embedlab.estimates import Comparisons, Estimate, Estimates, Finding, Place
+from embedlab.over import Input
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Section, broken, comparisons
 from embedlab.runner import Outcome
 
 SCHEMA = 2
 """What stands where in ``report.json``; a change that breaks readers raises it."""
+
+DRAWN = ("verification", "accuracy", "identification", "watchlist", "resolution", "restoration", "mapping")
+"""Sections whose estimates stand with their draws, so that a later report can be held against this one."""
+
+MOST_DRAWN = 1000
+"""Estimates of a section with their draws at most, each of some 2 KB for 1,000 resamples."""
+
+LONGEST = 1_000_000
+"""Draws of an estimate at most."""
 
 ALL_COMPARED = 6
 NOTHING = Comparisons(0, 0)
@@ -29,6 +41,7 @@ def document(
     sections: Sequence[Section],
     outcomes: Sequence[Outcome],
     provenance: Mapping[str, Sequence[tuple[str, str]]],
+    sets: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Give the whole report as plain values; a number that is not finite becomes null.
 
@@ -40,12 +53,14 @@ def document(
         All sections in the order shown.
     outcomes
         The outcomes that the first of the sections were made of, in the same order.
+    sets
+        The sets that were measured, as ``runner.sets_used`` lists them.
     """
     parts = [
         part(section, outcome)
         for section, outcome in zip(sections, chain(outcomes, repeat(None)), strict=False)
     ]
-    return assembled(title, models, probes, parts, provenance, compared=comparisons(sections))
+    return assembled(title, models, probes, parts, provenance, sets=sets, compared=comparisons(sections))
 
 
 def assembled(
@@ -56,6 +71,7 @@ def assembled(
     provenance: Mapping[str, Sequence[tuple[str, str]]],
     *,
     answers: Sequence[Mapping[str, Any]] = (),
+    sets: Sequence[Mapping[str, Any]] = (),
     compared: Comparisons = NOTHING,
     unfinished: bool = False,
 ) -> dict[str, Any]:
@@ -69,6 +85,8 @@ def assembled(
         What ``part`` gave of each section.
     answers
         The answers, as plain values.
+    sets
+        The sets that were measured, as ``runner.sets_used`` lists them.
     compared
         How many of their findings claim something.
     unfinished
@@ -79,6 +97,7 @@ def assembled(
     )
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
     head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
+    head["sets"] = jsonable(sets)
     return {**head, "answers": list(answers), "sections": list(parts), "provenance": jsonable(rows)}
 
 
@@ -112,7 +131,9 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         "tables": tables,
     }
     if outcome is not None:
-        whole["estimates"] = estimates_of(outcome.results)
+        drawn = MOST_DRAWN if section.name in DRAWN else 0
+        inputs = [run.inputs for run in outcome.runs if run.result is not None]
+        whole["estimates"] = estimates_of(outcome.results, inputs, drawn)
         whole["differences"] = differences_of(outcome.results)
         whole["params"] = dataclasses.asdict(outcome.params)
         whole["runs"] = [
@@ -160,13 +181,55 @@ def _kept(result: Result) -> Estimates:
     return found
 
 
-def estimates_of(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """List every estimate by result, what was measured, and the parts of the place."""
-    return [
-        {"result": result.title, "what": what, "where": where, **plain_estimate(estimate)}
-        for result in results
-        for (what, *where), estimate in _kept(result).items()
-    ]
+def estimates_of(
+    results: Sequence[Result], inputs: Sequence[Sequence[Input]] = (), drawn: int = 0
+) -> list[dict[str, Any]]:
+    """List every estimate by result, what was measured, and the parts of the place.
+
+    Parameters
+    ----------
+    results
+        What was found.
+    inputs
+        What each result is over: its models and probes stand with its estimates.
+    drawn
+        How many estimates stand with their draws at most; of more the first of every result, then the second.
+    """
+    found = []
+    for result, over in zip(results, inputs or repeat(()), strict=False):
+        names = {"models": dict.fromkeys(one.model for one in over)}
+        names["probes"] = dict.fromkeys(one.probe for one in over if one.probe)
+        over_what = {key: list(value) for key, value in names.items()} if over else {}
+        for place, ((what, *where), estimate) in enumerate(_kept(result).items()):
+            row = {"result": result.title, "what": what, "where": where, **over_what}
+            found.append((place, row | plain_estimate(estimate), estimate))
+    for _, row, estimate in sorted(found, key=lambda one: one[0])[:drawn]:
+        if estimate.drawn_from:
+            row |= {"drawn_from": estimate.drawn_from, "draws": packed(estimate.draws)}
+    return [row for _, row, _ in found]
+
+
+def packed(draws: np.ndarray) -> str:
+    """Write draws as text: little-endian float32, zlib, base64."""
+    return base64.b64encode(zlib.compress(np.asarray(draws, "<f4").tobytes(), 9)).decode()
+
+
+def unpacked(text: str) -> np.ndarray:
+    """Read draws that ``packed`` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the text is none of its kind, or holds more than ``LONGEST`` draws.
+    """
+    reader = zlib.decompressobj()
+    try:
+        found = reader.decompress(base64.b64decode(text, validate=True), 4 * LONGEST)
+    except (ValueError, zlib.error) as error:
+        raise ValueError(f"the draws cannot be read: {error}") from None
+    if reader.unconsumed_tail or not reader.eof or len(found) % 4:
+        raise ValueError("the draws are cut short, or too many")
+    return np.frombuffer(found, "<f4").astype(np.float32)
 
 
 def differences_of(results: Sequence[Result]) -> list[dict[str, Any]]:
