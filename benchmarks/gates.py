@@ -1,8 +1,8 @@
 """How often `embedlab compare` calls a model worse that is not, and finds one that is.
 
 ``python -m benchmarks.gates`` draws a network that is as good as yesterday's (or worse by a planted loss) on
-the same people, measures it as a report does, and compares; ``--tiny`` takes seconds. Measured, two models of one
-quality a comparison, three measures, 150 people of four images, margin 0.02:
+the same people, measures it as a report does, and compares; ``--tiny`` takes seconds. Measured,
+two measures, 150 people of four images, margin 0.02:
 
 ======================================  ==========  =======  =======
 planted loss of TAR at FAR 0.001        called       open    shown no

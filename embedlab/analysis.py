@@ -15,18 +15,22 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
 from embedlab import closure
 from embedlab.charts import Chart
 from embedlab.errors import Terminated, UserError, first_line
-from embedlab.estimates import Estimate, Estimates, Finding, Tone
+from embedlab.estimates import Estimate, Estimates, Finding, Tone, counted
 from embedlab.estimates import label as written
+from embedlab.files.memory import frame
 from embedlab.lab.store import checked_name, sha256_of, write_json
 from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENTRY_POINTS = "embedlab.analyses"
 NO_LISTS: Mapping[str, Any] = MappingProxyType({})
@@ -178,8 +182,34 @@ class Result:
 
     title: str
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # A dataclass would make one that writes out every array.
+        super().__init_subclass__(**kwargs)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+
     def __post_init__(self) -> None:
         check_shapes(self)
+
+    def __repr__(self) -> str:
+        """Name it, and how much it holds: its numbers are in ``numbers()`` and ``to_pandas()``."""
+        return f"<{type(self).__name__} of {self.title}: {counted(len(self.numbers()), 'number')}>"
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Give the numbers as a table: label, value, low, high, n and null; of plain numbers the value alone.
+
+        Raises
+        ------
+        UserError
+            If pandas is not installed.
+        """
+        return frame(
+            {
+                "label": label,
+                **({k: getattr(one, k) for k in ESTIMATED} if isinstance(one, Estimate) else {"value": one}),
+            }
+            for label, one in self.numbers().items()
+        ).reindex(columns=["label", *ESTIMATED])
 
     def numbers(self) -> dict[str, Number]:
         """List the numbers for the report's table, by label."""

@@ -15,6 +15,7 @@ from embedlab import analysis
 from embedlab.analysis import Estimate, Params, Result, bounded
 from embedlab.errors import UserError
 from embedlab.estimates import Place, judged
+from embedlab.files import memory
 
 
 @dataclass(frozen=True)
@@ -251,3 +252,26 @@ def test_a_number_that_is_not_finite_is_stored_in_json_and_comes_back(tmp_path, 
             words=FOUND.words,
         )
     )
+
+
+def test_a_result_names_itself_shortly_and_is_a_table():
+    @dataclass(frozen=True)
+    class Found(Result):
+        """Something."""
+
+        share: Estimate
+        count: int
+        curve: Float[np.ndarray, " n"]
+
+    one = Found("p in net", Estimate(0.5, 0.4, 0.6, 12, 0.1), 3, np.zeros(10_000))
+    assert repr(one) == "<Found of p in net: 2 numbers>"
+    table = one.to_pandas().set_index("label")
+    assert list(table.columns) == ["value", "low", "high", "n", "null"]
+    assert table.loc["share"].tolist() == [0.5, 0.4, 0.6, 12, 0.1]
+    assert table.loc["count", "value"] == 3
+
+
+def test_without_pandas_a_table_is_refused_in_words(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UserError, match="pip install pandas"):
+        memory.frame({"a": [1]})

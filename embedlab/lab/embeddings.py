@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -16,8 +16,12 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
 from embedlab.files import columns, names, parquet
+from embedlab.files.memory import frame
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("item", "identity", "embedding", "norm")
 CHECKED_ROWS = 1 << 14
@@ -92,6 +96,29 @@ class EmbeddingSet:
                 f"{self.title} has {len(twice)} item names that stand more than once, such as "
                 f"{str(twice[0])!r}: give every image a name of its own"
             )
+
+    def __repr__(self) -> str:
+        """Name it, and say how large it is."""
+        n, d = self.vectors.shape
+        more = f", attributes {', '.join(self.attributes)}" if self.attributes else ""
+        size = f"{n:,} images of {len(self.identities):,} people, {d} dimensions"
+        return f"<EmbeddingSet {self.title}: {size}{more}>"
+
+    def to_pandas(self, *, vectors: bool = False) -> "pd.DataFrame":
+        """Give a row an image: item, identity, norm, the attributes, and if wanted ``embedding``.
+
+        Raises
+        ------
+        UserError
+            If pandas is not installed.
+        """
+        columns = {
+            "item": self.items,
+            "identity": np.asarray(self.identities)[self.labels],
+            "norm": self.norms,
+            **self.attributes,
+        }
+        return frame({**columns, **({"embedding": list(self.vectors)} if vectors else {})})
 
     @property
     def title(self) -> str:

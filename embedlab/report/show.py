@@ -1,5 +1,8 @@
 """The same section in a notebook: findings, numbers and charts of some results."""
 
+import base64
+import io
+import json
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
@@ -122,9 +125,34 @@ def _display(section: Section) -> None:
     for chart in section.charts:
         if isinstance(chart, Table):
             continue
-        chart.plotly().show(config=CONFIG)
+        display(_mimes(chart), raw=True)
         if chart.note:
             display(HTML(fragment(chart.note)))
+
+
+def _mimes(chart: Chart) -> dict[str, Any]:
+    """Give a chart as plotly's type and as PNG: what does not run scripts shows the picture.
+
+    Those are nbconvert, GitHub, and a notebook that is not trusted.
+    """
+    return {
+        "application/vnd.plotly.v1+json": {**json.loads(chart.plotly().to_json()), "config": CONFIG},
+        "image/png": base64.b64encode(_picture(chart)).decode(),
+        "text/plain": f"{chart.title}. {chart.note}".strip(),
+    }
+
+
+def _picture(chart: Chart) -> bytes:
+    """Draw a chart without touching the figures that the reader may have open."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    chart.matplotlib(figure.add_subplot(projection=chart.projection))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
 
 
 def told(section: Section) -> tuple[str, bool]:

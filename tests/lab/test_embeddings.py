@@ -282,3 +282,33 @@ def test_what_many_sets_share_stands_in_the_order_of_names_in_all_of_them():
     np.testing.assert_array_equal(cut[0].vectors, cut[1].vectors)
     alone, none = shared_by([whole.take(rows)])
     assert (alone[0].items.tolist(), none) == (sorted(map(str, whole.items)), 0)
+
+
+def test_a_set_names_itself_shortly_and_is_a_table():
+    one = embedding_set(20, model="net", probe="p")
+    assert repr(one).startswith("<EmbeddingSet p in net: ")
+    assert len(repr(one)) < 200
+    table = one.to_pandas()
+    assert list(table.columns)[:3] == ["item", "identity", "norm"]
+    assert list(table["identity"]) == [one.identities[k] for k in one.labels]
+    with_vectors = one.to_pandas(vectors=True)
+    assert np.array_equal(np.stack(with_vectors["embedding"]), one.vectors)
+
+
+def test_members_are_the_same_in_any_order_and_others_for_other_people(tmp_path):
+    one = embedding_set(20)
+    shuffled = one.take(np.random.default_rng(0).permutation(len(one.items)))
+    other = EmbeddingSet.from_rows("m", "p", one.vectors, list(one.items), ["x"] * len(one.items))
+    found = []
+    for k, each in enumerate((one, shuffled, other)):
+        embeddings.write(tmp_path / f"{k}.parquet", each, {})
+        found.append(embeddings.members(tmp_path / f"{k}.parquet"))
+    assert found[0] == found[1]
+    assert found[0]["members"] != found[2]["members"]
+    assert (found[0]["images"], found[0]["people"], found[2]["people"]) == (len(one.items), 20, 1)
+
+
+def test_members_of_what_is_no_set_are_told_in_a_line(tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match="x.parquet"):
+        embeddings.members(tmp_path / "x.parquet")

@@ -1,5 +1,6 @@
 """show() displays the same section in a notebook, and prints it elsewhere."""
 
+import base64
 import dataclasses
 import sys
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import PALETTE, Curve, Curves, Table
 from embedlab.estimates import claim
 from embedlab.report.sections import Note, Numbers, Section
-from embedlab.report.show import as_text, show, told
+from embedlab.report.show import _picture, as_text, show, told
+from tests.charts.test_degenerate import KINDS, PLAIN
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,27 @@ def displayed(monkeypatch):
     ipython, display = ModuleType("IPython"), ModuleType("IPython.display")
     ipython.get_ipython = SimpleNamespace
     ipython.display = display
+    ipython.version_info = (9, 0)
     display.HTML = lambda text: text
-    display.display = shown.append
+    display.display = lambda what, raw=False: shown.append(what)
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setattr(
-        "plotly.basedatatypes.BaseFigure.show", lambda figure, config: shown.append((figure, config))
-    )
     return shown
 
 
 def test_a_notebook_shows_findings_numbers_charts_and_notes(displayed):
     assert show(TREES, RESULTS) is None
-    section, (figure, config), note = displayed
-    assert config["showSendToCloud"] is False
+    section, chart, note = displayed
+    figure = chart["application/vnd.plotly.v1+json"]
+    assert figure["config"]["showSendToCloud"] is False
+    assert base64.b64decode(chart["image/png"]).startswith(b"\x89PNG")
+    assert chart["text/plain"] == "growth. It <grows>."
     assert "High." in section
     assert "0.500 [0.400, 0.600]" in section
     assert "null 0.100 · n 12" in section
     assert "&lt;oak&gt;" in section
-    assert [trace.name for trace in figure.data] == ["oak", "elm"]
-    assert [trace.line.color for trace in figure.data] == list(PALETTE[:2])
+    assert [trace["name"] for trace in figure["data"]] == ["oak", "elm"]
+    assert [trace["line"]["color"] for trace in figure["data"]] == list(PALETTE[:2])
     assert "It &lt;grows&gt;." in note
 
 
@@ -152,3 +155,8 @@ def test_a_section_that_cannot_be_written_is_its_traceback():
     assert text.startswith("Is it?")
     assert "AttributeError" in text
     assert told(Section("s", "Is it?", findings=(Finding("It is."),)))[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_chart_has_its_picture(kind):
+    assert _picture(KINDS[kind]("many", PLAIN)).startswith(b"\x89PNG")
