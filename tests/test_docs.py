@@ -124,7 +124,7 @@ def test_options_are_few_and_known():
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
-        "--measure", "--margin", "--rename", "--gates", "--fail-if", "--markdown", "--junit",
+        "--measure", "--margin", "--rename", "--gates", "--fail-if", "--markdown", "--junit", "--yes",
         "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_relative_links_lead_somewhere():
 
 
 RUNNING = ("report", "run", "extract")
-PARSERS = ("commands/cli.py", "commands/files.py", "commands/gating.py")
+PARSERS = ("commands/cli.py", "commands/files.py", "commands/gating.py", "commands/upkeep.py")
 RAISED_BY = {
     "networks/foreign.py": (*RUNNING, "doctor"),
     "networks/callables.py": (*RUNNING, "doctor"),
@@ -203,6 +203,8 @@ RAISED_BY = {
     "ranks.py": (*RUNNING, "train"),
     "formats/interchange.py": (*RUNNING, "import", "map fit", "map apply"),
     "lab/store.py": (*RUNNING, "train", "import", "list", "doctor"),
+    "commands/labs.py": ("lab rm", "lab clean"),
+    "lab/upkeep.py": ("lab rm", "lab clean", "lab pack", "lab unpack"),
     "commands/catalogue.py": ("list", "doctor"),
     # The other way round: what it says is how a checkpoint is made again.
     "lab/weights.py": ("train", "import"),

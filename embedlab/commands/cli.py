@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from embedlab import __version__
 from embedlab.commands import files as cli_files
-from embedlab.commands import gating
+from embedlab.commands import gating, upkeep
 from embedlab.errors import (
     ESCAPED,
     UNWRITABLE,
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _extract(commands)
     cli_files.add(commands, _command)
     gating.add(commands, _command)
+    upkeep.add(commands, _command)
     _list(commands)
     _doctor(commands)
     return top
