@@ -36,8 +36,11 @@ def choose(choice: str) -> None:
 
 def available() -> tuple[str, ...]:
     """Name the devices this machine has, best first; the CPU is always there."""
-    import torch
-
+    try:
+        import torch
+    except ModuleNotFoundError:
+        # Analyses of stored vectors need none.
+        return ("cpu",)
     found = []
     if torch.cuda.is_available():
         found.append("cuda")
@@ -53,8 +56,19 @@ def device() -> str:
 
 def describe() -> str:
     """Name the device as a person would: the card's name, or the CPU with its threads."""
-    import torch
-
     if device() == "cuda":
+        import torch
+
         return str(torch.cuda.get_device_name())
-    return f"{device()}, {torch.get_num_threads()} threads"
+    return f"{device()}, {threads()} threads"
+
+
+def threads() -> int:
+    """Count the threads that the processor's arithmetic is spread over."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        from threadpoolctl import threadpool_info
+
+        return max((pool["num_threads"] for pool in threadpool_info()), default=1)
+    return torch.get_num_threads()

@@ -27,6 +27,18 @@ class UserError(Exception):
         return " ".join(super().__str__().splitlines())
 
 
+EXTRAS = {"torch": "train", "onnxruntime": "onnx", "cv2": "detection"}
+"""Packages that only some work needs → the extra that brings them."""
+
+
+def lacking(error: BaseException) -> str | None:
+    """Say which extra brings the package that could not be imported; None if it is none of those."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package not in EXTRAS:
+        return None
+    return f"this needs {package}, which is not installed: `pip install 'embedlab[{EXTRAS[package]}]'`"
+
+
 class Terminated(SystemExit):
     """The process was asked to end by a signal; status 143 for SIGTERM, 129 for SIGHUP."""
 

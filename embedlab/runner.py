@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from embedlab.analysis import Analysis, Params, Result
-from embedlab.errors import Unwritable, UserError, enough_memory, first_line
+from embedlab.errors import Unwritable, UserError, enough_memory, first_line, lacking
 from embedlab.estimates import counted
 from embedlab.formats import attributes
 from embedlab.lab import embeddings
@@ -337,7 +337,9 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         unstored = _store(folder, result, record)
     except UserError as error:
         return Run(title, reason=str(error))
-    except Exception:
+    except Exception as error:
+        if line := lacking(error):
+            return Run(title, reason=line)
         return Run(title, error=traceback.format_exc())
     return Run(title, result, record=record, unstored=unstored)
 

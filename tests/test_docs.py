@@ -11,6 +11,7 @@ import pytest
 from embedlab import __version__, question, study
 from embedlab import analysis as contract
 from embedlab.commands import catalogue, cli
+from embedlab.errors import EXTRAS
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
 from tests.planted import embedding_set
@@ -163,8 +164,16 @@ def test_the_change_log_speaks_of_this_version():
 def test_torch_is_pinned_where_installs_go_through():
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
     assert "-c constraints.txt" in (ROOT / "Makefile").read_text()
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert any(d.startswith("torch") for d in dependencies)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for extra in ("train", "dev"):
+        assert any(one.startswith("torch>") for one in project["optional-dependencies"][extra])
+
+
+def test_every_package_that_only_some_work_needs_has_its_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {"cv2": "opencv-python-headless"}
+    for package, extra in EXTRAS.items():
+        assert any(one.startswith(named.get(package, package)) for one in extras[extra]), package
 
 
 def test_relative_links_lead_somewhere():

@@ -111,8 +111,6 @@ def checkup(lab: Lab) -> str:
     from embedlab.runner import versions
 
     rows: list[tuple[str, ...]] = [(f"  {name}", value) for name, value in versions().items()]
-    import torch
-
     omp = os.environ.get("OMP_NUM_THREADS", "not set")
     rows += [
         ("device", compute.describe()),
@@ -120,7 +118,7 @@ def checkup(lab: Lab) -> str:
         ("cores", str(os.cpu_count())),
         (
             "threads",
-            f"torch {torch.get_num_threads()}, OMP_NUM_THREADS {omp}",
+            f"{compute.threads()}, OMP_NUM_THREADS {omp}",
         ),
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("interpreter", sys.executable),

@@ -24,6 +24,7 @@ from embedlab.errors import (
     checked_word,
     first_line,
     is_out_of_memory,
+    lacking,
     unwritable,
 )
 
@@ -481,7 +482,7 @@ def main(words: Sequence[str] | None = None) -> int:
         _silence(sys.stdout)
         return 0
     except Exception as error:
-        if (line := _too_small(error)) is None:
+        if (line := lacking(error) or _too_small(error)) is None:
             raise
         _silence(sys.stdout)
         return _told(line, 2)

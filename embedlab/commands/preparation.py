@@ -345,13 +345,12 @@ def _lend_weights(
     lab: Lab, networks: Networks, names: Mapping[Word, str], planned: Sequence[Planned]
 ) -> None:
     """Hand on the weights of networks that have no checkpoint, where an analysis looks at weights."""
+    theirs = {word: one for word, one in networks.items() if one is not None and isinstance(word, Foreign)}
+    if not theirs or not any(one.analysis.looks_at("weights") for one in planned):
+        return
     from embedlab.networks import callables
 
-    if not any(one.analysis.looks_at("weights") for one in planned):
-        return
-    for word, network in networks.items():
-        if network is None or not isinstance(word, Foreign):
-            continue
+    for word, network in theirs.items():
         if (weights := callables.layer_weights(network)) is not None:
             lab.lent[names[word]] = weights
 
