@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from embedlab import analysis as contract
 from embedlab import question
@@ -47,6 +47,31 @@ def chapter_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """What somebody said, and the answer that would bear it out.
+
+    Attributes
+    ----------
+    text
+        A sentence.
+    question
+        The name of the question that it answers.
+    verdict
+        What the answer is where it is true: ``yes`` or ``no``.
+    models
+        Of which models; none means of all that were asked.
+    about
+        Words in what the answer is counted in, where a question has several, as "threshold".
+    """
+
+    text: str
+    question: str
+    verdict: Literal["yes", "no"]
+    models: tuple[str, ...] = ()
+    about: str = ""
+
+
+@dataclass(frozen=True)
 class Study:
     """What is asked; its report is the answer.
 
@@ -64,6 +89,8 @@ class Study:
         CSV file of columns to join onto every embedding set.
     title, prose
         The report's heading, and Markdown-free paragraphs put before the findings.
+    statements
+        What was said before, to be held against the answers.
     """
 
     models: tuple[str, ...]
@@ -74,6 +101,7 @@ class Study:
     attributes: str = ""
     title: str = ""
     prose: str = ""
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +138,8 @@ def read(path: Path) -> Study:
     """Read a study from TOML; the prose is the ``.md`` file of the same name beside it, if any.
 
     The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses``, ``pairs``,
-    ``attributes`` and a table ``[set.<analysis>]`` of parameters. Paths start from the working folder,
+    ``attributes``, a table ``[set.<analysis>]`` of parameters, and a ``[[statement]]`` for each thing that
+    was said before, with the keys of ``Statement``. Paths start from the working folder,
     as those of the command line do.
 
     Raises
@@ -119,7 +148,7 @@ def read(path: Path) -> Study:
         If the file is missing or no TOML, a key is unknown or of the wrong kind, or the prose is no text.
     """
     values = toml(path, "the study")
-    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set"}
+    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set", "statement"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
     for key in ("models", "probes", "analyses"):
@@ -146,7 +175,34 @@ def read(path: Path) -> Study:
         attributes=values.get("attributes", ""),
         title=str(values.get("title", path.stem)),
         prose=text_of(prose, "the prose") if prose.is_file() else "",
+        statements=_statements(path, values.get("statement", [])),
     )
+
+
+def _statements(path: Path, found: Any) -> tuple[Statement, ...]:
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UserError(f"{path}: what was said stands in a table each, [[statement]]")
+    keys = [one.name for one in dataclasses.fields(Statement)]
+    made = []
+    for number, one in enumerate(found, 1):
+        where = f"{path}: statement {number}"
+        if unknown := sorted(set(one) - set(keys)):
+            raise UserError(f"{where}: unknown key {unknown[0]!r}: it has {', '.join(keys)}")
+        models = one.get("models", [])
+        if not isinstance(models, list) or not all(isinstance(word, str) for word in models):
+            raise UserError(f'{where}: models must be a list of names, such as models = ["…"]')
+        words = {key: one.get(key, "") for key in keys if key != "models"}
+        if not all(isinstance(word, str) for word in words.values()) or not words["text"]:
+            raise UserError(f"{where}: text, question, verdict and about must be text, and text a sentence")
+        if words["question"] not in question.names():
+            raise UserError(
+                f"{where}: there is no question {words['question']!r}: there are "
+                f"{', '.join(question.names())}"
+            )
+        if words["verdict"] not in ("yes", "no"):
+            raise UserError(f"{where}: verdict must be yes or no, as the answer is where it is true")
+        made.append(Statement(**words, models=tuple(models)))
+    return tuple(made)
 
 
 def merged(

@@ -185,3 +185,38 @@ def test_an_analysis_may_take_pairs_of_two_kinds(monkeypatch):
         "p in a | p in b",
         "p@32 in a | p@32 in b",
     ]
+
+
+SAID = """
+models = ["a", "b"]
+[[statement]]
+text = "It was so."
+question = "places"
+verdict = "yes"
+models = ["a"]
+"""
+
+
+def test_what_was_said_is_read(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(SAID)
+    assert study.read(path).statements == (study.Statement("It was so.", "places", "yes", ("a",)),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[statement]]", "[statement]", "a table each"),
+        ('verdict = "yes"', 'verdict = "open"', "verdict must be yes or no"),
+        ('question = "places"', 'question = "place"', "no question 'place': there are"),
+        ('text = "It was so."', "text = 3", "text a sentence"),
+        ('text = "It was so."', "", "text a sentence"),
+        ('verdict = "yes"\nmodels = ["a"]', 'verdict = "yes"\nmodels = "a"', "models must be a list"),
+        ('verdict = "yes"', 'verdict = "yes"\nwhy = "x"', "unknown key 'why'"),
+    ],
+)
+def test_what_was_said_wrongly_is_told_in_a_line(tmp_path, old, new, said):
+    path = tmp_path / "s.toml"
+    path.write_text(SAID.replace(old, new))
+    with pytest.raises(UserError, match=said):
+        study.read(path)

@@ -45,7 +45,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
     from embedlab.lab.store import check_writable
-    from embedlab.report import answering
+    from embedlab.report import answering, statements
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.runner import embedding_records, outcomes, probes_used, sets_used
@@ -73,6 +73,8 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         probes=probes,
         prose="\n\n".join(filter(None, [settled.prose, *cautions])),
         sets=sets_used(request.lab, settled, planned),
+        overrides=settled.overrides,
+        said=settled.statements,
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):
@@ -90,7 +92,11 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         with stages("writing the report"), enough:
             made.finish(origin())
     say(f"time: {stages.summary()}")
-    for line in answering.as_text(answering.of(found, settled.overrides)):
+    answers = answering.of(found, settled.overrides)
+    for line in (
+        *answering.as_text(answers),
+        *statements.as_text(statements.held(settled.statements, answers)),
+    ):
         say(line)
     return page, made.sound
 

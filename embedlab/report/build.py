@@ -19,11 +19,11 @@ from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
 from embedlab.lab import store
 from embedlab.question import Answer
-from embedlab.report import answering, numbers, sections
+from embedlab.report import answering, numbers, sections, statements
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
-from embedlab.study import CHAPTERS, FURTHER, chapter_of
+from embedlab.study import CHAPTERS, FURTHER, Statement, chapter_of
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
@@ -105,6 +105,8 @@ class Head:
         Parameters of questions: what matters to whoever asks.
     sets
         The sets that were measured, as ``runner.sets_used`` lists them.
+    said
+        What was said before, to be held against the answers.
     """
 
     title: str
@@ -115,6 +117,7 @@ class Head:
     unfinished: str = ""
     overrides: answering.Overrides = field(default_factory=dict)
     sets: Sequence[Mapping[str, Any]] = ()
+    said: Sequence[Statement] = ()
 
 
 @dataclass(frozen=True)
@@ -307,6 +310,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         head.provenance,
         answers=_without_paths(answering.plain(answers)),
         sets=head.sets,
+        said=_without_paths(statements.plain(statements.held(head.said, answers))),
         compared=compared,
         unfinished=bool(head.unfinished),
     )
@@ -355,6 +359,7 @@ def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared
             chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
             answers=bool(answers),
             screen=answering.screen(answers),
+            said=statements.held(head.said, answers),
             footer=FOOTER,
             style=_safe((static / "style.css").read_text(encoding="utf-8")),
             script=_safe(script),

@@ -72,6 +72,7 @@ def assembled(
     *,
     answers: Sequence[Mapping[str, Any]] = (),
     sets: Sequence[Mapping[str, Any]] = (),
+    said: Sequence[Mapping[str, Any]] = (),
     compared: Comparisons = NOTHING,
     unfinished: bool = False,
 ) -> dict[str, Any]:
@@ -87,6 +88,8 @@ def assembled(
         The answers, as plain values.
     sets
         The sets that were measured, as ``runner.sets_used`` lists them.
+    said
+        What was said before, and whether the answers bear it out.
     compared
         How many of their findings claim something.
     unfinished
@@ -97,7 +100,7 @@ def assembled(
     )
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
     head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
-    head["sets"] = jsonable(sets)
+    head |= {"sets": jsonable(sets), "statements": jsonable(said)}
     return {**head, "answers": list(answers), "sections": list(parts), "provenance": jsonable(rows)}
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import io
 import json
 import pickle
@@ -19,7 +20,7 @@ from embedlab.errors import UserError
 from embedlab.formats import protocols
 from embedlab.lab import embeddings, store
 from embedlab.lab.store import Lab, write_json
-from embedlab.study import Study, names
+from embedlab.study import Statement, Study, names
 from tests.planted import embedding_set
 
 
@@ -39,6 +40,29 @@ def test_a_second_report_says_the_same(asked, tmp_path):
     for section in pages[0], pages[1]:
         del section[0]["runs"]
     assert pages[0] == pages[1]
+
+
+def test_page_numbers_and_terminal_judge_by_what_matters_to_whoever_asks(tmp_path, capsys):
+    lab = Lab(tmp_path / "lab")
+    path = tmp_path / "m.parquet"
+    embeddings.write(path, embedding_set(40), {})
+    said = (
+        Statement("It recognises all.", "recognition", "yes"),
+        Statement("The sphere is used.", "sphere", "yes", ("m",)),
+    )
+    for wanted, verdict, borne in ((0.0001, "yes", "supported"), (0.9999, "no", "not supported")):
+        matters = {"recognition": {"wanted": wanted}}
+        asked = Study((str(path),), analyses=("verification",), overrides=matters, statements=said)
+        with progress.shown():
+            page, _ = pipeline.report(Request(lab), asked, tmp_path / "r.html")
+        whole = json.loads(page.with_suffix(".json").read_text())
+        assert [one["verdict"] for one in whole["answers"]] == [verdict]
+        assert [one["borne"] for one in whole["statements"]] == [borne, "undecided here"]
+        text = capsys.readouterr().err
+        assert f"{verdict}  " in text
+        assert f"{borne}  It recognises all." in text
+        assert "It recognises all." in page.read_text()
+        assert whole["answers"][0]["text"] in html.unescape(page.read_text())
 
 
 def test_the_report_tells_how_it_came_about(asked, tmp_path):

@@ -1,0 +1,67 @@
+"""What was said before, held against the answers of a report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from embedlab.question import Answer
+from embedlab.study import Statement
+
+Borne = Literal["supported", "not supported", "undecided here"]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A statement and what these data say of it.
+
+    Attributes
+    ----------
+    text
+        What was said.
+    borne
+        Whether the answers bear it out; ``undecided here`` where one of them is open or cannot be given.
+    because
+        The sentences of those answers.
+    """
+
+    text: str
+    borne: Borne
+    because: tuple[str, ...]
+
+
+def held(statements: Sequence[Statement], answers: Sequence[Answer]) -> list[Held]:
+    """Hold each statement against the answers that it is about.
+
+    A statement of several models, or of all, is supported where every answer is as it says, and not where one
+    is the opposite.
+    """
+    return [_held(one, answers) for one in statements]
+
+
+def _held(said: Statement, answers: Sequence[Answer]) -> Held:
+    about = [
+        one
+        for one in answers
+        if one.question == said.question
+        and said.about in one.unit
+        and (not said.models or set(one.subject) & set(said.models))
+    ]
+    verdicts = {one.verdict for one in about}
+    opposite = "no" if said.verdict == "yes" else "yes"
+    borne: Borne = "undecided here"
+    if opposite in verdicts:
+        borne = "not supported"
+    elif verdicts == {said.verdict}:
+        borne = "supported"
+    because = tuple(one.text for one in about) or ("the report does not answer that question.",)
+    return Held(said.text, borne, because)
+
+
+def as_text(them: Sequence[Held]) -> list[str]:
+    """Write them as lines for a terminal."""
+    return [f"   {one.borne:>14}  {one.text}" for one in them]
+
+
+def plain(them: Sequence[Held]) -> list[Mapping[str, Any]]:
+    """Give them as plain values, for ``report.json``."""
+    return [{"text": one.text, "borne": one.borne, "because": list(one.because)} for one in them]
