@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT ?= reports/demo
 
-.PHONY: report test check lint types imports docs numbers clean help
+.PHONY: report studies test check lint types imports docs numbers clean help
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -17,6 +17,10 @@ help: ## show this list
 
 report: .venv/.installed ## the main job on the embedded faces: reports/demo/index.html
 	$(BIN)/embedlab report --models lowres144 highlow144 --train --scale demo --out $(REPORT)
+
+studies: .venv/.installed ## the main job for every study in analyses/, trained at demo scale: reports/studies/
+	for study in analyses/*.toml; do \
+	  $(BIN)/embedlab report $$study --train --scale demo --out reports/studies/$$(basename $$study .toml) || exit 1; done
 
 test: .venv/.installed ## run the tests
 	$(BIN)/python -m pytest -n 2 -q

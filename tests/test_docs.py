@@ -155,6 +155,11 @@ def test_every_study_can_be_planned_and_has_its_prose(path):
     asked = study.read(path)
     assert study.plan(asked)
     assert asked.prose
+    for said in asked.statements:
+        assert set(said.models) <= set(asked.models)
+        assert len(said.text.split()) <= 30
+        needed = question.get(said.question).needs
+        assert set(needed) & set(study.names(asked)), f"{said.question} needs {', '.join(needed)}"
 
 
 def test_the_change_log_speaks_of_this_version():
