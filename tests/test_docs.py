@@ -45,6 +45,23 @@ def test_every_readme_command_is_understood(line):
     cli.parser().parse_args(words)
 
 
+def guided():
+    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"`embedlab ((?:report|run|compare) [^`]*)`", text)
+
+
+@pytest.mark.parametrize("line", guided())
+def test_every_command_of_the_guide_is_understood_and_names_what_there_is(line):
+    options = cli.parser().parse_args(line.split())
+    assert set(getattr(options, "only", [])) <= set(contract.names())
+
+
+def test_the_guide_leads_to_every_question():
+    asked = {name for line in guided() for name in getattr(cli.parser().parse_args(line.split()), "only", [])}
+    for name in question.names():
+        assert set(question.get(name).needs) & asked, name
+
+
 @pytest.mark.parametrize("line", [line for line in shown() if line.startswith("make ")])
 def test_every_make_target_exists(line):
     target = line.split()[1]
@@ -182,11 +199,11 @@ def test_every_package_that_only_some_work_needs_has_its_extra():
 
 
 def test_relative_links_lead_somewhere():
-    for name in ("README.md", "CONTRIBUTING.md", "analyses/README.md", "reports/README.md"):
-        path = ROOT / name
+    names = ["README.md", "CONTRIBUTING.md", "analyses/README.md", "reports/README.md"]
+    for path in (*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             if not target.startswith("http"):
-                assert (path.parent / target).exists(), f"{name}: {target}"
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 RUNNING = ("report", "run", "extract")
