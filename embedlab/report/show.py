@@ -5,17 +5,21 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 from embedlab.analysis import Analysis, Result
 from embedlab.charts import Chart, Table, faces_at_hand, faces_from, model_colours
 from embedlab.charts.base import visible
+from embedlab.errors import UserError
+from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab
 from embedlab.question import Answer
 from embedlab.report import answering, sections
 from embedlab.report.sections import Section
-from embedlab.runner import run_study
+from embedlab.runner import run_study, versions
 from embedlab.study import Study
 
 # Plotly's own set of buttons has one that sends the figure, and so the data, to its maker.
@@ -72,6 +76,72 @@ def answers(lab: Lab, study: Study) -> Answers:
         As `embedlab.runner.outcomes` does.
     """
     return Answers(answering.of(run_study(lab, study), study.overrides))
+
+
+def report_of(
+    sets: Sequence[EmbeddingSet],
+    path: Path | str,
+    *,
+    analyses: Sequence[str] = (),
+    overrides: answering.Overrides | None = None,
+    title: str = "",
+) -> Answers:
+    """Write the whole report of sets that lie in memory, and give its answers.
+
+    Parameters
+    ----------
+    sets
+        Of any models and probes; models are held against each other where they have a probe in common.
+    path
+        The page to write, ``.html``, or the folder for it; ``report.json`` stands beside it.
+    analyses
+        Which; all where none is named.
+    overrides
+        Parameters by analysis or question: ``{"verification": {"far": 0.01}}``.
+    title
+        The report's heading; by default its models.
+
+    Raises
+    ------
+    UserError
+        If there is no set, or two of one model and probe; as `embedlab.runner.outcomes` does; or if the
+        report cannot be written.
+    """
+    from embedlab.lab import embeddings
+    from embedlab.report.build import Head
+    from embedlab.report.growing import growing
+    from embedlab.runner import outcomes, sets_used
+    from embedlab.study import names
+
+    page = Path(path) if Path(path).suffix.lower() in (".html", ".htm") else Path(path) / "index.html"
+    named = [(one.model, one.probe) for one in sets]
+    if not named:
+        raise UserError("there is nothing to report on: give one set at least")
+    if twice := next((one.title for one in sets if named.count((one.model, one.probe)) > 1), ""):
+        raise UserError(f"{twice} is given twice: call the sets by different models or probes")
+    models, probes = (tuple(dict.fromkeys(part)) for part in zip(*named, strict=True))
+    study = Study(models, probes, tuple(analyses), overrides or {})
+    with TemporaryDirectory() as folder:
+        lab = Lab(folder)
+        for one in sets:
+            file = lab.embeddings_file(one.model, one.probe)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            embeddings.write(file, one, {})
+        head = Head(
+            title or " and ".join(models),
+            models,
+            {},
+            probes,
+            overrides=study.overrides,
+            sets=sets_used(lab, study),
+        )
+        found = []
+        with growing(page, head, names(study)) as made:
+            for outcome in outcomes(lab, study):
+                made.add(outcome)
+                found.append(outcome)
+            made.finish({"Versions": list(versions().items())})
+    return Answers(answering.of(found, study.overrides))
 
 
 def _faces() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -11,9 +12,11 @@ import pytest
 
 from embedlab.analysis import Analysis, Estimate, Finding, Params, Result
 from embedlab.charts import PALETTE, Curve, Curves, Table
+from embedlab.errors import UserError
 from embedlab.estimates import claim
+from embedlab.examples import planted
 from embedlab.report.sections import Note, Numbers, Section
-from embedlab.report.show import _picture, as_text, show, told
+from embedlab.report.show import _picture, as_text, report_of, show, told
 from tests.charts.test_degenerate import KINDS, PLAIN
 
 
@@ -160,3 +163,23 @@ def test_a_section_that_cannot_be_written_is_its_traceback():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_chart_has_its_picture(kind):
     assert _picture(KINDS[kind]("many", PLAIN)).startswith(b"\x89PNG")
+
+
+def test_a_whole_report_is_made_of_sets_in_memory(tmp_path):
+    sets = [planted("sharp"), planted("noisy", noise=1.5), planted("noisy", "faces@32", noise=2.0)]
+    found = report_of(
+        sets, tmp_path / "out", analyses=("verification",), overrides={"verification": {"far": 0.01}}
+    )
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [one["text"] for one in document["answers"]] == [one.text for one in found]
+    assert "FAR 0.01" in found[0].text
+    assert {(one["model"], one["probe"]) for one in document["sets"]} == {(s.model, s.probe) for s in sets}
+    assert "noisy" in (tmp_path / "out" / "index.html").read_text()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "out", "report.json"]
+
+
+def test_sets_that_cannot_be_told_apart_are_refused(tmp_path):
+    with pytest.raises(UserError, match="faces in sharp is given twice"):
+        report_of([planted("sharp"), planted("sharp", noise=1)], tmp_path)
+    with pytest.raises(UserError, match="nothing to report on"):
+        report_of([], tmp_path)
