@@ -125,6 +125,13 @@ class Estimate:
             value or 0.0, low, high, self.n, 0.0, self.draws - np.float32(self.null), self.drawn_from
         )
 
+    def beyond(self, margin: float) -> "tuple[Estimate, Estimate]":
+        """Give what it has above −``margin`` and above ``margin``, each with its own interval."""
+        below, above = (dataclasses.replace(self, null=end).over_null for end in (-margin, margin))
+        assert below is not None
+        assert above is not None
+        return below, above
+
     @property
     def p(self) -> float:
         """The chance of a value so far from zero where there is nothing; NaN where nobody can tell.
@@ -430,6 +437,7 @@ def judged(
     beats: bool = True,
     family: Family = "difference",
     among: int = 1,
+    exact: float = 0.0,
 ) -> Finding:
     """End a sentence with a difference that was measured as such; as ``compared`` does.
 
@@ -441,18 +449,31 @@ def judged(
         Whether both sides were drawn alike.
     beats
         Whether what would be praised is beyond its null; else no good tone is given.
+    exact
+        How far the measure may be off where nothing differs: a difference is one that surely exceeds it, and
+        there is none where it surely stays below.
     """
     told = _told(gap, spec)
     if gap.sign is None or math.isnan(gap.p):
         return Finding(f"{text}; {unknown(word, paired=paired)}.", gap=gap)
     if gap.value == gap.low == gap.high == 0:
         return Finding(f"{text}: there is no {word}.", gap=gap)
-    tone = tones[gap.sign > 0]
+    p, tone, chance = gap.p, tones[gap.sign > 0], "chance"
+    if exact:
+        below, above = gap.beyond(exact)
+        margin = f"{100 * exact:g} points" if spec == "points" else format(exact, spec)
+        if below.sign == 1 and above.sign == -1:
+            same = f"{text}, which is the same within {margin}."
+            open_ = f"{text}; that this is the same within {margin} is not sure."
+            return claim(same, open_, max(below.p, above.p), gap=gap, least_p=evidence.least_p(gap.n))
+        over = above if gap.value > 0 else below
+        p = over.p if over.value * gap.value > 0 else 1.0
+        chance = "the measure's own error" if gap.sign and not over.sign else chance
     picked = f"largest of {among} {word}s, {told}," if among > 1 else f"{word} of {told}"
     return claim(
         f"{text}: a {word} of {told}.",
-        f"{text}: the {picked} may be chance.",
-        min(1.0, among * gap.p),
+        f"{text}: the {picked} may be {chance}.",
+        min(1.0, among * p),
         tone="plain" if tone == "good" and not beats else tone,
         gap=gap,
         least_p=evidence.least_p(gap.n),

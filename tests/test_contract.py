@@ -180,6 +180,49 @@ def test_a_finding_that_claims_holds_both_its_wordings(name, ran):
             assert one.least_p <= one.p
 
 
+COMPARING = re.compile(
+    r"\b(more|less|fewer|most|least|better|worse|best|worst|nearer|closer|closest|farther|furthest|further|higher|"
+    r"highest|lower|lowest|larger|smaller|beyond|alike|differs?|the same within|rather|share a direction|"
+    r"crowd round)\b"
+)
+LEFT_OPEN = re.compile(r"\b(no|not|nobody|cannot|none|nothing|too few|so few|may be)\b", re.IGNORECASE)
+NOT_COMPARED = {
+    "confusions": "nearer to somebody else's",  # What is counted of images, without a rival.
+    "layers": "The nearest are",  # Picked to be named, and not said to differ from the next.
+    "projection": "keeps the most",
+}
+
+
+def claimed_without_p(name, finding):
+    """Whether a finding is toned, or says a difference, and has no p to be decided by among all."""
+    if finding.p is not None:
+        return False
+    told = COMPARING.search(finding.text) and not LEFT_OPEN.search(finding.text)
+    return finding.tone != "plain" or bool(told and NOT_COMPARED.get(name, "\0") not in finding.text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whatever_is_toned_or_says_a_difference_has_a_p(name, ran):
+    """So that none stands outside the correction for many: of one result, of some, and of many."""
+    for results in (ran(name)[:1], ran(name), ran(name) * 3):
+        outside = [f.text for f in analysis.get(name).findings(results) if claimed_without_p(name, f)]
+        assert not outside
+
+
+@pytest.mark.parametrize(
+    ("text", "tone", "p", "outside"),
+    [
+        ("On p, a is more even than b.", "plain", None, True),
+        ("On p, a holds 3 images.", "bad", None, True),
+        ("On p, a is more even than b.", "plain", 0.01, False),
+        ("On p, a is not shown to be more even than b.", "plain", None, False),
+        ("On p, a has 3 images.", "plain", None, False),
+    ],
+)
+def test_a_claim_outside_the_correction_is_seen(text, tone, p, outside):
+    assert claimed_without_p("", analysis.Finding(text, tone, p=p)) is outside
+
+
 def nothing(model, kind, probe, seed=0):
     """Vectors that tell nobody from anybody: one and the same, or noise."""
     rng = np.random.default_rng([len(kind), seed])
@@ -260,6 +303,14 @@ def texts(tree):
             yield node.value
 
 
+def own_tones(tree):
+    """Findings that are toned without a p, past ``claim``, ``compared`` and ``judged``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "analysis.Finding"):
+            toned = node.args[1:] + [one.value for one in node.keywords if one.arg == "tone"]
+            yield from (ast.unparse(one) for one in toned if ast.unparse(one) != "'plain'")
+
+
 def own_hedges(tree):
     """Sentences that leave it open whether there is a difference."""
     hedge = re.compile(r"(may|might|could) (be|differ from that by) chance|perhaps (by )?chance")
@@ -289,11 +340,13 @@ def sentences_as_keys(tree):
             yield from (ast.unparse(part) for part in parts if isinstance(part, ast.JoinedStr))
 
 
-RULES = (own_draws, own_hedges, own_excuses, sentences_as_keys)
+RULES = (own_draws, own_tones, own_hedges, own_excuses, sentences_as_keys)
 ALLOWED = {
     # An estimate against its null, by its own interval or p: nothing is compared.
     (own_hedges, "drift"): 1,
     (own_hedges, "verification"): 1,
+    # Of one image that can be looked at, or two that are one: what is seen needs no p.
+    (own_tones, "confusions"): 2,
     # The name of a field, and of a series in a chart.
     (sentences_as_keys, "neighbours"): 1,
 }
@@ -314,6 +367,9 @@ def test_differences_are_drawn_judged_and_kept_by_estimates_alone(rule, name):
         (own_draws, "from embedlab.maths.people.bootstrap import interval, resamples", 1),
         (own_draws, "from embedlab.maths import bootstrap\nbootstrap.share_interval(x - y, 3)", 1),
         (own_draws, "from embedlab.maths.people.bootstrap import weighted_mean\nparams.interval", 0),
+        (own_tones, "Finding(text, 'bad')", 1),
+        (own_tones, "Finding(text, tone=tone, gap=gap)", 1),
+        (own_tones, "Finding(text, gap=gap)\nclaim(text, other, p, tone='bad')", 0),
         (own_hedges, "f'{a}: the difference ' f'of {b} may be chance.'", 1),
         (own_hedges, "', which may ' 'differ from that by chance alone'", 1),
         (own_hedges, "f'above {null:.1%} by chance'", 0),

@@ -194,8 +194,10 @@ def findings(results: Sequence[Families]) -> list[Finding]:
         (second, next_high), text = ranked[1], f"On {r.probe}, {_named(near)} are the closest models"
         text += f" (corrected {LINEAR_CKA} {high.value:.2f}), before {_named(second)} ({next_high.value:.2f})"
         said.append(compared(text, high, next_high, spec="+.2f", tones=("plain", "plain")))
-        text = f"On {r.probe}, {_named(far)} are the furthest apart (corrected {LINEAR_CKA} {low.value:.2f})"
-        said.append(Finding(f"{text}."))
+    if len(ranked) > 2:
+        (other, next_low), text = ranked[-2], f"On {r.probe}, {_named(far)} are the furthest apart"
+        text += f" (corrected {LINEAR_CKA} {low.value:.2f}), after {_named(other)} ({next_low.value:.2f})"
+        said.append(compared(text, low, next_low, spec="+.2f", tones=("plain", "plain")))
     if r.by_seeds:
         seeds = replace(high, value=1.0, low=1.0, high=1.0, draws=np.ones_like(high.draws))
         text = (

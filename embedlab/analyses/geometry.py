@@ -55,7 +55,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Globe, Table
 from embedlab.charts.base import short
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.estimates import Estimate, Estimates, People, claim, compared
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
@@ -102,6 +102,7 @@ class Geometry(Result):
     estimates: Estimates
     hubs: tuple[tuple[str, str, int], ...]
     spans: Float[np.ndarray, "probes 2 measures"]
+    unlike_uniform: Float[np.ndarray, "probes 3"]
     globe: Float[np.ndarray, "g 3"]
     globe_person: Int[np.ndarray, " g"]
     globe_probe: Int[np.ndarray, " g"]
@@ -136,7 +137,7 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
     # Probes of equally many images and people share their uniform samples.
     null = cache(partial(evenness.uniform, k=params.neighbours, draws=params.draws, seed=params.seed))
     measured = [_spread(one, null, params) for one in track(sets, "spread of probes")]
-    sampled, found, spans, hubs = zip(*measured, strict=True)
+    sampled, found, spans, unlike, hubs = zip(*measured, strict=True)
     return Geometry(
         title=sets[0].model,
         probes=tuple(s.probe for s in sets),
@@ -149,6 +150,7 @@ def compute(sets: Sequence[EmbeddingSet], params: GeometryParams) -> Geometry:
         estimates=Estimates({key: one for each in found for key, one in each.items()}),
         hubs=hubs,
         spans=np.stack(spans),
+        unlike_uniform=np.stack(unlike),
         **_globe(sets, params),
         people=len({name for s in sets for name in s.identities}),
     )
@@ -167,8 +169,8 @@ def _check(sets: Sequence[EmbeddingSet]) -> None:
 
 def _spread(
     embeddings: EmbeddingSet, null: Callable[..., np.ndarray], params: GeometryParams
-) -> tuple[int, Estimates, np.ndarray, tuple[str, str, int]]:
-    """Give how many images were looked at, what was found, the range of uniform samples, and the hub."""
+) -> tuple[int, Estimates, np.ndarray, np.ndarray, tuple[str, str, int]]:
+    """Give how many images were looked at, what was found, uniform samples' range, p, and the hub."""
     unit, labels, probe = embeddings.unit, embeddings.labels, embeddings.probe
     sample = embeddings.take(evenness.some_by_name(embeddings.items, params.images, params.seed))
     everybody = People.of(embeddings.identities, params, items=sample.items)
@@ -181,7 +183,7 @@ def _spread(
     rank, ranks = ratio_between(unit, labels, everybody.counts)
     near, near_drawn, far = sphere.alignment(sums, sizes, everybody.counts)
     rows = [
-        *zip(MEASURES, even.values, even.replicates, even.units, uniform.mean(axis=0), strict=True),
+        *zip(MEASURES, even.values, even.replicates, even.units, uniform.mean(axis=0)[:-1], strict=True),
         (RANK, rank, ranks, len(sizes), float(unit.shape[1])),
         (ALIGNMENT, near, near_drawn, int((sizes > 1).sum()), far),
     ]
@@ -191,15 +193,15 @@ def _spread(
             found[name, probe] = everybody.estimate(Drawn(float(value), replicates), n, float(expected))
     top = int(np.argmax(even.found))
     hub = (str(sample.items[top]), sample.identities[sample.labels[top]], int(even.found[top]))
-    return len(sample.items), found, evenness.span(uniform), hub
+    span, unlike = evenness.span(uniform[:, :-1]), evenness.unlike_uniform(even, uniform)
+    return len(sample.items), found, span, unlike, hub
 
 
 def _globe(sets: Sequence[EmbeddingSet], params: GeometryParams) -> dict[str, Any]:
     """Pick the images of drawn people where vectors have three dimensions, and none elsewhere."""
     names = np.unique(np.concatenate([s.identities for s in sets]))
-    rng = np.random.default_rng([params.seed, 4])
-    flat = sets[0].vectors.shape[1] != 3
-    shown = np.sort(rng.choice(names, 0 if flat else min(params.drawn, len(names)), replace=False))
+    most = min(params.drawn, len(names)) if sets[0].vectors.shape[1] == 3 else 0
+    shown = np.sort(np.random.default_rng([params.seed, 4]).choice(names, most, replace=False))
     people = [np.asarray(s.identities)[s.labels] for s in sets]
     rows = [np.flatnonzero(np.isin(who, shown)) for who in people]
     points = [s.unit[r, :3] for s, r in zip(sets, rows, strict=True)]
@@ -284,48 +286,38 @@ def findings(results: Sequence[Geometry]) -> list[Finding]:
     """Compare how many directions are used; say of each model how even it is, and name hubs."""
     said = []
     for probe in dict.fromkeys(r.probes[0] for r in results):
-        there = [r for r in results if r.probes[0] == probe and r.get(RANK, probe)]
-        said += _ranks(probe, sorted(there, key=lambda r: -r.estimates[RANK, probe].value))
+        there = [(r, rank) for r in results if r.probes[0] == probe and (rank := r.get(RANK, probe))]
+        said += _ranks(probe, sorted(there, key=lambda one: -one[1].value)[:TOLD])
     return said + [one for r in results[:TOLD] for one in (*_evenness(r), *_hubs(r))]
 
 
-def _ranks(probe: str, ranked: Sequence[Geometry]) -> list[Finding]:
-    found = [(r, r.estimates[RANK, probe]) for r in ranked[:TOLD]]
-    said = [
-        Finding(
-            f"On {probe}, vectors of {r.title} vary about their mean as if along {rank:.1f} equally wide "
-            f"directions of {r.dimension} (participation ratio)."
+def _ranks(probe: str, ranked: Sequence[tuple[Geometry, Estimate]]) -> list[Finding]:
+    said = []
+    for best, most in ranked[:1]:
+        text = (
+            f"On {probe}, vectors of {best.title} vary about their mean as if along {most:.1f} equally wide"
         )
-        for r, rank in found[:1]
-    ]
-    return said + [
-        compared(
-            f"On {probe}, the participation ratio is {found[0][1].value:.1f} in {ranked[0].title} and "
-            f"{rank.value:.1f} in {r.title}",
-            found[0][1],
-            rank,
-            spec=".1f",
-            tones=("plain", "plain"),
-        )
-        for r, rank in found[1:]
-    ]
+        said.append(Finding(f"{text} directions of {best.dimension} (participation ratio)."))
+        for r, rank in ranked[1:]:
+            text = f"On {probe}, the participation ratio is {most.value:.1f} in {best.title} and"
+            text += f" {rank.value:.1f} in {r.title}"
+            said.append(compared(text, most, rank, spec=".1f", tones=("plain", "plain")))
+    return said
 
 
 def _evenness(r: Geometry) -> list[Finding]:
-    said, probe = [], r.probes[0]
+    said, probe, (even, shared, _) = [], r.probes[0], map(float, r.unlike_uniform[0])
     if found := r.get(UNIFORMITY, probe):
-        how = {"above": "less evenly spread than", "below": "more evenly spread than", "within": "as even as"}
         low, high = r.span(UNIFORMITY, probe)
-        said.append(
-            f"On {probe}, vectors of {r.title} are {how[r.side(UNIFORMITY, probe)]} uniform ones: uniformity "
-            f"{found.value:.3f}, where 95 % of uniform samples have {low:.3f} to {high:.3f}."
-        )
-    if (found := r.get(RESULTANT, probe)) and r.side(RESULTANT, probe) == "above":
-        said.append(
-            f"On {probe}, people in {r.title} share a direction: the mean of their unit vectors has length "
-            f"{found:.3f}, that of uniform ones {found.null:.3f}."
-        )
-    return [Finding(text) for text in said]
+        start, which = f"On {probe}, vectors of {r.title} are", "more" if found.value < low else "less"
+        end = f"uniformity {found.value:.3f}, where 95 % of uniform samples have {low:.3f} to {high:.3f}."
+        text, otherwise = f"{which} evenly spread than", "not shown to be spread otherwise than"
+        said.append(claim(*(f"{start} {how} uniform ones: {end}" for how in (text, otherwise)), even))
+    if found := r.get(RESULTANT, probe):
+        end = f"the mean of their unit vectors has length {found:.3f}, that of uniform ones {found.null:.3f}."
+        start, ways = f"On {probe}, people in {r.title}", ("share", "are not shown to share")
+        said.append(claim(*(f"{start} {how} a direction: {end}" for how in ways), shared))
+    return said
 
 
 def _hubs(r: Geometry) -> list[Finding]:
@@ -334,9 +326,14 @@ def _hubs(r: Geometry) -> list[Finding]:
     item, who, times = r.hubs[k]
     text = (
         f"On {r.probes[k]} in {r.title}, image {item} ({who}) is among the {r.neighbours} nearest of "
-        f"{times:,} of {r.sampled[k] - 1:,} others, {who}'s own not counted: vectors crowd round it."
+        f"{times:,} of {r.sampled[k] - 1:,} others, {who}'s own not counted"
     )
-    return [Finding(text, "bad")] if share > HUB and r.sampled[k] > 10 * r.neighbours else []
+    # It is picked among the probes.
+    p = min(1.0, len(r.hubs) * float(r.unlike_uniform[k, -1]))
+    said = claim(
+        f"{text}: vectors crowd round it.", f"{text}, as one of uniform vectors may be.", p, tone="bad"
+    )
+    return [said] if share > HUB and r.sampled[k] > 10 * r.neighbours else []
 
 
 ANALYSIS = Analysis(

@@ -40,9 +40,10 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Face, Faces, Table, faces_at_hand
-from embedlab.estimates import Estimate, People
+from embedlab.estimates import Estimate, People, claim
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.maths.space.losses import beyond_noise, p_values, places
 from embedlab.maths.space.neighbourhoods import (
     FEWEST,
@@ -125,6 +126,16 @@ class Movers(Result):
     near_b: Int[np.ndarray, "shown near"]
     place_b: Int[np.ndarray, "shown near"]
     place_a: Int[np.ndarray, "shown near"]
+
+    @property
+    def least_q(self) -> float:
+        """The chance that anybody is found where nobody's changed (Simes): the least adjusted p value.
+
+        NaN of fewer people than support a claim; above any level where nobody is found.
+        """
+        if self.people < LEAST_FOR_CLAIM:
+            return float("nan")
+        return float(self.q[self.found].min()) if self.found.any() else 1.0
 
     @property
     def where(self) -> str:
@@ -273,37 +284,37 @@ def _faces(r: Movers) -> Faces:
 def findings(results: Sequence[Movers]) -> list[Finding]:
     """Say how many people are found changed, and name some."""
     steady = [r for r in results if r.steady]
-    if len(results) <= TOLD:
-        return [_who(r) for r in results]
-    names = np.concatenate([r.names[r.found] for r in steady]) if steady else np.empty(0)
-    if not len(names):
-        return []
-    people, times = np.unique(names, return_counts=True)
+    if len(results) <= TOLD or not steady:
+        return [_who(r) for r in results[:TOLD]]
+    people, times = np.unique(np.concatenate([r.names[r.found] for r in steady]), return_counts=True)
     named = [f"{people[i]} (in {times[i]})" for i in np.lexsort((people, -times))[:NAMED]]
+    start = f"In at least one of {len(steady)} comparisons"
+    p = min(1.0, len(steady) * min(r.least_q for r in steady))
     return [
-        Finding(
-            f"In at least one of {len(steady)} comparisons {_count(len(people), steady[0].people)} other "
-            f"nearest people, beyond what other images change; most often {_listed(named)}."
-        )
+        _found(start, len(people), named, "most often", f"in any of {len(steady)} comparisons", steady[0], p)
     ]
 
 
 def _who(r: Movers) -> Finding:
-    count = int(r.found.sum())
     if not r.steady:
         return Finding(
             f"Whose nearest people changed cannot be told {r.where}: two halves of a person's images share "
             "no more of them than images of different people."
         )
-    if not count:
-        return Finding(
-            f"Nobody is found whose nearest people change {r.where} by more than other images would; "
-            "that is no proof that nobody's do."
-        )
     named = [str(r.names[i]) for i in r.most[:NAMED] if r.found[i]]
-    return Finding(
-        f"From{r.where.removeprefix('from')}, {_count(count, r.people)} other nearest people, beyond what "
-        f"other images change (most of all {_listed(named)})."
+    start = f"From{r.where.removeprefix('from')},"
+    return _found(start, int(r.found.sum()), named, "most of all", r.where, r, r.least_q)
+
+
+def _found(
+    start: str, count: int, named: Sequence[str], how: str, where: str, r: Movers, p: float
+) -> Finding:
+    told = f" ({how} {_listed(named)})" if named else ""
+    return claim(
+        f"{start} {_count(count, r.people)} other nearest people, beyond what other images change{told}.",
+        f"Nobody is found whose nearest people change {where} by more than other images would; that is no "
+        "proof that nobody's do.",
+        p,
     )
 
 

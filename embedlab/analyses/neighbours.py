@@ -46,7 +46,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from embedlab.analysis import Analysis, Finding, Params, Result, bounded
+from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
 from embedlab.charts import Chart, Curve, Curves, Heatmap, Histogram, Table
 from embedlab.estimates import Estimate, People, compared, judged, undrawn
 from embedlab.lab.embeddings import EmbeddingSet
@@ -310,9 +310,8 @@ def _kept(r: Neighbours) -> Finding:
         f"From {r.first} to {r.second} {r.common}, {r.across.value:.1%} of a person's {r.k} nearest people "
         f"stay; other images alone would leave {r.expected.value:.1%}"
     )
-    if r.lost.sign and abs(r.lost.value) < INEXACT:
-        return Finding(f"{text}, which is the same within half a point.")
-    return judged(text, r.lost, tones=("bad" if r.kind == "degraded" else "plain", "plain"))
+    tones: tuple[Tone, Tone] = ("bad" if r.kind == "degraded" else "plain", "plain")
+    return judged(text, r.lost, tones=tones, exact=INEXACT)
 
 
 def _compared(results: Sequence[Neighbours]) -> list[Finding]:

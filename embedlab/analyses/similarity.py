@@ -75,7 +75,7 @@ from embedlab.maths.likeness.scores import NAMES, Scores, of_most, scores, table
 from embedlab.maths.likeness.shared import shared
 from embedlab.maths.likeness.similarity import LINEAR_CKA, MEASURES, Measured, Plan, compare_all
 from embedlab.maths.pairs.moments import Drawn
-from embedlab.maths.people.permutation import further_p_value, told
+from embedlab.maths.people.permutation import further_p_value, holm, told
 
 SURE = 0.05
 # With them five of eight measures can reach p = 0.05.
@@ -302,13 +302,13 @@ def findings(results: Sequence[Similarity]) -> list[Finding]:
 
 def _alike(r: Similarity) -> list[Finding]:
     if len(r.pairs) > 1:
-        alike = sum(r.p_alike(pair) <= SURE for pair in r.pairs)
-        return [
-            Finding(
-                f"On {r.probe}, {alike} of {len(r.pairs)} pairs of models arrange people alike beyond "
-                f"chance, by more than half of the measures (p ≤ {SURE} each)."
-            )
-        ]
+        corrected = holm(np.array([r.p_alike(pair) for pair in r.pairs]))
+        alike = int((corrected <= SURE).sum())
+        end = "people alike beyond chance, by more than half of the measures."
+        text = f"On {r.probe}, {alike} of {len(r.pairs)} pairs of models arrange {end}"
+        none = f"On {r.probe}, no pair of {len(r.pairs)} is shown to arrange {end}"
+        # That of the weakest of those that are counted.
+        return [claim(text, none, float(np.sort(corrected)[max(alike - 1, 0)]))]
     (pair,) = r.pairs
     count, p = f"{r.beyond_chance(pair)} of {len(NAMES)} measures", r.p_alike(pair)
     found = claim(

@@ -324,16 +324,15 @@ def _of_one(r: Structure) -> list[Finding]:
 
 def _of_all(results: Sequence[Structure]) -> list[Finding]:
     p_values = holm(np.array([r.layer_p[1] if np.isfinite(r.layer_p[1]) else 1.0 for r in results]))
-    count, end = len(results), "more pattern than their own weights in random places"
-    said = [
-        claim(
-            f"First-layer kernels hold {end} in {(p_values <= TEST).sum()} of {count} networks.",
-            f"First-layer kernels are not shown to hold {end} in any of {count} networks.",
-            float(p_values.min()),
-        )
-    ]
-    if shares := [r.smooth / len(r.deep) for r in results if r.deep]:
-        said.append(Finding(f"In {min(shares):.0%} to {max(shares):.0%} of a network's layers {SMOOTHER}."))
+    start, end = "First-layer kernels", "more pattern than their own weights in random places"
+    text = f"{start} hold {end} in {(p_values <= TEST).sum()} of {len(results)} networks."
+    none = f"{start} are not shown to hold {end} in any of {len(results)} networks."
+    said = [claim(text, none, float(p_values.min()))]
+    if deep := [(r.smooth / len(r.deep), float(r.deep_p.min())) for r in results if r.deep]:
+        shares, least = zip(*deep, strict=True)
+        text = f"In {min(shares):.0%} to {max(shares):.0%} of a network's layers {SMOOTHER}."
+        none = f"In no layer of any network it is shown that {SMOOTHER}."
+        said.append(claim(text, none, min(1.0, len(deep) * min(least))))
     return said
 
 

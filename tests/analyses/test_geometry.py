@@ -37,7 +37,9 @@ def texts(*results):
 def test_uniform_vectors_lie_within_the_range_of_uniform_vectors():
     found = geometry.compute((made(sphere.uniform(400, 16, np.random.default_rng(1))),), FEW)
     assert set(sides(found).values()) == {"within"}
-    assert texts(found)[1].startswith("On p, vectors of m are as even as uniform ones: uniformity -3.5")
+    assert texts(found)[1].startswith(
+        "On p, vectors of m are not shown to be spread otherwise than uniform ones: uniformity -3.5"
+    )
     assert found.get("uniformity", "p").value == pytest.approx(found.get("uniformity", "p").null, abs=0.01)
 
 

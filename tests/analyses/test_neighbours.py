@@ -210,7 +210,8 @@ def test_a_difference_is_judged_by_its_interval(moved):
         (-0.1, -0.2, -0.05, ": a difference of -10.0 points [-20.0, -5.0].", "bad"),
         (-0.1, -0.2, 0.05, "the difference of -10.0 points [-20.0, +5.0] may be chance.", "plain"),
         (0.1, 0.05, 0.2, ": a difference of +10.0 points [+5.0, +20.0].", "plain"),
-        (-0.004, -0.005, -0.003, ", which is the same within half a point.", "plain"),
+        (-0.003, -0.0045, -0.001, ", which is the same within 0.5 points.", "plain"),
+        (-0.007, -0.010, -0.003, "-0.7 points [-1.0, -0.3] may be the measure's own error.", "plain"),
         (-0.1, None, None, "too few people to say how sure the difference is.", "plain"),
     ):
         one = dataclasses.replace(

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab.maths.people.bootstrap import LEVEL
+from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
+from embedlab.maths.people.permutation import further_p_value, p_value
 from embedlab.maths.space import sphere, subsampling
 from embedlab.progress import track
 
@@ -87,8 +89,8 @@ def measure(
 
 def uniform(
     people: int, sampled: int, chosen: int, d: int, *, k: int, draws: int, seed: int
-) -> Float[np.ndarray, "draws measures"]:
-    """Measure uniform samples of the same sizes by the same code, a row a sample.
+) -> Float[np.ndarray, "draws measures+1"]:
+    """Measure uniform samples of the same sizes by the same code, a row a sample; last comes the largest hub.
 
     Parameters
     ----------
@@ -103,10 +105,37 @@ def uniform(
     rows = []
     for _ in track(range(draws), "uniform samples"):
         unit = sphere.uniform(sampled, d, rng)
-        skew = sphere.hubness(unit, k, np.empty((0, sampled), bool))[0]
+        skew, _, found = sphere.hubness(unit, k, np.empty((0, sampled), bool))
         dimension = sphere.two_nn(unit[:chosen], np.empty((0, chosen), bool))[0]
-        rows.append((sphere.uniform_resultant(people, d, rng), sphere.uniformity(unit), dimension, skew))
+        resultant, even = sphere.uniform_resultant(people, d, rng), sphere.uniformity(unit)
+        rows.append((resultant, even, dimension, skew, largest_hub(found)))
     return np.array(rows)
+
+
+def largest_hub(found: Int[np.ndarray, " n"]) -> float:
+    """Give the share of the others that have the most popular vector among their k nearest."""
+    return float(found.max()) / max(len(found) - 1, 1)
+
+
+def unlike_uniform(even: Evenness, uniform: Float[np.ndarray, "draws measures+1"]) -> Float[np.ndarray, " 3"]:
+    """Test a set against uniform samples: uniformity either way, resultant length and largest hub upwards.
+
+    Returns
+    -------
+    Their p values: counted, and beyond all samples Student's of one further, where that is smaller. So
+    that of uniformity is at most 5 % outside of ``span``, and nowhere else. NaN where too few people stand
+    behind any claim.
+    """
+    if even.units[0] < LEAST_FOR_CLAIM:
+        return np.full(3, np.nan)
+
+    def above(value: float, null: np.ndarray) -> float:
+        return min(p_value(value, null), further_p_value(value, null))
+
+    resultant, spread = even.values[:2]
+    either = 2 * min(above(spread, uniform[:, 1]), above(-spread, -uniform[:, 1]))
+    hub = above(largest_hub(even.found), uniform[:, -1])
+    return np.array([min(either, 1.0), above(resultant, uniform[:, 0]), hub])
 
 
 def span(values: Float[np.ndarray, "draws measures"]) -> Float[np.ndarray, "2 measures"]:
