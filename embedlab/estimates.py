@@ -41,6 +41,9 @@ Place = tuple[str, ...]
 
 T = TypeVar("T")
 
+ROUNDING = 1e-7
+"""What single precision leaves of a share of none."""
+
 
 def _undrawn() -> np.ndarray:
     return np.empty(0, np.float32)
@@ -163,6 +166,34 @@ class Estimate:
         if self.low is None or self.high is None or 0 < self.n < evidence.LEAST_FOR_CLAIM:
             return None
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
+
+
+def times_the_errors(a: Estimate, b: Estimate) -> Estimate | None:
+    """Give the logarithm of how many times as often ``b`` errs as ``a``, of two shares of what is right.
+
+    The errors of ``b`` are a share of the errors of both, whose interval is that of ``evidence.of_share``: so
+    few errors give a long one, of either side. None where one of both never errs.
+    """
+    wrong, others = 1 - a.value, 1 - b.value
+    if min(wrong, others) <= ROUNDING:
+        return None
+    n, value = min(a.n, b.n), math.log(others / wrong)
+    if not a.is_paired(b):
+        return Estimate(value, n=n, null=0.0)
+    errors = 1 - np.stack([a.draws, b.draws]).astype(np.float64)
+    whole = errors.sum(axis=0)
+    shares = np.divide(errors[1], whole, out=np.full(len(whole), np.nan), where=whole > ROUNDING)
+    ends = evidence.of_share(others / (wrong + others), shares, n, graded=True)
+    low, high = (None if end is None else float(_log_odds(np.array(end))) for end in ends)
+    return Estimate(value, low, high, n, 0.0, _log_odds(shares).astype(np.float32), a.drawn_from)
+
+
+def _log_odds(share: np.ndarray) -> np.ndarray:
+    """Give log(share / (1 − share)), at most that of 1 in a thousand from either end."""
+    from scipy.special import logit
+
+    odds: np.ndarray = logit(np.clip(share, 1e-3, 1 - 1e-3))
+    return odds
 
 
 class Estimates(dict[Place, Estimate]):

@@ -30,6 +30,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeVar
 
+import numpy as np
+
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, counted, unknown
@@ -52,6 +54,9 @@ NOTHING = "the results hold nothing that it could be judged by"
 BEYOND_REACH = 100
 """More than so many times the people at hand are not proposed: nobody has them."""
 
+TIMES = "times"
+"""How an effect is written that is the logarithm of a ratio."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -68,7 +73,8 @@ class Claim:
     said
         The sentence of each verdict that can be, without the effect and without a stop.
     spec
-        How the effect is written: in percentage points, or by a format such as ``.2f``.
+        How the effect is written: in percentage points, by a format such as ``.2f``, or as "times" where it
+        and ``matters`` are logarithms.
     unit
         What ``matters`` is counted in and where, in words, as "points of TAR at 8 px": answers of one unit
         and verdict are told in one line.
@@ -255,15 +261,18 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
             told = f"p = {claim.p:.2g}"
         else:
             verdict = verdict_of(effect, claim.matters)
-            told = effect.points() if claim.spec == "points" else format(effect, claim.spec)
             ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
+            told = _told(effect, claim)
+    matters = claim.matters
+    if claim.spec == TIMES:
+        effect, matters = effect and _exp(effect), math.exp(matters)
     return Answer(
         question=name,
         subject=claim.subject,
         verdict=verdict,
         text=f"{claim.said[verdict]}{f' ({told})' if told else ''}{ending}.",
         effect=effect,
-        matters=claim.matters,
+        matters=matters,
         unit=claim.unit,
         over=over,
         evidence=claim.evidence,
@@ -271,6 +280,21 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         winner=claim.winner,
         told=told,
     )
+
+
+def _told(effect: Estimate, claim: Claim) -> str:
+    if claim.spec == TIMES:
+        return f"{_exp(effect):.2g} {claim.unit}"
+    return effect.points() if claim.spec == "points" else format(effect, claim.spec)
+
+
+def _exp(effect: Estimate) -> Estimate:
+    """Bring the logarithm of a ratio back to the ratio."""
+    value, low, high = (
+        None if end is None else math.exp(end) for end in (effect.value, effect.low, effect.high)
+    )
+    draws = np.exp(effect.draws)
+    return dataclasses.replace(effect, value=value, low=low, high=high, null=1.0, draws=draws)
 
 
 def simultaneous(effect: Estimate, over: int, level: float = LEVEL) -> Estimate:
@@ -303,7 +327,7 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
     times = math.inf if off == 0 else (half / off) ** 2
     if times > BEYOND_REACH:
-        return f"over {BEYOND_REACH} times as many people would have to decide"
+        return "so near to what matters that more people would hardly decide it"
     people = times * effect.n
     step = 10 ** max(0, math.floor(math.log10(max(people, 1))) - 1)
     return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide"

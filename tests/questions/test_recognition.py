@@ -5,6 +5,9 @@ import pytest
 
 from embedlab.analyses.verification import Verification
 from embedlab.errors import UserError
+from embedlab.estimates import People, times_the_errors
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import resamples
 from embedlab.operating import tar_at
 from embedlab.questions.recognition import QUESTION
 from tests.questions.planted import bare, by_key, estimate, told
@@ -59,3 +62,77 @@ def test_a_set_that_does_not_resolve_the_rate_cannot_be_judged():
         UserError, match="40 impostor pairs resolve no FAR of 0.001: add images of more people"
     ):
         told(QUESTION, verification=[few])
+
+
+def drawn(seed, people=200, rates=(0.02, 0.01), pairs=6):
+    """TAR of two models on the same people, whose errors are theirs and shared, with its draws."""
+    rng = np.random.default_rng([3, seed])
+    hard = rng.gamma(0.5, 2.0, size=people)
+    wrong = np.array([rng.binomial(pairs, np.clip(rate * hard, 0, 1)) / pairs for rate in rates])
+    counts = resamples(people, 400, seed)
+    there = People(counts, 400, "planted")
+    return [there.estimate(Drawn(1 - w.mean(), 1 - counts @ w / people), people, share=True) for w in wrong]
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.02), (0.02, 0.01), (0.03, 0.005)])
+def test_how_many_times_the_errors_is_held_by_its_interval(rates):
+    """Of 300 samples of 200 people; the truth is that of the rates."""
+    held = []
+    for seed in range(300):
+        worse, better = drawn(seed, rates=rates)
+        if (one := times_the_errors(better, worse)) is not None:
+            held.append(one.low <= np.log(rates[0] / rates[1]) <= one.high)
+    assert len(held) > 200
+    assert 0.92 <= np.mean(held) <= 0.995
+
+
+def test_where_errors_are_few_their_ratio_decides():
+    """Half the errors is an answer, though it is less than a point."""
+    there = [verification(name, tar, sd=0.0005) for name, tar in (("a", 0.984), ("b", 0.991))]
+    (better,) = told(QUESTION, verification=there)
+    assert (better.verdict, better.winner, better.unit, better.matters) == (
+        *("yes", "b", "times the errors"),
+        pytest.approx(1.5),
+    )
+    assert "b recognises more on faces than a, which errs over 1.5 times as often: 99.1% against 98.4%" in (
+        better.text
+    )
+    assert "(1.8 [1." in better.text
+    assert better.effect.value == pytest.approx(16 / 9)
+    (same,) = told(
+        QUESTION,
+        verification=[verification(name, tar, sd=0.0005) for name, tar in (("a", 0.99), ("b", 0.991))],
+    )
+    assert same.verdict == "no"
+    assert "errs less than 1.5 times as often" in same.text
+    (unsure,) = told(
+        QUESTION,
+        verification=[verification(name, tar, sd=0.004) for name, tar in (("a", 0.984), ("b", 0.991))],
+    )
+    assert unsure.verdict == "undecided"
+
+
+def test_points_and_ratio_say_the_same_where_one_gives_way_to_the_other():
+    """At 96 % two points more errors are one and a half times as many."""
+    for tar in (0.9599, 0.9601):
+        for behind, verdict in ((0.03, "yes"), (0.01, "no")):
+            there = [verification(name, one, sd=1e-4) for name, one in (("a", tar), ("b", tar - behind))]
+            (answer,) = told(QUESTION, verification=there)
+            assert answer.verdict == verdict
+
+
+def test_equal_models_that_hardly_err_are_called_better_in_few_reports():
+    """None of them errs 1.5 times as often as the other; of 200 pairs of models."""
+    false = 0
+    for seed in range(200):
+        there = [verification(name, 0.99) for name in "ab"]
+        for one, tar in zip(there, drawn(seed, rates=(0.01, 0.01)), strict=True):
+            one.estimates[tar_at(0.001),] = tar
+        (answer,) = told(QUESTION, verification=there)
+        false += answer.verdict == "yes"
+    assert false <= 0.05 * 200
+
+
+def test_where_nobody_errs_points_judge():
+    (one,) = told(QUESTION, verification=[verification("a", 1.0, sd=0.0), verification("b", 0.9)])
+    assert (one.verdict, one.unit) == ("yes", "points of TAR")
