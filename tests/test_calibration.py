@@ -50,8 +50,10 @@ def test_only_claims_between_the_equal_models_are_false():
     def said(text, p):
         return claim(f"{text}.", f"{text}: chance.", p)
 
-    found = [said("aster and birch differ", 0.03), said("aster changes from p to p@32", 1e-9)]
-    found += [said(f"aster and birch differ in {k}", 0.5) for k in range(8)]
+    found = [("distances", said("aster and birch differ", 0.03))]
+    found += [("distances", said("aster changes from p to p@32", 1e-9))]
+    found += [("similarity", said("aster and birch are alike", 1e-9))]
+    found += [("distances", said(f"aster and birch differ in {k}", 0.5)) for k in range(8)]
     assert calibration.false_claims(found) == {
         "each alone": (1, 9),
         "Benjamini–Hochberg": (0, 9),

@@ -75,7 +75,9 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         gap, matters, spec, unit = ratio, math.log(params.ratio), TIMES, "times the errors"
         yes = f"{best} recognises more on {probe} than {second}, which errs over {times}"
         no = f"{best} recognises hardly more on {probe} than {second}, which errs less than {times}"
-        unsure = f"Whether {second} errs over {times} on {probe} as {best} is open"
+        unsure = (
+            f"Whether {best} recognises more on {probe} than {second}, which would err over {times}, is open"
+        )
     else:
         matters, spec, unit = params.matters, "points", "points of TAR"
         yes = f"{best} recognises more on {probe} than {second}"
