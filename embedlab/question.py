@@ -290,10 +290,8 @@ def _told(effect: Estimate, claim: Claim) -> str:
 
 def _exp(effect: Estimate) -> Estimate:
     """Bring the logarithm of a ratio back to the ratio."""
-    value, low, high = (
-        None if end is None else math.exp(end) for end in (effect.value, effect.low, effect.high)
-    )
-    draws = np.exp(effect.draws)
+    low, high = (None if end is None else math.exp(end) for end in (effect.low, effect.high))
+    value, draws = math.exp(effect.value), np.exp(effect.draws)
     return dataclasses.replace(effect, value=value, low=low, high=high, null=1.0, draws=draws)
 
 

@@ -12,7 +12,7 @@ from embedlab.estimates import claim
     [
         ("coverage", "| quantity | equal |"),
         ("few", "| people | each alone | Benjamini–Hochberg | Benjamini–Yekutieli |"),
-        ("equal", "| probes | images | decided | false claims a sentence | reports with one |"),
+        ("equal", "| second probe | images | decided | false claims a sentence | reports with one |"),
         ("dependence", "| correlation | true |"),
         ("power", "| sentence | reports | claimed alone | claimed in a report |"),
     ],

@@ -311,12 +311,12 @@ def _evenness(r: Geometry) -> list[Finding]:
         low, high = r.span(UNIFORMITY, probe)
         start, which = f"On {probe}, vectors of {r.title} are", "more" if found.value < low else "less"
         end = f"uniformity {found.value:.3f}, where 95 % of uniform samples have {low:.3f} to {high:.3f}."
-        text, otherwise = f"{which} evenly spread than", "not shown to be spread otherwise than"
-        said.append(claim(*(f"{start} {how} uniform ones: {end}" for how in (text, otherwise)), even))
+        otherwise = f"{start} not shown to be spread otherwise than uniform ones: {end}"
+        said.append(claim(f"{start} {which} evenly spread than uniform ones: {end}", otherwise, even))
     if found := r.get(RESULTANT, probe):
         end = f"the mean of their unit vectors has length {found:.3f}, that of uniform ones {found.null:.3f}."
-        start, ways = f"On {probe}, people in {r.title}", ("share", "are not shown to share")
-        said.append(claim(*(f"{start} {how} a direction: {end}" for how in ways), shared))
+        text, end = f"On {probe}, people in {r.title}", f"a direction: {end}"
+        said.append(claim(f"{text} share {end}", f"{text} are not shown to share {end}", shared))
     return said
 
 
