@@ -19,7 +19,7 @@ from embedlab.over import Input
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Recognition": ("verification", "accuracy", "identification", "watchlist"),
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
-    "Errors": ("distances", "confusions"),
+    "Errors": ("distances", "confusions", "groups"),
     "Space": ("geometry", "norms", "components", "projection"),
     "Models compared": (
         "similarity",

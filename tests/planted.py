@@ -1,5 +1,7 @@
 """Embedding sets and weights with a known truth, which several tests share."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from embedlab.lab.embeddings import EmbeddingSet
@@ -26,6 +28,11 @@ def embedding_set(
         [f"item{k:04d}" for k in range(len(labels))],
         [f"person{k:03d}" for k in labels],
     )
+
+
+def grouped(a: EmbeddingSet, groups=("f", "m"), column: str = "sex") -> EmbeddingSet:
+    """The same set with a column that deals people into groups in turn."""
+    return replace(a, attributes={**a.attributes, column: np.asarray(groups)[a.labels % len(groups)]})
 
 
 def renamed(a: EmbeddingSet, rows, vectors) -> EmbeddingSet:

@@ -18,7 +18,7 @@ from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.study import params_of
 from embedlab.training.recipe import Recipe
-from tests.planted import embedding_set, layer_weights
+from tests.planted import embedding_set, grouped, layer_weights
 
 NAMES = sorted(analysis.names())
 PROBES = ("p", "p@32")
@@ -27,7 +27,10 @@ PROBES = ("p", "p@32")
 def inputs(overs):
     """Two runs' inputs for each kind of analysis, so that comparing is tried too."""
     sets = [
-        [embedding_set(model=m, probe=p, seed=10 * j + k, noise=0.5 + 0.2 * j) for j, p in enumerate(PROBES)]
+        [
+            grouped(embedding_set(model=m, probe=p, seed=10 * j + k, noise=0.5 + 0.2 * j))
+            for j, p in enumerate(PROBES)
+        ]
         for k, m in enumerate("ab")
     ]
     return cases_of(overs, sets)

@@ -178,7 +178,10 @@ def hostile(one):
         probe="@".join([f"p{EVIL}", *one.probe.split("@")[1:]]),
         items=np.array([f"{name}{EVIL}" for name in one.items]),
         identities=tuple(f"{name}{EVIL}" for name in one.identities),
-        attributes={f"gender{EVIL}": np.array([f"{k % 2}{EVIL}" for k in range(len(one.items))])},
+        attributes={
+            f"gender{EVIL}": np.array([f"{k % 2}{EVIL}" for k in one.labels]),
+            f"pose{EVIL}": np.array([f"{k % 2}{EVIL}" for k in range(len(one.items))]),
+        },
     )
 
 
@@ -186,7 +189,7 @@ def hostile(one):
     ("name", "over"), [(name, over.word) for name in NAMES for over in analysis.get(name).overs]
 )
 def test_names_from_data_are_shown_and_not_obeyed_in_every_section(name, over):
-    plain = networks(over) if "weight" in over else inputs(over, {"people": [3] * 12})
+    plain = networks(over) if "weight" in over else inputs(over, {"people": [3] * 24})
     done = run(name, tuple(map(hostile, plain)))
     assert done.result is not None, done.reason
     found = analysis.get(name)

@@ -226,6 +226,7 @@ RAISED_BY = {
     "commands/pipeline.py --only": ("report",),
     "lab/store.py --fresh": ("train", "import"),
     "commands/pipeline.py": ("report", "run"),
+    "analyses/groups.py": ("report", "run"),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),
     "report/gates.py": ("compare",),

@@ -98,6 +98,26 @@ def read(path: Path | str) -> Attributes:
     return Attributes(path, what, columns)
 
 
+def of_people(embeddings: EmbeddingSet, column: str) -> np.ndarray | None:
+    """Give what a column says of each person, as text, empty where it says nothing.
+
+    Returns
+    -------
+    Of shape (people,); None where it says different things of images of one person, such as their pose.
+    """
+    values = np.array(
+        [_text(value) for value in np.asarray(embeddings.attributes[column]).tolist()], dtype=str
+    )
+    there, labels = values != "", embeddings.labels
+    found = np.full(len(embeddings.identities), "", dtype=values.dtype)
+    found[labels[there]] = values[there]
+    return found if (found[labels] == values)[there].all() else None
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value).strip()
+
+
 def _values(rows: tables.Rows, column: str) -> list[str]:
     values = [value.strip() for value in rows.texts(column)]
     if too_long := [row for row, value in enumerate(values) if len(value) > names.LONGEST]:

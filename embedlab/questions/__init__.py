@@ -10,5 +10,6 @@ ORDER = (
     "blind_registration",
     "filters",
     "data",
+    "groups",
 )
 """The order in which a report answers them."""

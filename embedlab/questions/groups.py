@@ -1,0 +1,108 @@
+"""Asks whether some groups of people are treated worse than others: falsely matched or missed more often."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embedlab.analyses.groups import FMR, FNMR, Groups
+from embedlab.analysis import Params, bounded
+from embedlab.estimates import Estimate
+from embedlab.question import Claim, Question, Results, worst_of
+
+Place = tuple[str, str, str, str]
+"""A probe and a column, the group that is worse off there, and the one it is held against."""
+
+
+@dataclass(frozen=True)
+class GroupsParams(Params):
+    """What counts as treated worse."""
+
+    times: float = bounded(1.5, least=1)
+    """How many times the FMR of another group is called worse."""
+    missed: float = bounded(0.02, least=0, below=1)
+    """The FNMR above that of another group that is called worse."""
+
+
+def judge(results: Results, params: GroupsParams) -> list[Claim]:
+    """Look in each model for the two groups that differ most, in FMR within them and in FNMR."""
+    every = [r for r in results["groups"] if isinstance(r, Groups)]
+    models = dict.fromkeys(r.model for r in every)
+    return [
+        claim
+        for model in models
+        for mine in [[r for r in every if r.model == model]]
+        for claim in (_matched(model, mine, params.times), _missed(model, mine, params.missed))
+    ]
+
+
+def _rates(what: str, mine: Sequence[Groups]) -> dict[Place, tuple[Estimate, Estimate]]:
+    """Hold each group against each other one, both ways round."""
+    return {
+        (r.probe, column, a, b): (rates[a], rates[b])
+        for r in mine
+        for column in r.columns
+        for rates in [r.within(what, column)]
+        for a, b in itertools.permutations(rates, 2)
+    }
+
+
+def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
+    rates = _rates(FMR, mine)
+    if never := [f"{column} {b}" for (_, column, _, b), (_, other) in rates.items() if other.value == 0]:
+        text = f"In {model} no two people of {never[0]} match falsely, so that FMR has no ratio to theirs"
+        return Claim((model,), None, times, {"cannot": text}, fact="cannot")
+    effects = {place: one / other for place, (one, other) in rates.items()}
+    worst = worst_of(effects, times)
+    probe, column, a, b = worst
+    one, other = rates[worst]
+    told = f"FMR is {one.value:.2g} against {other.value:.2g} on {probe}"
+    return Claim(
+        (model,),
+        effects[worst],
+        times,
+        {
+            "yes": f"{model} confuses strangers of {column} {a} more often than those of {b}: {told}",
+            "no": f"{model} confuses strangers of no group over {times:g} times as often as of another: of "
+            f"{column} {a} and {b}, {told}",
+            "undecided": f"Whether {model} confuses strangers of {column} {a} over {times:g} times as often "
+            f"as those of {b} is open: {told}",
+        },
+        spec=".2f",
+        unit="times the FMR of another group",
+        among=len(effects) // 2,
+        hazard="yes",
+        evidence={FMR: one, "FMR of the other group": other},
+    )
+
+
+def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
+    rates = _rates(FNMR, mine)
+    effects = {place: one - other for place, (one, other) in rates.items()}
+    worst = worst_of(effects, points)
+    probe, column, a, b = worst
+    one, other = rates[worst]
+    told = f"FNMR is {one.value:.1%} against {other.value:.1%} on {probe}"
+    return Claim(
+        (model,),
+        effects[worst],
+        points,
+        {
+            "yes": f"{model} misses people of {column} {a} more often than those of {b}: {told}",
+            "no": f"{model} misses no group over {100 * points:g} points more often than another: of "
+            f"{column} {a} and {b}, {told}",
+            "undecided": f"Whether {model} misses people of {column} {a} over {100 * points:g} points more "
+            f"often than those of {b} is open: {told}",
+        },
+        unit="points of FNMR above another group",
+        among=len(effects) // 2,
+        hazard="yes",
+        evidence={FNMR: one, "FNMR of the other group": other},
+    )
+
+
+QUESTION = Question(
+    text="Are some groups of people treated worse than others?",
+    needs={"groups": "it measures FMR and FNMR of the groups that the columns of attributes name"},
+    params=GroupsParams(),
+    judge=judge,
+)
