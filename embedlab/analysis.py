@@ -325,6 +325,8 @@ class Analysis(Generic[P, R]):
         of its own runs. Those that are missing are made.
     called
         The name of another package's analysis; empty where the file's name is the name.
+    save
+        For an analysis that gives a file to work with: results and a path → that file, written.
     """
 
     question: str
@@ -336,6 +338,7 @@ class Analysis(Generic[P, R]):
     findings: Callable[[Sequence[R]], list[Finding]]
     probes: Callable[[P, Sequence[str]], tuple[str, ...]] | None = None
     called: str = ""
+    save: Callable[[Sequence[R], Path], None] | None = None
 
     @property
     def name(self) -> str:

@@ -138,7 +138,7 @@ def test_options_are_few_and_known():
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
-        "--pairs", "--attributes", "--pseudonyms", "--no-pictures",
+        "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
@@ -226,6 +226,7 @@ RAISED_BY = {
     "commands/pipeline.py --only": ("report",),
     "lab/store.py --fresh": ("train", "import"),
     "commands/pipeline.py": ("report", "run"),
+    "commands/pipeline.py --save": ("run",),
     "analyses/groups.py": ("report", "run"),
     "compute.py": (*RUNNING, "train", "doctor"),
     "study.py": ("report", "run"),

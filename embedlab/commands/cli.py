@@ -224,6 +224,9 @@ def _run(commands: Any) -> None:
     _settings(command)
     _tables(command)
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
+    command.add_argument(
+        "--save", metavar="FILE", help="write what the analysis found to a file of its own, to work with"
+    )
 
 
 def _train(commands: Any) -> None:
@@ -376,7 +379,8 @@ def run(options: argparse.Namespace) -> int:
         pairs=options.pairs,
         attributes=options.attributes,
     )
-    text, sound = pipeline.run(_request(options), asked, as_json=options.json)
+    save = Path(options.save) if options.save else None
+    text, sound = pipeline.run(_request(options), asked, as_json=options.json, save=save)
     print(text)
     return 0 if sound else 1
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedlab import analysis as contract
 from embedlab import compute
 from embedlab.commands import words
 from embedlab.commands.preparation import Prepared, prepare
@@ -111,8 +112,10 @@ def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]
         return sections.broken("training", "How did the models learn?")
 
 
-def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
+def run(request: Request, study: Study, *, as_json: bool, save: Path | None = None) -> tuple[str, bool]:
     """Prepare, run the study's analyses, and give numbers and findings as text or JSON.
+
+    With ``save`` each analysis writes its results there as well.
 
     Returns
     -------
@@ -121,17 +124,22 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     Raises
     ------
     UserError
-        As ``prepare`` does, or if none of the analyses applies.
+        As ``prepare`` does, if none of the analyses applies, or one has nothing to save.
     """
     from embedlab.report import numbers, sections
     from embedlab.report.show import told
     from embedlab.runner import embedding_records, probes_used, run_study, sets_used
 
     study, questions = _checked(request, study)
+    if save is not None:
+        _check_saving(study, save)
     prepared = prepare(request, study, questions)
     settled, planned = prepared.study, prepared.planned
     outcomes = run_study(request.lab, settled, planned, fresh=request.fresh, quiet=not as_json)
     _check_answered(outcomes, settled)
+    for one in outcomes if save is not None else ():
+        if one.results:
+            one.analysis.save(one.results, save)
     found = sections.together([sections.of_outcome(outcome) for outcome in outcomes])
     if not as_json:
         texts = [told(section) for section in found]
@@ -149,6 +157,23 @@ def run(request: Request, study: Study, *, as_json: bool) -> tuple[str, bool]:
     )
     sound = all(one.sound for one in found) and not any(one["state"] == "broken" for one in whole["sections"])
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
+
+
+def _check_saving(study: Study, path: Path) -> None:
+    """Refuse to save what has no file, or where none can be.
+
+    Raises
+    ------
+    UserError
+        If so.
+    """
+    savers = [name for name in contract.builtin() if contract.get(name).save is not None]
+    if without := [name for name in study.analyses if contract.get(name).save is None]:
+        raise UserError(
+            f"{without[0]} has no file to save: leave out --save, which is for {' and '.join(savers)}"
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: give the name of a file in a folder that is there")
 
 
 def extract(request: Request, study: Study) -> list[Path]:

@@ -80,6 +80,24 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_a_file_to_work_with_is_written_where_an_analysis_has_one(asked, tmp_path):
+    from embedlab.formats import calibrations
+
+    request, study = asked
+    study = dataclasses.replace(study, analyses=("calibration",))
+    pipeline.run(request, study, as_json=False, save=tmp_path / "cal.json")
+    assert calibrations.read(tmp_path / "cal.json").model == "m"
+    with pytest.raises(UserError, match="give the name of a file in a folder that is there"):
+        pipeline.run(request, study, as_json=False, save=tmp_path / "no" / "cal.json")
+
+
+def test_an_analysis_without_a_file_to_save_says_which_have_one(asked, tmp_path):
+    with pytest.raises(
+        UserError, match="distances has no file to save: leave out --save, which is for .*calib"
+    ):
+        pipeline.run(*asked, as_json=False, save=tmp_path / "x.json")
+
+
 def test_numbers_come_as_text_or_json(asked):
     text, _ = pipeline.run(*asked, as_json=False)
     assert "Are two faces of one person closer" in text
