@@ -140,7 +140,7 @@ def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
 
 
 LONGEST = {
-    "confusions": 36,
+    "confusions": 31,
     "geometry": 43,
     "mapping": 63,
     "neighbours": 39,

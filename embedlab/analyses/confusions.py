@@ -6,10 +6,6 @@ against impostors seen under the second. The worst false matches are the two peo
 two by their most similar images; of the worst false non-matches, pairs of one person that are least alike,
 there is one a person.
 
-An image has a *suspected wrong label* where it is as alike to somebody else's image as two images of one
-person are (the median of people), and to none of its own person's as alike as a nearest impostor is (the
-median). A model that doubts more than one label in twenty tells too little to be asked.
-
 Up to three probes are held against each other two by two; of more, only the first against each other one.
 Intervals are those of a bootstrap over people, which draws the people again but leaves the impostors as they
 are [1]_.
@@ -18,7 +14,7 @@ How to read it
 --------------
 The null, where labels mean nothing, is that everybody, and every image, has somebody else's image nearer,
 since the nearest of all others lies nearer than the mean. Look at the worst pairs before blaming the model:
-they are often wrong labels, or one photograph under two names.
+they are often wrong labels, or one photograph under two names, which `audit` looks for.
 
 Limits
 ------
@@ -56,15 +52,9 @@ from embedlab.progress import track
 NEARER = "images nearer to somebody else"
 NEGATIVE = "people with a negative margin"
 DIFFERENT, SAME = "two people", "one person"
-# Two images are one photograph if they are so alike, and apart by at most this share of what is usual for two
-# images of one person: where all scores lie close together, everything is alike.
-ONE_PHOTOGRAPH, OF_INTRA = 0.999, 0.05
 # Of places after the first the report shows this many of the worst.
 BRIEFLY = 3
 PAIRS_OF_FACES = 8
-NAMED = 5
-# Share of images beyond which a model's doubts of labels say more of the model.
-MANY = 0.05
 
 
 @dataclass(frozen=True)
@@ -91,15 +81,6 @@ class Confusions(Result):
     person_nearest: Float[np.ndarray, " persons"]
     worst_people: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
     worst_pairs: tuple[tuple[Any, ...], ...] = field(metadata={"hidden": True})
-    suspects: tuple[tuple[str, ...], ...] = field(metadata={"hidden": True})
-
-    @property
-    def doubles(self) -> list[tuple[str, str]]:
-        """Pairs of images of two people that are as alike as one photograph is to itself."""
-        usual = float(np.nanmedian(self.person_intra[self.person_place == 0]))
-        apart = min(1 - ONE_PHOTOGRAPH, OF_INTRA * usual)
-        rows = [row for row in _listed(self, 0, DIFFERENT) if 1 - row[2] < apart]
-        return [(first, second) for first, second in (sorted(row[3:5]) for row in rows)]
 
 
 def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions:
@@ -128,7 +109,6 @@ def compute(sets: Sequence[EmbeddingSet], params: ConfusionParams) -> Confusions
         person_nearest=np.concatenate([one.nearest for one in judged]),
         worst_people=tuple(row for one in judged for row in one.people),
         worst_pairs=tuple(row for one in judged for row in one.pairs),
-        suspects=judged[0].suspects,
     )
 
 
@@ -141,7 +121,6 @@ class _Judged:
     nearest: np.ndarray
     nearer: Estimate
     negative: Estimate
-    suspects: tuple[tuple[str, ...], ...]
     people: list[tuple[Any, ...]]
     pairs: list[tuple[Any, ...]]
 
@@ -176,14 +155,7 @@ def _judge(k: int, a: EmbeddingSet, b: EmbeddingSet | None, params: ConfusionPar
     # Where everything is equally near, nobody's own images are nearer.
     closer = mean(scores[known] >= inside.row_mean[known], a.labels[known], drawn.counts)
     nearer = drawn.estimate(closer, len(judged), 1.0, share=True)
-    odd = (scores >= np.nanmedian(inside.mean)) & (inside.row_best < np.median(scores[rows]))
-    if odd.mean() > MANY:
-        odd[:] = False
-    suspects = tuple(
-        (str(items[i]), str(names[a.labels[i]]), str(names[a.labels[impostors[i]]]))
-        for i in np.flatnonzero(odd)[np.argsort(-(scores - inside.row_best)[odd], kind="stable")]
-    )
-    return _Judged(names, intra, nearest, nearer, negative, suspects, people, pairs)
+    return _Judged(names, intra, nearest, nearer, negative, people, pairs)
 
 
 def charts(results: Sequence[Confusions]) -> list[Chart]:
@@ -262,12 +234,11 @@ def _faces(r: Confusions) -> Chart:
 
 
 def findings(results: Sequence[Confusions]) -> list[Finding]:
-    """Say how many images lie nearer to an impostor, and what looks wrong in the data."""
+    """Say how many images lie nearer to an impostor."""
     ranked = sorted(results, key=lambda r: r.estimates[NEARER, *r.places[0]].value)
     best, *rest = ranked
     others = [r for r in rest if r.places[0] == best.places[0]]
-    said = [_nearer(r, best) for r in others] or [_nearer(best)]
-    return said + _one_photograph(results) + _mislabelled(results)
+    return [_nearer(r, best) for r in others] or [_nearer(best)]
 
 
 def _nearer(r: Confusions, best: Confusions | None = None) -> Finding:
@@ -284,34 +255,6 @@ def _nearer(r: Confusions, best: Confusions | None = None) -> Finding:
         least,
         tones=("plain", "plain"),
     )
-
-
-def _mislabelled(results: Sequence[Confusions]) -> list[Finding]:
-    """Name the images whose label every model doubts."""
-    first, *rest = results
-    doubted = [one for one in first.suspects if all(one[:2] in {s[:2] for s in r.suspects} for r in rest)]
-    by = "every model" if rest else first.title
-    found = [
-        Finding(f"{item} of {who} looks like {other} to {by}, and unlike {who}: check its label.", "bad")
-        for item, who, other in doubted[:NAMED]
-    ]
-    if len(doubted) > NAMED:
-        found.append(Finding(f"{len(doubted) - NAMED} more images look mislabelled to {by}."))
-    return found
-
-
-def _one_photograph(results: Sequence[Confusions]) -> list[Finding]:
-    """Name the pairs of two people that are nearly equal, with the models that say so."""
-    seen: dict[tuple[str, ...], list[str]] = {}
-    for r in results:
-        for pair in r.doubles:
-            seen.setdefault(pair, []).append(r.title)
-    if not seen:
-        return []
-    named = [f"{a} = {b} (in {' and '.join(models)})" for (a, b), models in list(seen.items())[:NAMED]]
-    more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
-    text = "Images of two people are nearly equal, as one photograph under two names would be"
-    return [Finding(f"{text}: {', '.join(named)}{more}.", "bad")]
 
 
 ANALYSIS = Analysis(

@@ -1,55 +1,42 @@
-"""Asks what in the data looks wrong: labels that every model doubts, one photograph under two names."""
+"""Asks what in the data looks wrong: labels, images and people under two names."""
 
-from collections.abc import Sequence
-
-from embedlab.analyses.confusions import Confusions
+from embedlab.analyses.audit import EVERYBODY, NAMES, PARTS, TWICE, WRONG, Audited, Fault
 from embedlab.analysis import Params
 from embedlab.question import Claim, Question, Results, Verdict, listed
 
 NAMED = 2
+WORDS = {
+    WRONG: ("image looks mislabelled", "images look mislabelled"),
+    TWICE: ("photograph stands under two names", "photographs stand under two names"),
+    NAMES: ("person has two names", "people have two names"),
+    PARTS: ("name stands for two people", "names stand for two people"),
+    EVERYBODY: ("image matches everybody", "images match everybody"),
+}
 
 
 def judge(results: Results, _: Params) -> list[Claim]:
     """Count what every model finds wrong: it is seen in the images and not inferred."""
-    every = [r for r in results["confusions"] if isinstance(r, Confusions)]
-    doubted, doubles = _doubted(every), _doubles(every)
-    told = []
-    if doubted:
-        told.append(
-            f"{_count(len(doubted), 'image looks', 'images look')} mislabelled ({listed(doubted, NAMED)})"
-        )
-    if doubles:
-        what = _count(len(doubles), "photograph stands", "photographs stand")
-        told.append(f"{what} under two names ({listed(doubles, NAMED)})")
-    by = "every model" if len(every) > 1 else every[0].title
+    r = next(one for one in results["audit"] if isinstance(one, Audited))
+    by = "every model" if len(r.models) > 1 else r.models[0]
+    found = {kind: r.of(kind) for kind in WORDS if r.of(kind)}
+    told = [
+        f"{len(every):,} {WORDS[kind][len(every) > 1]}" + (f" ({_named(every)})" if k == 0 else "")
+        for k, (kind, every) in enumerate(found.items())
+    ]
     said: dict[Verdict, str] = {
-        "yes": f"To {by}, {' and '.join(told)}: check them",
-        "no": f"To {by}, no image looks mislabelled, and no photograph stands under two names",
+        "yes": f"To {by}, {listed(told, len(WORDS))}: check them",
+        "no": f"To {by}, no label or image looks wrong",
     }
-    verdict: Verdict = "yes" if told else "no"
-    return [Claim(tuple(r.title for r in every), None, 0.0, said, hazard="yes", fact=verdict)]
+    return [Claim(r.models, None, 0.0, said, hazard="yes", fact="yes" if told else "no")]
 
 
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
-
-
-def _doubted(every: Sequence[Confusions]) -> list[str]:
-    """Name the images whose label every model doubts."""
-    first, *rest = every
-    others = [{one[:2] for one in r.suspects} for r in rest]
-    return [one[0] for one in first.suspects if all(one[:2] in them for them in others)]
-
-
-def _doubles(every: Sequence[Confusions]) -> list[str]:
-    """Name the pairs of images of two people that every model finds nearly equal."""
-    seen = [{" = ".join(pair) for pair in r.doubles} for r in every]
-    return sorted(set.intersection(*seen))
+def _named(every: list[Fault]) -> str:
+    return listed([fault.image or f"{fault.person} = {fault.like_person}" for fault in every], NAMED)
 
 
 QUESTION = Question(
     text="What in the data looks wrong?",
-    needs={"confusions": "it finds the people and the pairs of images that are confused most"},
+    needs={"audit": "it lets the models vote on labels and images"},
     params=Params(),
     judge=judge,
 )

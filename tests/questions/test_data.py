@@ -1,38 +1,46 @@
-"""What every model finds wrong in the data is named; what one alone finds is not."""
+"""What every model finds wrong in the data is counted by kind, and the first kind's are named."""
 
-import numpy as np
+import math
 
-from embedlab.analyses.confusions import DIFFERENT, SAME, Confusions
-from embedlab.questions.data import QUESTION
+import pytest
+
+from embedlab.analyses.audit import KINDS, NAMES, TWICE, WRONG, Audited, Fault
+from embedlab.questions.data import QUESTION, WORDS
 from tests.questions.planted import bare, told
 
 
-def confusions(model, suspects=(), equal=()):
-    pairs = [(0, DIFFERENT, 0.9999, a, b, "ann", "bob") for a, b in equal]
-    pairs += [(0, SAME, 1.0, "x", "y", "ann", "ann"), (0, DIFFERENT, 0.9, "v", "w", "ann", "bob")]
-    usual = {"person_intra": np.array([0.3, 0.3]), "person_place": np.zeros(2, int)}
-    return bare(Confusions, title=model, suspects=tuple(suspects), worst_pairs=tuple(pairs), **usual)
+def audited(*faults, models=("a", "b")):
+    return bare(Audited, models=models, probe="p", faults=tuple(map(tuple, faults)))
 
 
-def test_planted_faults_are_named():
-    wrong = [("bob/1", "ann", "bob")]
-    every = [confusions("a", wrong, [("p", "q")]), confusions("b", wrong, [("q", "p")])]
-    (one,) = told(QUESTION, confusions=every)
-    assert (one.verdict, one.hazard) == ("yes", True)
+def fault(kind, image="x", person="ann", like_image="", like_person="bob"):
+    return Fault(kind, image, person, like_image, like_person, 5.0, math.nan)
+
+
+def test_planted_faults_are_counted_and_the_first_kind_is_named():
+    found = audited(
+        fault(WRONG, "bob/1"), fault(TWICE, "p", like_image="q"), fault(NAMES, ""), fault(NAMES, "")
+    )
+    (one,) = told(QUESTION, audit=[found])
+    assert (one.verdict, one.hazard, one.subject) == ("yes", True, ("a", "b"))
     assert one.text == (
-        "To every model, 1 image looks mislabelled (bob/1) and 1 photograph stands under two names (p = q): "
-        "check them."
+        "To every model, 1 image looks mislabelled (bob/1), 1 photograph stands under two names and 2 people "
+        "have two names: check them."
     )
 
 
-def test_what_one_model_alone_finds_is_its_own_fault():
-    (one,) = told(
-        QUESTION, confusions=[confusions("a", [("bob/1", "ann", "bob")], [("p", "q")]), confusions("b")]
-    )
+def test_where_nothing_is_found_the_answer_is_no():
+    (one,) = told(QUESTION, audit=[audited(models=("a",))])
     assert (one.verdict, one.hazard) == ("no", False)
+    assert one.text == "To a, no label or image looks wrong."
 
 
 def test_many_are_counted_and_the_first_named():
-    wrong = [(f"bob/{k}", "ann", "bob") for k in range(5)]
-    (one,) = told(QUESTION, confusions=[confusions("a", wrong)])
+    (one,) = told(QUESTION, audit=[audited(*(fault(WRONG, f"bob/{k}") for k in range(5)), models=("a",))])
     assert one.text == "To a, 5 images look mislabelled (bob/0, bob/1 and 3 more): check them."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_its_words(kind):
+    (one,) = told(QUESTION, audit=[audited(fault(kind))])
+    assert f"1 {WORDS[kind][0]} (x)" in one.text

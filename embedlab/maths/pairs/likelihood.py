@@ -46,6 +46,9 @@ class Weighed:
         centres = pairs.centres(len(pairs.impostor))[there]
         weights = pairs.genuine_weights[pairs.genuine_people]
         scores = np.concatenate([pairs.genuine_scores.astype(np.float64), centres])
+        if pairs.unresolved:
+            # What lies in one bin differs by rounding alone.
+            scores = np.full(len(scores), scores.mean())
         genuine = np.concatenate([weights, np.zeros(len(centres))])
         return cls.made(scores, genuine, np.concatenate([np.zeros(len(weights)), pairs.impostor_mass[there]]))
 

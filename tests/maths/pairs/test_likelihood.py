@@ -120,3 +120,11 @@ def test_calibration_error_is_that_of_the_bins_written_out():
     assert counted[0].sum() == pytest.approx(1)
     rows = [np.stack([side, side]) for side in (weighed.genuine, weighed.impostor)]
     assert likelihood.calibration_error(likelihood.reliability(llr, *rows, 10)) == pytest.approx([right] * 2)
+
+
+def test_vectors_that_are_all_alike_differ_by_rounding_alone():
+    a = uneven([3] * 20)
+    unit = np.full_like(a.unit, 0.25)
+    weighed = Weighed.of(all_pairs(unit, a.labels, weigh="people"))
+    assert likelihood.logistic(weighed) == (0, 0)
+    assert likelihood.least_cllr(weighed) == pytest.approx(1)
