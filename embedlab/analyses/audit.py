@@ -180,7 +180,7 @@ def compute(sets: Sequence[EmbeddingSet], params: AuditParams) -> Audited:
         title=f"{one.probe} in {', '.join(s.model for s in cut)}",
         models=tuple(s.model for s in cut),
         probe=one.probe,
-        faults=tuple(map(tuple, faults)),
+        faults=tuple((*fault,) for fault in faults),
         estimates=Estimates({(DOUBTED,): people.estimate(drawn, len(names), by_chance, share=True)}),
     )
 
@@ -212,7 +212,7 @@ def _one_photograph(cut: Sequence[EmbeddingSet]) -> list[Fault]:
     one = cut[0]
     who = [(str(item), one.identities[label]) for item, label in zip(one.items, one.labels, strict=True)]
     return [
-        Fault(TWICE, *who[i], *who[j], float(one.unit[i] @ one.unit[j]), math.nan)
+        Fault(TWICE, who[i][0], who[i][1], who[j][0], who[j][1], float(one.unit[i] @ one.unit[j]), math.nan)
         for i, j in sorted(set.intersection(*seen))
     ]
 

@@ -107,14 +107,12 @@ class Calibrated(Result):
     @property
     def calibrations(self) -> list[Calibration]:
         """What `--save` writes."""
-        steps = [(self.step_start[mine], self.step_llr[mine]) for mine in self._steps()]
-        return [
-            Calibration(self.model, probe, *map(float, line), *(tuple(map(float, side)) for side in both))
-            for probe, line, both in zip(self.probes, self.lines, steps, strict=True)
-        ]
-
-    def _steps(self) -> list[np.ndarray]:
-        return [self.step_probe == k for k in range(len(self.probes))]
+        found = []
+        for k, (probe, line) in enumerate(zip(self.probes, self.lines.tolist(), strict=True)):
+            mine = self.step_probe == k
+            starts, steps = tuple(self.step_start[mine].tolist()), tuple(self.step_llr[mine].tolist())
+            found.append(Calibration(self.model, probe, line[0], line[1], starts, steps))
+        return found
 
 
 def compute(sets: Sequence[EmbeddingSet], params: CalibrationParams) -> Calibrated:
@@ -184,7 +182,7 @@ def _stairs(starts: np.ndarray, llr: np.ndarray) -> Llr:
     return lambda scores: llr[np.maximum(np.searchsorted(starts, scores, side="right") - 1, 0)]
 
 
-def _histograms(pairs: Pairs, counts: np.ndarray, adds: np.ndarray) -> tuple[np.ndarray, ...]:
+def _histograms(pairs: Pairs, counts: np.ndarray, adds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give coarse shares of genuine and impostor pairs: of the set, and below of each resample."""
     drawn = excess.shrunk(counts, excess.of_function(pairs, adds))
     genuine = np.concatenate([pairs.genuine_by_person.sum(axis=0)[None], counts @ pairs.genuine_by_person])
@@ -222,7 +220,8 @@ def _reliability(pairs: Pairs, counts: np.ndarray, llr: Llr) -> tuple[Drawn, np.
     """Give ECE, and what pairs weigh, promise and keep in each bin of probability."""
     every, centres = Weighed.of(pairs), pairs.centres(pairs.impostor_by_person.shape[1])
     whole = likelihood.reliability(llr(every.scores), every.genuine, every.impostor, BINS)
-    coarse = likelihood.reliability(llr(centres), *_histograms(pairs, counts, llr(centres)), BINS)
+    genuine, impostor = _histograms(pairs, counts, llr(centres))
+    coarse = likelihood.reliability(llr(centres), genuine, impostor, BINS)
     return _moved(float(likelihood.calibration_error(whole)), likelihood.calibration_error(coarse)), whole
 
 
@@ -235,11 +234,16 @@ def charts(results: Sequence[Calibrated]) -> list[Chart]:
     """Reliability of each probe's own calibration and of the native one; costs."""
     curves = [
         Curve(
-            f"{r.model}, {probe}{how}", r.promised[k, j], r.kept[k, j], model=r.model, dash=dash, markers=True
+            f"{r.model}, {probe}{how}",
+            r.promised[k, j],
+            r.kept[k, j],
+            model=r.model,
+            dash="dot" if j else "solid",
+            markers=True,
         )
         for r in results
         for k, probe in enumerate(r.probes)
-        for j, (how, dash) in enumerate((("", "solid"), (", native calibration", "dot")))
+        for j, how in enumerate(("", ", native calibration"))
         if k or not j
     ]
     whats = (OWN, STEPS, NATIVE, LEAST, ECE, ECE_NATIVE)

@@ -137,8 +137,8 @@ def run(request: Request, study: Study, *, as_json: bool, save: Path | None = No
     settled, planned = prepared.study, prepared.planned
     outcomes = run_study(request.lab, settled, planned, fresh=request.fresh, quiet=not as_json)
     _check_answered(outcomes, settled)
-    for one in outcomes if save is not None else ():
-        if one.results:
+    for one in outcomes:
+        if save is not None and one.analysis.save is not None and one.results:
             one.analysis.save(one.results, save)
     found = sections.together([sections.of_outcome(outcome) for outcome in outcomes])
     if not as_json:

@@ -45,7 +45,8 @@ class Calibration:
             found: np.ndarray = self.slope * scores + self.offset
             return found
         at = np.searchsorted(self.starts, scores, side="right") - 1
-        return np.asarray(self.steps)[np.maximum(at, 0)]
+        risen: np.ndarray = np.asarray(self.steps)[np.maximum(at, 0)]
+        return risen
 
     def probability(
         self, scores: Any, prior: float = 0.5, kind: Kind = "logistic"

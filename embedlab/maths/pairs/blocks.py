@@ -112,8 +112,9 @@ class Errors:
         """Give what ``summaries`` does of groups of people, and of the same people dealt into them anew."""
         halves = np.array([self._halves(g) for g in members]).T
         rates = [[self.fmr(g, g, counts) for g in members], [self.fnmr(g, counts) for g in members]]
-        value = summaries(*(np.array([one.value for one in each]) for each in rates), halves)
-        drawn = summaries(*(np.stack([one.replicates for one in each], axis=1) for each in rates), halves)
+        fmr, fnmr = (np.array([one.value for one in each]) for each in rates)
+        drawn_fmr, drawn_fnmr = (np.stack([one.replicates for one in each], axis=1) for each in rates)
+        value, drawn = summaries(fmr, fnmr, halves), summaries(drawn_fmr, drawn_fnmr, halves)
         everybody, k = np.concatenate(members), len(members)
         dealt = np.repeat(np.arange(k), [len(g) for g in members])
         rng = np.random.default_rng([seed, 18])
