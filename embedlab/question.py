@@ -91,6 +91,11 @@ class Claim:
         that it is not.
     fact
         The verdict, where it is seen and not inferred, as that two images are one.
+    kind
+        What claims of other subjects must have in common with it to be counted beside it.
+    brief
+        The verdict in a few words that can stand before "in 41", as "breaks at 16 px"; where it is empty
+        claims are told one by one, however many there are.
     """
 
     subject: tuple[str, ...]
@@ -105,6 +110,8 @@ class Claim:
     winner: str = ""
     p: float | None = None
     fact: Verdict | None = None
+    kind: str = ""
+    brief: Mapping[Verdict, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,8 @@ class Answer:
         The number that decided, as the sentence has it; empty where none did.
     trouble
         The traceback of a bug that kept it from being judged.
+    kind, brief
+        As ``Claim`` has them, ``brief`` that of the verdict.
     """
 
     question: str
@@ -148,6 +157,8 @@ class Answer:
     winner: str = ""
     told: str = ""
     trouble: str = ""
+    kind: str = ""
+    brief: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,6 +290,8 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         hazard=claim.hazard == verdict,
         winner=claim.winner,
         told=told,
+        kind=claim.kind,
+        brief=claim.brief.get(verdict, ""),
     )
 
 

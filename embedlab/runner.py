@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from embedlab import focus
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line, lacking
 from embedlab.estimates import counted
+from embedlab.files import parquet
 from embedlab.formats import attributes
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
@@ -33,6 +35,9 @@ PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
     *("scikit-learn", "umap-learn"),
 )
+
+PAIRS = ("model pair", "weight pair")
+"""Words of analyses whose runs grow as the pairs of models."""
 
 MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
 
@@ -77,14 +82,40 @@ class Run:
     unstored: str = ""
     inputs: tuple[Input, ...] = ()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of its inputs."""
+        return tuple(dict.fromkeys(one.model for one in self.inputs))
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """All runs of one analysis."""
+    """All runs of one analysis.
+
+    Attributes
+    ----------
+    analysis, params, runs
+        What was run, how, and on what.
+    focus
+        Of many models those that are looked into, the best first; empty where all are.
+    caution
+        What was left out since there are many, in a sentence.
+    """
 
     analysis: Analysis[Any, Any]
     params: Params
     runs: tuple[Run, ...]
+    focus: tuple[str, ...] = ()
+    caution: str = ""
+
+    @property
+    def shown(self) -> "Outcome":
+        """Give what a section shows of it: of many models the runs on those that are looked into."""
+        if not self.focus:
+            return self
+        chosen = set(self.focus)
+        runs = [run for run in self.runs if set(run.models) <= chosen or len(run.models) > focus.MANY]
+        return dataclasses.replace(self, runs=tuple(runs))
 
     @property
     def results(self) -> list[Result]:
@@ -154,12 +185,18 @@ def outcomes(
     every = [_possible(lab, one, study) for one in asked]
     inputs = _Inputs(lab, study)
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
+    many = focus.is_many(study.models)
+    chosen = focus.best([], study.models) if many else ()
     for each in every:
+        caution, pairs = "", any(over.word in PAIRS for over in each.analysis.overs)
+        if many:
+            each = focus.narrowed(each, chosen, study.probes)
+            caution = focus.told(chosen, study.models, pairs=pairs)
         what = f"analysing: {each.analysis.name}"
-        runs = []
-        for chosen in track(each.runs, what, len(each.runs)):
-            run = _with_caution(_run(lab, each, chosen, inputs, fresh=fresh), chosen, inputs)
-            runs.append(dataclasses.replace(run, inputs=tuple(chosen)))
+        runs = [
+            _with_caution(_run(lab, each, taken, inputs, fresh=fresh), taken, inputs)
+            for taken in track(each.runs, what, len(each.runs))
+        ]
         if not runs:
             runs = [_inapplicable(each, study)]
         for run in runs:
@@ -169,11 +206,15 @@ def outcomes(
                 say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error and not quiet:
                 say(f"  {each.analysis.name} failed on {run.title}:\n{run.error}")
-        yield Outcome(each.analysis, each.params, tuple(runs))
+        if many and each.analysis.name == focus.RANKING:
+            chosen = focus.best([run.result for run in runs if run.result is not None], study.models)
+            caution = focus.told(chosen, study.models, pairs=pairs)
+        yield Outcome(each.analysis, each.params, tuple(runs), chosen, caution)
 
 
 def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
-    """Say how many images stand in some of a run's sets only, whatever its analysis says of them."""
+    """Keep what a run is over, and say how many images stand in some of its sets only."""
+    run = dataclasses.replace(run, inputs=tuple(chosen))
     alone = inputs.alone(chosen) if run.result is not None else 0
     if not alone:
         return run
@@ -432,13 +473,23 @@ def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) 
     return found
 
 
+def _dimension(path: Path) -> int | None:
+    """Read how many numbers the vectors of a file have; None of a file that does not say."""
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(parquet.parts(path)[0])
+    kind = schema.field("embedding").type if "embedding" in schema.names else None
+    return getattr(kind, "list_size", None)
+
+
 def embedding_records(
     lab: Lab, study: Study, planned: Sequence[Planned] | None = None
 ) -> list[dict[str, Any]]:
     """Give the provenance that stands in each embedding file that a study uses.
 
     ``model`` and ``probe`` are what folder and file are called now; ``stale`` says that the network of
-    that name did not make the vectors; of a file that cannot be read ``unreadable`` says why.
+    that name did not make the vectors; ``dimension`` is how many numbers each has; of a file that cannot be
+    read ``unreadable`` says why.
     """
     found, probes = [], probes_used(lab, study, planned)
     for model in study.models:
@@ -448,7 +499,8 @@ def embedding_records(
             if path.is_file():
                 try:
                     stale = {"stale": True} if is_stale(lab, model, probe) else {}
-                    found.append({**embeddings.metadata(path), **named, **stale})
+                    told = embeddings.metadata(path)
+                    found.append({**told, **named, **stale, "dimension": _dimension(path)})
                 except UserError as error:
                     found.append({**named, "unreadable": str(error)})
     return found

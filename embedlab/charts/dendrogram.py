@@ -77,7 +77,10 @@ class Dendrogram:
         """Draw as a plotly Figure."""
         import plotly.graph_objects as go
 
-        fig = figure(self.title, height=int(np.clip(170 + 30 * len(self.labels), 260, 760)))
+        fig = figure(
+            self.title,
+            height=int(np.clip(170 + 30 * len(self.labels), 260, max(760, 170 + 14 * len(self.labels)))),
+        )
         for x, y in self._brackets():
             fig.add_trace(
                 go.Scatter(

@@ -22,6 +22,8 @@ from embedlab.shapes import check_shapes
 
 # A hatched cell has lines from edge to edge at these places, in parts of its width.
 HATCH = (-0.6, -0.3, 0.0, 0.3, 0.6)
+# Of more cells no text can be read, and rows are no lower than a line of it.
+READABLE, LINE_PX = 1024, 14
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,13 +114,18 @@ class Heatmap:
         return ink_on(blend(np.clip((self.values - low) / (high - low), 0, 1), self._shades()))
 
     def _texts(self) -> list[list[str]] | None:
-        if self.text is None:
+        if self.text is None or self.values.size > READABLE:
             return None
         there = np.isfinite(self.values)
         return [
             [str(text) if ok else "" for text, ok in zip(*pair, strict=True)]
             for pair in zip(np.asarray(self.text), there, strict=True)
         ]
+
+    def _height(self, lines: int) -> int:
+        """Give the height in pixels: rows of some lines of text, lower ones where there are many."""
+        rows = len(self.ylabels)
+        return int(np.clip(150 + (20 * lines + 14) * rows, 300, max(760, 150 + LINE_PX * rows)))
 
     def plotly(self) -> Any:
         """Draw as a plotly Figure."""
@@ -127,7 +134,7 @@ class Heatmap:
         rows, columns = self.values.shape
         texts = self._texts()
         lines = max((text.count("\n") + 1 for row in texts or () for text in row), default=1)
-        fig = figure(self.title, height=int(np.clip(150 + (20 * lines + 14) * rows, 300, 760)))
+        fig = figure(self.title, height=self._height(lines))
         low, high = self._span()
         hover = [
             [

@@ -24,6 +24,7 @@ from embedlab.progress import say
 from embedlab.study import Study
 
 if TYPE_CHECKING:
+    from embedlab.lab.store import Lab
     from embedlab.report import Section
     from embedlab.report.pseudonyms import Pseudonyms
     from embedlab.runner import Outcome
@@ -46,6 +47,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
     from embedlab.lab.store import check_writable
+    from embedlab.question import listed
     from embedlab.report import answering, statements
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
@@ -68,7 +70,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         return hidden.provenance(found) if hidden else found
 
     head = Head(
-        title=settled.title or " and ".join(settled.models),
+        title=settled.title or listed(settled.models),
         models=settled.models,
         provenance=origin(),
         probes=probes,
@@ -76,6 +78,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         sets=sets_used(request.lab, settled, planned),
         overrides=settled.overrides,
         said=settled.statements,
+        facts=_facts(request.lab, settled, records),
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):
@@ -100,6 +103,24 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     ):
         say(line)
     return page, made.sound
+
+
+def _facts(
+    lab: "Lab", study: Study, records: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[int | None, str]]:
+    """Tell of each model how many numbers a vector has and what it was trained on, where that is known."""
+    sizes = {record["model"]: record.get("dimension") for record in records}
+    found = {}
+    for model in study.models:
+        told = ""
+        # What the record lacks, as that of another program may, is not known.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = json.loads((lab.checkpoint(model) / "model.json").read_text(encoding="utf-8"))
+            told = (
+                f"{', '.join(record['data'])}: {record['images']:,} images of {record['identities']:,} people"
+            )
+        found[model] = sizes.get(model), told
+    return found
 
 
 def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]) -> "Section | None":

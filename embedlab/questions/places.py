@@ -48,6 +48,8 @@ def _apart(r: Resolution, matters: float) -> Claim:
         unit=f"points of TAR that mixing costs at {r.names[at]}",
         among=r.last,
         evidence={f"cost of mixing native and {r.names[k]}": cost for k, cost in costs.items()},
+        kind="mixing",
+        brief={"yes": "mixing costs", "no": "it costs little", "undecided": "open"},
     )
 
 

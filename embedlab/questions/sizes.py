@@ -16,6 +16,9 @@ from embedlab.question import (
 )
 from embedlab.resolutions import between
 
+BREAKS, UNSAFE = "break", "threshold"
+"""The kinds of claims: where recognition breaks, and whether one threshold will do."""
+
 
 @dataclass(frozen=True)
 class SizesParams(Params):
@@ -54,6 +57,8 @@ def _breaks(r: Resolution, matters: float) -> Claim:
         unit=f"points of TAR lost at {size}{latest}",
         among=r.last,
         evidence={f"TAR, native × {r.names[k]}": r.at(TAR, (r.last, k)) for k in range(r.last + 1)},
+        kind=BREAKS,
+        brief={"yes": f"breaks at {size}", "no": f"holds down to {size}", "undecided": "open"},
     )
 
 
@@ -75,6 +80,8 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
         unit=f"FAR {place}",
         among=len(cells),
         hazard="yes",
+        kind=UNSAFE,
+        brief={"yes": "one threshold is unsafe", "no": "it is safe", "undecided": "open"},
         evidence={f"FAR, {' × '.join(r.names[k] for k in cell)}": r.at(FAR, cell) for cell in cells},
     )
 

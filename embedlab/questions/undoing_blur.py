@@ -51,6 +51,8 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             },
             unit=f"points of rank-1 lost by {r.degraded}",
             among=among,
+            kind="map",
+            brief={"no": "little to undo", "undecided": "open"},
             evidence={f"rank-1, {entry}": one for entry, one in found.items()},
         )
     return Claim(
@@ -64,6 +66,8 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
         },
         unit=f"points of rank-1 of {r.degraded}",
         among=among,
+        kind="map",
+        brief={"yes": "a map brings back some", "no": "it does not", "undecided": "open"},
         evidence={f"rank-1, {entry}": one for entry, one in found.items()},
     )
 

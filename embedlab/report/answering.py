@@ -17,23 +17,62 @@ VERDICTS = {"yes": "yes", "no": "no", "undecided": "open", "cannot": "n/a"}
 MANY = 3
 """Answers of one kind and verdict that are told one by one; of more the subjects are counted."""
 
+FEW = 2
+"""So many models have their answers told in sentences; of more the best one's, and the rest are counted."""
+
+FIRST = "recognition"
+"""The question that names the best model."""
+
+PHRASES = 4
+"""So many groups of the rest are told."""
+
+OPEN = 6
+"""So many lines of answers stand open on the first screen."""
+
 
 @dataclass(frozen=True)
 class Line:
-    """An answer, and those of other subjects that are of the same kind and come out alike."""
+    """An answer, and those of other subjects of the same kind: that come out alike, or, of many, all.
+
+    Attributes
+    ----------
+    lead
+        The answer that is told: of many models the best one's.
+    likewise
+        Those that come out alike.
+    rest
+        Those of all other models, which are counted.
+    """
 
     lead: Answer
     likewise: tuple[Answer, ...] = ()
+    rest: tuple[Answer, ...] = ()
 
     @property
     def told(self) -> str:
-        """Say the other subjects with the numbers that decided; of many, who they are."""
+        """Say the other subjects with the numbers that decided; of many, who they are, or how many."""
+        if self.rest:
+            return self._counted()
         if not self.likewise:
             return ""
         if len(self.likewise) < MANY:
             each = (f"{' to '.join(one.subject)} {shown(one)}".strip() for one in self.likewise)
             return f"Likewise {' and '.join(each)}."
         return f"Likewise {listed(' and '.join(one.subject) for one in self.likewise)}."
+
+    def _counted(self) -> str:
+        """Say how the others come out, the most frequent first: "The other 99: breaks at 16 px in 41 …"."""
+        groups: dict[str, list[str]] = {}
+        for one in self.rest:
+            groups.setdefault(one.brief, []).append(" and ".join(one.subject))
+        order = sorted(groups.items(), key=lambda group: -len(group[1]))
+        told, more = order[:PHRASES], order[PHRASES:]
+        said = [
+            f"{brief} in {' and '.join(who) if len(who) <= FEW else f'{len(who):,}'}" for brief, who in told
+        ]
+        if more:
+            said.append(f"otherwise in {sum(len(who) for _, who in more):,}")
+        return f"The other {len(self.rest):,}: {', '.join(said)}."
 
 
 @dataclass(frozen=True)
@@ -48,12 +87,15 @@ class Asked:
         The question's own.
     answers
         What it was answered for each subject.
+    best
+        The model whose answers are told where there are many.
     """
 
     number: int
     name: str
     text: str
     answers: tuple[Answer, ...]
+    best: str = ""
 
     @property
     def can(self) -> bool:
@@ -67,12 +109,31 @@ class Asked:
 
     @property
     def lines(self) -> list[Line]:
-        """Tell answers of one kind and verdict in one line; open ones apart, each with its own outlook."""
+        """Tell answers of one kind and verdict in one line; open ones apart, each with its own outlook.
+
+        Of more than ``FEW`` subjects all answers of a kind make one line: the best model's, and a count.
+        """
         groups: dict[tuple[Any, ...], list[Answer]] = {}
         for k, one in enumerate(self.answers):
             alone = () if one.verdict in ("yes", "no") else (k,)
-            groups.setdefault((one.unit, one.verdict, *alone), []).append(one)
-        return [Line(them[0], tuple(them[1:])) for them in groups.values()]
+            key = (one.kind,) if self._is_many(one) else (one.unit, one.verdict, *alone)
+            groups.setdefault(key, []).append(one)
+        return [self._line(them) for them in groups.values()]
+
+    @property
+    def grounds(self) -> list[Answer]:
+        """Give the answers whose numbers a page shows: of many models those that are told."""
+        counted = [one for line in self.lines for one in line.rest]
+        return [one for one in self.answers if not any(one is other for other in counted)]
+
+    def _is_many(self, answer: Answer) -> bool:
+        return bool(answer.brief) and sum(one.kind == answer.kind for one in self.answers) > FEW
+
+    def _line(self, them: Sequence[Answer]) -> Line:
+        if not self._is_many(them[0]):
+            return Line(them[0], tuple(them[1:]))
+        lead = next((one for one in them if self.best in one.subject), them[0])
+        return Line(lead, rest=tuple(one for one in them if one is not lead))
 
 
 def shown(answer: Answer) -> str:
@@ -97,17 +158,33 @@ def by_question(answers: Sequence[Answer]) -> list[Asked]:
     for one in answers:
         groups.setdefault(one.question, []).append(one)
     order = question.names()
+    best = next((one.subject[0] for one in groups.get(FIRST, ()) if one.subject), "")
     return [
-        Asked(order.index(name) + 1, name, question.get(name).text, tuple(them))
+        Asked(order.index(name) + 1, name, question.get(name).text, tuple(them), best)
         for name, them in groups.items()
     ]
 
 
 @dataclass(frozen=True)
 class Screen:
-    """Questions by where they stand: told, folded since nothing decided them, and not to be answered."""
+    """Questions by where they stand.
+
+    Attributes
+    ----------
+    told
+        Those that stand open: the first, those with a hazard, and others in their order, while there is room.
+    further
+        Decided ones for which there was none.
+    undecided
+        Those that nothing decided.
+    unable
+        Those that cannot be answered.
+    over
+        How many claims are judged together.
+    """
 
     told: tuple[Asked, ...]
+    further: tuple[Asked, ...]
     undecided: tuple[Asked, ...]
     unable: tuple[Asked, ...]
     over: int
@@ -117,13 +194,27 @@ def screen(answers: Sequence[Answer]) -> Screen:
     """Sort answers for the first screen; the first question is told even where nothing decides it."""
     every = by_question(answers)
     can = [asked for asked in every if asked.can]
-    told = [asked for k, asked in enumerate(can) if k == 0 or not asked.is_open]
+    decided = [asked for k, asked in enumerate(can) if k == 0 or not asked.is_open]
+    told = _roomy(decided)
     return Screen(
         told=tuple(told),
-        undecided=tuple(asked for asked in can if asked not in told),
+        further=tuple(asked for asked in decided if asked not in told),
+        undecided=tuple(asked for asked in can if asked not in decided),
         unable=tuple(asked for asked in every if not asked.can),
         over=max((one.over for one in answers), default=0),
     )
+
+
+def _roomy(decided: Sequence[Asked]) -> list[Asked]:
+    """Choose the questions for which the first screen has room; hazards go before others."""
+    first, others = decided[:1], decided[1:]
+    hazards = [asked for asked in others if any(line.lead.hazard for line in asked.lines)]
+    told, room = list(first), OPEN - sum(len(asked.lines) for asked in first)
+    for asked in [*hazards, *(one for one in others if one not in hazards)]:
+        if len(asked.lines) <= room:
+            told.append(asked)
+            room -= len(asked.lines)
+    return [asked for asked in decided if asked in told]
 
 
 def as_text(answers: Sequence[Answer]) -> list[str]:

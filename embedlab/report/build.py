@@ -19,7 +19,7 @@ from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
 from embedlab.lab import store
 from embedlab.question import Answer
-from embedlab.report import answering, numbers, sections, statements
+from embedlab.report import answering, numbers, overview, sections, statements
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
@@ -107,6 +107,10 @@ class Head:
         The sets that were measured, as ``runner.sets_used`` lists them.
     said
         What was said before, to be held against the answers.
+    focus
+        Of many models those that are looked into, the best first; empty where all are.
+    facts
+        What is known of models besides results, for the table of them.
     """
 
     title: str
@@ -118,6 +122,13 @@ class Head:
     overrides: answering.Overrides = field(default_factory=dict)
     sets: Sequence[Mapping[str, Any]] = ()
     said: Sequence[Statement] = ()
+    focus: Sequence[str] = ()
+    facts: overview.Facts = field(default_factory=dict)
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """The models that have a colour of their own."""
+        return self.focus or self.models
 
 
 @dataclass(frozen=True)
@@ -301,7 +312,8 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     parts = settled(parts)
     compared = sections.comparisons([part.section for part in parts])
     answers = answering.of([part.outcome for part in parts if part.outcome], head.overrides)
-    page = _page(parts, head, answers, compared.text())
+    models = overview.of([part.outcome for part in parts if part.outcome], answers, head.facts)
+    page = _page(parts, head, answers, compared.text(), models)
     whole = numbers.assembled(
         head.title,
         head.models,
@@ -312,6 +324,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         sets=head.sets,
         said=_without_paths(statements.plain(statements.held(head.said, answers))),
         compared=compared,
+        overview=models.plain() if models else None,
         unfinished=bool(head.unfinished),
     )
     # Else the page of one and the numbers of another could stand side by side.
@@ -341,11 +354,21 @@ def _with_key(parts: Sequence[Part]) -> tuple[list[Part], Part | None]:
     return [replace(part, body=body) if part is key else part for part in parts], key
 
 
-def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared: str) -> str:
+def _page(
+    parts: Sequence[Part],
+    head: Head,
+    answers: Sequence[Answer],
+    compared: str,
+    models: overview.Overview | None,
+) -> str:
     static = files("embedlab.report") / "static"
     script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    plotly, packed = _plotly() if any(part.drawn for part in parts) else ("", "")
-    parts, key = _with_key(parts) if answers else (list(parts), None)
+    clustered = _one(models.heatmap) if answers and models and models.heatmap else None
+    drawn = clustered is not None or any(part.drawn for part in parts)
+    plotly, packed = _plotly() if drawn else ("", "")
+    # Of many models the heatmap shows all, and a curve each would show nothing.
+    keyed = answers and not (clustered and head.focus)
+    parts, key = _with_key(parts) if keyed else (list(parts), None)
     looks = {name: look(dark=name == "dark").to_plotly_json() for name in ("light", "dark")}
     return str(
         environment()
@@ -353,9 +376,11 @@ def _page(parts: Sequence[Part], head: Head, answers: Sequence[Answer], compared
         .render(
             head=head,
             compared=compared,
-            models=[(name, colour(name)) for name in head.models],
-            shades={name: colour(name) for name in head.models},
+            models=[(name, colour(name)) for name in head.shown],
+            shades={name: colour(name) for name in head.shown},
             key=key,
+            overview=models,
+            clustered=clustered,
             chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
             answers=bool(answers),
             screen=answering.screen(answers),

@@ -55,7 +55,10 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Draw the section of one analysis, and see that it comes into the page."""
         begun = time.monotonic()
-        part = part_of(sections.of_outcome(outcome), len(self._parts), outcome)
+        with self._lock:
+            self.head = replace(self.head, focus=outcome.focus)
+        with model_colours(self.head.shown):
+            part = part_of(sections.of_outcome(outcome), len(self._parts), outcome)
         with self._lock:
             self._parts.append(part)
             self._pending = True
@@ -78,7 +81,8 @@ class Report:
         head = replace(self.head, provenance=provenance, unfinished="")
         with self._lock:
             self._pending = False
-            return write(self.path, [*self._parts, *self._extra], head)
+            with model_colours(head.shown):
+                return write(self.path, [*self._parts, *self._extra], head)
 
     def close(self) -> None:
         """Write what is not yet in the page, where the run did not come to its end."""
@@ -112,10 +116,10 @@ class Report:
             if not (self._pending and any(part.state != "inapplicable" for part in self._parts)):
                 return
             self._written = time.monotonic()
+            head = replace(self.head, unfinished=self._unfinished())
             try:
-                write(
-                    self.path, [*self._parts, *self._extra], replace(self.head, unfinished=self._unfinished())
-                )
+                with model_colours(head.shown):
+                    write(self.path, [*self._parts, *self._extra], head)
                 self._pending, self._trouble = False, ""
             except (UserError, OSError, MemoryError) as error:
                 self._trouble = str(error) or type(error).__name__

@@ -74,6 +74,7 @@ def assembled(
     sets: Sequence[Mapping[str, Any]] = (),
     said: Sequence[Mapping[str, Any]] = (),
     compared: Comparisons = NOTHING,
+    overview: Mapping[str, Any] | None = None,
     unfinished: bool = False,
 ) -> dict[str, Any]:
     """Give the whole report as plain values from those of its sections.
@@ -92,6 +93,8 @@ def assembled(
         What was said before, and whether the answers bear it out.
     compared
         How many of their findings claim something.
+    overview
+        The table of all models, as plain values; None where there is none.
     unfinished
         Whether analyses are still to come.
     """
@@ -101,6 +104,7 @@ def assembled(
     rows = {heading: [list(row) for row in rows] for heading, rows in provenance.items()}
     head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
     head |= {"sets": jsonable(sets), "statements": jsonable(said)}
+    head["overview"] = jsonable(overview)
     return {**head, "answers": list(answers), "sections": list(parts), "provenance": jsonable(rows)}
 
 

@@ -111,7 +111,7 @@ def of_outcome(outcome: Outcome) -> Section:
     anything else of the analysis: one mistake never costs the report.
     """
     try:
-        return _of_outcome(outcome)
+        return _of_outcome(outcome.shown)
     except Exception:
         return broken(outcome.analysis.name, outcome.analysis.question)
 
@@ -141,6 +141,8 @@ def broken(name: str, heading: str) -> Section:
 
 
 def _cautions(outcome: Outcome) -> Iterator[str]:
+    if outcome.caution:
+        yield f"{outcome.caution}."
     rest_on: dict[str, list[str]] = {}
     for run in outcome.runs:
         if run.caution:

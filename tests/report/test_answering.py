@@ -152,3 +152,47 @@ def test_no_folder_of_a_machine_stands_in_page_or_numbers(tmp_path, outcome, ask
     for text in (page, json.dumps(numbers)):
         assert "/tmp/mine" not in text
         assert "/home/me" not in text
+
+
+def many(verdicts, kind="k"):
+    brief = {"yes": "breaks", "no": "holds", "undecided": "open"}
+    return [
+        question.Answer("sizes", (f"m{k}",), verdict, f"m{k}.", kind=kind, brief=brief[verdict])
+        for k, verdict in enumerate(verdicts)
+    ]
+
+
+def test_of_many_models_the_best_one_s_answer_is_told_and_the_others_are_counted():
+    verdicts = ["yes"] * 40 + ["no"] * 30 + ["undecided"] * 27 + ["yes", "no", "no"]
+    best = question.Answer("recognition", ("m69", "m3"), "yes", "m69 is best.")
+    _, asked = answering.by_question([best, *many(verdicts)])
+    (line,) = asked.lines
+    assert line.lead.subject == ("m69",)
+    assert line.told == "The other 99: breaks in 41, holds in 31, open in 27."
+    assert [one.subject for one in asked.grounds] == [("m69",)]
+
+
+def test_of_few_that_are_counted_the_names_stand():
+    (asked,) = answering.by_question(many(["no", "yes", "yes", "undecided"]))
+    assert asked.lines[0].told == "The other 3: breaks in m1 and m2, open in m3."
+    two = answering.by_question(many(["yes", "undecided"]))[0].lines
+    assert [line.rest for line in two] == [(), ()], "two models are told in sentences"
+
+
+def test_kinds_of_claims_are_counted_apart():
+    found = [*many(["yes"] * 5), *many(["no"] * 5, kind="other")]
+    lines = answering.by_question(found)[0].lines
+    assert [line.told for line in lines] == ["The other 4: breaks in 4.", "The other 4: holds in 4."]
+
+
+def test_the_first_screen_has_room_for_six_lines_and_hazards_go_first():
+    names = [name for name in question.names() if name != "recognition"]
+    answers = [question.Answer("recognition", ("a",), "yes", "a.")]
+    for name in names:
+        hazard = name == names[-1]
+        answers += [question.Answer(name, (m,), "yes", f"{m}.", unit=m, hazard=hazard) for m in ("a", "b")]
+    found = answering.screen(answers)
+    lines = sum(len(asked.lines) for asked in found.told)
+    assert lines <= answering.OPEN
+    assert [found.told[0].name, found.told[-1].name] == ["recognition", names[-1]]
+    assert {a.name for a in (*found.told, *found.further)} == {"recognition", *names}
