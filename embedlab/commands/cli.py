@@ -208,6 +208,11 @@ def _report(commands: Any) -> None:
     command.add_argument(
         "--out", metavar="PATH", help="folder or .html file of the report (default: reports/<models>)"
     )
+    command.add_argument(
+        "--paper",
+        metavar="DIR",
+        help="write figures as PDF, tables as LaTeX and CSV, and the text as report.md into this folder too",
+    )
     command.add_argument("--no-pictures", action="store_true", help="show no image of anybody")
     command.add_argument(
         "--pseudonyms", action="store_true", help="call people person-001 … and images after them, everywhere"
@@ -360,8 +365,11 @@ def report(options: argparse.Namespace) -> int:
     asked = _study(options)
     name = Path(options.study).stem if options.study else pipeline.named(asked.models)
     out = Path(options.out) if options.out else Path("reports") / name
-    page, sound = pipeline.report(_request(options), asked, out)
+    paper = Path(options.paper) if options.paper else None
+    page, sound = pipeline.report(_request(options), asked, out, paper)
     print(f"report: {page}")
+    if paper is not None:
+        print(f"for a paper: {paper}")
     if not sound:
         print("embedlab: an analysis failed with a bug; the report has its traceback", file=sys.stderr)
     return 0 if sound else 1

@@ -34,8 +34,17 @@ NAMED = 3
 """Reasons that a message gives at most."""
 
 
-def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
+def report(request: Request, study: Study, out: Path, paper: Path | None = None) -> tuple[Path, bool]:
     """Do the main job: prepare, analyse, write the report.
+
+    Parameters
+    ----------
+    request, study
+        What is asked.
+    out
+        Where the report goes: a folder, or the HTML file.
+    paper
+        A folder for its figures, tables and text in the forms that a paper takes; None for none.
 
     Returns
     -------
@@ -49,6 +58,7 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     from embedlab.lab.store import check_writable
     from embedlab.question import listed
     from embedlab.report import answering, statements
+    from embedlab.report import paper as for_paper
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.runner import embedding_records, outcomes, probes_used, sets_used
@@ -58,6 +68,10 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
     page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
     check_place(page)
     check_writable(page)
+    if paper is not None:
+        for_paper.check_place(paper)
+        if paper.resolve() in (page.resolve(), *page.resolve().parents):
+            raise UserError(f"--paper {paper} holds the report itself: give a folder of its own")
     prepared = prepare(request, study, questions)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
@@ -95,6 +109,8 @@ def report(request: Request, study: Study, out: Path) -> tuple[Path, bool]:
         enough = enough_memory("the report", "ask for fewer analyses (--only), probes or models")
         with stages("writing the report"), enough:
             made.finish(origin())
+            if paper is not None:
+                made.paper(paper)
     say(f"time: {stages.summary()}")
     answers = answering.of(found, settled.overrides)
     for line in (

@@ -10,8 +10,8 @@ from pathlib import Path
 from embedlab.charts import model_colours
 from embedlab.errors import UserError
 from embedlab.progress import say
-from embedlab.report import sections
-from embedlab.report.build import Head, Part, part_of, write
+from embedlab.report import answering, overview, paper, sections
+from embedlab.report.build import Head, Part, part_of, settled, write
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
 
@@ -83,6 +83,21 @@ class Report:
             self._pending = False
             with model_colours(head.shown):
                 return write(self.path, [*self._parts, *self._extra], head)
+
+    def paper(self, folder: Path) -> Path:
+        """Write the same as figures, tables and text for a paper.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        parts = settled([*self._parts, *self._extra])
+        outcomes = [part.outcome for part in parts if part.outcome]
+        answers = answering.of(outcomes, self.head.overrides)
+        models = overview.of(outcomes, answers, self.head.facts)
+        with model_colours(self.head.shown):
+            return paper.write(folder, [part.section for part in parts], self.head, answers, models)
 
     def close(self) -> None:
         """Write what is not yet in the page, where the run did not come to its end."""
