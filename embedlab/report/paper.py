@@ -1,8 +1,8 @@
 """A report to be taken into a paper: figures as PDF, tables as LaTeX and CSV, and the text as Markdown.
 
-Files are called by what they show, never by where they stand, so that a paper that includes one finds it still
-when another analysis was asked for. The folder comes into its place whole; one that holds anybody else's file
-is left alone.
+Files are called by what they show, never by where they stand, so that a paper that includes one finds it
+still when another analysis was asked for. The folder comes into its place whole; one that holds anybody
+else's file is left alone.
 """
 
 import csv
@@ -38,7 +38,7 @@ ROW_IN = 0.17
 LONGEST = 80
 # A longer table runs over several pages.
 PAGE_ROWS = 40
-STYLE = {"pdf.fonttype": 42, "font.size": 9.0, "axes.titlesize": 10.0}
+STYLE: Any = {"pdf.fonttype": 42, "font.size": 9.0, "axes.titlesize": 10.0}
 
 _TEX = {
     **{mark: f"\\{mark}" for mark in "&%$#_{}"},
@@ -196,7 +196,7 @@ def _section(folder: Path, files: _Files, section: Section) -> Iterator[str]:
     yield from (f"\n{markdown(caution)}" for caution in section.cautions)
     for chart in section.charts:
         name = files.name(section.name, chart.title)
-        yield from (_table if isinstance(chart, Table) else _figure)(folder, name, chart)
+        yield from _table(folder, name, chart) if isinstance(chart, Table) else _figure(folder, name, chart)
     if section.numbers is not None:
         rows = tuple((label, *row) for label, row in section.numbers.rows.items())
         table = Table(
