@@ -16,7 +16,7 @@ for both verdicts: each ``yes`` is false, and so is each ``no`` but that the mod
 | world | false `yes` or `no` | of which |
 |---|---|---|
 | nothing | 0 of 200 | all 200 say that the models are alike |
-| on the edge | 3 of 200 (1.5 %) | sizes `yes` 1, sizes `no` 1, undoing_blur `yes` 1; nothing else is decided |
+| on the edge | 3 of 200 (1.5 %) | sizes `yes` 1, sizes `no` 1, undoing_blur `yes` 1; all else is open |
 """
 
 import argparse

@@ -65,14 +65,16 @@ def planted(model: str, number: int, size: int | None, people: int, images: int,
     )  # fmt: skip
 
 
-def plant(folder: Path, models: int, people: int, images: int, dimension: int = 64) -> list[str]:
+def plant(
+    folder: Path, models: int, people: int, images: int, dimension: int = 64, sizes: tuple = SIZES
+) -> list[str]:
     """Write the vectors of some models into a lab; what is there already stays."""
     from embedlab.lab import embeddings
     from embedlab.lab.store import Lab, atomic_file
 
     lab = Lab(folder)
     for number, name in enumerate(names(models)):
-        for size in SIZES:
+        for size in sizes:
             made = lab.embeddings_file(name, DATA if size is None else f"{DATA}@{size}")
             if made.is_file():
                 continue

@@ -471,6 +471,30 @@ def test_a_report_says_where_a_network_did_not_make_the_vectors_of_its_name(aske
     ]
 
 
+def test_a_paper_has_neither_names_nor_pictures_where_the_report_has_none(tmp_path, network, faces):
+    asked = Study((network,), ("faces",), ("confusions", "distances"))
+    found = {}
+    for hidden in (True, False):
+        folder = tmp_path / f"paper{hidden}"
+        request = Request(Lab(tmp_path / "lab"), data=faces, pictures=not hidden, pseudonyms=hidden)
+        pipeline.report(request, asked, tmp_path / "r.html", folder)
+        texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*.*") if path.suffix != ".pdf"]
+        found[hidden] = "".join(texts), {path.name for path in folder.rglob("*.pdf")}
+    (secret, few), (told, all_of_them) = found[True], found[False]
+    assert "person-001" in secret
+    assert "p0/" not in secret
+    assert "p0/" in told
+    assert few < all_of_them, "the rows of faces are left out"
+    assert str(tmp_path) not in secret + told
+
+
+def test_a_paper_does_not_stand_where_the_report_does(tmp_path, network, faces):
+    asked = Study((network,), ("faces",), ("distances",))
+    with pytest.raises(UserError, match="holds the report itself: give a folder of its own"):
+        pipeline.report(Request(Lab(tmp_path / "lab"), data=faces), asked, tmp_path / "out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_pseudonyms_leave_no_name_and_no_picture_in_page_and_json(tmp_path, network, faces, monkeypatch):
     for person, name in (("p0", "<b>Evangeline &"), ("p1", "Zebulon")):
         (tmp_path / "faces" / person).rename(tmp_path / "faces" / name)

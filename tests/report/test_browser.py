@@ -2,14 +2,21 @@
 
 import base64
 import dataclasses
+import json
 import re
 
 import numpy as np
 import pytest
 
+from benchmarks.page import plant
+from embedlab import runner
 from embedlab.analysis import Estimate
 from embedlab.charts import Curve, Curves, Face, Faces, Heatmap, Scatter, Table, faces_from
+from embedlab.lab.store import Lab
 from embedlab.report import Section, build
+from embedlab.report.build import Head
+from embedlab.report.growing import growing
+from embedlab.study import Study
 
 
 @pytest.fixture
@@ -485,3 +492,47 @@ def test_a_report_of_many_sections_stays_short_on_paper_on_a_phone_and_on_a_desk
     assert pages(browser) <= 9
     assert browser.run("document.querySelectorAll('details.picture').length") == 26
     assert browser.run("document.querySelectorAll('details.picture[open]').length") == 1
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Thirty planted models under two probes, as a report of them is made."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    models = tuple(plant(lab.root, 30, people=30, images=3, dimension=16, sizes=(None, 16)))
+    study = Study(
+        models, ("faces", "faces@16"), ("verification", "families"), {"verification": {"resamples": "50"}}
+    )
+    page = lab.root / "index.html"
+    head = Head("Many", models, {}, study.probes)
+    with growing(page, head, study.analyses) as made:
+        for outcome in runner.outcomes(lab, study):
+            made.add(outcome)
+        return made.finish({})
+
+
+def test_many_models_have_one_table_that_sorts_and_few_open_lines(browser, many):
+    assert look(browser, many)["failures"] == []
+    assert complaints(browser) == []
+    assert browser.run("document.querySelectorAll('#answers > ol .answer').length") <= 6
+    assert browser.run("document.querySelectorAll('.models tbody tr').length") == 30
+    tars = "[...document.querySelectorAll('.models tbody tr')].map(r => parseFloat(r.cells[2].textContent))"
+    best_first = browser.run(tars)
+    assert best_first == sorted(best_first, reverse=True)
+    browser.run("document.querySelectorAll('.models thead button')[2].click()")
+    assert browser.run(tars) == sorted(best_first)
+    named = browser.run("document.querySelector('header .lead').textContent")
+    assert "and 24 more models" in named
+
+
+def test_a_page_of_many_models_stays_small_and_says_what_it_leaves_out(browser, many):
+    text = many.read_text(encoding="utf-8")
+    assert "Of 30 models the 6 best are looked into" in text
+    figures = many.stat().st_size - len(text[text.index('id="plotly"') :])
+    assert figures < 1_000_000, "beyond the chart library"
+    whole = json.loads(many.with_name("report.json").read_text(encoding="utf-8"))
+    assert len(whole["overview"]["rows"]) == 30
+    assert len(whole["models"]) == 30
+    (verified,) = (one for one in whole["sections"] if one["name"] == "verification")
+    assert len({one["result"] for one in verified["estimates"]}) == 60, "what is not shown is in the numbers"
+    look(browser, many)
+    assert browser.call("Runtime.getHeapUsage")["usedSize"] < 100e6
