@@ -138,7 +138,7 @@ def test_options_are_few_and_known():
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
-        "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save",
+        "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save", "--paper",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
@@ -217,6 +217,7 @@ RAISED_BY = {
     "training/steps.py": ("train",),
     "commands/trainings.py": ("train",),
     "formats/conversion.py": ("map apply",),
+    "report/paper.py": ("report",),
     "commands/preparation.py": RUNNING,
     "commands/words.py": RUNNING,
     "commands/request.py": (*RUNNING, "map fit", "map apply"),

@@ -55,6 +55,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     UserError
         As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
+    from embedlab.focus import MANY
     from embedlab.lab.store import check_writable
     from embedlab.question import listed
     from embedlab.report import answering, statements
@@ -69,9 +70,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     check_place(page)
     check_writable(page)
     if paper is not None:
-        for_paper.check_place(paper)
-        if paper.resolve() in (page.resolve(), *page.resolve().parents):
-            raise UserError(f"--paper {paper} holds the report itself: give a folder of its own")
+        for_paper.check_place(paper, page)
     prepared = prepare(request, study, questions)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
@@ -84,7 +83,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         return hidden.provenance(found) if hidden else found
 
     head = Head(
-        title=settled.title or listed(settled.models),
+        title=settled.title or listed(settled.models, MANY),
         models=settled.models,
         provenance=origin(),
         probes=probes,

@@ -66,6 +66,8 @@ class Line:
         for one in self.rest:
             groups.setdefault(one.brief, []).append(" and ".join(one.subject))
         order = sorted(groups.items(), key=lambda group: -len(group[1]))
+        if len(order) == 1:
+            return f"The other {len(self.rest):,}: {order[0][0]} in all."
         told, more = order[:PHRASES], order[PHRASES:]
         said = [
             f"{brief} in {' and '.join(who) if len(who) <= FEW else f'{len(who):,}'}" for brief, who in told

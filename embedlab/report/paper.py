@@ -86,16 +86,25 @@ class _Files:
         return name
 
 
-def check_place(folder: Path) -> None:
+def check_place(folder: Path, page: Path | None = None) -> None:
     """See that a folder may be written, and that nobody's file is lost there.
 
     A folder of an earlier run is replaced.
 
+    Parameters
+    ----------
+    folder
+        The folder.
+    page
+        Where the report itself goes, if it does.
+
     Raises
     ------
     UserError
-        If it is no folder, holds a file that no earlier run made, or cannot be written.
+        If it is no folder, holds the report or a file that no earlier run made, or cannot be written.
     """
+    if page is not None and folder.resolve() in (page.resolve(), *page.resolve().parents):
+        raise UserError(f"--paper {folder} holds the report itself: give a folder of its own")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"cannot write {folder}: it is no folder: give --paper the name of a new one")
     inside = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []

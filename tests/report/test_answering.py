@@ -182,7 +182,7 @@ def test_of_few_that_are_counted_the_names_stand():
 def test_kinds_of_claims_are_counted_apart():
     found = [*many(["yes"] * 5), *many(["no"] * 5, kind="other")]
     lines = answering.by_question(found)[0].lines
-    assert [line.told for line in lines] == ["The other 4: breaks in 4.", "The other 4: holds in 4."]
+    assert [line.told for line in lines] == ["The other 4: breaks in all.", "The other 4: holds in all."]
 
 
 def test_the_first_screen_has_room_for_six_lines_and_hazards_go_first():
