@@ -31,6 +31,7 @@ LONGEST = 1_000_000
 """Draws of an estimate at most."""
 
 ALL_COMPARED = 6
+ALL_PLACES = 400
 NOTHING = Comparisons(0, 0)
 
 
@@ -243,15 +244,17 @@ def differences_of(results: Sequence[Result]) -> list[dict[str, Any]]:
     """List the differences that have an interval of their own, because both sides were drawn alike.
 
     Of several results of one place each is held against each other one, of more than ``ALL_COMPARED``
-    against the first; of one result each place against the first of the same measure.
+    against the first; of one result each place against the first of the same measure. A result of more than
+    ``ALL_PLACES``, as of all pairs of many models, has none: they would outweigh all else.
     """
     kept = [(result.title, _kept(result)) for result in results]
     found = []
     for i, (title, mine) in enumerate(kept):
-        for other, theirs in kept[i + 1 :] if len(kept) <= ALL_COMPARED or i == 0 else []:
+        few = len(mine) <= ALL_PLACES
+        for other, theirs in kept[i + 1 :] if few and (len(kept) <= ALL_COMPARED or i == 0) else []:
             found += [_difference(key, title, mine, key, other, theirs) for key in mine if key in theirs]
         firsts: dict[str, Place] = {}
-        for key in mine:
+        for key in mine if few else ():
             first = firsts.setdefault(key[0], key)
             found += [_difference(key, title, mine, first, title, mine)] if key != first else []
     return [one for one in found if one is not None]

@@ -17,6 +17,9 @@ from embedlab.estimates import Comparisons, in_order, settled
 from embedlab.runner import Outcome, Run
 
 State = Literal["ok", "partial", "inapplicable", "failed", "broken"]
+ROWS = 400
+"""So many numbers a section lists; pairs of many models have thousands."""
+
 HEADINGS = ("How to read it", "Limits", "References")
 T = TypeVar("T")
 
@@ -40,10 +43,14 @@ class Numbers:
         The results' titles.
     rows
         Label → a number a result; None where a result has none of that label.
+    left_out
+        How many labels beyond ``ROWS`` there are, which nobody reads; the estimates in ``report.json`` have
+        them.
     """
 
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[Number | None, ...]]
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -221,8 +228,9 @@ def numbers_of(results: Sequence[Result]) -> Numbers | None:
     labels = dict.fromkeys(label for column in columns for label in column)
     if not labels:
         return None
-    rows = {label: tuple(column.get(label) for column in columns) for label in labels}
-    return Numbers(tuple(result.title for result in results), rows)
+    shown = list(labels)[:ROWS]
+    rows = {label: tuple(column.get(label) for column in columns) for label in shown}
+    return Numbers(tuple(result.title for result in results), rows, len(labels) - len(shown))
 
 
 def parts(doc: str) -> tuple[tuple[str, str], ...]:

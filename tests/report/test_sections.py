@@ -179,3 +179,12 @@ def test_faces_without_any_picture_are_left_out(cheese, outcome):
         assert of_results(some, outcome.results).charts == ()
     with faces_from(lambda probe, item: np.zeros((4, 4, 3), np.uint8) if item == "b" else None):
         assert of_results(some, outcome.results).charts == (faces,)
+
+
+def test_of_thousands_of_numbers_a_section_lists_some_and_says_how_many_more(cheese):
+    share = cheese.run(["brie"], cheese.params).share
+    many = {f"pair {k}": share for k in range(5000)}
+    result = dataclasses.replace(cheese.run(["brie"], cheese.params), by_name=many)
+    found = sections.numbers_of([result])
+    assert len(found.rows) == sections.ROWS
+    assert len(found.rows) + found.left_out == len(result.numbers())
