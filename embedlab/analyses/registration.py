@@ -246,11 +246,9 @@ def _verdict(found: Estimates, space: str, rival: str, agreeing: int, *, mostly:
 
 def charts(results: Sequence[Registration]) -> list[Chart]:
     """Bars and a table over all, and the clouds of the first pair of either kind."""
-    drawn: list[Chart] = [_bars(results)]
     first = {r.names is r.probes: r for r in reversed(results)}
-    for r in first.values() if len(first) > 1 else results[:CHARTED]:
-        drawn += [_cloud(r, r.moving, BEFORE), _cloud(r, r.moved, AFTER)]
-    return [*drawn, _table(results)]
+    some = first.values() if len(first) > 1 else results[:CHARTED]
+    return [_bars(results), *map(_clouds, some), _table(results)]
 
 
 def _bars(results: Sequence[Registration]) -> Bars:
@@ -272,14 +270,16 @@ def _bars(results: Sequence[Registration]) -> Bars:
     )
 
 
-def _cloud(r: Registration, moving: np.ndarray, when: str) -> Scatter:
+def _clouds(r: Registration) -> Scatter:
     return Scatter.of_two(
-        f"{r.title}: the clouds {when} registration",
-        (r.fixed, moving),
+        f"{r.title}: the clouds before and after registration",
+        (r.fixed, r.moved),
         (f"{r.names[0]} (fixed)", f"{r.names[1]} (moving)"),
         r.items,
         within=np.concatenate([r.fixed, r.moving, r.moved]),
         links=LINKED,
+        start=r.moving,
+        stages=("before registration", "after registration"),
         note=f"{len(r.items)} of {r.judged_images:,} held-out images of the first fit on {r.spaces[0]} "
         f"({r.explained[0]:.0%} of the variance), {r.fixed.shape[1]} drawn. Lines join the same image, for "
         f"at most {LINKED}. That clouds overlap says nothing of who lies where.",

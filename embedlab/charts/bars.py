@@ -1,9 +1,9 @@
 """Bars: numbers with intervals by category, each beside its null."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import wrap
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -86,6 +86,8 @@ class Bars:
         array with one number a category (NaN for none); drawn as a tick across the group.
     note
         The sentence under the picture.
+    span
+        The ends of the axis of heights, for pictures to be compared; None to fit the bars.
 
     Raises
     ------
@@ -99,6 +101,7 @@ class Bars:
     series: tuple[BarSeries, ...]
     nulls: Mapping[str, float] | np.ndarray | Sequence[float] | None = None
     note: str = ""
+    span: tuple[float, float] | None = None
     projection: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +128,19 @@ class Bars:
         step = WIDTH / max(len(self.series), 1)
         places = np.arange(len(self.categories), dtype=np.float64)
         return [places - WIDTH / 2 + (i + 0.5) * step for i in range(len(self.series))]
+
+    def spans(self) -> tuple[tuple[float, float] | None]:
+        """Give the ends of the axis of heights, with the intervals and zero."""
+        every = [v for one in self.series for v in (one.values, one.low, one.high) if v is not None]
+        values = np.concatenate([[0.0], self._nulls(), *(np.asarray(v, np.float64) for v in every)])
+        values = values[np.isfinite(values)]
+        low, high = float(values.min()), float(values.max())
+        room = 0.05 * (high - low)
+        return ((low - room if low < 0 else 0.0, high + room),) if high > low else (None,)
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw within other ends."""
+        return replace(self, span=spans[0])
 
     def plotly(self) -> Any:
         """Draw as a plotly Figure; a missing value is no bar and says "n/a"."""
@@ -175,9 +191,13 @@ class Bars:
             gaps = np.full(len(at), np.nan)
             x = np.stack([at - WIDTH / 2, at + WIDTH / 2, gaps], axis=1).ravel()
             y = np.stack([nulls[at], nulls[at], gaps], axis=1).ravel()
-            # A white line beneath makes the mark readable on every bar and on a dark page.
+            # A line beneath makes the mark readable on every bar; a report draws it in its own colour.
             halo = {"color": "#FFFFFF", "width": 4}
-            fig.add_trace(go.Scatter(x=x, y=y, mode="lines", line=halo, hoverinfo="skip", showlegend=False))
+            fig.add_trace(
+                go.Scatter(
+                    x=x, y=y, mode="lines", line=halo, hoverinfo="skip", showlegend=False, meta={"halo": True}
+                )
+            )
             fig.add_trace(
                 go.Scatter(
                     x=x,
@@ -199,6 +219,8 @@ class Bars:
             ticks="",
         )
         fig.update_yaxes(title_text=plain(self.ylabel), zeroline=True, zerolinecolor=MARKER, zerolinewidth=1)
+        if self.span is not None:
+            fig.update_yaxes(range=self.span)
         # Places are numbers and not names, because plotly would merge two categories of one name.
         fig.update_layout(barmode="overlay", legend_itemsizing="constant")
         return fig
@@ -259,6 +281,8 @@ class Bars:
         ax.axhline(0, color=MARKER, linewidth=0.8)
         ax.set_xticks(range(len(self.categories)), [mpl_plain(name) for name in self.categories])
         ax.set_ylabel(mpl_plain(self.ylabel))
+        if self.span is not None:
+            ax.set_ylim(*self.span)
         ax.grid(visible=False, axis="x")
         mpl_legend(ax)
 

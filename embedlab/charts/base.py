@@ -84,6 +84,11 @@ def model_colours(names: Sequence[str]) -> Iterator[None]:
         _models.reset(token)
 
 
+def models_known() -> tuple[str, ...]:
+    """List the models that have a colour in the block."""
+    return tuple(_models.get() or ())
+
+
 def colour(model: str) -> str:
     """Give a model's colour; outside ``model_colours`` the first of the palette.
 

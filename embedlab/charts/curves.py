@@ -1,8 +1,8 @@
 """Curves: lines with interval bands over linear, logarithmic or probit axes (ROC, DET, learning curves)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Curves:
         What is written at which x, on a linear or logarithmic axis; None to let the libraries choose.
     note
         The sentence under the picture.
+    ranges
+        The ends of both axes, for pictures to be compared; None to fit the lines.
 
     References
     ----------
@@ -110,6 +112,7 @@ class Curves:
     diagonal: bool = False
     xticks: Mapping[float, str] | None = None
     note: str = ""
+    ranges: tuple[tuple[float, float] | None, tuple[float, float] | None] = (None, None)
     projection: None = field(default=None, init=False, repr=False)
 
     def _looks(self) -> list[tuple[str, str]]:
@@ -178,7 +181,13 @@ class Curves:
             texts = [plain(text) for text in self.xticks.values()]
             fig.update_xaxes(tickmode="array", tickvals=list(self.xticks), ticktext=texts)
         fig.update_yaxes(title_text=plain(self.ylabel), **_axis(self.yscale, ylimits))
+        for update, scale, span in self._given(fig.update_xaxes, fig.update_yaxes):
+            update(range=np.log10(span).tolist() if scale == "log" else _roomy(span))
         return fig
+
+    def _given(self, *updates: Any) -> list[tuple[Any, Scale, tuple[float, float]]]:
+        axes = zip(updates, (self.xscale, self.yscale), self.ranges, strict=True)
+        return [(update, scale, ends) for update, scale, ends in axes if ends is not None]
 
     def matplotlib(self, ax: Any) -> None:
         """Draw into matplotlib axes."""
@@ -213,13 +222,31 @@ class Curves:
         if self.xticks is not None:
             ax.set_xticks(list(self.xticks), [mpl_plain(text) for text in self.xticks.values()])
             ax.minorticks_off()
+        for update, scale, span in self._given(ax.set_xlim, ax.set_ylim):
+            update(*(span if scale == "log" else _roomy(span)))
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(mpl_plain(self.ylabel))
         mpl_legend(ax)
 
+    def spans(self) -> tuple[tuple[float, float] | None, ...]:
+        """Give the ends of both axes with the intervals; None for a probit axis, which has its own."""
+        bands = [end for c in self.curves for end in (c.low, c.high) if end is not None]
+        x = _reach([c.x for c in self.curves], self.xscale)
+        y = _reach([*(c.y for c in self.curves), *bands], self.yscale)
+        return None if self.xscale == "probit" else x, None if self.yscale == "probit" else y
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw within other ends."""
+        return replace(self, ranges=(spans[0], spans[1]))
+
     def _limits(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         xlimits = _reach([c.x for c in self.curves], self.xscale)
         return xlimits, _reach([c.y for c in self.curves], self.yscale)
+
+
+def _roomy(ends: tuple[float, float]) -> list[float]:
+    room = 0.03 * (ends[1] - ends[0]) or 0.5
+    return [ends[0] - room, ends[1] + room]
 
 
 def probit_ticks(low: float, high: float) -> tuple[np.ndarray, list[str]]:

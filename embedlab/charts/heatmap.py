@@ -1,7 +1,7 @@
 """Heatmap: a matrix of numbers as colours; a cell without a number is grey, never zero."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -104,6 +104,14 @@ class Heatmap:
             return -reach, reach
         low, high = float(there.min()), float(there.max())
         return low, high if high > low else low + 1.0
+
+    def spans(self) -> tuple[tuple[float, float]]:
+        """Give the values of the first and the last colour."""
+        return (self._span(),)
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw with the colours of other values."""
+        return replace(self, span=spans[0])
 
     def _shades(self) -> tuple[str, ...]:
         return DIVERGING if self.diverging else VIRIDIS

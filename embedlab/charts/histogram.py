@@ -1,9 +1,9 @@
 """Histogram: how values of several series are spread, as filled steps over common edges."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -45,6 +45,9 @@ class Histogram:
         Name → where a vertical line stands, such as a threshold.
     note
         The sentence under the picture.
+    ranges
+        The ends of the axis, and the largest height, for pictures to be compared; None to take those of the
+        series.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Histogram:
     density: bool = True
     lines: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    ranges: tuple[tuple[float, float], float] | None = None
     projection: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +98,17 @@ class Histogram:
         room = 0.02 * (max(ends) - min(ends)) or 0.5
         return float(min(ends) - room), float(max(ends) + room)
 
+    def spans(self) -> tuple[tuple[float, float] | None, ...]:
+        """Give the ends of both axes."""
+        heights = [one[np.isfinite(one)] for one in self.heights().values()]
+        top = max((float(one.max(initial=0)) for one in heights), default=0.0)
+        return self.reach(), (0.0, 1.05 * top) if top else None
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw within other ends."""
+        x, y = spans
+        return replace(self, ranges=None if x is None or y is None else (x, y[1]))
+
     def plotly(self) -> Any:
         """Draw as a plotly Figure."""
         import plotly.graph_objects as go
@@ -126,8 +141,14 @@ class Histogram:
                 name=plain(name),
                 showlegend=True,
             )
-        fig.update_xaxes(title_text=plain(self.xlabel), showgrid=False, range=self.reach())
+        fig.update_xaxes(
+            title_text=plain(self.xlabel),
+            showgrid=False,
+            range=self.ranges[0] if self.ranges else self.reach(),
+        )
         fig.update_yaxes(title_text=self._ylabel, rangemode="tozero")
+        if self.ranges:
+            fig.update_yaxes(range=[0, self.ranges[1]])
         fig.update_layout(hovermode="x unified")
         return fig
 
@@ -151,7 +172,9 @@ class Histogram:
         for (name, at), dash in zip(self.lines.items(), cycle(DASHES[1:]), strict=False):
             ax.axvline(at, color=MARKER, linestyle=MPL_DASHES[dash], label=mpl_plain(name))
         mpl_look(ax, self.title)
-        ax.set_xlim(*self.reach())
+        ax.set_xlim(*(self.ranges[0] if self.ranges else self.reach()))
+        if self.ranges:
+            ax.set_ylim(0, self.ranges[1])
         ax.set_xlabel(mpl_plain(self.xlabel))
         ax.set_ylabel(self._ylabel)
         mpl_legend(ax)

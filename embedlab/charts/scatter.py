@@ -1,6 +1,7 @@
 """Scatter: points in two or three dimensions; colour is who (or how much), symbol is which condition."""
 
-from dataclasses import dataclass
+import base64
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -22,6 +23,8 @@ from embedlab.shapes import check_shapes
 
 SYMBOLS = ("cross", "circle", "diamond", "square", "x", "circle-open", "diamond-open", "square-open")
 MPL_SYMBOLS = ("P", "o", "D", "s", "X", "o", "D", "s")
+# Of more groups than these the others are grey: nobody tells a hundred hues apart.
+COLOURED, BACK = 8, "#A9B2BA"
 # From grey over orange to red: little stays back, much stands out, on a white page as on a dark one.
 AMOUNTS = ("#B4C0C8", "#E8A33D", "#A50F26")
 
@@ -58,6 +61,10 @@ class Scatter:
     people, items
         Whom each point stands for, "" where that is not known here, and by which image: a report then finds
         them in all its pictures.
+    start, stages
+        Where each point was before, such as before a registration, and what then and now are called: a report
+        lets the reader go to and fro between both. Where the same items stand under two marks and nothing is
+        given, the second mark's points go out from those of the first.
 
     Raises
     ------
@@ -85,6 +92,8 @@ class Scatter:
     ranges: tuple[tuple[float, float], ...] | None = None
     people: Shaped[np.ndarray, " n"] | None = None
     items: Shaped[np.ndarray, " n"] | None = None
+    start: Float[np.ndarray, "n d"] | None = None
+    stages: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -104,6 +113,8 @@ class Scatter:
             raise ValueError(f"colours need a number for each of {len(self.points)} points")
         if self.ranges is not None and len(self.ranges) != len(self.axes):
             raise ValueError(f"ranges of {len(self.ranges)} axes for {len(self.axes)}")
+        if self.start is not None and self.start.shape != self.points.shape:
+            raise ValueError(f"points of shape {self.points.shape} that were at {self.start.shape}")
         if self.named and self.projection:
             raise ValueError("names of groups can be written in two dimensions only")
 
@@ -118,6 +129,8 @@ class Scatter:
         within: Float[np.ndarray, "m d"],
         links: int,
         note: str,
+        start: Float[np.ndarray, "n d"] | None = None,
+        stages: tuple[str, str] = ("", ""),
     ) -> Self:
         """Draw two clouds of the same items, some of them joined.
 
@@ -133,6 +146,8 @@ class Scatter:
             Points that the ranges hold, so that several such charts can be compared.
         links
             How many items are joined by a line.
+        start, stages
+            Where the second cloud was before, and what then and now are called.
         """
         n, d = clouds[0].shape
         low, high = within.min(axis=0), within.max(axis=0)
@@ -150,9 +165,30 @@ class Scatter:
             people=np.full(2 * n, "", dtype=str),
             items=np.tile(items, 2),
             links=np.stack([linked, linked + n], axis=1),
+            start=None if start is None else np.concatenate([clouds[0], start]),
+            stages=stages,
             ranges=tuple(zip((low - room).tolist(), (high + room).tolist(), strict=True)),
             note=note,
         )
+
+    def spans(self) -> tuple[tuple[float, float] | None, ...]:
+        """Give the ends of each axis, and of the colours where they are numbers."""
+        low, high = (self.points.min(axis=0), self.points.max(axis=0)) if len(self.points) else (None, None)
+        if self.ranges is not None:
+            axes: list[tuple[float, float] | None] = list(self.ranges)
+        elif low is None or high is None:
+            axes = [None] * len(self.axes)
+        else:
+            room = 0.04 * np.maximum(high - low, 1e-6)
+            axes = list(zip((low - room).tolist(), (high + room).tolist(), strict=True))
+        return (*axes, None if self.values is None else self._span())
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw within other ends."""
+        *axes, values = spans
+        ends = [one for one in axes if one is not None]
+        ranges = tuple(ends) if len(ends) == len(self.axes) else self.ranges
+        return replace(self, ranges=ranges, value_range=values or self.value_range)
 
     @property
     def projection(self) -> Literal["3d"] | None:
@@ -170,8 +206,63 @@ class Scatter:
         there = np.unique(self.groups) if self.named else ()
         return [(np.median(self.points[self.groups == g], axis=0), self.group_names[g]) for g in there]
 
+    def rolled(self) -> tuple[np.ndarray, tuple[str, str]] | None:
+        """Give where each point was before, and what then and now are called; None where nothing moved."""
+        if self.start is not None:
+            return (self.start, self.stages) if not np.array_equal(self.start, self.points) else None
+        first = self._first()
+        if first is None or self.items is None:
+            return None
+        second = [
+            (k, str(one)) for k, one in enumerate(self.items) if self.marks[k] == 1 and str(one) in first
+        ]
+        if not second:
+            return None
+        start = self.points.copy()
+        start[[k for k, _ in second]] = self.points[[first[item] for _, item in second]]
+        return start, (self.mark_names[0], self.mark_names[1])
+
+    def _back(self) -> np.ndarray:
+        """Say which groups stand back in grey: of more than a few all but those of the most points."""
+        sizes = np.bincount(self.groups, minlength=len(self.group_names))
+        back = np.zeros(len(self.group_names), dtype=bool)
+        if len(back) > COLOURED and not self.named and self.values is None:
+            back[np.argsort(-sizes, kind="stable")[COLOURED:]] = True
+        return back
+
+    def _rows(self, mark: int) -> np.ndarray:
+        """Give the rows of a mark, those that stand back first, so that no others are hidden by them."""
+        rows = np.flatnonzero(self.marks == mark)
+        return rows[np.argsort(~self._back()[self.groups[rows]], kind="stable")]
+
     def _colours(self) -> np.ndarray:
-        return np.array(many_colours(len(self.group_names)), dtype=object)
+        back = self._back()
+        shades = np.full(len(back), BACK, dtype=object)
+        shades[~back] = many_colours(int((~back).sum()))
+        return shades
+
+    def _lines(self) -> np.ndarray:
+        """Give the rows that a line joins: as given, else an item of a coloured group under two marks."""
+        if self.links is not None:
+            return self.links
+        first = self._first()
+        if first is None or self.values is not None:
+            return np.empty((0, 2), dtype=np.int64)
+        back = self._back()[self.groups]
+        pairs = [
+            (first[item], k)
+            for k, item in enumerate(self.items if self.items is not None else ())
+            if self.marks[k] == 1 and item in first and not back[k]
+        ]
+        return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+    def _first(self) -> dict[str, int] | None:
+        """Give the row of each item under the first of two marks; None where an item stands there twice."""
+        if self.items is None or len(self.mark_names) != 2:
+            return None
+        rows = np.flatnonzero(self.marks == 0)
+        found = {str(self.items[k]): int(k) for k in rows}
+        return found if len(found) == len(rows) else None
 
     def _linked(self) -> np.ndarray | None:
         """Give person and item of each point, of shape (n, 2); None where points stand for nobody."""
@@ -192,9 +283,17 @@ class Scatter:
         solid = self.points.shape[1] == 3
         trace = go.Scatter3d if solid else go.Scatter
         fig = figure(self.title, height=580 if solid else 520)
-        if self.links is not None and len(self.links):
-            gaps = np.full((len(self.links), 1, self.points.shape[1]), np.nan)
-            path = np.concatenate([self.points[self.links], gaps], axis=1).reshape(-1, self.points.shape[1])
+        moved = self.rolled()
+        before = self.points if moved is None else moved[0]
+        if moved is not None:
+            fig.update_layout(meta={"stages": [visible(name) for name in moved[1]]})
+        links = self._lines()
+        if len(links):
+            gaps = np.full((len(links), 1, self.points.shape[1]), np.nan)
+            path, was = (
+                np.concatenate([places[links], gaps], axis=1).reshape(-1, self.points.shape[1])
+                for places in (self.points, before)
+            )
             line = {"color": faded(NULL, 0.45), "width": 1.5 if solid else 0.8}
             fig.add_trace(
                 trace(
@@ -204,12 +303,13 @@ class Scatter:
                     name="same item",
                     hoverinfo="skip",
                     connectgaps=False,
+                    meta=_from(path, was),
                 )
             )
         colours, hover = self._colours(), np.array(self._hover(), dtype=object)
         who = self._linked()
         for mark, name in enumerate(self.mark_names):
-            rows = self.marks == mark
+            rows = self._rows(mark)
             marker: dict[str, Any] = {
                 "symbol": SYMBOLS[mark % len(SYMBOLS)],
                 "size": (5 if mark % len(SYMBOLS) == 0 else 3.5) if solid else 8,
@@ -232,14 +332,22 @@ class Scatter:
                     customdata=linked,
                     legendgroup=f"mark{mark}",
                     showlegend=False,
+                    meta=_from(self.points[rows], before[rows]),
                 )
             )
-            # The legend shows symbols in grey; the colour of the first point would stand for a person.
-            key = marker | {"color": MARKER, "size": marker["size"] + 2}
+            # The symbol of a mark of many people is grey: the colour of one would stand for that person.
+            mine = np.unique(self.groups[rows])
+            shade = colours[mine[0]] if len(mine) == 1 and self.values is None else MARKER
+            key = marker | {"color": shade, "size": marker["size"] + 2}
             nowhere: dict[str, Any] = {axis: [None] for axis in "xyz"[: self.points.shape[1]]}
             fig.add_trace(
                 trace(**nowhere, mode="markers", marker=key, name=plain(name), legendgroup=f"mark{mark}")
             )
+        if others := int(self._back().sum()):
+            nowhere = {axis: [None] for axis in "xyz"[: self.points.shape[1]]}
+            grey = {"symbol": "circle", "color": BACK, "size": 8}
+            name = f"grey: {others:,} of {len(self.group_names):,} people"
+            fig.add_trace(trace(**nowhere, mode="markers", marker=grey, name=name))
         fig.update_layout(legend_itemsizing="constant")
         if self.values is not None:
             low, high = self._span()
@@ -279,10 +387,10 @@ class Scatter:
         amounts = ScalarMappable(
             Normalize(*self._span()), LinearSegmentedColormap.from_list("amounts", AMOUNTS)
         )
-        for pair in self.links if self.links is not None else ():
+        for pair in self._lines():
             ax.plot(*self.points[pair].T, color=NULL, alpha=0.4, linewidth=0.6)
         for mark, name in enumerate(self.mark_names):
-            rows = self.marks == mark
+            rows = self._rows(mark)
             shades = (
                 colours[self.groups[rows]].tolist()
                 if self.values is None
@@ -322,6 +430,14 @@ class Scatter:
 
 # Ink and ground are those of the look, light or dark.
 _LABEL: dict[str, Any] = {"showarrow": False, "font": {"size": 11}, "borderpad": 1}
+
+
+def _from(points: np.ndarray, before: np.ndarray) -> dict[str, Any] | None:
+    """Give where points were, packed as plotly packs numbers; None where they did not move."""
+    if np.array_equal(points, before, equal_nan=True):
+        return None
+    packed = (base64.b64encode(axis.astype("<f4").tobytes()).decode() for axis in before.T)
+    return {"from": {name: {"dtype": "f4", "bdata": text} for name, text in zip("xyz", packed, strict=False)}}
 
 
 def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:

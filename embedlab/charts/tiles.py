@@ -3,8 +3,8 @@
 import base64
 import io
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,6 +64,9 @@ class Tiles:
         Headings of the rows; empty for none.
     note
         The sentence under the picture.
+    span
+        Numbers of the first and the last colour of grey float images, for pictures to be compared; None to
+        take those of the images.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Tiles:
     signed: bool = False
     rows: tuple[str, ...] = ()
     note: str = ""
+    span: tuple[float, float] | None = None
     projection: None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +127,17 @@ class Tiles:
     def _colour(self) -> bool:
         return any(tile.image.ndim == 3 for tile in self.tiles)
 
+    def spans(self) -> tuple[tuple[float, float] | None]:
+        """Give the numbers of the first and the last colour; None where there is no scale of colours."""
+        return (None if self._colour else self._span(),)
+
+    def within(self, spans: tuple[tuple[float, float] | None, ...]) -> Self:
+        """Draw with the colours of other numbers."""
+        return replace(self, span=spans[0])
+
     def _span(self) -> tuple[float, float]:
+        if self.span is not None:
+            return self.span
         grey = [np.asarray(tile.image, np.float64).ravel() for tile in self.tiles if tile.image.ndim == 2]
         values = np.concatenate(grey) if grey else np.zeros(1)
         values = values[np.isfinite(values)]

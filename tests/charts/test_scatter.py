@@ -1,9 +1,12 @@
 """Scatter: colour is who, symbol is under which condition."""
 
+import base64
+
 import numpy as np
 import pytest
 
 from embedlab.charts import Scatter
+from embedlab.charts.scatter import BACK
 
 
 def scatter(dimensions=3, **changes):
@@ -27,7 +30,10 @@ def test_each_mark_is_a_trace_with_its_own_points(drawn, dimensions):
     for mark, symbol in enumerate(["cross", "circle"]):
         trace = next(t for t in figure.data if t.hovertext and t.legendgroup == f"mark{mark}")
         got = np.stack([trace[axis] for axis in "xyz"[:dimensions]], axis=1)
-        np.testing.assert_array_equal(got, chart.points[chart.marks == mark])
+        mine = chart.points[chart.marks == mark]
+        # Points of people who have no colour are drawn first, or they would hide the others.
+        grey = np.isin(chart.groups[chart.marks == mark], (8, 9))
+        np.testing.assert_array_equal(got, np.concatenate([mine[grey], mine[~grey]]))
         assert trace.marker.symbol == symbol
     assert len(ax.collections) == 2
 
@@ -36,12 +42,73 @@ def test_one_person_has_one_colour_under_both_marks(drawn):
     figure, _ = drawn(scatter())
     first, second = (t for t in figure.data if t.hovertext)
     assert list(first.marker.color) == list(second.marker.color)
-    assert len(set(first.marker.color)) == 10
+    assert len(set(first.marker.color)) == 9, "eight people and the grey of the others"
+
+
+def test_of_many_people_those_of_the_most_points_have_colours_and_a_line(drawn):
+    """Nobody tells a hundred hues apart; the line joins an image before and after it was shrunk."""
+    groups = np.concatenate([np.arange(30), [29, 28, 27, 26, 25, 24, 23, 22]])
+    items = np.array([f"{k}.png" for k in range(38)])
+    chart = scatter(
+        2,
+        points=np.random.default_rng(1).normal(size=(76, 2)),
+        groups=np.tile(groups, 2),
+        group_names=tuple(map(str, range(30))),
+        marks=np.repeat([0, 1], 38),
+        people=np.tile(groups, 2).astype(str),
+        items=np.tile(items, 2),
+    )
+    figure, ax = drawn(chart)
+    trace = next(t for t in figure.data if t.hovertext)
+    coloured = {g for g, shade in zip(groups, trace.marker.color, strict=True) if shade != BACK}
+    assert coloured == set(range(22, 30))
+    lines = next(t for t in figure.data if t.mode == "lines")
+    assert len(lines.x) == 3 * 16, "two images of each of the eight"
+    assert len(ax.lines) == 16
+    assert [t.name for t in figure.data][-1] == "grey: 22 of 30 people"
+
+
+def unpacked(trace):
+    packed = trace.meta["from"]
+    return np.stack(
+        [np.frombuffer(base64.b64decode(packed[axis]["bdata"]), "<f4") for axis in packed], axis=1
+    )
+
+
+def test_points_know_where_they_were(drawn):
+    start = np.zeros((40, 2))
+    chart = scatter(2, start=start, stages=("before", "<after>"), links=np.array([[0, 20]]))
+    figure, _ = drawn(chart)
+    assert list(figure.layout.meta["stages"]) == ["before", "<after>"]
+    moved = [t for t in figure.data if t.meta]
+    assert [len(unpacked(t)) for t in moved] == [3, 20, 20]
+    assert np.nanmax(np.abs(unpacked(moved[1]))) == 0
+    still, _ = drawn(scatter(2, start=scatter(2).points, stages=("a", "b")))
+    assert still.layout.meta is None
+    with pytest.raises(ValueError, match="that were at"):
+        scatter(2, start=start[:3])
+
+
+def test_items_under_two_marks_go_out_from_the_first(drawn):
+    items = np.tile(np.array([f"{k}.png" for k in range(20)]), 2)
+    chart = scatter(3, people=items, items=items)
+    start, stages = chart.rolled()
+    assert stages == ("highres", "highres@32")
+    np.testing.assert_array_equal(start[20:], chart.points[:20])
+    np.testing.assert_array_equal(start[:20], chart.points[:20])
+    figure, _ = drawn(chart)
+    still, moving = (t for t in figure.data if t.hovertext)
+    assert still.meta is None
+    first = np.stack([still[axis] for axis in "xyz"], axis=1)
+    np.testing.assert_array_equal(unpacked(moving), first)
+    twice = np.array(["same.png"] * 40)
+    assert scatter(3, people=twice, items=twice).rolled() is None
 
 
 def test_the_legend_lists_marks_and_not_people(drawn):
     figure, ax = drawn(scatter())
-    assert [t.name for t in figure.data if t.showlegend is not False] == ["highres", "highres@32"]
+    listed = [t.name for t in figure.data if t.showlegend is not False]
+    assert listed == ["highres", "highres@32", "grey: 2 of 10 people"]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["highres", "highres@32"]
 
 
