@@ -37,8 +37,9 @@ imports: .venv/.installed
 
 check: lint types imports test ## what CI runs: lint, types, import order, tests
 
-docs: .venv/.installed ## write the generated table of analyses
+docs: .venv/.installed ## write the generated table of analyses and the glossary
 	$(BIN)/python -c "from embedlab.commands.catalogue import markdown; print(markdown(), end='')" > analyses/README.md
+	$(BIN)/python -c "from embedlab.report.glossary import markdown; print(markdown(), end='')" > docs/glossary.md
 
 numbers: ## keep the headline numbers of the demo report, for the tests to compare with
 	$(BIN)/python -c "import json; from embedlab.report.numbers import headlines; d = json.load(open('reports/demo/report.json')); print(json.dumps(headlines(d), indent=1, ensure_ascii=False))" > reports/demo/numbers.json

@@ -62,6 +62,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     from embedlab.report import paper as for_paper
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
+    from embedlab.report.methods import Sources
     from embedlab.runner import embedding_records, outcomes, probes_used, sets_used
     from embedlab.study import names
 
@@ -92,6 +93,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         overrides=settled.overrides,
         said=settled.statements,
         facts=_facts(request.lab, settled, records),
+        sources=Sources.of(request.lab, settled.models, records),
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):

@@ -13,13 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from embedlab.analysis import Estimate
-from embedlab.charts import Chart, Table, colour, model_colours
+from embedlab.analysis import Estimate, Finding
+from embedlab.charts import Chart, Table, alt, colour, groups, model_colours
 from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
+from embedlab.estimates import counted
 from embedlab.lab import store
 from embedlab.question import Answer
-from embedlab.report import answering, numbers, overview, sections, statements
+from embedlab.report import answering, methods, numbers, overview, sections, statements
+from embedlab.report.glossary import Marker, names_in
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
@@ -27,18 +29,23 @@ from embedlab.study import CHAPTERS, FURTHER, Statement, chapter_of
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
+# A picture that stands open is not higher than this, if its kind is as clear at any height.
+FLAT, LEAD_PX = ("Bars", "Curves", "Histogram"), 360
 # A table of more rows scrolls in a window of its own.
 LONG = 16
-# So many findings of a section stand open; the others are folded away.
-SHOWN = 3
+# So many findings of a section stand open, of those that call for attention more; the others are folded away.
+SHOWN, ALARMS = 2, 3
 # The first of these that has a picture lends it to the answers.
 KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
 # Each builds on those before it.
-SCRIPTS = ("report.js", "tools.js", "linked.js")
-# A section's first picture, as it is shown and as it is folded.
-OPEN, FOLDED = '<details class="fold picture" open>', '<details class="fold picture">'
+SCRIPTS = ("report.js", "tools.js", "roll.js", "words.js", "linked.js")
+# A section's first picture as it is shown, and as it is folded; unfolded it brings the others with it.
+FOLDED = {
+    '<details class="fold picture" open>': '<details class="fold picture">',
+    '<details class="fold rest">': '<details class="fold rest" open>',
+}
 # By it a report is known again, so that nobody else's page is replaced.
 FOOTER = "Made by embedlab."
 
@@ -111,6 +118,8 @@ class Head:
         Of many models those that are looked into, the best first; empty where all are.
     facts
         What is known of models besides results, for the table of them.
+    sources
+        Where the vectors came from, for the methods.
     """
 
     title: str
@@ -124,6 +133,7 @@ class Head:
     said: Sequence[Statement] = ()
     focus: Sequence[str] = ()
     facts: overview.Facts = field(default_factory=dict)
+    sources: methods.Sources = field(default_factory=methods.Sources)
 
     @property
     def shown(self) -> Sequence[str]:
@@ -133,7 +143,11 @@ class Head:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A chart in the page: HTML of a table, else plotly JSON and its height in pixels."""
+    """A chart in the page: HTML of a table, else plotly JSON and its height in pixels.
+
+    ``panel`` is the number of the group of charts that show the same of several models; ``alt`` what the
+    picture says, for whoever does not see it.
+    """
 
     kind: str
     title: str
@@ -141,6 +155,8 @@ class Drawn:
     text: Any
     height: int = 0
     wide: bool = True
+    alt: str = ""
+    panel: int = -1
 
 
 @dataclass(frozen=True)
@@ -177,11 +193,11 @@ class Part:
     @property
     def drawn(self) -> bool:
         """Whether it has charts that the library draws."""
-        return self.lead is not None
+        return bool(self.lead)
 
     @property
-    def lead(self) -> int | None:
-        """Which of its charts is shown before it is unfolded; None where there are only tables."""
+    def lead(self) -> Sequence[int]:
+        """Which of its charts are shown before it is unfolded; none where there are only tables."""
         return _lead(self.charts)
 
     def worded(self, section: Section) -> "Part":
@@ -235,8 +251,14 @@ def _rendered(section: Section, charts: Sequence[Drawn], index: int, *, away: bo
     return str(made.render(section=section, charts=charts, lead=_lead(charts), index=index, away=away))
 
 
-def _lead(charts: Sequence[Drawn]) -> int | None:
-    return next((k for k, chart in enumerate(charts) if chart.kind != "Table"), None)
+def _lead(charts: Sequence[Drawn]) -> list[int]:
+    """Choose the first picture, with the one that shows the same of another model."""
+    first = next((k for k, chart in enumerate(charts) if chart.kind != "Table"), None)
+    if first is None:
+        return []
+    group = charts[first].panel
+    panels = [k for k, chart in enumerate(charts) if chart.panel == group >= 0]
+    return panels if len(panels) == 2 and charts[first].kind not in WIDE else [first]
 
 
 def settled(parts: Sequence[Part]) -> list[Part]:
@@ -249,9 +271,9 @@ def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
     """Draw each chart by itself, so that one that fails costs no other."""
     drawn: list[Drawn] = []
     notes: list[Note] = []
-    for chart in charts:
+    for chart, panel in zip(charts, groups(charts), strict=True):
         try:
-            drawn.append(_one(chart))
+            drawn.append(replace(_one(chart), panel=panel))
         except Exception:
             notes.append(sections.bug(f"The chart {str(getattr(chart, 'title', ''))!r} could not be drawn"))
     flags = across([one.kind for one in drawn])
@@ -263,7 +285,8 @@ def _one(chart: Chart) -> Drawn:
         made = environment().get_template("elements.html.jinja").module.table(chart)
         return Drawn("Table", chart.title, chart.note, made)
     text, height = figure_json(chart)
-    return Drawn(type(chart).__name__, chart.title, chart.note, _for_script(text), height)
+    kind = type(chart).__name__
+    return Drawn(kind, chart.title, chart.note, _for_script(text), height, alt=alt(chart))
 
 
 def numbers_beside(path: Path) -> Path:
@@ -312,8 +335,10 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     parts = settled(parts)
     compared = sections.comparisons([part.section for part in parts])
     answers = answering.of([part.outcome for part in parts if part.outcome], head.overrides)
-    models = overview.of([part.outcome for part in parts if part.outcome], answers, head.facts)
-    page = _page(parts, head, answers, compared.text(), models)
+    outcomes = [part.outcome for part in parts if part.outcome]
+    models = overview.of(outcomes, answers, head.facts)
+    made = methods.of(outcomes, head.sources, answers, compared, head.provenance.get("Versions", ()))
+    page = _page(parts, head, answers, compared.text(), models, made)
     whole = numbers.assembled(
         head.title,
         head.models,
@@ -326,6 +351,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         compared=compared,
         overview=models.plain() if models else None,
         unfinished=bool(head.unfinished),
+        methods=made,
     )
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
@@ -360,6 +386,7 @@ def _page(
     answers: Sequence[Answer],
     compared: str,
     models: overview.Overview | None,
+    made: methods.Methods,
 ) -> str:
     static = files("embedlab.report") / "static"
     script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -376,6 +403,9 @@ def _page(
         .render(
             head=head,
             compared=compared,
+            methods=made,
+            explained=Marker(_names(parts, head)),
+            shrunk=next((found[0] for probe in head.probes if (found := re.search(r"@\d+$", probe))), ""),
             models=[(name, colour(name)) for name in head.shown],
             shades={name: colour(name) for name in head.shown},
             key=key,
@@ -395,14 +425,29 @@ def _page(
     )
 
 
+def _names(parts: Sequence[Part], head: Head) -> set[str]:
+    """Gather the names of models, probes, people and images, in which no word is explained."""
+    found = {*head.models, *head.probes}
+    for part in parts:
+        found |= names_in(part.outcome.results if part.outcome else (), part.section.charts)
+    return found
+
+
 def _chapters(parts: Sequence[Part]) -> dict[str, list[Part]]:
     """Group sections by the chapter that they stand in, in the order of the chapters."""
     found: dict[str, list[Part]] = {chapter: [] for chapter in (*CHAPTERS, FURTHER)}
     for part in parts:
         there = found[chapter_of(part.name)]
         # A chapter opens with one picture; the others are a click away.
-        there.append(replace(part, body=_safe(str(part.body).replace(OPEN, FOLDED))) if there else part)
+        there.append(replace(part, body=_safe(_folded(part.body))) if there else part)
     return {chapter: there for chapter, there in found.items() if there}
+
+
+def _folded(body: str) -> str:
+    text = str(body)
+    for shown, folded in FOLDED.items():
+        text = text.replace(shown, folded)
+    return text
 
 
 def across(kinds: Sequence[str]) -> list[bool]:
@@ -472,7 +517,8 @@ def answers_fragment(answers: Sequence[Answer]) -> str:
     """Give answers as HTML for a notebook."""
     style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
     made = environment().get_template("answers.html.jinja").module
-    body = made.answers(answering.screen(answers), {})
+    names = {name for one in answers for name in one.subject}
+    body = Marker(names, as_link=False)(made.answers(answering.screen(answers), {}))
     return f'<style>{style}</style><div class="embedlab">{body}</div>'
 
 
@@ -481,7 +527,9 @@ def fragment(part: Section | str) -> str:
     if isinstance(part, str):
         return f'<p style="opacity: 0.75">{html.escape(part)}</p>'
     style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
-    return str(environment().get_template("notebook.html.jinja").render(section=part, style=_safe(style)))
+    made = str(environment().get_template("notebook.html.jinja").render(section=part, style=_safe(style)))
+    names = {*names_in((), part.charts), *(part.numbers.columns if part.numbers else ())}
+    return str(Marker(names, as_link=False)(made))
 
 
 @cache
@@ -504,6 +552,10 @@ def environment() -> Any:
         "aside": sections.aside_text,
         "cell": cell,
         "words": words_of,
+        "shown": shown_of,
+        "counted": lambda n, what: counted(n, what),
+        "kinds": kinds_of,
+        "without": lambda charts, some: [k for k in range(len(charts)) if k not in some],
         "unbroken": lambda value: (
             sections.number_text(value).replace(", ", ",\N{NO-BREAK SPACE}")
             if isinstance(value, Estimate)
@@ -513,11 +565,27 @@ def environment() -> Any:
     made.globals |= {
         "TONES": TONES,
         "VERDICTS": answering.VERDICTS,
+        "WIDE": WIDE,
+        "FLAT": FLAT,
+        "LEAD": LEAD_PX,
         "LONG": LONG,
-        "SHOWN": SHOWN,
         "kind": lambda thing: type(thing).__name__,
     }
     return made
+
+
+def shown_of(findings: Sequence[Finding]) -> int:
+    """Say how many findings of a section stand open: a few, and one more where they call for attention."""
+    alarms = sum(one.tone == "bad" for one in findings[:ALARMS])
+    return max(SHOWN, alarms)
+
+
+def kinds_of(charts: Sequence[Drawn], but: Sequence[int] = ()) -> str:
+    """Count pictures and tables among charts, leaving out some: "3 pictures, 1 table"."""
+    tables = sum(one.kind == "Table" for k, one in enumerate(charts) if k not in but)
+    pictures = len(charts) - len(but) - tables
+    counts = [counted(n, what) for n, what in ((pictures, "picture"), (tables, "table")) if n]
+    return ", ".join(counts)
 
 
 def words_of(table: Table) -> list[bool]:

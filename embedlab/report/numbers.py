@@ -77,6 +77,7 @@ def assembled(
     compared: Comparisons = NOTHING,
     overview: Mapping[str, Any] | None = None,
     unfinished: bool = False,
+    methods: Any = None,
 ) -> dict[str, Any]:
     """Give the whole report as plain values from those of its sections.
 
@@ -98,6 +99,8 @@ def assembled(
         The table of all models, as plain values; None where there is none.
     unfinished
         Whether analyses are still to come.
+    methods
+        How it was done, as `embedlab.report.methods.of` tells it.
     """
     head: dict[str, Any] = jsonable(
         {"schema": SCHEMA, "title": title, "unfinished": unfinished, "models": models, "probes": probes}
@@ -106,6 +109,8 @@ def assembled(
     head["comparisons"] = {**dataclasses.asdict(compared), "by_chance": compared.by_chance}
     head |= {"sets": jsonable(sets), "statements": jsonable(said)}
     head["overview"] = jsonable(overview)
+    if methods is not None:
+        head["methods"] = jsonable(methods)
     return {**head, "answers": list(answers), "sections": list(parts), "provenance": jsonable(rows)}
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from embedlab import study
 from embedlab.analysis import Analysis, Estimate, Finding, Number, Result, Tone
-from embedlab.charts import Chart, Faces
+from embedlab.charts import Chart, Faces, alike
 from embedlab.charts.base import cell, short
 from embedlab.errors import UserError
 from embedlab.estimates import Comparisons, in_order, settled
@@ -176,7 +176,9 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
         analysis.name,
         analysis.question,
         findings=tried(lambda them: _checked(analysis.findings(them)), "findings", ()),
-        charts=tried(lambda them: tuple(filter(_is_worth_showing, analysis.charts(them))), "charts", ()),
+        charts=tried(
+            lambda them: _comparable(filter(_is_worth_showing, analysis.charts(them))), "charts", ()
+        ),
         numbers=tried(numbers_of, "numbers", None),
         notes=tuple(notes),
         about=parts(analysis.doc),
@@ -220,6 +222,15 @@ def comparisons(sections: Sequence[Section]) -> Comparisons:
 def _is_worth_showing(chart: Chart) -> bool:
     """Leave out faces without any picture, as where other images are at hand than those of the results."""
     return not isinstance(chart, Faces) or chart.found() > 0
+
+
+def _comparable(charts: Iterable[Chart]) -> tuple[Chart, ...]:
+    """Bring charts of several models to one span; where one is broken, it fails when it is drawn."""
+    them = tuple(charts)
+    try:
+        return alike(them)
+    except Exception:
+        return them
 
 
 def numbers_of(results: Sequence[Result]) -> Numbers | None:

@@ -20,6 +20,7 @@ References
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import select
@@ -177,6 +178,18 @@ def browser() -> Iterator[Browser]:
         opened = Browser(program, Path(profile))
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Give axe-core, which finds what keeps people out: the file AXE_CORE names, or the package's."""
+    spec = importlib.util.find_spec("axe_core_python")
+    places = [os.environ.get("AXE_CORE", ""), *(spec.submodule_search_locations if spec else ())]
+    files = [path if path.is_file() else path / "axe.min.js" for path in map(Path, filter(None, places))]
+    found = next((path for path in files if path.is_file()), None)
+    if found is None:
+        pytest.skip("no axe-core: pip install axe-core-python, or name its axe.min.js in AXE_CORE")
+    return found.read_text(encoding="utf-8")
 
 
 EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(2)> $\\frac</script>'

@@ -4,13 +4,14 @@ import base64
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.page import plant
 from embedlab import runner
-from embedlab.analysis import Estimate
+from embedlab.analysis import Estimate, Finding
 from embedlab.charts import Curve, Curves, Face, Faces, Heatmap, Scatter, Table, faces_from
 from embedlab.lab.store import Lab
 from embedlab.report import Section, build
@@ -135,6 +136,15 @@ def test_dark_and_light_follow_the_reader(browser, flat):
         found.append(browser.run(back))
     browser.call("Emulation.setEmulatedMedia", features=[])
     assert found == ["rgb(255, 255, 255)", "rgb(24, 27, 30)"]
+
+
+@pytest.mark.parametrize(("scheme", "back"), [("light", "#FFFFFF"), ("dark", "#181B1E")])
+def test_the_mark_of_a_null_has_the_page_s_colour_about_it(browser, flat, scheme, back):
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    look(browser, flat)
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    halo = "document.querySelector('.chart.bars').data.find(trace => trace.meta?.halo)"
+    assert browser.run(f"{halo}.line.color") == back
 
 
 def test_long_tables_scroll_in_place_and_faces_are_drawn(browser, tmp_path):
@@ -478,7 +488,7 @@ def test_a_report_of_many_sections_stays_short_on_paper_on_a_phone_and_on_a_desk
     path = build(
         tmp_path / "r.html", title="t", outcomes=[], models=["brie"], provenance=origin, extra=sections
     )
-    for width, height, screens in ((1400, 900, 9), (390, 844, 18)):
+    for width, height, screens in ((1400, 900, 6), (390, 844, 13)):
         browser.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -536,3 +546,259 @@ def test_a_page_of_many_models_stays_small_and_says_what_it_leaves_out(browser, 
     assert len({one["result"] for one in verified["estimates"]}) == 60, "what is not shown is in the numbers"
     look(browser, many)
     assert browser.call("Runtime.getHeapUsage")["usedSize"] < 100e6
+
+
+# Words of the trade
+
+
+@pytest.fixture(scope="module")
+def worded(tmp_path_factory):
+    """A report whose sentences hold words of the trade; a model, a probe and a person are called so."""
+    said = tuple(
+        Finding(f"On FAR@32 in EER, {k} % of genuine pairs of CKA pass at FAR 0.001; the null is TAR = FAR.")
+        for k in range(5)
+    )
+    charts = (dataclasses.replace(people(0), group_names=("ann", "bob", "eve", "CKA")),)
+    sections = [Section(f"s{k}", "What is the FAR?", said, charts) for k in range(2)]
+    return build(
+        tmp_path_factory.mktemp("worded") / "index.html",
+        title="TAR",
+        outcomes=[],
+        models=["EER"],
+        probes=["FAR@32"],
+        provenance={"FAR": [("TAR", "FAR")]},
+        extra=sections,
+    )
+
+
+TERMS = "document.querySelectorAll('#section-s1 a.term')"
+TIP = "[document.querySelector('#meaning').hidden, document.querySelector('#meaning').textContent]"
+
+
+def middle(browser, element):
+    browser.run(f"{element}.scrollIntoView({{block: 'center'}})")
+    return browser.run(
+        f"(() => {{ const box = {element}.getClientRects()[0];"
+        "return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+    )
+
+
+def test_a_word_says_what_it_means_under_the_pointer_at_focus_and_at_a_tap(browser, worded):
+    look(browser, worded)
+    found = browser.run(f"[...{TERMS}].map(word => word.textContent)")
+    assert found == ["genuine pairs", "FAR", "null", "TAR"]
+    x, y = middle(browser, f"{TERMS}[0]")
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert browser.run(TIP) == [False, "Two images of one person."]
+    assert browser.run(f"{TERMS}[0].getAttribute('aria-describedby')") == "meaning"
+    box = browser.run("(() => { const b = document.querySelector('#meaning').getBoundingClientRect();"
+                      "return [b.left, b.right, b.top, b.bottom]; })()")  # fmt: skip
+    assert box[0] >= 0
+    assert box[1] <= 1400
+    assert 0 <= box[2] < box[3] <= 900
+    # Whoever moves onto the meaning can go on reading it.
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=box[0] + 9, y=(box[2] + box[3]) / 2)
+    settle(browser)
+    assert browser.run(TIP)[0] is False
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    settle(browser)
+    assert browser.run(TIP)[0] is True
+    browser.run(f"{TERMS}[1].focus()")
+    assert browser.run(TIP)[1].startswith("False accept rate")
+    key(browser, "Escape", 27)
+    assert browser.run(TIP)[0] is True
+    key(browser, "Tab", 9)
+    assert browser.run(TIP)[1].startswith("The same number where there is nothing to find")
+    key(browser, "Enter", 13, "\r")
+    settle(browser)
+    assert browser.run("location.hash") == "#term-null"
+    assert browser.run("document.querySelector('#glossary').open")
+    assert complaints(browser) == []
+
+
+def test_the_first_tap_says_it_and_the_second_leads_to_the_list(browser, worded):
+    look(browser, worded, width=390, height=844)
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    try:
+        for hidden, place in ((False, ""), (True, "#term-far")):
+            x, y = middle(browser, f"{TERMS}[1]")
+            browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+            browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            settle(browser)
+            assert browser.run(TIP)[0] is hidden
+            assert browser.run("location.hash") == place
+    finally:
+        browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+
+
+def test_names_are_no_words_of_the_trade_and_the_list_holds_what_is_marked(browser, worded):
+    look(browser, worded)
+    linked = browser.run("[...new Set([...document.querySelectorAll('a.term')].map(a => a.hash))].sort()")
+    listed = browser.run("[...document.querySelectorAll('.glossary > div')].map(one => '#' + one.id).sort()")
+    assert linked == listed
+    assert "#term-eer" not in linked
+    assert "#term-cka" not in linked
+    marked_in = (
+        "[...document.querySelectorAll('a.term')].filter(a => a.closest('h1, h2, h3, .model, table.plain'))"
+    )
+    assert browser.run(f"{marked_in}.length") == 0
+
+
+# To and fro
+
+
+def test_points_go_to_where_they_were_by_key_and_button_and_take_their_ring_along(browser, tmp_path):
+    items = np.tile(np.array(["a.png", "b.png"]), 2)
+    moved = Scatter(
+        title="Registered",
+        points=np.array([[0.0, 0], [1, 1], [4, 2], [5, 3]]),
+        axes=("x", "y"),
+        groups=np.repeat([0, 1], 2),
+        group_names=("fixed", "moving"),
+        marks=np.repeat([0, 1], 2),
+        mark_names=("fixed", "moving"),
+        people=items,
+        items=items,
+        links=np.array([[0, 2]]),
+        start=np.array([[0.0, 0], [1, 1], [8, 6], [9, 7]]),
+        stages=("before <b>", "after"),
+    )
+    path = build(
+        tmp_path / "r.html", title="t", outcomes=[], models=[], provenance={},
+        extra=[Section("s", "?", charts=(moved,))],
+    )  # fmt: skip
+    chart = "document.querySelector('.chart.scatter')"
+    where = f"{chart}.data.find(trace => trace.meta?.from && trace.mode === 'markers')"
+    at = f"JSON.stringify([[...{where}.x], [...{where}.y]])"
+    line = f"JSON.stringify([...{chart}.data[0].x].slice(0, 2))"
+    browser.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}]
+    )
+    look(browser, path)
+    browser.run("window.embedlab.search('b.png')")
+    slider = "document.querySelector('.roll input')"
+    assert browser.run(f"{slider}.getAttribute('aria-label')") == "from before <b> to after"
+    browser.run(f"{slider}.focus()")
+    key(browser, "Home", 36)
+    settle(browser)
+    assert browser.run(at) == "[[8,9],[6,7]]"
+    assert browser.run(line) == "[0,8]"
+    assert browser.run(f"{slider}.getAttribute('aria-valuetext')") == "before <b>"
+    ring = f"JSON.stringify([...{chart}.data.find(trace => trace.meta?.ring).x])"
+    assert browser.run(ring) == "[1,9]"
+    # Drawn anew, in other colours, it stays where it was left.
+    for scheme in ("dark", "light"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.call("Emulation.setEmulatedMedia", features=features)
+        settle(browser)
+        assert browser.run(at) == "[[8,9],[6,7]]"
+    browser.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}]
+    )
+    browser.run("document.querySelectorAll('.roll button')[1].click()")
+    settle(browser)
+    assert browser.run(at) == "[[4,5],[2,3]]", "where motion is not wanted it is there at once"
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    browser.run("document.querySelectorAll('.roll button')[0].click()")
+    browser.run("new Promise(done => setTimeout(done, 2500))")
+    assert browser.run(at) == "[[8,9],[6,7]]"
+    assert complaints(browser) == []
+
+
+@pytest.mark.slow
+def test_scenes_of_one_section_are_seen_from_one_side(browser, tmp_path, cheese, outcome):
+    scene = cheese.charts(outcome.results)[0]
+    scenes = tuple(dataclasses.replace(scene, title=f"of {name}") for name in ("brie", "gouda"))
+    path = build(
+        tmp_path / "r.html", title="t", outcomes=[], models=["brie", "gouda"], provenance={},
+        extra=[Section("s", "?", charts=scenes)],
+    )  # fmt: skip
+    look(browser, path)
+    assert browser.run("document.querySelectorAll('.panels > figure').length") == 2
+    turned = "{eye: {x: 0.1, y: 2, z: 0.3}}"
+    browser.run(
+        f"Plotly.relayout(document.querySelectorAll('.chart')[0], {{'scene.camera': {turned}}}).then(() => 0)"
+    )
+    settle(browser)
+    assert browser.run("document.querySelectorAll('.chart')[1].layout.scene.camera.eye.y") == 2
+
+
+# Everybody
+
+
+def barriers(browser, axe, path, scheme, width=1400):
+    """What axe-core finds serious or moderate in a page as it opens."""
+    browser.open("about:blank")
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Emulation.setDeviceMetricsOverride", **metrics)
+    browser.open(path.as_uri())
+    browser.run("new Promise(done => setTimeout(done, 1500))")
+    return violations(browser, axe)
+
+
+def violations(browser, axe):
+    browser.run(f"{axe};0")
+    found = browser.run(
+        "axe.run(document, {resultTypes: ['violations'], preload: false}).then(found => found.violations"
+        ".filter(one => one.impact !== 'minor')"
+        ".map(one => [one.impact, one.id, ...one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"
+    )
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(browser, axe, report, linked, worded, scheme):
+    """axe-core finds nothing serious or moderate, whether things are folded or not."""
+    for path in (report, linked, worded):
+        assert barriers(browser, axe, path, scheme) == []
+        browser.call(
+            "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
+        look(browser, path)
+        browser.run("document.querySelectorAll('details').forEach(one => (one.open = true))")
+        assert violations(browser, axe) == []
+
+
+def test_the_methods_are_copied(browser, report):
+    look(browser, report)
+    buttons = "[...document.querySelectorAll('#methods .tools button')]"
+    assert browser.run(f"{buttons}.map(one => one.textContent)") == ["Copy the text", "Copy BibTeX"]
+    browser.run(f"{buttons}[1].click()")
+    settle(browser)
+    assert browser.run("window.embedlab.copied").startswith("@misc{")
+    browser.run(f"{buttons}[0].click()")
+    settle(browser)
+    assert "1 analysis ran" in browser.run("window.embedlab.copied")
+
+
+# The demo, as `make report` builds it
+
+DEMO = Path(__file__).parents[2] / "reports" / "demo" / "index.html"
+
+
+@pytest.fixture
+def demo():
+    if not DEMO.is_file():
+        pytest.skip("the demo report is not built: make report")
+    return DEMO
+
+
+def test_the_demo_is_read_in_twelve_screens_thirty_on_a_phone_and_few_pages(browser, demo):
+    for width, height, screens in ((1100, 900, 12), (1400, 900, 12), (390, 844, 30)):
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        browser.call("Emulation.setDeviceMetricsOverride", **metrics)
+        browser.open(demo.as_uri())
+        settle(browser)
+        assert browser.run("document.documentElement.scrollHeight") <= screens * height, width
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        assert pages(browser) <= 25
+    assert demo.stat().st_size <= 4_000_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_nobody_is_kept_out_of_the_demo(browser, axe, demo, scheme, width):
+    assert barriers(browser, axe, demo, scheme, width) == []

@@ -201,5 +201,6 @@
       pick(null);
     }
   });
-  Object.assign(shown, { pick, search, picked: () => picked });
+  // A picture whose points have moved takes its ring with them.
+  Object.assign(shown, { pick, search, picked: () => picked, ringed: (el) => charts.includes(el) && mark(el, picked) });
 })();

@@ -124,6 +124,7 @@
     made.layout.autosize = true;
     made.layout.showlegend = false;
     made.layout.margin.t = Math.min(made.layout.margin.t, 16);
+    for (const trace of made.data) if (trace.meta?.halo) trace.line.color = made.layout.template.layout.paper_bgcolor;
     dress.forEach((add) => add(el, made));
     return made;
   }

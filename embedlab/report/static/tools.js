@@ -117,9 +117,8 @@
     body.append(...[...there, ...rows.filter(missing)].map(([, row]) => row));
   }
 
-  async function copy(table, made) {
-    const cell = (one) => main(one) + (aside(one) ? ` (${aside(one).textContent})` : "");
-    const text = csv([...table.rows].map((row) => [...row.cells].map(cell)));
+  async function copy(text, made) {
+    const before = made.textContent;
     shown.copied = text;
     try {
       await navigator.clipboard.writeText(text);
@@ -133,14 +132,17 @@
       area.remove();
     }
     made.textContent = "Copied";
-    setTimeout(() => (made.textContent = "Copy as CSV"), 2000);
+    setTimeout(() => (made.textContent = before), 2000);
   }
+  const cell = (one) => main(one) + (aside(one) ? ` (${aside(one).textContent})` : "");
+  const rowsOfTable = (table) => csv([...table.rows].map((row) => [...row.cells].map(cell)));
 
   for (const table of document.querySelectorAll("main .scroll > table:not(.plain)")) {
     if (!table.tHead || !table.tBodies.length) continue;
     const heads = [...table.tHead.rows[0].cells];
     if (table.tBodies[0].rows.length > 1)
       heads.forEach((head, column) => {
+        if (!head.textContent.trim()) return;
         const made = document.createElement("button");
         Object.assign(made, { type: "button", className: "sort", textContent: head.textContent });
         made.addEventListener("click", () => sort(table, column, heads));
@@ -149,7 +151,16 @@
     const tools = document.createElement("div");
     tools.className = "tools";
     const title = table.closest(".scroll").getAttribute("aria-label");
-    tools.append(button("Copy as CSV", `Copy as CSV: ${title}`, (made) => copy(table, made)));
+    tools.append(button("Copy as CSV", `Copy as CSV: ${title}`, (made) => copy(rowsOfTable(table), made)));
     table.closest(".scroll").before(tools);
+  }
+
+  // Text that is there to be taken along.
+  for (const one of document.querySelectorAll("[data-copy]")) {
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    const text = () => [...one.querySelectorAll("p, pre")].map((part) => part.textContent).join("\n\n");
+    tools.append(button(one.dataset.copy, one.dataset.copy, (made) => copy(text(), made)));
+    one.before(tools);
   }
 })();
