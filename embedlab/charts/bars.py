@@ -213,7 +213,7 @@ class Bars:
             tickvals=list(range(len(self.categories))),
             ticktext=["<br>".join(map(plain, self._lines(name))) for name in self.categories],
             # Plotly hides tilted names that would leave the picture; upright ones never do.
-            tickangle=-90 if self._is_crowded() else None,
+            tickangle=-90 if self.is_crowded() else None,
             range=[-0.6, len(self.categories) - 0.4],
             showgrid=False,
             ticks="",
@@ -225,12 +225,13 @@ class Bars:
         fig.update_layout(barmode="overlay", legend_itemsizing="constant")
         return fig
 
-    def _is_crowded(self) -> bool:
+    def is_crowded(self) -> bool:
+        """Say whether the names of the categories stand upright, and take much of the height."""
         longest = max(map(len, self.categories), default=0)
         return longest > LONG and longest * len(self.categories) > ROOM
 
     def _lines(self, name: str) -> list[str]:
-        return wrap(name, LONG) if self._is_crowded() else [name]
+        return wrap(name, LONG) if self.is_crowded() else [name]
 
     def _hover(self, one: BarSeries) -> list[str]:
         texts = []

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.analysis import Estimate, Finding
-from embedlab.charts import Chart, Table, alt, colour, groups, model_colours
+from embedlab.charts import Bars, Chart, Table, alt, colour, groups, model_colours
 from embedlab.charts.base import cell, look, visible
 from embedlab.errors import ESCAPED, UserError
 from embedlab.estimates import counted
@@ -146,7 +146,7 @@ class Drawn:
     """A chart in the page: HTML of a table, else plotly JSON and its height in pixels.
 
     ``panel`` is the number of the group of charts that show the same of several models; ``alt`` what the
-    picture says, for whoever does not see it.
+    picture says, for whoever does not see it; ``low`` whether it is as clear at a smaller height.
     """
 
     kind: str
@@ -157,6 +157,7 @@ class Drawn:
     wide: bool = True
     alt: str = ""
     panel: int = -1
+    low: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,8 +277,10 @@ def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
             drawn.append(replace(_one(chart), panel=panel))
         except Exception:
             notes.append(sections.bug(f"The chart {str(getattr(chart, 'title', ''))!r} could not be drawn"))
-    flags = across([one.kind for one in drawn])
-    return [replace(one, wide=flag) for one, flag in zip(drawn, flags, strict=True)], notes
+    lead = _lead(drawn)
+    rest = [k for k in range(len(drawn)) if k not in lead]
+    flags = dict(zip(rest, across([drawn[k].kind for k in rest]), strict=True))
+    return [replace(one, wide=flags.get(k, len(lead) == 1)) for k, one in enumerate(drawn)], notes
 
 
 def _one(chart: Chart) -> Drawn:
@@ -286,7 +289,8 @@ def _one(chart: Chart) -> Drawn:
         return Drawn("Table", chart.title, chart.note, made)
     text, height = figure_json(chart)
     kind = type(chart).__name__
-    return Drawn(kind, chart.title, chart.note, _for_script(text), height, alt=alt(chart))
+    low = kind in FLAT and not (isinstance(chart, Bars) and chart.is_crowded())
+    return Drawn(kind, chart.title, chart.note, _for_script(text), height, alt=alt(chart), low=low)
 
 
 def numbers_beside(path: Path) -> Path:
@@ -566,7 +570,6 @@ def environment() -> Any:
         "TONES": TONES,
         "VERDICTS": answering.VERDICTS,
         "WIDE": WIDE,
-        "FLAT": FLAT,
         "LEAD": LEAD_PX,
         "LONG": LONG,
         "kind": lambda thing: type(thing).__name__,
