@@ -28,12 +28,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from embedlab.analysis import Params, Result
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, counted, unknown
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
@@ -45,6 +46,8 @@ T = TypeVar("T")
 
 LEVEL = 0.05
 """The chance that a report of things that are not so has any ``yes``."""
+
+ENTRY_POINTS = "embedlab.questions"
 
 MANY_CLAIMS = 100
 """Over so many claims an effect is sure whatever else a report judges, when a place is picked."""
@@ -188,12 +191,56 @@ class Question:
         return self.judge.__module__.rpartition(".")[2]
 
 
-@cache
 def names() -> tuple[str, ...]:
-    """List the questions in the order in which a report answers them."""
+    """List the questions in the order in which a report answers them; those of other packages come last."""
+    return (*_builtin(), *_plugged()[0])
+
+
+@cache
+def _builtin() -> tuple[str, ...]:
     room = importlib.import_module("embedlab.questions")
     there = {one.name for one in pkgutil.iter_modules(room.__path__)}
     return tuple(name for name in room.ORDER if name in there) + tuple(sorted(there - set(room.ORDER)))
+
+
+def unusable() -> dict[str, str]:
+    """Say of each question of another package that cannot be asked why, in a sentence."""
+    return dict(_plugged()[1])
+
+
+def _plugged() -> tuple[dict[str, Question], dict[str, str]]:
+    """Import what other packages declare under ``embedlab.questions``, by name; and why some cannot be."""
+    points = sorted(set(entry_points(group=ENTRY_POINTS)), key=lambda point: (point.name, point.value))
+    return _imported(tuple(points))
+
+
+@cache
+def _imported(points: tuple[EntryPoint, ...]) -> tuple[dict[str, Question], dict[str, str]]:
+    found: dict[str, Question] = {}
+    why: dict[str, str] = {}
+    for point in points:
+        where = f"the question {point.name!r}, which another package declares as {point.value},"
+        mend = "mend or uninstall that package"
+        try:
+            one = point.load()
+            one = getattr(one, "QUESTION", one)
+        except Terminated:
+            raise
+        except (Exception, SystemExit) as error:
+            told = f"{type(error).__name__}: {first_line(error)}"
+            why[point.name] = f"{where} cannot be imported ({told}): {mend}"
+            continue
+        if not isinstance(one, Question):
+            why[point.name] = f"{where} is {type(one).__name__}, not an embedlab.question.Question: {mend}"
+        elif point.name in (*_builtin(), *found):
+            why[point.name] = f"{where} has the name of another, and is left out: rename its entry point"
+        elif point.name != one.name:
+            why[point.name] = (
+                f"{where} is called {one.name!r} after the module of its judge: call the entry point so too"
+            )
+        else:
+            found[point.name] = one
+    return found, why
 
 
 def get(name: str) -> Question:
@@ -206,6 +253,8 @@ def get(name: str) -> Question:
     """
     if name not in names():
         raise UserError(f"there is no question {name!r}: there are {', '.join(names())}")
+    if name not in _builtin():
+        return _plugged()[0][name]
     found = importlib.import_module(f"embedlab.questions.{name}").QUESTION
     if not isinstance(found, Question):
         raise UserError(f"the file of question {name!r} holds no Question: name it QUESTION")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedlab import analysis, study
+from embedlab import analysis, question, study
 from embedlab.commands import catalogue, cli
 from embedlab.errors import Terminated, UserError
 from embedlab.lab import embeddings
@@ -33,18 +33,19 @@ def install(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     modules = []
 
-    def add(package, points, **files):
+    def add(package, points, group="embedlab.analyses", **files):
         record = site / f"{package}-1.0.dist-info"
         record.mkdir()
         (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         lines = [f"{name} = {value}" for name, value in points.items()]
-        (record / "entry_points.txt").write_text("\n".join(["[embedlab.analyses]", *lines, ""]))
+        (record / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
         for name, text in files.items():
             (site / f"{name}.py").write_text(text)
             modules.append(name)
         importlib.invalidate_caches()
 
     yield add
+    question._imported.cache_clear()
     for name in modules:
         sys.modules.pop(name, None)
 
@@ -192,3 +193,49 @@ def test_being_ended_is_not_taken_for_a_plugin_that_leaves(install):
     install("broken", {"mine": "plugged"}, plugged=code)
     with pytest.raises(Terminated):
         analysis.unusable()
+
+
+QUESTION = """
+from embedlab.analysis import Params
+from embedlab.question import Claim, Question
+
+
+def judge(results, params):
+    return [Claim((r.model,), r.eer, 0.5, {"no": "It errs", "yes": "It guesses", "undecided": "Open"}, ".1%")
+            for r in results["verification"]]
+
+
+QUESTION = Question("Is it better than guessing?", {"verification": "its EER"}, Params(), judge)
+"""
+
+
+@pytest.mark.parametrize("value", ["guessing", "guessing:QUESTION"])
+def test_a_question_of_another_package_is_asked_after_all_others(install, vectors, tmp_path, capsys, value):
+    install("asking", {"guessing": value}, group="embedlab.questions", guessing=QUESTION)
+    assert question.names()[-1] == "guessing"
+    assert not question.unusable()
+    out = tmp_path / "out"
+    assert cli.main(["report", *vectors, "--only", "verification", "--out", str(out)]) == 0
+    assert "Is it better than guessing?" in capsys.readouterr().err
+    answers = json.loads((out / "report.json").read_text())["answers"]
+    assert [one["verdict"] for one in answers if one["question"] == "guessing"] == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("asking_", "1 / 0", "ZeroDivisionError"),
+        ("asking_", "import sys; sys.exit(2)", "SystemExit"),
+        ("asking_", "", "is module, not an embedlab.question.Question"),
+        ("asking_", "QUESTION = 3", "is int, not an"),
+        ("sizes", QUESTION, "has the name of another"),
+        ("other", QUESTION, "is called 'asking_' after the module of its judge"),
+    ],
+)
+def test_a_broken_question_of_another_package_costs_itself_alone(install, tmp_path, capsys, name, text, said):
+    before = question.names()
+    install("asking", {name: "asking_"}, group="embedlab.questions", asking_=text)
+    assert question.names() == before
+    assert said in question.unusable()[name]
+    assert cli.main(["list", "analyses", "--lab", str(tmp_path / "lab")]) == 0
+    assert "cannot be used" in capsys.readouterr().out

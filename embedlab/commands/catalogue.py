@@ -50,7 +50,7 @@ def _probes(lab: Lab) -> list[tuple[str, ...]]:
 
 
 def _analyses(lab: Lab) -> list[tuple[str, ...]]:
-    from embedlab import analysis
+    from embedlab import analysis, question
 
     rows: list[tuple[str, ...]] = []
     unusable = analysis.unusable()
@@ -67,6 +67,7 @@ def _analyses(lab: Lab) -> list[tuple[str, ...]]:
                 found.question,
             )
         )
+    unusable |= question.unusable()
     return [*rows, *((name, "cannot be used", "", reason) for name, reason in unusable.items())]
 
 
