@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import re
 import sys
 from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
@@ -183,3 +184,10 @@ def test_sets_that_cannot_be_told_apart_are_refused(tmp_path):
         report_of([planted("sharp"), planted("sharp", noise=1)], tmp_path)
     with pytest.raises(UserError, match="nothing to report on"):
         report_of([], tmp_path)
+
+
+def test_a_notebook_that_strips_styles_still_tells_numbers_apart(displayed):
+    show(TREES, RESULTS)
+    bare = re.sub(r"<style>.*?</style>| (?:style|class)=\"[^\"]*\"", "", displayed[0], flags=re.DOTALL)
+    assert "0.500 [0.400, 0.600]<br><small>null 0.100 · n 12</small>" in bare
+    assert "</span> <span>" in bare
