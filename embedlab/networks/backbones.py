@@ -23,7 +23,7 @@ from embedlab.errors import UserError
 from embedlab.networks.blocks import STRIDE, Backbone
 from embedlab.networks.fused import Fused
 from embedlab.networks.mobilefacenet import MobileFaceNet
-from embedlab.networks.residual import BLOCKS, IR, Layout
+from embedlab.networks.residual import BLOCKS, IR, STEMS, Layout
 from embedlab.networks.seresnet import SEResNet50
 from embedlab.networks.sphereface import SphereFace20
 
@@ -46,6 +46,7 @@ def build(
     width: int = 64,
     dimension: int = 128,
     dropout: float = 0.4,
+    stem: int = 1,
     **layout: Any,
 ) -> Backbone:
     """Make a backbone by its name, with weights drawn from torch's generator.
@@ -62,6 +63,8 @@ def build(
         Length of the embedding.
     dropout
         Share of the last feature map that training drops.
+    stem
+        Of the residual networks, the stride of the first convolution.
     layout
         Of the residual networks, whatever differs from `embedlab.networks.residual.Layout`.
 
@@ -79,14 +82,19 @@ def build(
             f"{name} cannot have width {width}, dimension {dimension} and dropout {dropout}: the first two "
             "must be at least 1, and dropout at least 0 and below 1"
         )
+    if stem not in (STEMS if name in _RESIDUAL else (1,)):
+        raise UserError(
+            f"{name} cannot have a stem of {stem}: a stem of {' or '.join(map(str, STEMS[1:]))} is for the "
+            f"residual networks {', '.join(_RESIDUAL)}"
+        )
     options = _layout(name, layout)
     numbers = {"input_size": input_size, "width": width, "dimension": dimension, "dropout": dropout}
     if name not in _RESIDUAL:
         network = _OTHERS[name](**numbers)
         network.description = {"backbone": name, **numbers}
         return network
-    network = _RESIDUAL[name](**numbers, layout=options)
-    network.description = {"backbone": name, **numbers, **asdict(options)}
+    network = _RESIDUAL[name](**numbers, stem=stem, layout=options)
+    network.description = {"backbone": name, **numbers, "stem": stem, **asdict(options)}
     return network
 
 

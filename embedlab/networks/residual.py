@@ -33,6 +33,12 @@ from embedlab.networks.blocks import STRIDE, Backbone, SEModule, Subsample, he_n
 BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3)}
 """Layers → residual blocks in each of the four stages."""
 
+STEMS = (1, 2, 4)
+"""Strides of the first convolution."""
+
+KEEPING = (0, 3)
+"""Stages that keep the size, one for each halving by the stem."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -111,6 +117,9 @@ class IR(Backbone):
         Share of the last feature map that training drops.
     squeeze
         Squeeze-and-excitation at the end of each block (IR-SE).
+    stem
+        Stride of the first convolution, 1, 2 or 4; above 1 its kernel is twice as wide. The first stage, and
+        with 4 the last, then keep the size, so that the last feature map is as large as without.
     layout
         The details that differ between sources.
     """
@@ -126,17 +135,25 @@ class IR(Backbone):
         dropout: float = 0.4,
         *,
         squeeze: bool,
+        stem: int = 1,
         layout: Layout | None = None,
     ) -> None:
         super().__init__()
         layout = layout or Layout()
         self.input_size, self.dimension = input_size, dimension
         outs = [width * 2**stage for stage, blocks in enumerate(BLOCKS[layers]) for _ in range(blocks)]
-        strides = [2 if block == 0 else 1 for blocks in BLOCKS[layers] for block in range(blocks)]
+        kept = KEEPING[: STEMS.index(stem)]
+        strides = [
+            2 if block == 0 and stage not in kept else 1
+            for stage, blocks in enumerate(BLOCKS[layers])
+            for block in range(blocks)
+        ]
         ins: Sequence[int] = (width, *outs[:-1])
         side = input_size // STRIDE
         self.input_layer = nn.Sequential(
-            nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)
+            nn.Conv2d(3, width, 3 if stem == 1 else 2 * stem, stem, max(1, stem // 2), bias=False),
+            nn.BatchNorm2d(width),
+            nn.PReLU(width),
         )
         self.body = nn.Sequential(
             *(

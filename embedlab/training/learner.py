@@ -188,7 +188,9 @@ def make_network(lab: Lab, recipe: Recipe) -> Backbone:
     """
     if recipe.parts:
         return _fused(lab, recipe)
-    options = {name: getattr(recipe, name) for name in ("input_size", "width", "dimension", "dropout")}
+    options = {
+        name: getattr(recipe, name) for name in ("input_size", "width", "stem", "dimension", "dropout")
+    }
     if not recipe.initial:
         return backbones.build(recipe.backbone, **options)
     network = checkpoints.load_network(lab, recipe.initial)
@@ -200,7 +202,7 @@ def make_network(lab: Lab, recipe: Recipe) -> Backbone:
     differing = [
         f"{name} {described.get(name)!r}, not {value!r}"
         for name, value in asked.items()
-        if described.get(name) != value
+        if described.get(name, 1 if name == "stem" else None) != value
     ]
     if differing:
         raise UserError(

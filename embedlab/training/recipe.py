@@ -49,6 +49,8 @@ class Recipe(Params):
     """The network; one of ``embedlab.networks.backbones.NAMES``. Not used where ``parts`` are given."""
     width: int = bounded(64, least=1)
     """Channels of the first layers; the later ones have a multiple of it, as the backbone says."""
+    stem: int = bounded(1, least=1, most=4)
+    """Stride of the first convolution, 1, 2 or 4: how much smaller than the image the first layers work."""
     dimension: int = bounded(128, least=1)
     """Length of the embedding. With ``parts`` their own, or all of them together, decide."""
     dropout: float = bounded(0.4, least=0, below=1)
@@ -227,6 +229,8 @@ def _of_the_network(recipe: Recipe) -> dict[str, bool]:
     shrunk, parts = numbers(recipe.shrink), recipe.models if recipe.parts else ()
     return {
         f"backbone must be one of {', '.join(backbones.NAMES)}": recipe.backbone in backbones.NAMES,
+        "stem must be 1, or 2 or 4 where the backbone is a residual network (ir_…)": recipe.stem == 1
+        or (recipe.stem in (2, 4) and recipe.backbone.startswith("ir_")),
         f"head must be one of {', '.join(heads.NAMES)}": recipe.head in heads.NAMES,
         f"margin must be {MARGINS.get(recipe.head, ANGLE)}": _is_margin(recipe.head, recipe.margin),
         "margin_high must be from margin to 1.5 radians": not recipe.head.startswith("magface")

@@ -54,6 +54,16 @@ def test_a_description_keeps_the_layout():
     assert list(backbones.rebuild(described).state_dict()) == list(network.state_dict())
 
 
+def test_a_description_keeps_the_stem_and_one_from_before_stems_has_none():
+    made = backbones.build("ir_18", input_size=32, width=2, stem=4)
+    again = backbones.rebuild(backbones.describe(made))
+    assert again.input_layer[0].stride == (4, 4)
+    old = {
+        k: v for k, v in backbones.describe(backbones.build("ir_18", input_size=32)).items() if k != "stem"
+    }
+    assert backbones.rebuild(old).input_layer[0].stride == (1, 1)
+
+
 def test_changing_a_description_leaves_the_networks_own():
     network = built("mobilefacenet", input_size=16, width=2)
     backbones.describe(network)["backbone"] = "other"
@@ -69,6 +79,12 @@ def test_changing_a_description_leaves_the_networks_own():
         ("ir_18", {"width": 0}, "width 0.*must be at least 1"),
         ("ir_18", {"dimension": 0}, "dimension 0"),
         ("ir_18", {"dropout": 1.0}, "dropout 1.0.*below 1"),
+        (
+            "ir_18",
+            {"stem": 3},
+            "ir_18 cannot have a stem of 3: a stem of 2 or 4 is for the residual networks",
+        ),
+        ("mobilefacenet", {"stem": 2}, "mobilefacenet cannot have a stem of 2"),
         ("ir_18", {"norm": True}, "ir_18 has no layout 'norm': choose among inner_norm, first_shortcut"),
         ("mobilefacenet", {"inner_norm": True}, "mobilefacenet has no layout 'inner_norm': there is one"),
         ("ir_18", {"first_shortcut": "pool"}, "first_shortcut = 'pool': choose 'subsample' or 'convolution'"),

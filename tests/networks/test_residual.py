@@ -1,5 +1,6 @@
 """IR and IR-SE: published shapes, names and numbers of parameters, and the function of their sources."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -64,6 +65,32 @@ def test_stages_double_their_channels_and_halve_the_map():
         (4, 72, 72), (4, 72, 72), (8, 36, 36), (8, 36, 36),
         (16, 18, 18), (16, 18, 18), (32, 9, 9), (32, 9, 9),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stem", "sides"), [(1, (144, 72, 36, 18, 9)), (2, (72, 72, 36, 18, 9)), (4, (36, 36, 18, 9, 9))]
+)
+def test_a_stem_shrinks_at_once_what_the_first_stages_would_shrink(stem, sides):
+    network = built("ir_18", input_size=144, width=4, stem=stem)
+    x = network.input_layer(torch.zeros(2, 3, 144, 144))
+    found = [x.shape[-1]]
+    for block in network.body:
+        x = block(x)
+        found.append(x.shape[-1])
+    assert (found[0], *found[2::2]) == sides
+    assert network(torch.zeros(2, 3, 144, 144)).shape == (2, network.dimension)
+
+
+@pytest.mark.parametrize("stem", [2, 4])
+def test_a_stem_sees_every_pixel_and_is_centred(stem):
+    network = built("ir_18", input_size=32, width=1, stem=stem)
+    x = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    network.input_layer[0](x).sum().backward()
+    assert (x.grad != 0).all()
+    x.grad = None
+    network.input_layer[0](x)[0, 0, 3, 3].backward()
+    rows = np.flatnonzero(x.grad.abs().sum(dim=(0, 1, 3)))
+    assert (rows[0] + rows[-1]) / 2 == (3 + 0.5) * stem - 0.5
 
 
 def test_modules_bear_the_names_of_insightface_pytorch():

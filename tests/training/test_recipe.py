@@ -93,6 +93,8 @@ def test_a_missing_file_is_named(tmp_path):
     [
         ({"data": "a++b"}, "data must name data sets"),
         ({"input_size": 100}, "multiple of 16"),
+        ({"stem": 3}, "stem must be 1, or 2 or 4 where the backbone is a residual network"),
+        ({"stem": 2, "backbone": "mobilefacenet"}, "stem must be 1, or 2 or 4 where the backbone"),
         ({"low_exponents": "8+3"}, "low_exponents must be two numbers"),
         ({"low_exponents": "3"}, "low_exponents must be two numbers"),
         ({"low_exponents": "a+b"}, "low_exponents must be two numbers"),
