@@ -138,7 +138,12 @@ def test_options_are_few_and_known():
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
+<<<<<<< HEAD
         "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save", "--paper",
+=======
+        "--pairs", "--attributes", "--pseudonyms", "--no-pictures",
+        "--population",
+>>>>>>> 67b32ec (Synthetic families are known by details that blur away at sizes that are known; their ceiling stands in the chart; embedded faces bring their attributes)
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
@@ -149,10 +154,12 @@ def test_options_are_few_and_known():
 
 def test_device_and_scale_choices_are_those_of_the_code():
     from embedlab import compute
+    from embedlab.data.synthetic import populations
     from embedlab.training import recipe
 
     assert cli.DEVICES == compute.CHOICES
     assert cli.SCALES == recipe.SCALES
+    assert cli.POPULATIONS == populations.POPULATIONS
 
 
 def test_the_ways_of_fitting_are_those_of_the_code():

@@ -11,6 +11,10 @@ Intervals are 95 % intervals of a bootstrap over people [2]_ that finds every th
 each resample. All resolutions and all models on the same people are resampled alike, so differences have
 intervals of their own.
 
+Where the data say who cannot be told apart at how many pixels (an attribute ``doubles``, as synthetic
+families have it), a ceiling is drawn: the TAR of a recogniser that reads all that is left and guesses among
+doubles.
+
 How to read it
 --------------
 The curve falls where faces can no longer be told apart. By chance TAR equals FAR. Where the dashed line,
@@ -34,8 +38,9 @@ References
    subsets bootstrap. Computer Vision and Image Understanding 93(1), 2004.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +48,7 @@ from jaxtyping import Float, Int
 
 from embedlab import operating, resolutions
 from embedlab.analysis import Analysis, Finding, Number, Params, bounded
-from embedlab.charts import Cell, Chart, Table
+from embedlab.charts import Cell, Chart, Curve, Table
 from embedlab.estimates import Estimate, Estimates, People, compared, label, where
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs import levels, roc
@@ -56,6 +61,8 @@ from embedlab.resolutions import AcrossResolutions, Crossed, Ladder
 
 TAR, MEAN = "TAR", "TAR, mean over resolutions"
 BREAK = -0.1  # Of TAR.
+DOUBLES = "doubles"
+"""Attribute that says with whom a person is mistaken at each number of pixels, as in ``8:3 16:17 144:60``."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,13 @@ class Resolution(AcrossResolutions):
     ----------
     thresholds, false_accepts
         The lowest score accepted, and the impostor pairs accepted, in the order of ``cells``.
+    ceilings
+        TAR of the best recogniser at each resolution, in their order; NaN where the data do not say it.
     """
 
     thresholds: Float[np.ndarray, " cells"]
     false_accepts: Int[np.ndarray, " cells"]
+    ceilings: Float[np.ndarray, " k"] = field(metadata={"hidden": True})
 
     @property
     def cells(self) -> list[Crossed]:
@@ -154,13 +164,50 @@ def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolutio
     row = [found[TAR, "native", name] for name in ladder.names[:-1]]
     mean = Drawn(float(np.mean([one.value for one in row])), np.mean([one.draws for one in row], axis=0))
     found[MEAN,] = people.estimate(mean, row[0].n, far, share=True)
-    return Resolution(**shared, estimates=found, thresholds=thresholds, false_accepts=false)
+    ceilings = np.array([ceiling(native, p, far) for p in ladder.pixels])
+    return Resolution(
+        **shared, estimates=found, thresholds=thresholds, false_accepts=false, ceilings=ceilings
+    )
+
+
+def ceiling(native: EmbeddingSet, pixels: int, far: float) -> float:
+    """Give the TAR of a recogniser that accepts doubles, as many as the FAR allows, and no one else.
+
+    Parameters
+    ----------
+    native
+        The images as they are, whose attribute ``doubles`` is read.
+    pixels
+        Side; 0 is native, for which the largest side stands that the attribute names.
+    far
+        False accept rate.
+
+    Returns
+    -------
+    NaN if somebody has no such attribute, or it does not name that side.
+    """
+    _, first = np.unique(native.labels, return_index=True)
+    told = np.asarray(native.attributes.get(DOUBLES, [""] * len(native.items)))[first]
+    read = [{int(side): group for side, group in re.findall(r"(\d+):(\d+)", str(text))} for text in told]
+    groups = [one[side] for one in read if (side := pixels or max(one, default=0)) in one]
+    if len(groups) < max(2, len(read)):
+        return float("nan")
+    alike = np.unique(groups, return_counts=True)[1]
+    mistaken = float((alike * (alike - 1)).sum() / (len(groups) * (len(groups) - 1)))
+    return 1.0 if mistaken <= far else far / mistaken
 
 
 def charts(results: Sequence[Resolution]) -> list[Chart]:
     """TAR over resolution, and its numbers."""
     note = "Thresholds are each resolution's own."
-    return [resolutions.curves(results, TAR, "TAR over resolution", note), _table(results)]
+    drawn = resolutions.curves(results, TAR, "TAR over resolution", note)
+    if known := [r for r in results if np.isfinite(r.ceilings).any()]:
+        # A ceiling is of the people, whatever the model.
+        whole = max(known, key=lambda r: len(r.pixels))
+        x, name = drawn.curves[2 * list(results).index(whole)].x, "ceiling: best on what is left to be seen"
+        top = Curve(name, x, whole.ceilings, dash="dash", role="ceiling")
+        drawn = replace(drawn, curves=(*drawn.curves, top))
+    return [drawn, _table(results)]
 
 
 def _table(results: Sequence[Resolution]) -> Table:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from embedlab.study import Study
 
 SCALES = ("demo", "small", "paper")
+POPULATIONS = ("easy", "families")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BOUNDS = {
     "batch": (1, 1 << 16),
@@ -130,6 +131,12 @@ def _data(command: Any, *, fresh: bool = True) -> None:
         choices=SCALES,
         help="size of synthetic data and recipes (default: demo; where `train` is given --data: paper, a "
         "recipe's full scale)",
+    )
+    command.add_argument(
+        "--population",
+        choices=POPULATIONS,
+        help="synthetic people: easy, told apart by hair and skin at any size, or families, told apart by "
+        "details that blur away (default: easy)",
     )
     if fresh:
         command.add_argument("--fresh", action="store_true", help="do again what is stored already")
@@ -310,6 +317,7 @@ def _request(options: argparse.Namespace) -> "Request":
         lab=Lab(options.lab),
         data=options.data,
         scale=options.scale or _usual_scale(options),
+        population=getattr(options, "population", None) or POPULATIONS[0],
         train=getattr(options, "train", False),
         preprocessing=_presets(getattr(options, "preprocessing", [])),
         strict=getattr(options, "strict", False),

@@ -375,7 +375,7 @@ def _provenance(
     if request.data is None and (lab.data / "synthetic.json").is_file():
         drawn = json.loads((lab.data / "synthetic.json").read_text(encoding="utf-8"))
         found["Synthetic faces"] = [
-            (key, _words(drawn.get(key))) for key in ("scale", "seed", "people", "renderer")
+            (key, _words(drawn.get(key))) for key in ("scale", "seed", "population", "people", "renderer")
         ]
     found["This report"] += files
     for record in records:

@@ -15,6 +15,7 @@ from embedlab.commands.request import (
     embedded_data,
     embedded_dataset,
     given_data,
+    known_attributes,
     reading_of,
 )
 from embedlab.commands.words import IMPORTED, Foreign, Recipe, VectorsFile, Word, recognised
@@ -159,6 +160,8 @@ def prepare(
     if extracting:
         wanted = probes_of(planned, settled)
         skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
+    if extracting and request.data is None and not settled.attributes:
+        settled = replace(settled, attributes=known_attributes(request, next(iter(opened), EMBEDDED_PROBE)))
     return Prepared(settled, stages, tuple(skipped), opened, planned)
 
 

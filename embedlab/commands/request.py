@@ -29,6 +29,8 @@ class Request:
         faces.
     scale
         Size of the embedded data and of recipes: demo, small or paper.
+    population
+        Whom the embedded data show: ``easy`` or ``families``.
     train
         Whether to train known recipes that have no checkpoint.
     preprocessing
@@ -51,6 +53,7 @@ class Request:
     lab: Lab
     data: str | None = None
     scale: str = "demo"
+    population: str = "easy"
     train: bool = False
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False
@@ -124,10 +127,16 @@ def embedded_data(request: Request) -> Path:
     from embedlab.data.synthetic import sets as synthetic
 
     folder = request.lab.data
-    made = synthetic.make(folder, scale=request.scale, device=compute.device())
+    made = synthetic.make(folder, scale=request.scale, device=compute.device(), population=request.population)
     if not made.cached:
         say(f"  drew synthetic faces ({request.scale} scale) into {folder} in {made.seconds:.1f} s")
     return folder
+
+
+def known_attributes(request: Request, name: str) -> str:
+    """Name the table of what is known of an embedded data set's images; empty if there is none."""
+    path = request.lab.data / f"{name}_attributes.csv"
+    return str(path) if path.is_file() else ""
 
 
 def given_data(request: Request) -> "Dataset | None":

@@ -48,6 +48,28 @@ def test_noise_that_grows_as_pixels_fall_gives_a_curve_that_falls():
     assert row(found)[-1] > 0.9
 
 
+def test_the_ceiling_of_people_who_look_alike_is_the_far_over_the_share_of_doubles(sets):
+    """Five groups of ten look alike at 8 px, pairs at 16; natively nobody has a double."""
+    told = np.array([f"8:{k % 5} 16:{k // 2} 144:{k}" for k in range(PEOPLE)])
+    known = [dataclasses.replace(s, attributes={"doubles": told[s.labels]}) for s in sets]
+    found = resolution.compute(known, dataclasses.replace(FEW, pixels="8 16 32"))
+    assert found.pixels.tolist() == [8, 16, 32, 0]
+    alike = 9 / 49
+    np.testing.assert_allclose(found.ceilings, [0.01 / alike, 0.01 / (1 / 49), np.nan, 1.0])
+    (top,) = [c for c in resolution.charts([found])[0].curves if c.role == "ceiling"]
+    assert (top.dash, top.model) == ("dash", "")
+    np.testing.assert_array_equal(top.y, found.ceilings)
+
+
+def test_without_word_of_doubles_there_is_no_ceiling(sets, found):
+    assert np.isnan(found.ceilings).all()
+    assert not [c for c in resolution.charts([found])[0].curves if c.role == "ceiling"]
+    one = sets[0]
+    some = np.where(one.labels == 3, "", "8:1 144:1")
+    lacking = dataclasses.replace(one, attributes={"doubles": some})
+    assert np.isnan(resolution.ceiling(lacking, 8, 0.01))
+
+
 def test_every_figure_is_that_of_scikit_learn_on_the_pairs_written_out(sets, found):
     rising = sorted(sets, key=lambda s: int((s.probe + "@999").split("@")[1]))
     apart = ~np.eye(len(sets[0].items), dtype=bool)

@@ -66,3 +66,12 @@ def test_a_list_of_items_may_have_any_name(tmp_path):
 def test_a_list_of_items_for_nobody_is_told(word, files, message):
     with pytest.raises(UserError, match=message):
         request.reading_of({"items": [word]}, files, "c")
+
+
+def test_what_is_known_of_embedded_images_is_found_beside_them(tmp_path):
+    asked = Request(lab=Lab(tmp_path))
+    assert request.known_attributes(asked, "highres_eval") == ""
+    asked.lab.data.mkdir(parents=True)
+    (asked.lab.data / "highres_eval_attributes.csv").write_text("item,skin\ne0001/e0001_0001.png,light\n")
+    assert request.known_attributes(asked, "highres_eval").endswith("highres_eval_attributes.csv")
+    assert request.known_attributes(asked, "lowres") == ""

@@ -154,6 +154,48 @@ def paint_skin(p: Traits, grid: Grid, canvas: Tensor) -> None:
         over(canvas, mole, color * 0.22)
 
 
+def paint_blotches(p: Traits, grid: Grid, canvas: Tensor) -> None:
+    """Paint blotches that come and go from picture to picture, in place.
+
+    They are as large as the pixels of a small picture, and hide what such pixels leave of spots.
+    """
+    u, v, key = grid.u, grid.v, p["back_pattern"]
+    uneven = 1.0 + 0.05 * noise(u * 2.0, v * 2.0, key)
+    canvas *= (uneven * uneven).unsqueeze(1)
+
+
+def paint_marks(p: Traits, marks: Tensor, grid: Grid, canvas: Tensor) -> None:
+    """Paint areas of dark and pale spots, in place.
+
+    Dark and pale cancel out, so that nothing is left of them where a pixel is as large as their distance.
+    """
+    beyond = 0.4  # How far skin moves across the picture at most when the head turns.
+    side = grid.u.abs()
+    for mark in marks.unbind(dim=1):
+        u, v, width, height, period, strength = (one.reshape(-1, 1, 1) for one in mark.unbind(dim=1))
+        reach = float((u.abs() + width).max()) + beyond
+        rows, across = grid.window(
+            float((v - height).min()) - beyond, float((v + height).max()) + beyond, -reach, reach
+        )
+        near = grid.crop(rows, across)
+        x, y = side[:, rows, across], near.v
+        du, dv = (x - u) / width, (y - v) / height
+        away = du * du + dv * dv
+        area = (2.0 * bump(away * away)).clamp(max=1.0)
+        # A lattice on its corner, and bent, so that no line of it is seen.
+        a, b = (x + 0.73 * y) / period, (0.73 * x - y) / period
+        bend = noise(a * 0.7, b * 0.7, p["pore_pattern"], round_off=True) * 0.45
+        tone = 1.0 + strength * area * _wave(a + bend) * _wave(b - bend)
+        # Squared, because the picture is the root of this light.
+        canvas[:, :, rows, across] *= (tone * tone).unsqueeze(1)
+
+
+def _wave(place: Tensor) -> Tensor:
+    """Rise and fall between -1 and 1 once a unit, nearly as a cosine does."""
+    t = (place - place.floor()) * 2.0 - 1.0
+    return 1.0 - 2.0 * t * t * (2.0 - t * t)
+
+
 def paint_brows(p: Traits, grid: Grid, canvas: Tensor) -> None:
     """Paint both brows, in place."""
     x = grid.u.abs() - 0.98

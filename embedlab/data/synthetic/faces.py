@@ -19,6 +19,7 @@ from embedlab.data.synthetic import face_hair, face_head, face_parts
 from embedlab.data.synthetic.traits import (
     FINE_TRAITS,
     IDENTITY_TRAITS,
+    MARK,
     NUISANCE_TRAITS,
     Floats,
     draw_identities,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FINE_TRAITS",
     "IDENTITY_TRAITS",
+    "MARK",
     "NUISANCE_TRAITS",
     "draw_identities",
     "draw_nuisances",
@@ -41,14 +43,22 @@ __all__ = [
 ]
 
 DRAWN_SIZE = 144
-CHUNK_CPU = 16
+# Few enough that the fields of a chunk stay in a core's cache, and enough that calls cost little beside them.
+CHUNK_CPU = ((100, 4), (0, 16))  # From this side of the scene in pixels, so many at once.
 CHUNK_GPU = 64
 
 
 def renderer_version() -> str:
     """Give the sha256 of the renderer's source text, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for name in ("traits.py", "face_head.py", "face_parts.py", "face_hair.py", "faces.py"):
+    for name in (
+        "traits.py",
+        "populations.py",
+        "face_head.py",
+        "face_parts.py",
+        "face_hair.py",
+        "faces.py",
+    ):
         digest.update(Path(__file__).with_name(name).read_bytes())
     return digest.hexdigest()
 
@@ -58,6 +68,7 @@ def render(
     nuisances: Floats,
     size: int = DRAWN_SIZE,
     *,
+    marks: Floats | None = None,
     seed: int = 0,
     device: str = "cpu",
     threads: int | None = None,
@@ -76,6 +87,8 @@ def render(
         How they are shown, ``(n, len(NUISANCE_TRAITS))``.
     size
         Width and height in pixels, from 8 to 1024.
+    marks
+        Spots on the skin, ``(n, k, len(MARK))``; None draws none.
     seed
         Seed of the sensor noise; together with a row's ``noise_key`` it fixes that row's noise.
     device
@@ -104,18 +117,22 @@ def render(
         raise ValueError(
             f"nuisances must have shape ({len(identities)}, {len(NUISANCE_TRAITS)}), not {nuisances.shape}"
         )
+    if marks is not None and (marks.ndim, len(marks), marks.shape[-1]) != (3, len(identities), len(MARK)):
+        raise ValueError(f"marks must have shape ({len(identities)}, k, {len(MARK)}), not {marks.shape}")
     if not 8 <= size <= 1024:
         raise ValueError(f"size must lie from 8 to 1024 pixels, not {size}")
     pictures = np.empty((len(identities), size, size, 3), dtype=np.uint8)
     on_cpu = torch.device(device).type == "cpu"
     before = torch.get_num_threads()
     count = threads or before
-    chunk = min(CHUNK_CPU, max(1, -(-len(identities) // count))) if on_cpu else CHUNK_GPU
+    together = next(most for least, most in CHUNK_CPU if _scene_size(size) >= least)
+    chunk = min(together, max(1, -(-len(identities) // count))) if on_cpu else CHUNK_GPU
 
     def draw(start: int) -> None:
         rows = slice(start, start + chunk)
         with torch.inference_mode():
-            drawn = _photograph(identities[rows], nuisances[rows], size, seed, device)
+            marked = None if marks is None else marks[rows]
+            drawn = _photograph(identities[rows], nuisances[rows], marked, size, seed, device)
             pictures[rows] = drawn.cpu().numpy()
 
     starts = range(0, len(identities), chunk)
@@ -134,12 +151,19 @@ def render(
     return pictures
 
 
-def _photograph(identities: Floats, nuisances: Floats, size: int, seed: int, device: str) -> Tensor:
+def _scene_size(size: int) -> int:
+    return max(size, min(2 * size, DRAWN_SIZE))
+
+
+def _photograph(
+    identities: Floats, nuisances: Floats, marks: Floats | None, size: int, seed: int, device: str
+) -> Tensor:
     """Draw a chunk of rows and pass it through the camera; give uint8 ``(n, size, size, 3)``."""
     import torch
 
     p = face_head.columns(identities, nuisances, device)
-    scene = _scene(p, max(size, min(2 * size, DRAWN_SIZE)))
+    spots = None if marks is None else torch.from_numpy(np.ascontiguousarray(marks, np.float32)).to(device)
+    scene = _scene(p, spots, _scene_size(size))
     cast = torch.cat(
         [1.0 + p["warmth"], 1.0 + p["tint"] - 0.03 * p["warmth"].abs(), 1.0 - p["warmth"]], dim=1
     )
@@ -181,7 +205,7 @@ def _sensor_noise(nuisances: Floats, size: int, seed: int) -> Tensor:
     return torch.from_numpy(fields)
 
 
-def _scene(p: dict[str, Tensor], size: int) -> Tensor:
+def _scene(p: dict[str, Tensor], marks: Tensor | None, size: int) -> Tensor:
     """Draw the linear-light scene, ``(n, 3, size, size)``."""
     import torch
 
@@ -196,6 +220,9 @@ def _scene(p: dict[str, Tensor], size: int) -> Tensor:
     outline = face_head.face_outline(p, grid)
     face = face_parts.skin_color(p).expand(-1, -1, size, size).clone()
     face_parts.paint_skin(p, grid, face)
+    if marks is not None:
+        face_parts.paint_blotches(p, grid, face)
+        face_parts.paint_marks(p, marks, grid, face)
     face_parts.paint_beard(p, grid, face, outline.distance)
     for paint, edges in (
         (face_parts.paint_nose, (0.4, 2.1, -1.4, 1.4)),

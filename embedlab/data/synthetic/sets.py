@@ -7,12 +7,14 @@
     <folder>/lowres/<person>/<person>_0001.png          36 px, 20 images a person, others again
     <folder>/<set>_ids.txt                              a line an image: path, label
     <folder>/highres_pairs.csv, highres_eval_pairs.csv  matching and non-matching pairs
-    <folder>/synthetic.json                             what was drawn; written last
+    <folder>/<set>_attributes.csv                       family, yaw, light … of each image, and its doubles
+    <folder>/synthetic.json                             what was drawn, and its ceilings; written last
 
 One process at a time draws into a folder. An interrupted ``make`` goes on where it stopped: a picture
 depends on its person, its number and the seed alone, and no file has its final name before it is whole.
 """
 
+import csv
 import io
 import json
 import os
@@ -26,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from embedlab.data.synthetic import faces
+from embedlab.data.synthetic import faces, populations
+from embedlab.data.synthetic.populations import POPULATIONS, SIZES, People
 from embedlab.errors import UserError
 from embedlab.formats import protocols
 from embedlab.formats.protocols import PairList
@@ -55,7 +58,7 @@ class Scale:
 
 
 SCALES = {
-    "demo": Scale(200, 200, 250),
+    "demo": Scale(200, 300, 250),
     "small": Scale(300, 300, 2_000),
     "paper": Scale(2_500, 2_000, 50_000),
 }
@@ -86,7 +89,13 @@ class Summary:
     cached: bool
 
 
-def make(folder: Path, scale: str = "demo", seed: int = 0, device: str = "cpu") -> Summary:
+def make(
+    folder: Path,
+    scale: str = "demo",
+    seed: int = 0,
+    device: str = "cpu",
+    population: str = "easy",
+) -> Summary:
     """Draw the three data sets into a folder, or find that they are there.
 
     Parameters
@@ -99,35 +108,46 @@ def make(folder: Path, scale: str = "demo", seed: int = 0, device: str = "cpu") 
         What people and pictures are drawn from.
     device
         The torch device that draws.
+    population
+        Whom to draw, one of ``populations.POPULATIONS``.
 
     Raises
     ------
     UserError
-        If there is no such scale, or the folder holds synthetic faces of another scale, seed or
-        renderer.
+        If there is no such scale or population, or the folder holds synthetic faces of another scale, seed,
+        population or renderer.
     """
     if scale not in SCALES:
         raise UserError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
+    if population not in POPULATIONS:
+        raise UserError(f"unknown population {population!r}: choose one of {', '.join(POPULATIONS)}")
     begun = time.monotonic()
     people = asdict(SCALES[scale])
     images = {name: count * IMAGES[name] for name, count in people.items()}
-    asked = {"scale": scale, "seed": seed, "renderer": faces.renderer_version(), "people": people}
+    asked = {
+        **{"scale": scale, "seed": seed, "population": population},
+        **{"renderer": faces.renderer_version(), "people": people, "images": images},
+    }
     # Once the record is there it stays: what is whole is read without a lock, from a read-only disk too.
     cached = (folder / RECORD).is_file() and _is_there(folder, asked)
     if not cached:
         with locked(folder, f"drawing faces into {folder}"):
             cached = _is_there(folder, asked)
             if not cached:
-                _draw(folder, asked, images, device)
+                _draw(folder, asked, device)
     return Summary(folder, scale, seed, people, images, time.monotonic() - begun, cached)
 
 
-def _draw(folder: Path, asked: dict[str, Any], images: dict[str, int], device: str) -> None:
+def _draw(folder: Path, asked: dict[str, Any], device: str) -> None:
     # Without it, drawing on after an interruption could mix the faces of two seeds.
     write_json(folder / STARTED, asked)
+    ceilings = {}
     for name, count in asked["people"].items():
-        _draw_set(folder, name, count, asked["seed"], device)
-    write_json(folder / RECORD, {**asked, "images": images})
+        people = populations.draw_people(asked["population"], count, asked["seed"] * 10 + STREAM[name])
+        _draw_set(folder, name, people, asked["images"][name] // count, asked, device)
+        if people.levels is not None and count > 1:
+            ceilings[name] = [asdict(populations.ceiling(people, pixels)) for pixels in SIZES]
+    write_json(folder / RECORD, {**asked, **({"ceilings": ceilings} if ceilings else {})})
     (folder / STARTED).unlink()
 
 
@@ -142,10 +162,11 @@ def _is_there(folder: Path, asked: dict[str, Any]) -> bool:
     except (ValueError, AttributeError):
         raise UserError(f"{path} cannot be read: remove {folder} and draw the faces again") from None
     if differs:
-        told = ", ".join(f"{key} {there.get(key)}" for key in ("scale", "seed"))
-        wanted = ", ".join(f"{key} {asked[key]}" for key in ("scale", "seed"))
+        keys = ("scale", "seed", *(["population"] if "population" in differs else []))
+        told = ", ".join(f"{key} {there.get(key)}" for key in keys)
+        wanted = ", ".join(f"{key} {asked[key]}" for key in keys)
         why = "drawn by another renderer"
-        if differs != ["renderer"]:
+        if "renderer" not in differs:
             why = f"{told}, and {wanted} was asked for"
         raise UserError(f"{folder} holds synthetic faces: {why}: remove that folder, or name another --lab")
     return path.name == RECORD
@@ -157,11 +178,13 @@ def item(name: str, person: int, number: int) -> str:
     return f"{who}/{who}_{number + 1:04d}.png"
 
 
-def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> None:
-    per_person = IMAGES[name]
-    identities = faces.draw_identities(people, seed * 10 + STREAM[name])
-    nuisances = faces.draw_nuisances(people * per_person, seed * 10 + STREAM[name])
-    files = [item(name, row // per_person, row % per_person) for row in range(people * per_person)]
+def _draw_set(
+    folder: Path, name: str, people: People, per_person: int, asked: dict[str, Any], device: str
+) -> None:
+    seed, count = asked["seed"], len(people.identities) * per_person
+    nuisances = populations.draw_conditions(asked["population"], count, seed * 10 + STREAM[name])
+    who = np.arange(count) // per_person
+    files = [item(name, row // per_person, row % per_person) for row in range(count)]
     for person in folder.glob(f"{name}/*/"):
         sweep(person)
     there = {
@@ -174,8 +197,9 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     with _workers(device, len(blocks)) as pool:
         work = [
             (
-                identities[[row // per_person for row in rows]],
+                people.identities[who[rows]],
                 nuisances[rows],
+                None if people.marks is None else people.marks[who[rows]],
                 PIXELS[name],
                 seed,
                 device,
@@ -192,8 +216,11 @@ def _draw_set(folder: Path, name: str, people: int, seed: int, device: str) -> N
     lines = [f"{name}/{file} {row // per_person}\n" for row, file in enumerate(files)]
     with atomic_file(folder / f"{name}_ids.txt") as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")
+    columns = {"item": files, **populations.attributes(people, who, nuisances)}
+    with atomic_file(folder / f"{name}_attributes.csv") as temporary, temporary.open("w", newline="") as out:
+        csv.writer(out).writerows([list(columns), *zip(*columns.values(), strict=True)])
     if name in PAIRED:
-        protocols.write(folder / f"{name}_pairs.csv", _pairs(name, people, seed))
+        protocols.write(folder / f"{name}_pairs.csv", _pairs(name, len(people.identities), seed))
 
 
 def _workers(device: str, blocks: int) -> Executor:
@@ -225,10 +252,9 @@ def _end_with_parent() -> None:
 
 
 def _draw_block(work: tuple[Any, ...]) -> None:
-    identities, nuisances, pixels, seed, device, paths = work
-    for path, picture in zip(
-        paths, faces.render(identities, nuisances, pixels, seed=seed, device=device), strict=True
-    ):
+    identities, nuisances, marks, pixels, seed, device, paths = work
+    drawn = faces.render(identities, nuisances, pixels, marks=marks, seed=seed, device=device)
+    for path, picture in zip(paths, drawn, strict=True):
         _save(path, picture)
 
 

@@ -156,6 +156,9 @@ NUISANCE: tuple[Trait, ...] = (
     Trait("noise_key", 0.0, 1.0, "flat", "which sensor noise"),
 )
 
+MARK: tuple[str, ...] = ("u", "v", "width", "height", "period", "strength")
+"""Spotted skin on both sides of the face: where it lies and how far it reaches, and how its spots are."""
+
 IDENTITY_TRAITS: tuple[str, ...] = tuple(trait.name for trait in IDENTITY)
 NUISANCE_TRAITS: tuple[str, ...] = tuple(trait.name for trait in NUISANCE)
 FINE_TRAITS: tuple[str, ...] = tuple(trait.name for trait in IDENTITY if trait.fine)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from embedlab.data.synthetic import faces
 from embedlab.data.synthetic import sets as synthetic
 from embedlab.errors import UserError
-from embedlab.formats import protocols
+from embedlab.formats import attributes, protocols
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +60,39 @@ def test_the_record_says_what_was_drawn(made):
     assert record["scale"] == "demo"
     assert record["seed"] == 0
     assert record["images"] == summary.images
+    assert "ceilings" not in record
     assert record["people"] == summary.people
     assert len(record["renderer"]) == 64
+
+
+def test_what_is_known_of_each_picture_is_written_beside_it(made, tmp_path):
+    synthetic.make(tmp_path, population="families")
+    known = {"skin", "yaw", "light", "expression"}
+    for folder, columns in ((made[0], known), (tmp_path, known | {"family", "doubles"})):
+        for name in ("highres", "highres_eval", "lowres"):
+            found = attributes.read(folder / f"{name}_attributes.csv")
+            there = {p.relative_to(folder / name).as_posix() for p in folder.glob(f"{name}/*/*.png")}
+            assert (found.by, set(found.columns), found.names) == ("items", columns, there)
+
+
+def test_the_record_of_families_has_their_ceilings(tmp_path):
+    synthetic.make(tmp_path, population="families")
+    record = json.loads((tmp_path / "synthetic.json").read_text())
+    assert record["population"] == "families"
+    assert [one["pixels"] for one in record["ceilings"]["highres"]] == [8, 16, 24, 32, 64, 144]
+    found = [one[what] for one in record["ceilings"]["lowres"] for what in ("share", "tar", "rank1")]
+    assert all(0 < one <= 1 for one in found)
+
+
+def test_populations_are_not_mixed_in_one_folder(made, tmp_path):
+    folder, _ = made
+    assert json.loads((folder / "synthetic.json").read_text())["population"] == "easy"
+    first = folder / "highres/h0001/h0001_0001.png"
+    who, how = faces.draw_identities(1, 1), faces.draw_nuisances(1, 1)
+    with Image.open(first) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), faces.render(who, how)[0])
+    with pytest.raises(UserError, match="population easy, and scale demo, seed 0, population families was"):
+        synthetic.make(folder, population="families")
 
 
 def test_no_person_and_no_picture_is_drawn_twice(made):
@@ -179,6 +211,11 @@ def test_a_broken_record_is_told(made):
 def test_an_unknown_scale_is_told(tmp_path):
     with pytest.raises(UserError, match="unknown scale 'huge': choose one of demo, small"):
         synthetic.make(tmp_path, scale="huge")
+
+
+def test_an_unknown_population_is_told(tmp_path):
+    with pytest.raises(UserError, match="unknown population 'clones': choose one of easy, families"):
+        synthetic.make(tmp_path, population="clones")
 
 
 def test_pictures_that_a_power_cut_emptied_are_drawn_again(made):
