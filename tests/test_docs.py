@@ -138,12 +138,8 @@ def test_options_are_few_and_known():
     assert options == {
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
-<<<<<<< HEAD
         "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save", "--paper",
-=======
-        "--pairs", "--attributes", "--pseudonyms", "--no-pictures",
         "--population",
->>>>>>> 67b32ec (Synthetic families are known by details that blur away at sizes that are known; their ceiling stands in the chart; embedded faces bring their attributes)
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
