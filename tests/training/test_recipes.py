@@ -59,3 +59,14 @@ def test_five_steps_give_a_checkpoint_of_the_same_outputs(name, lab, sets, monke
         again = checkpoints.load_network(lab, called).eval()(images)
     assert torch.equal(again, expected)
     assert checkpoints.load(lab, called).dimension == expected.shape[1]
+
+
+@pytest.mark.parametrize("scale", recipe.SCALES)
+def test_a_recipe_that_goes_on_from_another_has_its_network(scale):
+    for name in recipe.names():
+        one = recipe.load(name, scale)
+        if one.initial:
+            parent = recipe.load(one.initial, scale)
+            if not parent.parts:
+                same = ("backbone", "input_size", "width", "stem", "dimension")
+                assert {k: getattr(one, k) for k in same} == {k: getattr(parent, k) for k in same}, name
