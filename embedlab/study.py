@@ -19,7 +19,7 @@ from embedlab.over import Input
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist"),
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
-    "Errors": ("distances", "confusions", "audit", "groups"),
+    "Errors": ("distances", "confusions", "audit", "groups", "quality"),
     "Space": ("geometry", "norms", "components", "projection"),
     "Models compared": (
         "similarity",
