@@ -17,7 +17,7 @@ from embedlab.formats.protocols import PairList
 from embedlab.over import Input
 
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
-    "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist"),
+    "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist", "scaling"),
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
     "Errors": ("distances", "confusions", "audit", "groups", "quality"),
     "Space": ("geometry", "norms", "components", "projection"),

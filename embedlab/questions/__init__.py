@@ -11,5 +11,6 @@ ORDER = (
     "filters",
     "data",
     "groups",
+    "growth",
 )
 """The order in which a report answers them."""

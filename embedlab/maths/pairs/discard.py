@@ -47,7 +47,8 @@ def left(
     for b in np.flatnonzero(whole[:, -1] > 0):
         share, error = (np.r_[0.0, summed[b]] / whole[b, -1] for summed in (whole, errors))
         found[b] = error[-1] - np.interp(discarded, share, error)
-    return np.maximum(found, 0.0) / (1 - discarded)
+    rates: np.ndarray = np.maximum(found, 0.0) / (1 - discarded)
+    return rates
 
 
 def best(

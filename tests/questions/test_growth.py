@@ -1,0 +1,41 @@
+"""Who leaves more unnamed than matters fails; who surely does not holds; and what is open is open."""
+
+from embedlab.analyses.scaling import FNIR, FPIR, THRESHOLD, Scaling, enrolled
+from embedlab.questions.growth import QUESTION
+from tests.questions.planted import bare, by_key, told
+
+PEOPLE = 1_000_000
+
+
+def found(fnir, model="m", probe="p", sd=0.01):
+    place = enrolled(PEOPLE)
+    numbers = by_key({(FNIR, place): fnir, (THRESHOLD, place): 0.5, (FPIR, place): 0.01}, sd)
+    title = f"{probe} in {model}"
+    return bare(Scaling, title=title, model=model, probe=probe, people=PEOPLE, fpir=0.01, estimates=numbers)
+
+
+def test_who_leaves_many_unnamed_fails_and_that_is_a_hazard():
+    (one,) = told(QUESTION, scaling=[found(0.3)])
+    assert (one.verdict, one.hazard) == ("yes", True)
+    assert one.text.startswith(
+        "m leaves over 10% unnamed once 1,000,000 people are enrolled: on p at FPIR 0.01 FNIR is 30.0% "
+        "(+30.0 points"
+    )
+
+
+def test_who_leaves_few_unnamed_holds():
+    (one,) = told(QUESTION, scaling=[found(0.02)])
+    assert one.verdict == "no"
+    assert one.text.startswith("m leaves no more than 10% unnamed once 1,000,000 people are enrolled: on p")
+
+
+def test_what_the_interval_does_not_decide_is_open():
+    (one,) = told(QUESTION, scaling=[found(0.11)])
+    assert one.verdict == "undecided"
+    assert one.text.startswith("Whether m leaves over 10% unnamed once 1,000,000 people are enrolled is open")
+
+
+def test_each_model_is_judged_on_its_first_probe():
+    every = [found(rate, model, probe) for model in "ab" for probe, rate in (("p", 0.02), ("p@32", 0.5))]
+    each = told(QUESTION, scaling=every)
+    assert [(one.subject, one.verdict) for one in each] == [(("a",), "no"), (("b",), "no")]
