@@ -21,11 +21,11 @@ possible seldom can be had: it knows which pairs fail, and no image fails alone.
 Limits
 ------
 The threshold stays, and so FAR among the pairs that are left may be another. Images of equal quality are
-discarded at random, in expectation. Few misses make long intervals: n counts people with a missed pair, and
-fewer than ten claim nothing. Where the impostor pairs do not resolve FAR ``far``, the lowest usual one that
-they do is taken. Images without a number in the column are left out. Where blurred images have pairs with
-blurred ones only, a quality may order people rather than images; each person weighs the same, and people are
-resampled.
+discarded at random, in expectation. Few misses make long intervals: n counts people with a missed pair (or
+with one that is not, if they are fewer), and fewer than ten claim nothing. Where the impostor pairs do not
+resolve FAR ``far``, the lowest usual one that they do is taken. Images without a number in the column are
+left out. Where blurred images have pairs with blurred ones only, a quality may order people rather than
+images; each person weighs the same, and people are resampled.
 
 References
 ----------

@@ -137,6 +137,14 @@ def test_without_the_suspects_the_threshold_is_that_of_the_others():
     assert "On p in m, pairs of 40 two people are left out as suspects." in texts(found)
 
 
+def test_where_true_lookalikes_are_left_out_the_tail_breaks_off_and_no_answer_is_given():
+    message = (
+        r"without 300 suspects the impostor scores of p in m break off \(ξ = -0.*give fewer scaling.suspects"
+    )
+    with pytest.raises(UserError, match=message):
+        scaling.compute(planted(), dataclasses.replace(FEW, suspects=300))
+
+
 def test_what_the_pairs_show_themselves_is_not_foretold():
     with pytest.raises(UserError, match="p in m shows 2 people at FPIR 0.1 by itself: ask watchlist"):
         scaling.compute(planted(), dataclasses.replace(FEW, people=2, fpir=0.1))
