@@ -249,9 +249,9 @@ def findings(results: Sequence[Quality]) -> list[Finding]:
         text += f"{r.quality} takes FNMR from {fnmr.value:.2%} to {left.value:.2%}"
         said.append(compared(text, left, fnmr, word="change", tones=("good", "bad"), family="null"))
         reached = r.estimates[REACHED,]
-        said.append(
-            Finding(f"On {r.title}, {r.quality} wins {reached:.0%} of what discarding just the misses would.")
-        )
+        if reached.sign == 1:
+            text = f"On {r.title}, {r.quality} wins {reached:.0%} of what discarding just the misses would."
+            said.append(Finding(text))
         if r.far != r.far_asked:
             said.append(
                 Finding(f"On {r.title}, FAR {r.far_asked:g} needs further people; {r.far:g} is taken.")

@@ -210,8 +210,8 @@ def _holding(fit: Fit | None, title: str, suspects: int) -> Fit:
         )
     if suspects and fit.shape[0] < -tails.HEAVIEST:
         raise UserError(
-            f"without {suspects:,} suspects the impostor scores of {title} break off (ξ = {fit.shape[0]:.2f}), "
-            "as where true lookalikes are left out: give fewer scaling.suspects"
+            f"without {suspects:,} suspects the impostor scores of {title} break off "
+            f"(ξ = {fit.shape[0]:.2f}), as where true lookalikes are left out: give fewer scaling.suspects"
         )
     return fit
 
