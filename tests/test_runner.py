@@ -14,6 +14,7 @@ from embedlab.errors import UserError
 from embedlab.formats import protocols
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab, atomic_file, write_json
+from embedlab.maths.pairs import all_pairs
 from embedlab.runner import run_study
 from embedlab.study import Study
 from tests.planted import embedding_set
@@ -45,6 +46,21 @@ def test_fresh_computes_again_and_replaces(lab):
     again = run_study(lab, ASKED, fresh=True)
     assert not again[0].runs[0].cached
     assert len(list(lab.root.glob("results/distances/*"))) == 2
+
+
+def test_analyses_of_one_study_share_counted_pairs_and_say_what_each_says_alone(lab, monkeypatch):
+    names, sweeps, sweep_all = ("verification", "resolution", "drift", "distances"), [], all_pairs._sweep_all
+    monkeypatch.setattr(all_pairs, "_sweep_all", lambda *a, **k: sweeps.append(1) or sweep_all(*a, **k))
+    alone = [run_study(lab, Study(("a",), ASKED.probes, (name,)), fresh=True)[0] for name in names]
+    apart = len(sweeps)
+    together = run_study(lab, Study(("a",), ASKED.probes, names), fresh=True)
+    # Both probes by themselves are counted by all four, and one with the other by three.
+    assert len(sweeps) - apart == apart - 2 * 3 - 2
+    together = {outcome.analysis.name: outcome for outcome in together}
+    for one in alone:
+        for run, other in zip(one.runs, together[one.analysis.name].runs, strict=True):
+            assert run.result is not None
+            assert run.result.numbers() == other.result.numbers()
 
 
 def test_changed_embeddings_are_computed_anew(lab):

@@ -7,6 +7,10 @@ from numba import prange
 
 from embedlab.maths._compiled import compiled
 
+# Resamples whose weights stand side by side, and scores between two looks at the levels.
+LANES = 8
+STRIDE = 64
+
 
 @compiled(nogil=True)
 def sweep(
@@ -100,27 +104,129 @@ def weighted_thresholds(
     """Find, a resample and level, the highest impostor score that may no longer be accepted.
 
     ``scores`` fall; a pair weighs ``weights`` of its first person times ``others`` of its second, both of
-    shape (resamples, people); ``allowed`` of shape (resamples, levels) rises along levels: the weight of
-    impostor pairs that each level lets in. NaN where the scores end first.
+    shape (resamples, people) and never negative; ``allowed`` of shape (resamples, levels) rises along
+    levels: the weight of impostor pairs that each level lets in. NaN where the scores end first.
+
+    A person's weights in some resamples stand side by side, so that a pair is looked up once for all of
+    them. Sums only rise, so that a stride that ends below a level holds no limit.
     """
     resamples, levels = allowed.shape
     found = np.full((resamples, levels), np.nan)
-    for b in prange(resamples):
-        let_in = 0.0
-        level = 0
-        k = 0
-        while k < len(scores) and level < levels:
+    for block in prange((resamples + LANES - 1) // LANES):
+        first = block * LANES
+        lanes = min(LANES, resamples - first)
+        one, other = _side_by_side(weights, first), _side_by_side(others, first)
+        level = np.zeros(LANES, np.int64)
+        let_in, before, tied = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
+        left = lanes if levels > 0 else 0
+        begin = 0
+        while begin < len(scores) and left > 0:
+            end = min(begin + STRIDE, len(scores))
             # Pairs of one score stand or fall together.
-            tied = 0.0
-            end = k
-            while end < len(scores) and scores[end] == scores[k]:
-                tied += weights[b, people[end, 0]] * others[b, people[end, 1]]
+            while end < len(scores) and scores[end] == scores[end - 1]:
                 end += 1
-            while level < levels and let_in + tied > allowed[b, level]:
-                found[b, level] = scores[k]
-                level += 1
-            let_in += tied
-            k = end
+            before[:] = let_in
+            _let_in(scores, people, one, other, begin, end, let_in, tied)
+            for lane in range(lanes):
+                if level[lane] == levels or not let_in[lane] > allowed[first + lane, level[lane]]:
+                    continue
+                level[lane] = _limits(
+                    scores, people, one[:, lane], other[:, lane], begin, end, before[lane],
+                    allowed[first + lane], found[first + lane], level[lane],
+                )  # fmt: skip
+                left -= level[lane] == levels
+            begin = end
+    return found
+
+
+@compiled(nogil=True)
+def _side_by_side(weights: np.ndarray, first: int) -> np.ndarray:
+    """Turn some resamples' weights into rows of people; lanes beyond the last resample are zero."""
+    found = np.zeros((weights.shape[1], LANES), weights.dtype)
+    for lane in range(min(LANES, len(weights) - first)):
+        found[:, lane] = weights[first + lane]
+    return found
+
+
+@compiled(nogil=True)
+def _let_in(
+    scores: np.ndarray,
+    people: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    begin: int,
+    end: int,
+    let_in: np.ndarray,
+    tied: np.ndarray,
+) -> None:
+    """Add what the pairs of a stride weigh, those of one score together."""
+    k = begin
+    while k < end:
+        a, b = one[np.uint32(people[k, 0])], other[np.uint32(people[k, 1])]
+        if k + 1 == end or scores[k + 1] != scores[k]:
+            for lane in range(LANES):
+                let_in[lane] += a[lane] * b[lane]
+            k += 1
+            continue
+        score = scores[k]
+        tied[:] = 0.0
+        while k < end and scores[k] == score:
+            a, b = one[np.uint32(people[k, 0])], other[np.uint32(people[k, 1])]
+            for lane in range(LANES):
+                tied[lane] += a[lane] * b[lane]
+            k += 1
+        for lane in range(LANES):
+            let_in[lane] += tied[lane]
+
+
+@compiled(nogil=True)
+def _limits(
+    scores: np.ndarray,
+    people: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    begin: int,
+    end: int,
+    let_in: float,
+    allowed: np.ndarray,
+    found: np.ndarray,
+    level: int,
+) -> int:
+    """Find the limits of one resample within a stride, and return the first level beyond it."""
+    k = begin
+    while k < end and level < len(allowed):
+        first = k
+        tied = 0.0
+        while k < end and scores[k] == scores[first]:
+            tied += one[people[k, 0]] * other[people[k, 1]]
+            k += 1
+        while level < len(allowed) and let_in + tied > allowed[level]:
+            found[level] = scores[first]
+            level += 1
+        let_in += tied
+    return level
+
+
+@compiled(parallel=True, nogil=True)
+def weighted_sums(
+    people: np.ndarray, weights: np.ndarray, others: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    """Sum, a resample, what the first ``ends`` pairs weigh; weights are those of ``weighted_thresholds``."""
+    found = np.zeros(len(ends))
+    for block in prange((len(ends) + LANES - 1) // LANES):
+        first = block * LANES
+        lanes = min(LANES, len(ends) - first)
+        one, other = _side_by_side(weights, first), _side_by_side(others, first)
+        running = np.zeros(LANES)
+        shared = ends[first : first + lanes].min()
+        for k in range(shared):
+            a, b = one[np.uint32(people[k, 0])], other[np.uint32(people[k, 1])]
+            for lane in range(LANES):
+                running[lane] += a[lane] * b[lane]
+        for lane in range(lanes):
+            for k in range(shared, ends[first + lane]):
+                running[lane] += one[people[k, 0], lane] * other[people[k, 1], lane]
+            found[first + lane] = running[lane]
     return found
 
 
@@ -132,17 +238,32 @@ def weighted_shares(
 
     ``scores`` rise, of shape (n,), with their people; ``weights`` are (resamples, people), ``limits``
     (resamples, k). NaN where a resample weighs nothing.
+
+    Sums are kept at the beginning of each stride, and gone on with from there.
     """
     resamples, levels = limits.shape
     found = np.full((resamples, levels), np.nan)
-    for b in prange(resamples):
-        running = np.empty(len(scores) + 1)
-        running[0] = 0.0
+    for block in prange((resamples + LANES - 1) // LANES):
+        first = block * LANES
+        own = _side_by_side(weights, first)
+        kept = np.empty((len(scores) // STRIDE + 1, LANES))
+        running = np.zeros(LANES)
         for k in range(len(scores)):
-            running[k + 1] = running[k] + weights[b, people[k]]
-        whole = running[len(scores)]
-        if whole > 0.0:
-            for level in range(levels):
-                below = np.searchsorted(scores, limits[b, level], side="right")
-                found[b, level] = 1.0 - running[below] / whole
+            if k % STRIDE == 0:
+                kept[k // STRIDE] = running
+            row = own[np.uint32(people[k])]
+            for lane in range(LANES):
+                running[lane] += row[lane]
+        if len(scores) % STRIDE == 0:
+            kept[len(scores) // STRIDE] = running
+        for lane in range(min(LANES, resamples - first)):
+            whole = running[lane]
+            if whole > 0.0:
+                for level in range(levels):
+                    below = np.searchsorted(scores, limits[first + lane, level], side="right")
+                    stride = below // STRIDE
+                    part = kept[stride, lane]
+                    for k in range(stride * STRIDE, below):
+                        part += own[people[k], lane]
+                    found[first + lane, level] = 1.0 - part / whole
     return found

@@ -5,9 +5,12 @@ is kept serves every statistic and its identity bootstrap: fine histograms, a co
 person, every genuine score, and the highest impostor scores with both their people.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -33,6 +36,8 @@ CLOSE = 0.02
 MIDDLE = 10_000
 # Bytes that the threads' histograms a person may take together.
 ROOM = 2 << 30
+# Bytes of counted pairs that are kept for who asks for the same again; 30 MB each at 13,000 images.
+KEPT = 512 << 20
 Metric = Literal["cosine", "euclidean"]
 Weigh = Literal["pairs", "people"]
 """Each pair weighs the same, as in the field's protocols; or each person's genuine pairs together weigh
@@ -139,6 +144,12 @@ class Pairs:
         found: np.ndarray = self._of_each(self.genuine_people) * self.genuine_weights
         return found
 
+    @cached_property
+    def genuine_order(self) -> Int[np.ndarray, " g"]:
+        """Where the genuine scores stand as they rise."""
+        found: np.ndarray = np.argsort(self.genuine_scores, kind="stable")
+        return found
+
     def _of_each(self, owners: np.ndarray) -> Int[np.ndarray, " people"]:
         return np.bincount(owners, minlength=len(self.images))
 
@@ -169,6 +180,61 @@ class Pairs:
         weights = self.genuine_weights[self.genuine_people]
         found: np.ndarray = np.bincount(index, weights, minlength=people * coarse)
         return found.reshape(people, coarse)
+
+
+NOBODY: Int[np.ndarray, "0 2"] = np.empty((0, 2), np.int64)
+
+
+class Kept:
+    """Pairs that were counted, the latest used last, of at most ``KEPT`` bytes together.
+
+    While it is in use, equal pairs are not counted again. Nobody may then write into what ``all_pairs``
+    gives.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[bytes, tuple[int, Pairs]] = {}
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let ``all_pairs`` look here first, and put here what it counts."""
+        token = _kept.set(self)
+        try:
+            yield
+        finally:
+            _kept.reset(token)
+
+    def get(self, key: bytes, tail: int) -> Pairs | None:
+        """Give pairs with a tail of this size; a kept tail is left off for who asks for none."""
+        if key not in self.found:
+            return None
+        self.found[key] = had, pairs = self.found.pop(key)
+        if tail == had:
+            return pairs
+        return None if tail else replace(pairs, tail_scores=pairs.tail_scores[:0], tail_people=NOBODY)
+
+    def put(self, key: bytes, tail: int, pairs: Pairs) -> None:
+        """Keep pairs, and let the longest unused go."""
+        self.found.pop(key, None)
+        self.found[key] = tail, pairs
+        while self.found and sum(_size(one) for _, one in self.found.values()) > KEPT:
+            del self.found[next(iter(self.found))]
+
+
+_kept: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+def _size(pairs: Pairs) -> int:
+    return sum(value.nbytes for value in vars(pairs).values() if isinstance(value, np.ndarray))
+
+
+def _key(arrays: Iterable[np.ndarray | None], *options: Any) -> bytes:
+    digest = hashlib.blake2b(repr(options).encode(), digest_size=16)
+    for one in arrays:
+        if one is not None:
+            digest.update(repr((one.shape, one.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(one).data)
+    return digest.digest()
 
 
 def row_weights(sizes: Int[np.ndarray, " people"], weigh: Weigh) -> Float[np.ndarray, " people"]:
@@ -223,7 +289,29 @@ def all_pairs(
     -----
     Memory beyond the inputs: about 15 MB a thread for blocks, plus people × coarse × 4 bytes a thread,
     which are so few that this stays within 2 GB; 8 bytes where people of unlike numbers of images weigh.
+    While ``Kept`` pairs are in use, cosines that were counted already are given again.
     """
+    kept = _kept.get()
+    if kept is None or metric != "cosine":
+        return _counted(a, labels, b, metric, weigh, tail, bins, coarse)
+    key = _key((a, labels, b), b is None, weigh, bins, coarse)
+    found = kept.get(key, tail)
+    if found is None:
+        found = _counted(a, labels, b, metric, weigh, tail, bins, coarse)
+        kept.put(key, tail, found)
+    return found
+
+
+def _counted(
+    a: np.ndarray,
+    labels: np.ndarray,
+    b: np.ndarray | None,
+    metric: Metric,
+    weigh: Weigh,
+    tail: int,
+    bins: int,
+    coarse: int,
+) -> Pairs:
     order = np.argsort(labels, kind="stable")
     left = np.ascontiguousarray(a[order], dtype=np.float32)
     right = left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
@@ -349,11 +437,16 @@ class _Scorer:
 
     def each(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Score pairs of one row and one column each, less the origin."""
-        if self.metric == "cosine":
-            products: np.ndarray = np.einsum("ij,ij->i", self.left[rows], self.right[columns])
-            return products
-        gaps = self.left[rows] - self.right[columns]
-        return self._score(np.einsum("ij,ij->i", gaps, gaps))
+        found = np.empty(len(rows), self.left.dtype)
+        for start in range(0, len(rows), BLOCK):
+            some = slice(start, start + BLOCK)
+            a, b = self.left[rows[some]], self.right[columns[some]]
+            if self.metric == "cosine":
+                found[some] = np.einsum("ij,ij->i", a, b)
+            else:
+                a -= b
+                found[some] = self._score(np.einsum("ij,ij->i", a, a))
+        return found
 
     def full(self, scores: np.ndarray) -> np.ndarray:
         """Add the origin, in as many digits as that takes."""

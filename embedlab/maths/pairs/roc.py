@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from embedlab.maths.pairs import excess, weighted
 from embedlab.maths.pairs.all_pairs import Pairs
 from embedlab.maths.pairs.moments import Drawn
-from embedlab.maths.people.bootstrap import impostor_histograms, shares
+from embedlab.maths.people.bootstrap import impostor_histograms, impostor_moves, shares
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,12 @@ def limits(
         steps[k] = excess.stepped(tail.shrinkage(int(np.searchsorted(-pairs.tail_scores, -exact[k]))))
     for c in np.unique(steps[inside]):
         drawn[:, steps == c] = _exact(pairs, fars[steps == c], excess.shrunk(counts, float(c)))
-    for k in np.flatnonzero(~inside | np.isnan(drawn).any(axis=0)):
+    beyond = np.flatnonzero(~inside | np.isnan(drawn).any(axis=0))
+    # They are linear in the weights, so that those of shrunk weights are shrunk themselves.
+    moves = impostor_moves(pairs.impostor_by_person, counts[: len(counts) if len(beyond) else 0])
+    for k in beyond:
         c = excess.of_function(pairs, (pairs.centres(coarse) > point[k]).astype(np.float64))
-        moved = impostor_histograms(pairs.impostor_by_person, excess.shrunk(counts, c))
+        moved = np.maximum(whole + c * moves, 0.0)
         asked = fars[k : k + 1]
         bulk = np.array([_bulk(row, ends, asked)[0] for row in moved]) - _bulk(whole, ends, asked) + point[k]
         drawn[:, k] = np.where(np.isnan(drawn[:, k]), bulk, drawn[:, k])
@@ -232,7 +235,7 @@ def accepted_share(
     pairs: Pairs, counts: Float[np.ndarray, "b people"], limits: Float[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b k"]:
     """Give the weighted share of genuine scores above each resample's limits; NaN where it has none."""
-    order = np.argsort(pairs.genuine_scores, kind="stable")
+    order = pairs.genuine_order
     scores = pairs.genuine_scores[order].astype(np.float64)
     found: np.ndarray = weighted.shares(
         scores,
@@ -285,10 +288,9 @@ def achieved_far(
     above = np.searchsorted(-pairs.tail_scores, -limits, side="left")
     whole = impostor_weight(pairs, counts)
     reached = limits >= (pairs.tail_scores[-1] if len(pairs.tail_scores) else np.inf)
-    for b in np.flatnonzero(reached & several):
-        one, other = pairs.tail_people[: above[b]].T
-        weights = counts[b] * pairs.row_weights, counts[b] * pairs.column_weights
-        found[b] = float(weights[0][one] @ weights[1][other]) / whole[b]
+    inside = np.flatnonzero(reached & several)
+    one, other = (_times(counts[inside], each) for each in (pairs.row_weights, pairs.column_weights))
+    found[inside] = weighted.sums(pairs.tail_people, one, other, above[inside]) / whole[inside]
     beyond = np.flatnonzero(~reached & several)
     if len(beyond):
         drawn = impostor_histograms(pairs.impostor_by_person, counts[beyond])

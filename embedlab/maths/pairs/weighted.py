@@ -78,6 +78,31 @@ def shares(
     return found
 
 
+def sums(
+    people: Int[np.ndarray, "n 2"],
+    weights: Float[np.ndarray, "b people"],
+    others: Float[np.ndarray, "b people"],
+    ends: Int[np.ndarray, " b"],
+) -> Float[np.ndarray, " b"]:
+    """Sum, a weighting, what its first pairs of two people weigh.
+
+    Parameters
+    ----------
+    people
+        Both people of each pair.
+    weights, others
+        How much each person weighs as the first and as the second of a pair.
+    ends
+        How many pairs each weighting sums.
+    """
+    from embedlab.maths.pairs._sweep import weighted_sums
+
+    found = np.empty(len(ends))
+    for some in _some(len(ends), len(people), "weights of pairs"):
+        found[some] = weighted_sums(people, weights[some], others[some], ends[some])
+    return found
+
+
 def _some(rows: int, columns: int, what: str) -> Iterator[slice]:
     step = max(LEAST, ENTRIES // max(columns, 1))
     for start in blocks(range(0, rows, step), what):

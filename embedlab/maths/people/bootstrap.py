@@ -45,6 +45,7 @@ References
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -54,6 +55,8 @@ from embedlab.progress import blocks
 LEVEL = 0.95
 # Counts drawn at once.
 BLOCK = 1 << 22
+# Counts of a draw that is kept.
+KEPT = 1 << 24
 
 
 def resamples(people: int, count: int, seed: int) -> Float[np.ndarray, "resamples people"]:
@@ -71,13 +74,26 @@ def resamples(people: int, count: int, seed: int) -> Float[np.ndarray, "resample
     Returns
     -------
     Counts of shape (count, people) as float32; each row sums to ``people``.
+
+    Notes
+    -----
+    Most analyses of a set ask for the same draw; the last two are kept, where they are no larger than 64 MB.
     """
+    if people * count > KEPT:
+        return _drawn(people, count, seed)
+    return _kept(people, count, seed).copy()
+
+
+def _drawn(people: int, count: int, seed: int) -> Float[np.ndarray, "resamples people"]:
     rng = np.random.default_rng(seed)
     found, even = np.empty((count, people), np.float32), np.full(people, 1.0 / people)
     step = max(1, BLOCK // max(people, 1))
     for start in blocks(range(0, count, step), "drawing resamples of people"):
         found[start : start + step] = rng.multinomial(people, even, size=min(step, count - start))
     return found
+
+
+_kept = lru_cache(maxsize=2)(_drawn)
 
 
 def population(identities: Sequence[str], count: int, seed: int) -> str:
@@ -257,5 +273,13 @@ def impostor_histograms(
         Resamples as ``resamples`` gives them.
     """
     whole = by_person.sum(axis=0) / 2
-    found: np.ndarray = np.maximum(whole + (counts - 1) @ by_person.astype(np.float32), 0.0)
+    found: np.ndarray = np.maximum(whole + impostor_moves(by_person, counts), 0.0)
+    return found
+
+
+def impostor_moves(
+    by_person: np.ndarray, counts: Float[np.ndarray, "b people"]
+) -> Float[np.ndarray, "b bins"]:
+    """Give what each resample adds to the histogram of impostor scores, as ``impostor_histograms`` says."""
+    found: np.ndarray = (counts - 1) @ by_person.astype(np.float32)
     return found

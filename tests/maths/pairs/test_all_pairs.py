@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -5,6 +7,10 @@ from scipy.spatial.distance import cdist
 from embedlab.maths.pairs import all_pairs as pairs
 from embedlab.maths.pairs.all_pairs import all_pairs, template_pairs
 from tests.planted import embedding_set
+
+
+def two_probes():
+    return embedding_set(people=30, images=3), embedding_set(people=30, images=3, seed=5)
 
 
 def written_out(unit, labels, other=None):
@@ -201,3 +207,64 @@ def test_many_people_are_counted_by_fewer_threads(monkeypatch):
     # Ten times the people take ten times the room a thread, and never more than two gigabytes together.
     assert pairs._threads(1_000_000, 256) * 1_000_000 * 256 * 4 <= pairs.ROOM
     assert pairs._threads(100_000_000, 256) == 1
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_kept_pairs_are_what_counting_again_gives(cross, monkeypatch):
+    a, b = two_probes()
+    other = b.unit if cross else None
+    fresh = {tail: all_pairs(a.unit, a.labels, other, tail=tail) for tail in (0, 50)}
+    kept = pairs.Kept()
+    with kept.in_use():
+        counted = all_pairs(a.unit, a.labels, other, tail=50)
+        monkeypatch.setattr(pairs, "_sweep_all", None)  # Nothing is swept again.
+        assert all_pairs(a.unit.copy(), a.labels, other, tail=50) is counted
+        again = {50: counted, 0: all_pairs(a.unit, a.labels, other, tail=0)}
+    for tail, expected in fresh.items():
+        np.testing.assert_equal(dataclasses.asdict(again[tail]), dataclasses.asdict(expected))
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"a": 1},
+        {"labels": 1},
+        {"b": 1},
+        {"b": 2},
+        {"weigh": "people"},
+        {"bins": 1024},
+        {"coarse": 64},
+        {"tail": 70},
+        {"metric": "euclidean"},
+    ],
+)
+def test_pairs_are_counted_anew_where_anything_differs(differs):
+    a, b = two_probes()
+    moved, swapped = a.unit.copy(), a.labels.copy()
+    moved[0] = moved[-1]
+    swapped[[0, -1]] = swapped[[-1, 0]]
+    whole = {"a": a.unit, "labels": a.labels, "b": b.unit, "tail": 50}
+    anew = {"a": {1: moved}, "labels": {1: swapped}, "b": {1: None, 2: a.unit}}
+    other = {name: anew[name][value] if name in anew else value for name, value in differs.items()}
+    with pairs.Kept().in_use():
+        first = all_pairs(**whole)
+        assert all_pairs(**whole) is first
+        assert all_pairs(**whole | other) is not first
+    assert all_pairs(**whole) is not first
+
+
+def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first(monkeypatch):
+    a, b = two_probes()
+    kept = pairs.Kept()
+    with kept.in_use():
+        one = all_pairs(a.unit, a.labels)
+        monkeypatch.setattr(pairs, "KEPT", int(2.5 * pairs._size(one)))
+        two = all_pairs(b.unit, b.labels)
+        assert all_pairs(a.unit, a.labels) is one
+        all_pairs(a.unit[::-1], a.labels[::-1])
+        assert len(kept.found) == 2
+        assert all_pairs(a.unit, a.labels) is one
+        assert all_pairs(b.unit, b.labels) is not two
+        monkeypatch.setattr(pairs, "KEPT", 10)
+        all_pairs(a.unit[::2], a.labels[::2])
+        assert not kept.found

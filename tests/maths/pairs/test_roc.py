@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from embedlab.maths.pairs import roc
+from embedlab.maths.pairs import excess, roc
 from embedlab.maths.pairs.all_pairs import all_pairs, template_pairs
-from embedlab.maths.people.bootstrap import resamples
+from embedlab.maths.people.bootstrap import impostor_histograms, resamples
 from tests.planted import embedding_set
 
 
@@ -208,3 +208,23 @@ def test_below_the_kept_scores_a_limit_is_read_from_all_of_the_histogram():
     ends = np.array([0.0, 1.0, 2.0, 3.0])
     found = roc._bulk(np.array([6, 2, 2]), ends, np.array([0.1, 0.2, 0.3, 0.7]))
     assert found == pytest.approx([2.5, 2.0, 1.5, 0.5])
+
+
+@pytest.mark.parametrize("weigh", ["pairs", "people"])
+def test_limits_below_the_tail_are_read_from_the_histograms_of_the_shrunk_weights(noisy, weigh):
+    short = all_pairs(noisy.unit, noisy.labels, tail=20, weigh=weigh)
+    counts, fars = resamples(len(short.images), 40, 0), np.array([0.1, 0.3, 0.9])
+    point, drawn = roc.limits(short, fars, counts)
+    coarse = short.impostor_by_person.shape[1]
+    ends = short.grid.edges(coarse)
+    for k, far in enumerate(fars):
+        above = (short.centres(coarse) > point[k]).astype(float)
+        weights = excess.shrunk(counts, excess.of_function(short, above))
+        of = [
+            np.array([roc._bulk(row, ends, np.array([far]))[0] for row in histograms])
+            for histograms in (
+                impostor_histograms(short.impostor_by_person, weights),
+                short.impostor_by_person.sum(axis=0)[None] / 2,
+            )
+        ]
+        np.testing.assert_allclose(drawn[:, k], of[0] - of[1] + point[k], atol=1e-6)

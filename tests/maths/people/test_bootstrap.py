@@ -121,4 +121,21 @@ def test_resamples_drawn_some_at_a_time_are_the_same(monkeypatch):
     whole = np.random.default_rng(3).multinomial(30, np.full(30, 1 / 30), size=50)
     for block in (1, 30 * 7, 1 << 22):
         monkeypatch.setattr("embedlab.maths.people.bootstrap.BLOCK", block)
+        bootstrap._kept.cache_clear()
         np.testing.assert_array_equal(bootstrap.resamples(30, 50, 3), whole)
+
+
+@pytest.mark.parametrize("kept", [0, 30 * 50])
+def test_a_draw_that_is_kept_is_not_spoilt_by_who_writes_into_it(kept, monkeypatch):
+    monkeypatch.setattr(bootstrap, "KEPT", kept)
+    first = bootstrap.resamples(30, 50, 11)
+    whole = first.copy()
+    first[:] = 0
+    np.testing.assert_array_equal(bootstrap.resamples(30, 50, 11), whole)
+
+
+def test_a_draw_too_large_is_not_kept(monkeypatch):
+    bootstrap._kept.cache_clear()
+    monkeypatch.setattr(bootstrap, "KEPT", 30 * 50 - 1)
+    bootstrap.resamples(30, 50, 12)
+    assert bootstrap._kept.cache_info().currsize == 0
