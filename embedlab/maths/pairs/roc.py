@@ -182,8 +182,7 @@ def limits(
     for k in beyond:
         c = excess.of_function(pairs, (pairs.centres(coarse) > point[k]).astype(np.float64))
         moved = np.maximum(whole + c * moves, 0.0)
-        asked = fars[k : k + 1]
-        bulk = np.array([_bulk(row, ends, asked)[0] for row in moved]) - _bulk(whole, ends, asked) + point[k]
+        bulk = _bulk(moved, ends, fars[k]) - _bulk(whole[None], ends, fars[k]) + point[k]
         drawn[:, k] = np.where(np.isnan(drawn[:, k]), bulk, drawn[:, k])
     return point, drawn
 
@@ -216,11 +215,12 @@ def _times(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return counts if (weights[weights > 0] == 1).all() else counts * weights
 
 
-def _bulk(histogram: np.ndarray, ends: np.ndarray, fars: np.ndarray) -> np.ndarray:
-    """Find the score above which a share ``fars`` of a histogram with these edges lies."""
-    above = np.r_[0.0, np.cumsum(histogram[::-1], dtype=np.float64)]
-    found: np.ndarray = np.interp(fars * above[-1], above, ends[::-1])
-    return found
+def _bulk(histograms: np.ndarray, ends: np.ndarray, far: float) -> np.ndarray:
+    """Find the score above which a share ``far`` of each histogram with these edges lies."""
+    above = np.zeros((len(histograms), len(ends)))
+    np.cumsum(histograms[:, ::-1], axis=1, out=above[:, 1:])
+    falling = ends[::-1].copy()
+    return np.array([np.interp(far * row[-1], row, falling) for row in above])
 
 
 def _safe_edge(pairs: Pairs, fars: np.ndarray) -> np.ndarray:

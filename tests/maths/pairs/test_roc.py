@@ -206,8 +206,14 @@ def test_what_both_ways_give_is_their_mean_and_owes_nothing_to_their_difference(
 def test_below_the_kept_scores_a_limit_is_read_from_all_of_the_histogram():
     """The lowest bin counts too, though scores seldom lie there."""
     ends = np.array([0.0, 1.0, 2.0, 3.0])
-    found = roc._bulk(np.array([6, 2, 2]), ends, np.array([0.1, 0.2, 0.3, 0.7]))
+    found = [float(roc._bulk(np.array([[6, 2, 2]]), ends, far)[0]) for far in (0.1, 0.2, 0.3, 0.7)]
     assert found == pytest.approx([2.5, 2.0, 1.5, 0.5])
+
+
+def read(histogram, ends, far):
+    """Read between the edges the score above which a share of a histogram lies."""
+    below = np.concatenate([[0.0], np.cumsum(histogram.astype(float))])
+    return np.interp((1 - far) * below[-1], below, ends)
 
 
 @pytest.mark.parametrize("weigh", ["pairs", "people"])
@@ -220,11 +226,7 @@ def test_limits_below_the_tail_are_read_from_the_histograms_of_the_shrunk_weight
     for k, far in enumerate(fars):
         above = (short.centres(coarse) > point[k]).astype(float)
         weights = excess.shrunk(counts, excess.of_function(short, above))
-        of = [
-            np.array([roc._bulk(row, ends, np.array([far]))[0] for row in histograms])
-            for histograms in (
-                impostor_histograms(short.impostor_by_person, weights),
-                short.impostor_by_person.sum(axis=0)[None] / 2,
-            )
-        ]
-        np.testing.assert_allclose(drawn[:, k], of[0] - of[1] + point[k], atol=1e-6)
+        whole = short.impostor_by_person.sum(axis=0)[None] / 2
+        moved = impostor_histograms(short.impostor_by_person, weights)
+        expected = [read(histogram, ends, far) - read(whole[0], ends, far) + point[k] for histogram in moved]
+        np.testing.assert_allclose(drawn[:, k], expected, atol=1e-6)
