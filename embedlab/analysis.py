@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, cast
+from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
@@ -24,13 +24,10 @@ from embedlab.charts import Chart
 from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, Estimates, Finding, Tone, counted
 from embedlab.estimates import label as written
-from embedlab.files.memory import frame
+from embedlab.files.frames import frame
 from embedlab.lab.store import checked_name, sha256_of, write_json
 from embedlab.over import Kind, Over, Word, named
 from embedlab.shapes import check_shapes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ENTRY_POINTS = "embedlab.analyses"
 NO_LISTS: Mapping[str, Any] = MappingProxyType({})
@@ -195,8 +192,8 @@ class Result:
         """Name it, and how much it holds: its numbers are in ``numbers()`` and ``to_pandas()``."""
         return f"<{type(self).__name__} of {self.title}: {counted(len(self.numbers()), 'number')}>"
 
-    def to_pandas(self) -> "pd.DataFrame":
-        """Give the numbers as a table: label, value, low, high, n and null; of plain numbers the value alone.
+    def to_pandas(self) -> Any:
+        """Give the numbers as a ``pandas.DataFrame``: label, value, low, high, n and null.
 
         Raises
         ------

@@ -24,7 +24,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-PRESENTATION = ("embedlab.charts", "embedlab.lab.store", "embedlab.progress")
+PRESENTATION = ("embedlab.charts", "embedlab.lab.store", "embedlab.progress", "embedlab.files.frames")
 """No result holds a chart, what is read or stored is hashed itself, and progress hands on what it gets."""
 
 DISTRIBUTIONS = {

@@ -15,7 +15,6 @@ from embedlab import analysis
 from embedlab.analysis import Estimate, Params, Result, bounded
 from embedlab.errors import UserError
 from embedlab.estimates import Place, judged
-from embedlab.files import memory
 
 
 @dataclass(frozen=True)
@@ -271,9 +270,3 @@ def test_a_result_names_itself_shortly_and_is_a_table():
     assert list(table.columns) == ["value", "low", "high", "n", "null"]
     assert table.loc["share"].tolist() == [0.5, 0.4, 0.6, 12, 0.1]
     assert table.loc["count", "value"] == 3
-
-
-def test_without_pandas_a_table_is_refused_in_words(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UserError, match="pip install pandas"):
-        memory.frame({"a": [1]})

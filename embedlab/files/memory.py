@@ -1,20 +1,17 @@
-"""What lies in memory, in whichever library's arrays, as plain columns and float32 vectors; and back.
+"""What lies in memory, in whichever library's arrays, as plain columns and float32 vectors.
 
-No library is imported for reading: who has a tensor or a data frame has its library.
+No library is imported for this: who has a tensor or a data frame has its library.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
 from embedlab.files import names as names_
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def matrix(vectors: Any) -> Float[np.ndarray, "n d"]:
@@ -164,18 +161,3 @@ def _name(value: Any, what: str, row: int) -> str:
         except UnicodeDecodeError:
             raise UserError(f"{what}: row {row} holds bytes that are no UTF-8: give names as text") from None
     return str(value)
-
-
-def frame(content: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Give columns, or rows, as a table of pandas.
-
-    Raises
-    ------
-    UserError
-        If pandas is not installed.
-    """
-    try:
-        import pandas as pd
-    except ImportError:
-        raise UserError("this needs pandas, which is not installed: `pip install pandas`") from None
-    return pd.DataFrame(content if isinstance(content, Mapping) else list(content))

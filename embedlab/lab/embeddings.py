@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -16,12 +16,9 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
 from embedlab.files import columns, names, parquet
-from embedlab.files.memory import frame
+from embedlab.files.frames import frame
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ("item", "identity", "embedding", "norm")
 CHECKED_ROWS = 1 << 14
@@ -104,8 +101,8 @@ class EmbeddingSet:
         size = f"{n:,} images of {len(self.identities):,} people, {d} dimensions"
         return f"<EmbeddingSet {self.title}: {size}{more}>"
 
-    def to_pandas(self, *, vectors: bool = False) -> "pd.DataFrame":
-        """Give a row an image: item, identity, norm, the attributes, and if wanted ``embedding``.
+    def to_pandas(self, *, vectors: bool = False) -> Any:
+        """Give a ``pandas.DataFrame``: item, identity, norm, attributes, and ``embedding`` if wanted.
 
         Raises
         ------

@@ -39,7 +39,6 @@ def _fails(r: Scaling, matters: float) -> Claim:
             "undecided": f"Whether {r.model} leaves over {matters:.0%} unnamed once {among} is open: {told}",
         },
         unit="points of FNIR",
-        hazard="yes",
         kind=size,
         brief={"yes": "fails", "no": "holds", "undecided": "open"},
         evidence={what: r.estimates[what, size] for what in (THRESHOLD, FPIR)},

@@ -30,7 +30,7 @@ from embedlab.study import CHAPTERS, FURTHER, Statement, chapter_of
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
 # A picture that stands open is not higher than this, if its kind is as clear at any height.
-FLAT, LEAD_PX = ("Bars", "Curves", "Histogram"), 360
+FLAT, LEAD_PX = ("Bars", "Curves", "Histogram"), 315
 # A table of more rows scrolls in a window of its own.
 LONG = 16
 # So many findings of a section stand open, of those that call for attention more; the others are folded away.

@@ -14,9 +14,9 @@ def found(fnir, model="m", probe="p", sd=0.01):
     return bare(Scaling, title=title, model=model, probe=probe, people=PEOPLE, fpir=0.01, estimates=numbers)
 
 
-def test_who_leaves_many_unnamed_fails_and_that_is_a_hazard():
+def test_who_leaves_many_unnamed_fails():
     (one,) = told(QUESTION, scaling=[found(0.3)])
-    assert (one.verdict, one.hazard) == ("yes", True)
+    assert (one.verdict, one.hazard) == ("yes", False)
     assert one.text.startswith(
         "m leaves over 10% unnamed once 1,000,000 people are enrolled: on p at FPIR 0.01 FNIR is 30.0% "
         "(+30.0 points"
