@@ -27,7 +27,7 @@ def judge(results: Results, params: GrowthParams) -> list[Claim]:
 def _fails(r: Scaling, matters: float) -> Claim:
     size = enrolled(r.people)
     fnir = r.estimates[FNIR, size]
-    told = f"on {r.probe} at FPIR {r.fpir:g} FNIR is {fnir.value:.1%}"
+    told = f"FNIR foretold on {r.probe} at FPIR {r.fpir:g}"
     among = f"{r.people:,} people are enrolled"
     return Claim(
         (r.model,),
@@ -38,7 +38,8 @@ def _fails(r: Scaling, matters: float) -> Claim:
             "no": f"{r.model} leaves no more than {matters:.0%} unnamed once {among}: {told}",
             "undecided": f"Whether {r.model} leaves over {matters:.0%} unnamed once {among} is open: {told}",
         },
-        unit="points of FNIR",
+        spec=".1%",
+        unit="FNIR",
         kind=size,
         brief={"yes": "fails", "no": "holds", "undecided": "open"},
         evidence={what: r.estimates[what, size] for what in (THRESHOLD, FPIR)},

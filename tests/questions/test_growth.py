@@ -17,16 +17,14 @@ def found(fnir, model="m", probe="p", sd=0.01):
 def test_who_leaves_many_unnamed_fails():
     (one,) = told(QUESTION, scaling=[found(0.3)])
     assert (one.verdict, one.hazard) == ("yes", False)
-    assert one.text.startswith(
-        "m leaves over 10% unnamed once 1,000,000 people are enrolled: on p at FPIR 0.01 FNIR is 30.0% "
-        "(+30.0 points"
-    )
+    lead = "m leaves over 10% unnamed once 1,000,000 people are enrolled: "
+    assert one.text.startswith(f"{lead}FNIR foretold on p at FPIR 0.01 (30.0% [")
 
 
 def test_who_leaves_few_unnamed_holds():
     (one,) = told(QUESTION, scaling=[found(0.02)])
     assert one.verdict == "no"
-    assert one.text.startswith("m leaves no more than 10% unnamed once 1,000,000 people are enrolled: on p")
+    assert one.text.startswith("m leaves no more than 10% unnamed once 1,000,000 people are enrolled: FNIR")
 
 
 def test_what_the_interval_does_not_decide_is_open():
