@@ -39,6 +39,7 @@ from embedlab.estimates import Estimate, counted, unknown
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
 Verdict = Literal["yes", "no", "undecided", "cannot"]
+Said = Literal["yes", "no", "undecided", "cannot", "some"]
 Results = Mapping[str, Sequence[Result]]
 """By the name of an analysis, what its runs found."""
 
@@ -74,7 +75,8 @@ class Claim:
     matters
         The smallest effect worth acting on, in the effect's own unit; 0 or more.
     said
-        The sentence of each verdict that can be, without the effect and without a stop.
+        The sentence of each verdict that can be, without the effect and without a stop; and of ``some``,
+        where the effect is surely above zero, and it is open whether it is above what matters.
     spec
         How the effect is written: in percentage points, by a format such as ``.2f``, or as "times" where it
         and ``matters`` are logarithms.
@@ -92,6 +94,8 @@ class Claim:
     p
         Where the effect has a test and no interval: its p value, which can show that it is so and never
         that it is not.
+    word
+        What the effect is, before it in brackets: a loss, a gain.
     fact
         The verdict, where it is seen and not inferred, as that two images are one.
     kind
@@ -104,7 +108,7 @@ class Claim:
     subject: tuple[str, ...]
     effect: Estimate | None
     matters: float
-    said: Mapping[Verdict, str]
+    said: Mapping[Said, str]
     spec: str = "points"
     unit: str = ""
     among: int = 1
@@ -113,6 +117,7 @@ class Claim:
     winner: str = ""
     p: float | None = None
     fact: Verdict | None = None
+    word: str = ""
     kind: str = ""
     brief: Mapping[Verdict, str] = field(default_factory=dict)
 
@@ -326,11 +331,15 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     matters = claim.matters
     if claim.spec == TIMES:
         effect, matters = effect and _exp(effect), math.exp(matters)
+    surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
+    said = claim.said["some" if surely else verdict]
+    if told and claim.word:
+        told = f"{claim.word} {told}"
     return Answer(
         question=name,
         subject=claim.subject,
         verdict=verdict,
-        text=f"{claim.said[verdict]}{f' ({told})' if told else ''}{ending}.",
+        text=f"{said}{f' ({told})' if told else ''}{ending}.",
         effect=effect,
         matters=matters,
         unit=claim.unit,
@@ -378,7 +387,7 @@ def verdict_of(effect: Estimate, matters: float) -> Verdict:
 
 
 def what_would_decide(effect: Estimate, matters: float) -> str:
-    """Say about how many people would decide, were the effect what it seems to be."""
+    """Say about how many times as many people would decide, were the effect what it seems to be."""
     if effect.sign is None or effect.low is None or effect.high is None:
         if effect.n >= LEAST_FOR_CLAIM and not effect.drawn_from:
             return unknown(paired=False)
@@ -388,9 +397,10 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     times = math.inf if off == 0 else (half / off) ** 2
     if times > BEYOND_REACH:
         return "so near to what matters that more people would hardly decide it"
-    people = times * effect.n
-    step = 10 ** max(0, math.floor(math.log10(max(people, 1))) - 1)
-    return f"about {max(effect.n + 1, math.ceil(round(people / step, 6)) * step):,} people would decide"
+    # Not how many: of those at hand some only have the pairs that an analysis needs.
+    times = round(times, 6)
+    rounded = math.ceil(10 * times) / 10 if times < 10 else math.ceil(times)
+    return f"about {max(rounded, 1.1):g} times as many people would decide"
 
 
 def best_of(estimates: Mapping[str, Estimate]) -> tuple[str, str, Estimate, int]:

@@ -1,5 +1,7 @@
 """Verdicts: shown where the numbers show them, and together false in at most 5 % of reports."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -54,14 +56,29 @@ def test_reports_of_what_is_not_so_hold_a_false_verdict_in_at_most_five_percent(
 
 def test_what_would_decide_is_what_decides():
     open_ = judged("q", claim(0.06, 0.08), 1)
-    assert "about 400 people would decide" in open_.text
-    assert judged("q", claim(0.06, 0.08 / np.sqrt(400 / 100) * 0.99), 1).verdict == "yes"
+    assert "about 4 times as many people would decide" in open_.text
+    assert judged("q", claim(0.06, 0.08 / np.sqrt(4) * 0.99), 1).verdict == "yes"
+    assert "about 64 times as many" in judged("q", claim(0.03, 0.08), 1).text
     assert (
         "so near to what matters that more people would hardly decide"
         in judged("q", claim(0.0200001, 0.08), 1).text
     )
     nobody = judged("q", Claim(("a",), Estimate(0.1, n=3), 0.02, SAID), 1)
     assert "3 people are too few to judge by" in nobody.text
+
+
+def test_what_is_surely_there_is_said_where_it_is_open_whether_it_matters():
+    said = {**SAID, "some": "it is so, by how much is open"}
+    for effect, half, text in (
+        (0.06, 0.05, "it is so, by"),
+        (0.06, 0.08, "whether"),
+        (0.06, 0.02, "it is so ("),
+    ):
+        one = claim(effect, half)
+        answer = judged("q", dataclasses.replace(one, said=said, word="gain"), 1)
+        assert answer.text.startswith(text), answer.text
+        assert "(gain +6.0 points" in answer.text
+        assert answer.verdict == ("yes" if half < 0.04 else "undecided")
 
 
 def test_the_sentence_says_the_verdict_and_the_interval_that_it_rests_on():

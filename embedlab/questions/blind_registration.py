@@ -7,7 +7,7 @@ from embedlab.analysis import Params, bounded
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
 
-WITHOUT = {BEFORE: "without it", SHIFT: "by a shift alone", NULL: "registered to strangers"}
+WITHOUT = {BEFORE: "without it", SHIFT: "by a shift alone", NULL: "where it is registered to strangers"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
     evidence = {f"same image, {how}": r.of(IMAGE, how, space) for how in r.maps}
     if before.value >= ALL:
         nothing = (
-            f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves"
+            f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves "
+            "as they are"
         )
         return Claim(models, None, matters, {"no": nothing}, evidence=evidence, fact="no")
-    told = f"{where}, {after.value:.1%} of images find themselves, {before.value:.1%} {WITHOUT[rival]}, "
+    told = (
+        f"{where}, {after.value:.1%} of images find themselves by it, {before.value:.1%} {WITHOUT[rival]}, "
+    )
     told += f"{known.value:.1%} by known pairs"
     beyond = f"{100 * matters:g} points beyond what was there for {r.title}"
     return Claim(
@@ -57,6 +60,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             "undecided": f"Whether registration finds over {beyond} is open: {told}",
         },
         unit="points of images",
+        word="gain",
         among=among,
         evidence=evidence,
     )

@@ -37,8 +37,8 @@ def _loss(r: Mapping, source: str, target: str) -> Estimate:
 
 def _converted(r: Mapping, source: str, target: str, *, among: int, matters: float) -> Claim:
     mapped, own = (r.estimates[RANK_1, entry, source, target] for entry in (RIDGE, TARGET))
-    told = f"rank-1 among {r.gallery:,} people {mapped.value:.1%} after a linear map, {own.value:.1%} in "
-    told += f"{target} itself"
+    told = f"rank-1 among {r.gallery:,} others is {mapped.value:.1%} converted, {own.value:.1%} in {target} "
+    told += "itself"
     what = f"Converting {source} to {target} by a map learned from {r.fitted_people:,} people"
     return Claim(
         (source, target),
@@ -48,7 +48,9 @@ def _converted(r: Mapping, source: str, target: str, *, among: int, matters: flo
             "yes": f"{what} loses: {told}",
             "no": f"{what} loses less than {100 * matters:g} points: {told}",
             "undecided": f"Whether c{what[1:]} loses over {100 * matters:g} points is open: {told}",
+            "some": f"{what} loses; whether over {100 * matters:g} points is open: {told}",
         },
+        word="loss",
         unit="points of rank-1 lost",
         among=among,
         evidence={f"rank-1, {entry}": one for entry, one in ((RIDGE, mapped), (TARGET, own))},
@@ -56,7 +58,7 @@ def _converted(r: Mapping, source: str, target: str, *, among: int, matters: flo
 
 
 QUESTION = Question(
-    text="Are two models' spaces the same up to a linear map: what does converting a gallery lose?",
+    text="Does converting a gallery from one model's space to another's by a linear map lose?",
     needs={"mapping": "it fits maps between the models, and judges them on other people"},
     params=ConversionParams(),
     judge=judge,

@@ -2,7 +2,7 @@
 
 from embedlab.analyses.audit import EVERYBODY, NAMES, PARTS, TWICE, WRONG, Audited, Fault
 from embedlab.analysis import Params
-from embedlab.question import Claim, Question, Results, Verdict, listed
+from embedlab.question import Claim, Question, Results, Said, listed
 
 NAMED = 2
 WORDS = {
@@ -23,9 +23,9 @@ def judge(results: Results, _: Params) -> list[Claim]:
         f"{len(every):,} {WORDS[kind][len(every) > 1]}" + (f" ({_named(every)})" if k == 0 else "")
         for k, (kind, every) in enumerate(found.items())
     ]
-    said: dict[Verdict, str] = {
+    said: dict[Said, str] = {
         "yes": f"To {by}, {listed(told, len(WORDS))}: check them",
-        "no": f"To {by}, no label or image looks wrong",
+        "no": f"No label or image looks wrong to {by}",
     }
     return [Claim(r.models, None, 0.0, said, hazard="yes", fact="yes" if told else "no")]
 

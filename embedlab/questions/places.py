@@ -34,19 +34,21 @@ def _apart(r: Resolution, matters: float) -> Claim:
     at = worst_of(costs, matters)
     native, alike, mixed = (r.at(TAR, cell).value for cell in ((r.last, r.last), (at, at), (r.last, at)))
     worse = f"{alike:.1%} of blurred ones" if alike <= native else f"{native:.1%} of sharp ones"
-    told = f"at {r.names[at]}, {mixed:.1%} of mixed genuine pairs are accepted, {worse}"
+    told = f"at {r.names[at]}, {mixed:.1%} of mixed genuine pairs are accepted, {worse}, each at its own "
+    told += f"threshold of FAR {r.far:g}"
     where, points = f"in {r.model} mixing sharp and blurred images costs", f"{100 * matters:g} points"
     return Claim(
         (r.model,),
         costs[at],
         matters,
         {
-            "yes": f"Yes: {where} more than blur by itself: {told}",
-            "no": f"No: {where} less than {points} beyond blur itself: {told}",
+            "yes": f"I{where[1:]} more than blur by itself: {told}",
+            "no": f"I{where[1:]} less than {points} beyond blur itself: {told}",
             "undecided": f"Whether {where} over {points} beyond blur itself is open: {told}",
         },
         unit=f"points of TAR that mixing costs at {r.names[at]}",
         among=r.last,
+        word="cost",
         evidence={f"cost of mixing native and {r.names[k]}": cost for k, cost in costs.items()},
         kind="mixing",
         brief={"yes": "mixing costs", "no": "it costs little", "undecided": "open"},

@@ -75,19 +75,24 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         gap, matters, spec, unit = ratio, math.log(params.ratio), TIMES, "times the errors"
         yes = f"{best} recognises more on {probe} than {second}, which errs over {times}"
         no = f"{best} recognises hardly more on {probe} than {second}, which errs less than {times}"
-        unsure = (
-            f"Whether {best} recognises more on {probe} than {second}, which would err over {times}, is open"
-        )
+        unsure = f"Whether {second} errs over {times} on {probe} as {best} is open"
+        some = f"{best} recognises more on {probe} than {second}; whether that errs over {times} is open"
     else:
         matters, spec, unit = params.matters, "points", "points of TAR"
         yes = f"{best} recognises more on {probe} than {second}"
         no = f"{best} recognises less than {points} on {probe} than {second}"
         unsure = f"Whether {best} recognises over {points} on {probe} than {second} is open"
+        some = f"{best} recognises more on {probe} than {second}; whether over {points} is open"
     return Claim(
         (best, second),
         gap,
         matters,
-        {"yes": f"{yes}: {told}", "no": f"{no}: {told}", "undecided": f"{unsure}: {told}"},
+        {
+            "yes": f"{yes}: {told}",
+            "no": f"{no}: {told}",
+            "undecided": f"{unsure}: {told}",
+            "some": f"{some}: {told}",
+        },
         spec,
         unit,
         among,

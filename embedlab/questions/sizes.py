@@ -44,7 +44,8 @@ def _breaks(r: Resolution, matters: float) -> Claim:
     at = max(sure or broken, default=0)
     size, latest = r.names[at], " at the latest" if broken and at < broken[-1] else ""
     left = r.at(TAR, (r.last, at)).value
-    told = f"of genuine pairs {left:.1%} are accepted if one image is so small, {native.value:.1%} if neither"
+    told = f"at FAR {r.far:g}, {left:.1%} of genuine pairs are accepted if one image is so small, "
+    told += f"{native.value:.1%} if neither"
     return Claim(
         (r.model,),
         losses[at],
@@ -56,6 +57,7 @@ def _breaks(r: Resolution, matters: float) -> Claim:
         },
         unit=f"points of TAR lost at {size}{latest}",
         among=r.last,
+        word="loss",
         evidence={f"TAR, native × {r.names[k]}": r.at(TAR, (r.last, k)) for k in range(r.last + 1)},
         kind=BREAKS,
         brief={"yes": f"breaks at {size}", "no": f"holds down to {size}", "undecided": "open"},
@@ -66,7 +68,7 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
     cells = [(r.last, k) for k in range(r.last)] + [(k, k) for k in range(r.last)]
     worst = worst_of({cell: r.at(FAR, cell) for cell in cells}, unsafe * r.far)
     got, place = r.at(FAR, worst), between(r.place(worst))
-    told = f"set for FAR {r.far:g} on native images, it gets the highest FAR {place}"
+    told = f"set for FAR {r.far:g} on native images, it lets in most strangers {place}"
     return Claim(
         (r.model,),
         got,
@@ -80,6 +82,7 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
         unit=f"FAR {place}",
         among=len(cells),
         hazard="yes",
+        word="FAR",
         kind=UNSAFE,
         brief={"yes": "one threshold is unsafe", "no": "it is safe", "undecided": "open"},
         evidence={f"FAR, {' × '.join(r.names[k] for k in cell)}": r.at(FAR, cell) for cell in cells},

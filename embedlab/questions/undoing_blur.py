@@ -33,7 +33,7 @@ def _lost(r: Restoration) -> float:
 def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
     unmapped, mapped, sharp = (one.value for one in found.values())
-    told = f"rank-1 among {r.gallery:,} people is {unmapped:.1%} as it is, {mapped:.1%} mapped, "
+    told = f"rank-1 among {r.gallery:,} people is {unmapped:.1%} blurred, {mapped:.1%} mapped, "
     told += f"{sharp:.1%} sharp"
     what, points = f"what {r.degraded} loses in {r.model}", f"{100 * matters:g} points"
     a_map = f"linear map learned from {r.fitted_people:,} people brings back"
@@ -46,9 +46,11 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             lost,
             matters,
             {
-                "no": f"There is little to undo, {loses} less than {points} in {r.model}: {told}",
-                "undecided": f"Whether {loses} over {points} in {r.model} to be undone is open: {told}",
+                "no": f"There is little to undo: {loses} less than {points} in {r.model}; {told}",
+                "undecided": f"Whether blur costs {r.model} over {points} to undo is open: {told}",
+                "some": f"Blur costs {r.model} something to undo; whether over {points} is open: {told}",
             },
+            word="loss",
             unit=f"points of rank-1 lost by {r.degraded}",
             among=among,
             kind="map",
@@ -63,7 +65,9 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             "yes": f"A {a_map} some of {what}: {told}",
             "no": f"A {a_map} {little} of {what}: {told}",
             "undecided": f"Whether a {a_map} over {points} of {what} is open: {told}",
+            "some": f"A {a_map} some of {what}; whether over {points} is open: {told}",
         },
+        word="gain",
         unit=f"points of rank-1 of {r.degraded}",
         among=among,
         kind="map",

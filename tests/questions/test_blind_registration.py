@@ -23,13 +23,16 @@ def test_what_a_shift_finds_is_not_credited():
     )
     assert (found.verdict, found.subject) == ("yes", ("a",))
     assert (shifted.verdict, shifted.subject) == ("no", ("a", "b"))
-    assert "90.0% of images find themselves, 20.0% by a shift alone, 95.0% by known pairs" in found.text
+    assert "90.0% of images find themselves by it, 20.0% by a shift alone, 95.0% by known pairs" in found.text
 
 
 def test_where_images_find_themselves_already_nothing_is_left_to_find():
     (one,) = told(QUESTION, registration=[registration(0.99, 0.99, before=0.99)])
     assert (one.verdict, one.effect) == ("no", None)
-    assert one.text == "Nothing is left to find for a onto a: on 3 axes, 99.0% of images find themselves."
+    assert (
+        one.text
+        == "Nothing is left to find for a onto a: on 3 axes, 99.0% of images find themselves as they are."
+    )
 
 
 def test_all_axes_are_judged_and_not_the_few():

@@ -21,7 +21,7 @@ def test_each_direction_is_judged():
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
     assert yes.text.startswith("Converting b to a by a map learned from 40 people loses: ")
-    assert "rank-1 among 100 people 30.0% after a linear map, 90.0% in a itself" in yes.text
+    assert "rank-1 among 100 others is 30.0% converted, 90.0% in a itself" in yes.text
 
 
 def test_of_many_models_the_best_and_the_worst_direction_are_told():
