@@ -349,7 +349,7 @@ ALLOWED = {
     (own_hedges, "drift"): 1,
     (own_hedges, "verification"): 1,
     # Of one image that can be looked at, or two that are one: what is seen needs no p.
-    (own_tones, "confusions"): 2,
+    (own_tones, "audit"): 3,
     # The name of a field, and of a series in a chart.
     (sentences_as_keys, "neighbours"): 1,
 }

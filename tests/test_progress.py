@@ -11,7 +11,7 @@ import pytest
 
 from embedlab import analysis, progress
 from embedlab.progress import about, blocks, busy, carried, in_words, say, shown, sweep, track
-from tests.planted import embedding_set, layer_weights
+from tests.planted import embedding_set, grouped, layer_weights
 
 
 class Terminal(io.StringIO):
@@ -204,7 +204,10 @@ class Ears:
 
 
 def inputs(over):
-    sets = [[embedding_set(model=m, probe=p, seed=k) for p in ("p", "p@32")] for k, m in enumerate("ab")]
+    sets = [
+        [grouped(embedding_set(30, model=m, probe=p, seed=k)) for p in ("p", "p@32")]
+        for k, m in enumerate("ab")
+    ]
     return {
         "set": sets[0][:1],
         "model": sets[0],

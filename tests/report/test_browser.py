@@ -142,9 +142,11 @@ def test_dark_and_light_follow_the_reader(browser, flat):
 def test_the_mark_of_a_null_has_the_page_s_colour_about_it(browser, flat, scheme, back):
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     look(browser, flat)
-    browser.call("Emulation.setEmulatedMedia", features=[])
     halo = "document.querySelector('.chart.bars').data.find(trace => trace.meta?.halo)"
-    assert browser.run(f"{halo}.line.color") == back
+    colour = browser.run(f"{halo}.line.color")
+    # Only then, or the page may have turned light again.
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert colour == back
 
 
 def test_long_tables_scroll_in_place_and_faces_are_drawn(browser, tmp_path):

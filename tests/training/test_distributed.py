@@ -2,6 +2,7 @@
 
 import copy
 import json
+import signal
 from dataclasses import asdict
 
 import numpy as np
@@ -148,8 +149,10 @@ def test_terminated_processes_go_on_exactly_or_as_one(shared):
 
 def test_all_processes_end_when_one_fails(shared):
     *_, ended = shared
-    assert [process.returncode for process in ended] == [1, 1]
-    assert ended[1].stderr.endswith("ZeroDivisionError: a mistake\n")
+    # A thread of torch's may abort while the process that failed ends.
+    assert ended[0].returncode == 1
+    assert ended[1].returncode in (1, -signal.SIGABRT)
+    assert "ZeroDivisionError: a mistake\n" in ended[1].stderr
     assert "Traceback" not in ended[0].stderr
 
 
