@@ -256,10 +256,11 @@ def get(name: str) -> Question:
     UserError
         If there is none of that name.
     """
-    if name not in names():
-        raise UserError(f"there is no question {name!r}: there are {', '.join(names())}")
     if name not in _builtin():
-        return _plugged()[0][name]
+        plugged = _plugged()[0]
+        if name not in plugged:
+            raise UserError(f"there is no question {name!r}: there are {', '.join((*_builtin(), *plugged))}")
+        return plugged[name]
     found = importlib.import_module(f"embedlab.questions.{name}").QUESTION
     if not isinstance(found, Question):
         raise UserError(f"the file of question {name!r} holds no Question: name it QUESTION")
@@ -328,11 +329,11 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
             verdict = verdict_of(effect, claim.matters)
             ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
             told = _told(effect, claim)
+    surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
+    said = claim.said["some" if surely else verdict]
     matters = claim.matters
     if claim.spec == TIMES:
         effect, matters = effect and _exp(effect), math.exp(matters)
-    surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
-    said = claim.said["some" if surely else verdict]
     if told and claim.word:
         told = f"{claim.word} {told}"
     return Answer(

@@ -9,7 +9,7 @@ from embedlab import question
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate
-from embedlab.question import Claim, Question, answers, best_of, judged, simultaneous, verdict_of
+from embedlab.question import TIMES, Claim, Question, answers, best_of, judged, simultaneous, verdict_of
 
 SAID = {"yes": "it is so", "no": "it is not so", "undecided": "whether it is so is open"}
 
@@ -79,6 +79,15 @@ def test_what_is_surely_there_is_said_where_it_is_open_whether_it_matters():
         assert answer.text.startswith(text), answer.text
         assert "(gain +6.0 points" in answer.text
         assert answer.verdict == ("yes" if half < 0.04 else "undecided")
+
+
+def test_of_a_ratio_no_more_is_said_than_its_own_interval_shows():
+    said = {**SAID, "some": "it is so, by how much is open"}
+    for low, text in ((1.1, "it is so, by"), (0.8, "whether")):
+        ratio = Estimate(np.log(1.8), np.log(low), np.log(3.0), 100)
+        answer = judged("q", Claim(("a",), ratio, np.log(1.5), said, spec=TIMES), 1)
+        assert answer.text.startswith(text), answer.text
+        assert answer.verdict == "undecided"
 
 
 def test_the_sentence_says_the_verdict_and_the_interval_that_it_rests_on():
