@@ -465,13 +465,14 @@ def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) 
 
     Equal hashes say that the same images of the same people were measured, whatever their order.
     """
-    found = []
+    found, last = [], None
     for model, probe in itertools.product(study.models, probes_used(lab, study, planned)):
         path = lab.embeddings_file(model, probe)
         # What cannot be read is told where it is needed.
         with suppress(UserError):
             if path.is_file():
-                found.append({"model": model, "probe": probe, **embeddings.members(path)})
+                last = embeddings.members(path, last)
+                found.append({"model": model, "probe": probe, **last.told})
     return found
 
 

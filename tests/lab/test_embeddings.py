@@ -302,10 +302,19 @@ def test_members_are_the_same_in_any_order_and_others_for_other_people(tmp_path)
     found = []
     for k, each in enumerate((one, shuffled, other)):
         embeddings.write(tmp_path / f"{k}.parquet", each, {})
-        found.append(embeddings.members(tmp_path / f"{k}.parquet"))
+        found.append(embeddings.members(tmp_path / f"{k}.parquet").told)
     assert found[0] == found[1]
     assert found[0]["members"] != found[2]["members"]
     assert (found[0]["images"], found[0]["people"], found[2]["people"]) == (len(one.items), 20, 1)
+
+
+def test_members_of_the_same_rows_are_found_once(tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        embeddings.write(tmp_path / f"{name}.parquet", embedding_set(20, seed=seed), {})
+    embeddings.write(tmp_path / "c.parquet", embedding_set(21), {})
+    first = embeddings.members(tmp_path / "a.parquet")
+    assert embeddings.members(tmp_path / "b.parquet", first) is first
+    assert embeddings.members(tmp_path / "c.parquet", first).told["people"] == 21
 
 
 def test_members_of_what_is_no_set_are_told_in_a_line(tmp_path):

@@ -48,7 +48,7 @@ def written(path, noises, answers=(), seed=0, shown=0, people=60, **params):
     for one in sets:
         file = path.parent / "set.parquet"
         embeddings.write(file, one, {})
-        members.append({"model": one.model, "probe": one.probe, **embeddings.members(file)})
+        members.append({"model": one.model, "probe": one.probe, **embeddings.members(file).told})
     section = sections.of_outcome(outcome)
     document = numbers.document("t", list(noises), ["p"], [section], [outcome], {}, members)
     document["answers"] = [{**ANSWER, **one} for one in answers]
