@@ -243,6 +243,7 @@ def plain(answers: Sequence[Answer]) -> list[Mapping[str, Any]]:
                 "effect": one.effect and plain_estimate(one.effect),
                 "matters": one.matters,
                 "unit": one.unit,
+                "kind": one.kind,
                 "simultaneous over": one.over,
                 "evidence": {what: plain_estimate(found) for what, found in one.evidence.items()},
             }

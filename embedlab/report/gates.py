@@ -24,7 +24,7 @@ from embedlab.estimates import Estimate, counted
 from embedlab.files.documents import toml
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.question import simultaneous
-from embedlab.report.past import Asked, Key, Past
+from embedlab.report.past import Answered, Key, Past
 
 Outcome = Literal["worse", "fails", "open", "cannot", "not worse", "better", "holds"]
 
@@ -90,6 +90,20 @@ class Gate:
     no_hazards: bool = False
     better: int = 0
 
+    @property
+    def is_absolute(self) -> bool:
+        """Whether it asks something of one report alone."""
+        return self.at_least is not None or self.at_most is not None or bool(self.question) or self.no_hazards
+
+    def answers(self, report: Past) -> list[Answered]:
+        """List the answers of a report that it is about."""
+        return [
+            one
+            for one in report.answers
+            if self.question in ("", one.question)
+            and all(fnmatchcase(name, self.model) for name in one.models)
+        ]
+
     def takes(self, key: Key) -> bool:
         """Say whether an estimate is meant."""
         return (
@@ -129,12 +143,15 @@ class Judged:
         What was held against what.
     rows
         What was judged, the worst first.
+    intervals
+        How many intervals were judged together.
     notes
         What else changed; nothing fails by it.
     """
 
     title: str
     rows: Sequence[Row]
+    intervals: int
     notes: Sequence[str] = field(default_factory=tuple)
 
     def count(self, *outcomes: Outcome) -> int:
@@ -173,6 +190,14 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("margin", "at_least", "at_most"), (int, float)),
     "no_hazards": (bool,),
 }
+
+
+USED = (
+    ("measure", "model", "probe", "where", "margin", "at_least", "at_most", "better"),
+    ("question", "verdict", "model"),
+    ("no_hazards", "model"),
+)
+"""What a gate of a measure, of a question and of hazards may say."""
 
 
 def _gate(path: Path, number: int, given: Any) -> Gate:
@@ -214,6 +239,11 @@ def _gate(path: Path, number: int, given: Any) -> Gate:
             f"{where} asks for nothing that can be judged: give a measure with margin (0 or more), at_least "
             "or at_most; or a question with its verdict; or no_hazards = true"
         )
+    idle = [key for key in given if key not in USED[asked.index(True)]]
+    if idle:
+        raise UserError(f"{where}: {idle[0]} says nothing there: leave it out")
+    if gate.at_least is not None and gate.at_most is not None and gate.at_least > gate.at_most:
+        raise UserError(f"{where}: no number is at least {gate.at_least:g} and at most {gate.at_most:g}")
     return gate
 
 
@@ -260,7 +290,7 @@ def compare(old: Past, new: Past, gates: Sequence[Gate] = (), margin: float = MA
     if not judged:
         raise UserError(f"{old.name} has none of {', '.join(DEFAULTS)}: say what to compare with --measure")
     rows = [_change(key, gate, old, new, len(judged)) for key, gate in judged.items()]
-    return Judged(f"{new.name} against {old.name}", _sorted(rows), _changes(old, new))
+    return Judged(f"{new.name} against {old.name}", _sorted(rows), len(rows), _changes(old, new))
 
 
 def check(report: Past, gates: Sequence[Gate]) -> Judged:
@@ -271,7 +301,7 @@ def check(report: Past, gates: Sequence[Gate]) -> Judged:
     UserError
         If there is nothing to ask, or the report has nothing that a gate asks for.
     """
-    asked = [gate for gate in gates if gate.margin is None]
+    asked = [gate for gate in gates if gate.is_absolute]
     if not asked:
         raise UserError(
             "none of the gates asks anything of one report: give at_least, at_most, a verdict or no_hazards"
@@ -279,8 +309,10 @@ def check(report: Past, gates: Sequence[Gate]) -> Judged:
     limits = [(key, gate) for gate in asked if gate.measure for key in _taken(report, gate, needed=True)]
     rows = [_limit(key, gate, report.estimates[key], len(limits)) for key, gate in limits]
     for gate in asked:
-        rows += _verdicts(report, gate) if gate.question else _hazards(report) if gate.no_hazards else []
-    return Judged(report.name, _sorted(rows))
+        rows += (
+            _verdicts(report, gate) if gate.question else _hazards(report, gate) if gate.no_hazards else []
+        )
+    return Judged(report.name, _sorted(rows), len(limits))
 
 
 def _taken(report: Past, gate: Gate, *, needed: bool) -> list[Key]:
@@ -343,7 +375,7 @@ def _incomparable(key: Key, old: Past, new: Past) -> str:
         return f"{other[0]} was {a.get(other[0])!r:.40} and is {b.get(other[0])!r:.40}"
     if not (len(before.draws) and len(after.draws)):
         return "its draws were not kept"
-    if before.drawn_from != after.drawn_from:
+    if before.drawn_from != after.drawn_from or len(before.draws) != len(after.draws):
         return "it was measured on other people, or with other resamples"
     if min(before.n, after.n) < LEAST_FOR_CLAIM:
         return f"{counted(min(before.n, after.n), 'person is', 'people are')} too few"
@@ -369,44 +401,37 @@ def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
 
 
 def _verdicts(report: Past, gate: Gate) -> list[Row]:
-    found = {asked: one for asked, one in report.answers.items() if asked.question == gate.question}
+    found = gate.answers(report)
     if not found:
-        there = ", ".join(sorted({asked.question for asked in report.answers})) or "none"
-        raise UserError(f"{report.name} answers no question {gate.question!r}: there are {there}")
+        there = ", ".join(sorted({one.question for one in report.answers})) or "none"
+        raise UserError(
+            f"{report.name} answers no question {gate.question!r} of model {gate.model!r}: there are {there}"
+        )
     return [
         Row(
-            _named(asked),
-            "holds" if one["verdict"] in gate.verdicts else "fails",
-            f"{one['verdict']}, asked {' or '.join(gate.verdicts)}: {one['text']}",
+            one.name,
+            "holds" if one.verdict in gate.verdicts else "fails",
+            f"{one.verdict}, asked {' or '.join(gate.verdicts)}: {one.text}",
         )
-        for asked, one in found.items()
-        if all(fnmatchcase(name, gate.model) for name in asked.models)
+        for one in found
     ]
 
 
-def _named(asked: Asked) -> str:
-    unit = f" ({asked.unit})" if asked.unit else ""
-    return f"{asked.question}, {' and '.join(asked.models) or 'the report'}{unit}"
-
-
-def _hazards(report: Past) -> list[Row]:
-    found = [
-        Row(f"hazard, {_named(at)}", "fails", one["text"])
-        for at, one in report.answers.items()
-        if one["hazard"]
-    ]
+def _hazards(report: Past, gate: Gate) -> list[Row]:
+    found = [Row(f"hazard, {one.name}", "fails", one.text) for one in gate.answers(report) if one.hazard]
     return found or [Row("hazards", "holds", "no answer is a hazard")]
 
 
 def _changes(old: Past, new: Past) -> list[str]:
     """Say which verdicts and sets changed."""
     notes = []
-    for asked, one in new.answers.items():
-        before = old.answers.get(asked)
-        if before is None or (before["verdict"], before["hazard"]) == (one["verdict"], one["hazard"]):
+    for one in new.answers:
+        before = [each for each in old.answers if each.about == one.about]
+        if not before or any((one.verdict, one.hazard) == (each.verdict, each.hazard) for each in before):
             continue
-        mark = "a new hazard: " if one["hazard"] and not before["hazard"] else ""
-        notes.append(f"{mark}{_named(asked)} was {before['verdict']}, is {one['verdict']}: {one['text']}")
+        mark = "a new hazard: " if one.hazard and not any(each.hazard for each in before) else ""
+        was = " and ".join(dict.fromkeys(each.verdict for each in before))
+        notes.append(f"{mark}{one.name} was {was}, is {one.verdict}: {one.text}")
     for word, these, others in (("gone", old, new), ("new", new, old)):
         notes += [
             f"{word}: {probe} in {model}"
@@ -442,7 +467,8 @@ def summary(judged: Judged, *, unproven: bool = False) -> str:
     status = {0: "passed", 1: "failed", 3: "not decided: too little to tell by"}[
         judged.status(unproven=unproven)
     ]
-    return f"{status}: {counts}; all intervals hold together at {1 - LEVEL:.0%}"
+    together = f"; all intervals hold together at {1 - LEVEL:.0%}" if judged.intervals else ""
+    return f"{status}: {counts}{together}"
 
 
 def as_markdown(judged: Judged, *, unproven: bool = False) -> str:

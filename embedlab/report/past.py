@@ -43,12 +43,26 @@ class Key:
         return Key(self.analysis, models, self.probes, self.what, where)
 
 
-class Asked(NamedTuple):
-    """A question, the models that it was answered for, and what its effect is counted in."""
+class Answered(NamedTuple):
+    """What a question said of some models; it may say several things, each of its own kind."""
 
     question: str
     models: tuple[str, ...]
-    unit: str
+    kind: str
+    verdict: str
+    hazard: bool
+    text: str
+
+    @property
+    def about(self) -> tuple[str, tuple[str, ...], str]:
+        """What is the same in another report, whatever the verdict and whichever model is better."""
+        return self.question, tuple(sorted(self.models)), self.kind
+
+    @property
+    def name(self) -> str:
+        """Name it in words."""
+        kind = f" ({self.kind})" if self.kind else ""
+        return f"{self.question}, {' and '.join(self.models) or 'the report'}{kind}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ class Past:
     members
         (model, probe) → a hash of the images and people.
     answers
-        What each question said of what: verdict, sentence, whether it is a hazard.
+        What each question said of what.
     """
 
     name: str
@@ -76,7 +90,7 @@ class Past:
     estimates: Mapping[Key, Estimate]
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     members: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    answers: Mapping[Asked, Mapping[str, Any]] = field(default_factory=dict)
+    answers: tuple[Answered, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> "Past":
         """Call models otherwise."""
@@ -86,10 +100,10 @@ class Past:
             {key.renamed(names): one for key, one in self.estimates.items()},
             self.params,
             {(names.get(model, model), probe): one for (model, probe), one in self.members.items()},
-            {
-                one._replace(models=tuple(names.get(model, model) for model in one.models)): answer
-                for one, answer in self.answers.items()
-            },
+            tuple(
+                one._replace(models=tuple(names.get(model, model) for model in one.models))
+                for one in self.answers
+            ),
         )
 
     @property
@@ -146,11 +160,17 @@ def parsed(name: str, found: Mapping[str, Any]) -> Past:
             )
             key = Key(analysis, models, probes, _word(row["what"]), where)
             estimates[key] = _estimate(row)
-    answers = {}
-    for one in found.get("answers", ()):
-        asked = Asked(_word(one["question"]), tuple(map(_word, one["subject"])), _word(one["unit"]))
-        plain = {key: _word(one[key]) for key in ("verdict", "text")}
-        answers[asked] = {**plain, "hazard": one["hazard"] is True}
+    answers = tuple(
+        Answered(
+            question=_word(one["question"]),
+            models=tuple(map(_word, one["subject"])),
+            kind=_word(one.get("kind", "")),
+            verdict=_word(one["verdict"]),
+            hazard=one["hazard"] is True,
+            text=_word(one["text"]),
+        )
+        for one in found.get("answers", ())
+    )
     members = {
         (_word(one["model"]), _word(one["probe"])): _word(one["members"]) for one in found.get("sets", ())
     }

@@ -12,7 +12,7 @@ from embedlab.over import Input
 from embedlab.report import numbers, sections
 from embedlab.runner import Outcome, Run
 
-ANSWER = {"question": "sizes", "subject": ["aster"], "unit": "points", "text": "It is so.", "hazard": False}
+ANSWER = {"question": "sizes", "subject": ["aster"], "kind": "points", "text": "It is so.", "hazard": False}
 
 
 def planted(model, noise, people=60, seed=0, shown=0):

@@ -1,5 +1,6 @@
 """A worse model is called worse, an equal one is not, and what cannot be told is not passed over."""
 
+import dataclasses
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -122,6 +123,31 @@ def test_what_changed_in_the_answers_is_noted(tmp_path):
     assert not gates.compare(old, old).notes
 
 
+def test_answers_of_one_kind_are_all_kept(tmp_path):
+    answers = [{"verdict": "yes", "hazard": True, "text": "On p."}, {"verdict": "no", "text": "On q."}]
+    found = report(tmp_path, "one", {"aster": 0.7}, answers=answers)
+    judged = gates.check(found, [Gate(no_hazards=True)])
+    assert [row.text for row in judged.rows] == ["On p."]
+    assert "hold together" not in gates.summary(judged)
+    flipped = report(tmp_path, "two", {"aster": 0.7}, answers=[{**answers[1]}, {"verdict": "undecided"}])
+    (note,) = gates.compare(found, flipped).notes
+    assert note.startswith("sizes, aster (points) was yes and no, is undecided: ")
+
+
+def test_a_gate_of_both_kinds_is_asked_by_both_commands(tmp_path):
+    found = report(tmp_path, "one", {"aster": 0.7})
+    both = [Gate(measure="verification:AUC", margin=0.1, at_least=0.99999)]
+    assert gates.compare(found, found, both).status() == 0
+    assert gates.check(found, both).status() == 1
+
+
+def test_draws_of_other_numbers_cannot_be_compared(tmp_path):
+    old = report(tmp_path, "old", {"aster": 0.7})
+    cut = {key: dataclasses.replace(one, draws=one.draws[:50]) for key, one in old.estimates.items()}
+    judged = gates.compare(old, dataclasses.replace(old, estimates=cut))
+    assert judged.count("cannot") == len(judged.rows)
+
+
 def test_limits_are_judged_by_whole_intervals(tmp_path):
     found = report(tmp_path, "one", {"aster": 0.7})
     (value,) = [e.value for key, e in found.estimates.items() if key.measure == "verification:AUC"]
@@ -137,12 +163,17 @@ def test_limits_are_judged_by_whole_intervals(tmp_path):
 
 
 def test_verdicts_and_hazards_are_asked_for(tmp_path):
-    answers = [{"verdict": "yes", "hazard": True}, {"verdict": "no", "unit": "other"}]
+    answers = [{"verdict": "yes", "hazard": True}, {"verdict": "no", "kind": "other"}]
     found = report(tmp_path, "one", {"aster": 0.7}, answers=answers)
     judged = gates.check(found, [Gate(question="sizes", verdicts=("yes",)), Gate(no_hazards=True)])
     assert [row.outcome for row in judged.rows] == ["fails", "fails", "holds"]
-    with pytest.raises(UserError, match="no question 'size': there are sizes"):
-        gates.check(found, [Gate(question="size", verdicts=("yes",))])
+    for gate in (
+        Gate(question="size", verdicts=("yes",)),
+        Gate(question="sizes", model="b*", verdicts=("yes",)),
+    ):
+        with pytest.raises(UserError, match=f"no question '{gate.question}' of model .*: there are sizes"):
+            gates.check(found, [gate])
+    assert gates.check(found, [Gate(no_hazards=True, model="b*")]).status() == 0
     calm = report(tmp_path, "two", {"aster": 0.7}, answers=answers[1:])
     assert gates.check(calm, [Gate(no_hazards=True)]).status() == 0
 
@@ -175,6 +206,9 @@ def test_a_gate_that_meets_nothing_is_a_mistake(tmp_path):
         ("[[gate]]\nverdict = 'yes'", "asks for nothing"),
         ("[[gate]]\nquestion = 'sizes'\nverdict = 'maybe'", "verdict must be"),
         ("[[gate]]\nno_hazards = false", "asks for nothing"),
+        ("[[gate]]\nquestion = 'sizes'\nverdict = 'no'\nprobe = 'p'", "probe says nothing there"),
+        ("[[gate]]\nno_hazards = true\nwhere = 'x'", "where says nothing there"),
+        ("[[gate]]\nmeasure = 'a:b'\nat_least = 2\nat_most = 1", "no number is at least 2 and at most 1"),
         ("[[gate]]\nmesure = 'a:b'", "unknown key 'mesure'"),
         ("[[gate]]\nmeasure = 'a:b'\nmargin = 0.1\nbetter = 'up'", "better must be"),
     ],
