@@ -1,8 +1,9 @@
 """What takes how much room in a lab, what rests on what, and how to be rid of it.
 
-A result is stale where no report can fetch it any more: its analysis's code is other than it was, or what it
-was computed from is gone or newer. Results are fetched by a key of code and inputs, so that a stale one costs
-room and nothing else.
+A result is stale where no report can fetch it any more: its analysis's code or its weights are other than
+they were, or the vectors it was computed from are gone or were made later. Results are fetched by a key of
+code and inputs, so that a stale one costs room and nothing else. Times are those that the files tell, since a
+lab may be copied.
 """
 
 import io
@@ -12,10 +13,12 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 
 from embedlab.errors import UserError, first_line
+from embedlab.lab import embeddings
 from embedlab.lab.store import LOCK, Lab, atomic_file, atomic_folder, locked, sweep
 
 ROOMS = ("data", "checkpoints", "embeddings", "results")
@@ -77,19 +80,19 @@ def results(lab: Lab, code_of: Callable[[str], str | None]) -> Iterator[Stored]:
     code_of
         Analysis → the fingerprint of its code now; None if there is no such analysis.
     """
-    made = {**dict(_sets(lab)), **dict(_weights(lab))}
+    fingerprint = cache(lambda model: _fingerprint(lab, model))
+    made, weights = dict(_sets(lab)), {f"weights of {name}": name for name in lab.trained()}
     for folder in sorted(lab.root.glob("results/*/[!.]*")):
         analysis = folder.parent.name
         try:
             record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            inputs = tuple(str(one["input"]) for one in record["inputs"])
-            when, code = (folder / "run.json").stat().st_mtime, record["code"]
+            prints = {str(one["input"]): one.get("fingerprint") for one in record["inputs"]}
+            inputs, when, code = tuple(prints), str(record["created"]), record["code"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             yield Stored(folder, analysis, (), "it cannot be read", size_of(folder))
             continue
         now = code_of(analysis)
-        known = [made[one] for one in inputs if one in made]
-        gone = [one for one in inputs if one not in made and not one.startswith("pairs of ")]
+        gone = [one for one in inputs if one not in (*made, *weights) and not one.startswith("pairs of ")]
         why = ""
         if now is None:
             why = "there is no such analysis"
@@ -97,21 +100,25 @@ def results(lab: Lab, code_of: Callable[[str], str | None]) -> Iterator[Stored]:
             why = "the analysis is other than it was"
         elif gone:
             why = f"{gone[0]} is gone"
-        elif any(time > when for time in known):
-            why = "its vectors or weights are newer"
+        elif any(made[one] > when for one in inputs if one in made):
+            why = "its vectors were made later"
+        elif any(fingerprint(weights[one]) != prints[one] for one in inputs if one in weights):
+            why = "its weights are others"
         yield Stored(folder, analysis, inputs, why, size_of(folder))
 
 
-def _sets(lab: Lab) -> Iterator[tuple[str, float]]:
+def _sets(lab: Lab) -> Iterator[tuple[str, str]]:
+    """Give every set's title, and when it was made; of a file that does not say, the empty word."""
     for path in lab.root.glob("embeddings/*/[!.]*.parquet"):
-        with suppress(OSError):
-            yield f"{path.stem} in {path.parent.name}", path.stat().st_mtime
+        with suppress(UserError):
+            yield f"{path.stem} in {path.parent.name}", str(embeddings.metadata(path).get("created", ""))
 
 
-def _weights(lab: Lab) -> Iterator[tuple[str, float]]:
-    for path in lab.root.glob("checkpoints/*/model.safetensors"):
-        with suppress(OSError):
-            yield f"weights of {path.parent.name}", path.stat().st_mtime
+def _fingerprint(lab: Lab, model: str) -> str:
+    """Hash a model's weights as results of them do; empty if they cannot be read."""
+    with suppress(UserError):
+        return lab.weights(model).fingerprint
+    return ""
 
 
 def temporaries(lab: Lab) -> list[Path]:

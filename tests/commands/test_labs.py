@@ -18,7 +18,9 @@ def lab(tmp_path):
         embeddings.write(path, embedding_set(5, model=model, probe="p"), {})
     folder = made.result("distances", "0" * 16)
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text('{"inputs": [{"input": "p in a"}], "code": "of another time"}')
+    (folder / "run.json").write_text(
+        '{"inputs": [{"input": "p in a"}], "code": "of another time", "created": ""}'
+    )
     return made
 
 

@@ -5,7 +5,9 @@ import json
 import os
 import tarfile
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from embedlab.errors import UserError
 from embedlab.lab import embeddings, upkeep
@@ -21,21 +23,21 @@ def lab(tmp_path):
     for model in ("a", "b"):
         path = made.embeddings_file(model, "p")
         path.parent.mkdir(parents=True)
-        embeddings.write(path, embedding_set(5, model=model, probe="p"), {})
-        os.utime(path, (1000, 1000))
+        embeddings.write(
+            path, embedding_set(5, model=model, probe="p"), {"created": "2026-01-02T00:00:00+00:00"}
+        )
     result(made, "1", ["p in a"])
     result(made, "2", ["p in b"])
     result(made, "3", ["p in a", "p in b"])
     return made
 
 
-def result(lab, key, inputs, code="now", analysis="distances", when=2000):
+def result(lab, key, inputs, code="now", analysis="distances", when="2026-01-03T00:00:00+00:00"):
     folder = lab.result(analysis, key)
     folder.mkdir(parents=True)
-    record = {"inputs": [{"input": one, "fingerprint": "f"} for one in inputs], "code": code}
+    record = {"inputs": [{"input": one, "fingerprint": "f"} for one in inputs], "code": code, "created": when}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "arrays.npz").write_bytes(b"x" * 1000)
-    os.utime(folder / "run.json", (when, when))
     return folder
 
 
@@ -53,12 +55,36 @@ def test_results_in_use_are_not_stale(lab):
         ({"code": "then"}, "other than it was"),
         ({"analysis": "gone"}, "no such analysis"),
         ({"inputs": ["q in a"]}, "q in a is gone"),
-        ({"when": 500}, "newer"),
+        ({"when": "2026-01-01T00:00:00+00:00"}, "made later"),
     ],
 )
 def test_what_no_report_can_fetch_is_stale(lab, change, said):
     result(lab, **{"key": "9", "inputs": ["p in a"], **change})
     assert said in why(lab)["9"]
+
+
+def test_a_copied_lab_is_as_fresh_as_it_was(lab):
+    for path in lab.root.rglob("*.parquet"):
+        os.utime(path)
+    assert set(why(lab).values()) == {""}
+
+
+def test_results_of_other_weights_are_stale(lab):
+    checkpoint = lab.checkpoint("a")
+    checkpoint.mkdir(parents=True)
+    kernels = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32)
+    save_file({"conv.weight": kernels}, checkpoint / "model.safetensors")
+    (checkpoint / "model.json").write_text("{}")
+    upkeep_of = {"distances": "now", "kernels": "now"}.get
+    (lab.root / "embeddings" / "a" / "p.parquet").unlink()
+    now = lab.weights("a").fingerprint
+    for key, fingerprint in (("7", now), ("8", "other")):
+        folder = result(lab, key, ["weights of a"], analysis="kernels")
+        record = json.loads((folder / "run.json").read_text())
+        record["inputs"][0]["fingerprint"] = fingerprint
+        (folder / "run.json").write_text(json.dumps(record))
+    told = {one.folder.name: one.why for one in upkeep.results(lab, upkeep_of)}
+    assert (told["7"], told["8"]) == ("", "its weights are others")
 
 
 def test_a_list_of_pairs_is_no_set_that_could_be_gone(lab):
