@@ -342,7 +342,8 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     outcomes = [part.outcome for part in parts if part.outcome]
     models = overview.of(outcomes, answers, head.facts)
     made = methods.of(outcomes, head.sources, answers, compared, head.provenance.get("Versions", ()))
-    page = _page(parts, head, answers, compared.text(), models, made)
+    said = statements.held(head.said, answers)
+    page = _page(parts, head, answers, compared.text(), models, made, said)
     whole = numbers.assembled(
         head.title,
         head.models,
@@ -351,7 +352,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
         head.provenance,
         answers=_without_paths(answering.plain(answers)),
         sets=head.sets,
-        said=_without_paths(statements.plain(statements.held(head.said, answers))),
+        said=_without_paths(statements.plain(said)),
         compared=compared,
         overview=models.plain() if models else None,
         unfinished=bool(head.unfinished),
@@ -391,6 +392,7 @@ def _page(
     compared: str,
     models: overview.Overview | None,
     made: methods.Methods,
+    said: Sequence[statements.Held],
 ) -> str:
     static = files("embedlab.report") / "static"
     script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -418,7 +420,7 @@ def _page(
             chapters=_chapters([replace(part, body=_safe(part.body)) for part in parts]),
             answers=bool(answers),
             screen=answering.screen(answers),
-            said=statements.held(head.said, answers),
+            said=said,
             footer=FOOTER,
             style=_safe((static / "style.css").read_text(encoding="utf-8")),
             script=_safe(script),

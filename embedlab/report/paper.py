@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MARKDOWN = "report.md"
 WIDTH_IN, HEIGHT_IN, MOST_IN = 6.5, 4.2, 20.0
 ROW_IN = 0.17
+UNDATED = {"CreationDate": None, "Producer": None, "Creator": "embedlab"}
 # Of a longer name the end is cut off.
 LONGEST = 80
 # A longer table runs over several pages.
@@ -217,7 +218,7 @@ def _section(folder: Path, files: _Files, section: Section) -> Iterator[str]:
 def _figure(folder: Path, name: str, chart: Chart) -> Iterator[str]:
     """Draw one figure; one that cannot be drawn costs no other."""
     try:
-        _draw(folder / "figures" / f"{name}.pdf", chart)
+        draw(chart, folder / "figures" / f"{name}.pdf", format="pdf", metadata=UNDATED)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         yield f"\n{markdown(chart.title)} could not be drawn; this is a bug: {markdown(why)}"
@@ -227,7 +228,16 @@ def _figure(folder: Path, name: str, chart: Chart) -> Iterator[str]:
         yield f"\n{markdown(chart.note)}"
 
 
-def _draw(path: Path, chart: Chart) -> None:
+def draw(chart: Chart, file: Path | BinaryIO, **how: Any) -> None:
+    """Draw a chart into a file, as high as its rows ask for, without touching figures that are open.
+
+    Parameters
+    ----------
+    chart, file
+        What, and where to.
+    how
+        ``format`` and whatever else matplotlib's ``savefig`` takes.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -237,9 +247,7 @@ def _draw(path: Path, chart: Chart) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = Figure((WIDTH_IN, min(MOST_IN, max(HEIGHT_IN, 1.5 + ROW_IN * rows))), layout="constrained")
         chart.matplotlib(figure.add_subplot(projection=chart.projection))
-        figure.savefig(
-            path, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": "embedlab"}
-        )
+        figure.savefig(file, **how)
 
 
 def _table(folder: Path, name: str, table: Table) -> Iterator[str]:

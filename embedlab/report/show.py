@@ -108,7 +108,7 @@ def report_of(
         report cannot be written.
     """
     from embedlab.lab import embeddings
-    from embedlab.report.build import Head
+    from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.runner import outcomes, sets_used
     from embedlab.study import names
@@ -119,6 +119,7 @@ def report_of(
         raise UserError("there is nothing to report on: give one set at least")
     if twice := next((one.title for one in sets if named.count((one.model, one.probe)) > 1), ""):
         raise UserError(f"{twice} is given twice: call the sets by different models or probes")
+    check_place(page)
     models, probes = (tuple(dict.fromkeys(part)) for part in zip(*named, strict=True))
     study = Study(models, probes, tuple(analyses), overrides or {})
     with TemporaryDirectory() as folder:
@@ -213,15 +214,10 @@ def _mimes(chart: Chart) -> dict[str, Any]:
 
 
 def _picture(chart: Chart) -> bytes:
-    """Draw a chart without touching the figures that the reader may have open."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from embedlab.report import paper
 
-    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    chart.matplotlib(figure.add_subplot(projection=chart.projection))
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    paper.draw(chart, file, format="png", dpi=110)
     return file.getvalue()
 
 

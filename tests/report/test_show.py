@@ -179,6 +179,13 @@ def test_a_whole_report_is_made_of_sets_in_memory(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "out", "report.json"]
 
 
+def test_a_place_that_will_not_do_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("embedlab.runner.outcomes", lambda *_: pytest.fail("measured in vain"))
+    (tmp_path / "index.html").write_text("somebody else's")
+    with pytest.raises(UserError, match="embedlab did not write it"):
+        report_of([planted("sharp")], tmp_path)
+
+
 def test_sets_that_cannot_be_told_apart_are_refused(tmp_path):
     with pytest.raises(UserError, match="faces in sharp is given twice"):
         report_of([planted("sharp"), planted("sharp", noise=1)], tmp_path)
