@@ -168,12 +168,12 @@ def test_every_kind_of_chart_has_its_picture(kind):
 
 def test_a_whole_report_is_made_of_sets_in_memory(tmp_path):
     sets = [planted("sharp"), planted("noisy", noise=1.5), planted("noisy", "faces@32", noise=2.0)]
-    found = report_of(
-        sets, tmp_path / "out", analyses=("verification",), overrides={"verification": {"far": 0.01}}
-    )
+    matters = {"verification": {"far": 0.01}, "recognition": {"matters": 0.9}}
+    found = report_of(sets, tmp_path / "out", analyses=("verification",), overrides=matters)
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [one["text"] for one in document["answers"]] == [one.text for one in found]
     assert "FAR 0.01" in found[0].text
+    assert "90 points" in document["answers"][0]["text"]
     assert {(one["model"], one["probe"]) for one in document["sets"]} == {(s.model, s.probe) for s in sets}
     assert "noisy" in (tmp_path / "out" / "index.html").read_text()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "out", "report.json"]
