@@ -52,6 +52,7 @@ from embedlab.maths.pairs import roc
 from embedlab.maths.pairs.all_pairs import Weigh, all_pairs
 from embedlab.maths.pairs.blocks import Errors
 from embedlab.maths.pairs.levels import RATES, STABLE
+from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.maths.people.permutation import p_value, told
 
@@ -143,8 +144,9 @@ def compute(embeddings: EmbeddingSet, params: GroupsParams) -> Groups:
     errors, found, p, groups = Errors.of(pairs, limit), Estimates(), {}, []
     for column, names in kept.items():
         members = [np.flatnonzero(columns[column] == name) for name in names]
-        found |= _rates(column, dict(zip(names, members, strict=True)), errors, people, far)
-        drawn, chance = errors.summed_up(members, people.counts, params.shuffles, params.seed)
+        estimates, rates = _rates(column, dict(zip(names, members, strict=True)), errors, people, far)
+        found |= estimates
+        drawn, chance = errors.summed_up(members, rates, params.shuffles, params.seed)
         for what, one, null in zip(SUMMARIES, drawn, chance, strict=True):
             found[what, column] = people.estimate(one, min(map(len, members)), float(np.nanmean(null)))
             p[column, what] = p_value(one.value, null)
@@ -231,18 +233,20 @@ def _small(
 
 def _rates(
     column: str, members: Mapping[str, np.ndarray], errors: Errors, people: People, far: float
-) -> Estimates:
-    """Measure FMR of every pair of groups, and FNMR of each."""
-    found = Estimates()
+) -> tuple[Estimates, tuple[list[Drawn], list[Drawn]]]:
+    """Measure FMR of every pair of groups, and FNMR of each; beside it, FMR within and FNMR as drawn."""
+    found, within, missed = Estimates(), list[Drawn](), list[Drawn]()
     overall = errors.fnmr(np.concatenate(list(members.values())), people.counts[:1]).value
     for g, h in itertools.combinations_with_replacement(members, 2):
         size = min(len(members[g]), len(members[h]))
         drawn = errors.fmr(members[g], members[h], people.counts)
         found[FMR, column, g, h] = people.estimate(drawn, size, far, share=True)
+        within += [drawn] if g == h else []
     for g, who in members.items():
         paired = int((errors.images[who] > 1).sum())
-        found[FNMR, column, g] = people.estimate(errors.fnmr(who, people.counts), paired, overall, share=True)
-    return found
+        missed.append(errors.fnmr(who, people.counts))
+        found[FNMR, column, g] = people.estimate(missed[-1], paired, overall, share=True)
+    return found, (within, missed)
 
 
 def charts(results: Sequence[Groups]) -> list[Chart]:

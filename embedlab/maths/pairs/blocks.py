@@ -8,6 +8,7 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -105,16 +106,28 @@ class Errors:
     def summed_up(
         self,
         members: Sequence[Int[np.ndarray, " m"]],
-        counts: Float[np.ndarray, "b people"],
+        rates: tuple[Sequence[Drawn], Sequence[Drawn]],
         shuffles: int,
         seed: int,
     ) -> tuple[list[Drawn], Float[np.ndarray, "4 shuffles"]]:
-        """Give what ``summaries`` does of groups of people, and of the same people dealt into them anew."""
+        """Sum up rates of groups of people, and those of the same people dealt into them anew.
+
+        Parameters
+        ----------
+        members
+            The people of each group.
+        rates
+            FMR within each group, and FNMR of each, as ``fmr`` and ``fnmr`` give them.
+        shuffles, seed
+            How often people are dealt anew, and the seed of it.
+
+        Returns
+        -------
+        What ``summaries`` gives, and the same by chance.
+        """
         halves = np.array([self._halves(g) for g in members]).T
-        rates = [[self.fmr(g, g, counts) for g in members], [self.fnmr(g, counts) for g in members]]
-        fmr, fnmr = (np.array([one.value for one in each]) for each in rates)
-        drawn_fmr, drawn_fnmr = (np.stack([one.replicates for one in each], axis=1) for each in rates)
-        value, drawn = summaries(fmr, fnmr, halves), summaries(drawn_fmr, drawn_fnmr, halves)
+        value = summaries(*(np.array([one.value for one in each]) for each in rates), halves)
+        drawn = summaries(*(np.stack([one.replicates for one in each], axis=1) for each in rates), halves)
         everybody, k = np.concatenate(members), len(members)
         dealt = np.repeat(np.arange(k), [len(g) for g in members])
         rng = np.random.default_rng([seed, 18])
@@ -129,11 +142,17 @@ class Errors:
         """Give FMR within groups and FNMR; ``labels`` is the group of each person, or ``groups`` for none."""
         ones = (labels[:, None] == np.arange(groups)).astype(np.float64)
         met = (ones * (self.accepted @ ones)).sum(axis=0)
-        missed = np.bincount(self.genuine_people, self.rejected, minlength=len(labels)) * self.genuine_weights
-        paired = np.bincount(self.genuine_people, minlength=len(labels)) * self.genuine_weights
+        missed, paired = self._genuine_masses
         every = paired @ ones
         fnmr = np.divide(missed @ ones, every, out=np.full(groups, np.nan), where=every > 0)
         return met / ((self.masses @ ones) ** 2 - self.masses**2 @ ones), fnmr
+
+    @cached_property
+    def _genuine_masses(self) -> Float[np.ndarray, "2 people"]:
+        """What the rejected genuine pairs of each person weigh, and what all of them do."""
+        each = (self.rejected, np.ones(len(self.rejected)))
+        masses = [np.bincount(self.genuine_people, of, minlength=len(self.images)) for of in each]
+        return np.stack(masses) * self.genuine_weights
 
     def _halves(self, g: Int[np.ndarray, " m"]) -> tuple[float, float]:
         """Give what half a false match, and half a miss, among the pairs of a group would be."""

@@ -59,7 +59,9 @@ def test_blocks_are_those_of_the_pairs_written_out(weigh):
 
 def test_people_dealt_as_they_are_give_what_was_measured():
     errors, _ = errors_of(uneven(IMAGES, noise=1.2), 0.05)
-    drawn, _ = errors.summed_up(GROUPS, np.ones((3, len(IMAGES))), 2, seed=0)
+    counts = np.ones((3, len(IMAGES)))
+    rates = [errors.fmr(g, g, counts) for g in GROUPS], [errors.fnmr(g, counts) for g in GROUPS]
+    drawn, _ = errors.summed_up(GROUPS, rates, 2, seed=0)
     labels = np.repeat([0, 1, 2], [12, 18, 6])
     fmr, fnmr = errors._of_groups(labels, 3)
     ones = np.ones((1, len(IMAGES)))
