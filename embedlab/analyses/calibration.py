@@ -38,6 +38,7 @@ References
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,46 +141,43 @@ def compute(sets: Sequence[EmbeddingSet], params: CalibrationParams) -> Calibrat
             f"{LEAST_FOR_CLAIM}: add more"
         )
     people, found = People.of(judges, params), Estimates()
-    lines, steps, promised, kept = [], [], [], []
+    made, reliable = list[Calibration](), list[np.ndarray]()
     for k, one in enumerate(track(cut, f"calibrating scores of {sets[0].model}", len(cut))):
         fitted, judged = (
             all_pairs(part.unit, part.labels, weigh=params.weigh, tail=0)
             for part in (one.take(rows[0]), one.take(rows[1]))
         )
-        train = Weighed.of(fitted)
-        lines.append(likelihood.logistic(train))
-        steps.append(likelihood.isotonic(train))
-        own, native, risen = _line(*lines[k]), _line(*lines[0]), _stairs(*steps[k])
+        train, every = Weighed.of(fitted), Weighed.of(judged)
+        (slope, offset), (starts, risen) = likelihood.logistic(train), likelihood.isotonic(train)
+        made.append(Calibration(sets[0].model, one.probe, slope, offset, tuple(starts), tuple(risen)))
+        own, native = made[k].llr, made[0].llr
         n = int((several & (half == 1)).sum())
-        for what, llr in ((OWN, own), (STEPS, risen), *(((NATIVE, native),) if k else ())):
+        costs = {OWN: own, STEPS: partial(own, kind="isotonic"), **({NATIVE: native} if k else {})}
+        for what, llr in costs.items():
             found[what, one.probe] = people.estimate(_cost(judged, people.counts, llr), n, 1.0)
-        found[LEAST, one.probe] = people.estimate(_least(judged, people.counts), n, 1.0)
-        both = [_reliability(judged, people.counts, llr) for llr in (own, native)]
-        for what, (error, _) in zip((ECE, ECE_NATIVE) if k else (ECE,), both, strict=False):
+        found[LEAST, one.probe] = people.estimate(_least(judged, every, people.counts), n, 1.0)
+        both = {
+            what: _reliability(judged, every, people.counts, llr)
+            for what, llr in ((ECE, own), *([(ECE_NATIVE, native)] if k else []))
+        }
+        for what, (error, _) in both.items():
             found[what, one.probe] = people.estimate(error, n)
         with np.errstate(invalid="ignore"):
-            promised.append([counted[1] / counted[0] for _, counted in both])
-            kept.append([counted[2] / counted[0] for _, counted in both])
+            bins = np.stack([counted[1:] / counted[0] for _, counted in both.values()], axis=1)
+        # On the first probe the native calibration is its own.
+        reliable.append(np.broadcast_to(bins, (2, 2, BINS)))
     return Calibrated(
         title=sets[0].model,
         model=sets[0].model,
         probes=tuple(one.probe for one in cut),
         estimates=found,
-        lines=np.array(lines),
-        step_probe=np.repeat(np.arange(len(steps)), [len(start) for start, _ in steps]),
-        step_start=np.concatenate([start for start, _ in steps]),
-        step_llr=np.concatenate([llr for _, llr in steps]),
-        promised=np.array(promised),
-        kept=np.array(kept),
+        lines=np.array([(one.slope, one.offset) for one in made]),
+        step_probe=np.repeat(np.arange(len(made)), [len(one.starts) for one in made]),
+        step_start=np.concatenate([one.starts for one in made]),
+        step_llr=np.concatenate([one.steps for one in made]),
+        promised=np.array([promised for promised, _ in reliable]),
+        kept=np.array([kept for _, kept in reliable]),
     )
-
-
-def _line(slope: float, offset: float) -> Llr:
-    return lambda scores: slope * scores.astype(np.float64) + offset
-
-
-def _stairs(starts: np.ndarray, llr: np.ndarray) -> Llr:
-    return lambda scores: llr[np.maximum(np.searchsorted(starts, scores, side="right") - 1, 0)]
 
 
 def _histograms(pairs: Pairs, counts: np.ndarray, adds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -205,7 +203,7 @@ def _cost(pairs: Pairs, counts: np.ndarray, llr: Llr) -> Drawn:
     return Drawn((missed.value + accepted.value) / 2, (missed.replicates + accepted.replicates) / 2)
 
 
-def _least(pairs: Pairs, counts: np.ndarray) -> Drawn:
+def _least(pairs: Pairs, every: Weighed, counts: np.ndarray) -> Drawn:
     centres = pairs.centres(pairs.impostor_by_person.shape[1])
     rows = zip(*_histograms(pairs, counts, centres), strict=True)
     coarse = [
@@ -213,12 +211,12 @@ def _least(pairs: Pairs, counts: np.ndarray) -> Drawn:
         for g, i in rows
         for there in [(g > 0) | (i > 0)]
     ]
-    return _moved(likelihood.least_cllr(Weighed.of(pairs)), np.array(coarse))
+    return _moved(likelihood.least_cllr(every), np.array(coarse))
 
 
-def _reliability(pairs: Pairs, counts: np.ndarray, llr: Llr) -> tuple[Drawn, np.ndarray]:
+def _reliability(pairs: Pairs, every: Weighed, counts: np.ndarray, llr: Llr) -> tuple[Drawn, np.ndarray]:
     """Give ECE, and what pairs weigh, promise and keep in each bin of probability."""
-    every, centres = Weighed.of(pairs), pairs.centres(pairs.impostor_by_person.shape[1])
+    centres = pairs.centres(pairs.impostor_by_person.shape[1])
     whole = likelihood.reliability(llr(every.scores), every.genuine, every.impostor, BINS)
     genuine, impostor = _histograms(pairs, counts, llr(centres))
     coarse = likelihood.reliability(llr(centres), genuine, impostor, BINS)
