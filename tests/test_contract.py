@@ -447,6 +447,9 @@ def test_the_docstring_has_its_parts(name):
     for part in ("How to read it\n----", "Limits\n----", "References\n----", ".. [1]"):
         assert part in found.doc, part
     assert found.name == name
+    for listed in (part for part in found.doc.split("\n\n") if part.startswith("- ")):
+        # What goes on without an indent is no part of the list where the report draws it.
+        assert all(line.startswith(("- ", "  ")) for line in listed.strip().splitlines()), listed
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,15 +5,13 @@ pairs [1]_. Models vote: what is said holds in each of them, and its evidence is
 least sure.
 
 - *wrong label*: an image's mean LLR with another person's images is above that with its own person's. By
-chance it
-  is so as often as where what others say is dealt anew among the images: that gives the false discovery rate
-  (FDR) [2]_. Those found are left out, and all are judged again.
+  chance it is so as often as where what others say is dealt anew among the images: that gives the false
+  discovery rate (FDR) [2]_. Those found are left out, and all are judged again.
 - *two names*: all images of two people are alike. The prior is that one in as many pairs as there are people
-is
-  one person; the FDR is the mean chance of being wrong among those named [3]_.
-- *two people*: images of one name fall into two parts of two images or more, which no LLR above zero joins. -
-*one photograph*: two images are nearly equal: cosine distance below a thousandth, and a twentieth of what is
-  usual within a person.
+  is one person; the FDR is the mean chance of being wrong among those named [3]_.
+- *two people*: images of one name fall into two parts of two images or more, which no LLR above zero joins.
+- *one photograph*: two images are nearly equal: cosine distance below a thousandth, and a twentieth of what
+  is usual within a person.
 - *matches everybody*: an image is like over 1 % of all people, ten of them and ten times as many as is usual.
 
 `embedlab run audit --save FILE` writes all of it as CSV.
