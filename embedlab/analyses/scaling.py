@@ -201,7 +201,7 @@ def _holding(fit: Fit | None, title: str, suspects: int) -> Fit:
     if fit is None:
         raise UserError(
             f"{title} has fewer than {tails.LEAST} scores in the highest {tails.DEEPEST:.0%} of impostor "
-            "pairs: add more people"
+            "pairs, as far as they can be told from 1: add more people, or look at vectors that are all alike"
         )
     if not fit.holds:
         raise UserError(

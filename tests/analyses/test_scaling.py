@@ -150,6 +150,16 @@ def test_what_the_pairs_show_themselves_is_not_foretold():
         scaling.compute(planted(), dataclasses.replace(FEW, people=2, fpir=0.1))
 
 
+def test_where_all_vectors_are_nearly_equal_there_is_no_tail():
+    """Scores that single precision hardly tells from 1 are a reason, and no division by nothing."""
+    a = planted()
+    near = EmbeddingSet.from_rows(
+        "m", "p", 10 + 1e-3 * a.vectors, a.items.tolist(), np.asarray(a.identities)[a.labels].tolist()
+    )
+    with pytest.raises(UserError, match="as far as they can be told from 1: .* vectors that are all alike"):
+        scaling.compute(near, FEW)
+
+
 def test_too_few_pairs_have_no_tail():
     with pytest.raises(
         UserError, match="p in m has fewer than 40 scores in the highest 2% of impostor pairs"

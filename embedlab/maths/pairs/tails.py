@@ -161,7 +161,8 @@ def fitted(pairs: Pairs, counts: Float[np.ndarray, "b people"], most: int) -> Fi
 
     Returns
     -------
-    The first that holds, or the first of all; None where there are fewer than ``LEAST`` exceedances.
+    The first that holds, or the first of all; None where there are fewer than ``LEAST`` exceedances, or
+    no two of them can be told apart.
     """
     impostors = int(pairs.impostor.sum())
     size = min(most, int(DEEPEST * impostors), len(pairs.tail_scores) - 1)
@@ -192,7 +193,8 @@ def without(pairs: Pairs, suspects: int) -> Pairs:
 def _fit(pairs: Pairs, rows: np.ndarray, size: int) -> Fit | None:
     start = float(pairs.tail_scores[size])
     above = int(np.searchsorted(-pairs.tail_scores, -start))
-    if above < LEAST:
+    # Above the limit of single precision all scores are one.
+    if above < LEAST or 1 - start**2 <= LIMIT:
         return None
     over = stretched(pairs.tail_scores[:above]) - stretched(np.array(start))
     one, other = pairs.tail_people[:above].T
