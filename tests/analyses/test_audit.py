@@ -51,6 +51,12 @@ def test_labels_that_were_swapped_are_found_with_whom_they_show():
     assert "looks like person002 to every model, and unlike person025: check its label." in " ".join(said)
 
 
+def test_of_doubted_labels_so_many_are_expected_by_chance_as_the_rate_allows():
+    noisy = embedding_set(people=80, images=4, dimension=16, noise=1.2)
+    share = audit.compute([noisy], dataclasses.replace(FEW, fdr=0.5)).estimates[DOUBTED,]
+    assert 0 < share.null <= 0.5 * share.value
+
+
 def test_the_table_and_the_file_hold_every_fault(tmp_path):
     found = audit.compute(two(swap), FEW)
     rows = columns(audit.charts([found])[0], "kind", "image", "person", "like person")

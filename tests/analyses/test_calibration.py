@@ -6,7 +6,7 @@ from embedlab.analyses.calibration import ECE, ECE_NATIVE, LEAST, NATIVE, OWN, S
 from embedlab.errors import UserError
 from embedlab.formats import calibrations
 from embedlab.maths.people.folds import identity_folds
-from tests.planted import columns, embedding_set, ladder
+from tests.planted import columns, embedding_set, ladder, uneven
 
 FEW = CalibrationParams(resamples=200)
 
@@ -50,6 +50,22 @@ def test_costs_are_those_of_the_pairs_of_the_other_half_written_out():
         )  # A score at the edge of a step may fall on its other side.
         assert found.estimates[what, "p"].value == pytest.approx(right, abs=tight)
     assert found.estimates[LEAST, "p"].value < found.estimates[OWN, "p"].value < 1
+    p = one.probability(scores)
+    at = np.minimum((calibration.BINS * p).astype(int), calibration.BINS - 1)
+    weights = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
+    whole, promised, kept = (
+        np.bincount(at, weights * what, calibration.BINS) for what in (np.ones(len(p)), p, same)
+    )
+    # As above: a few impostors at the edge of a bin may fall on its other side.
+    assert found.promised[0, 0] == pytest.approx(promised / whole, abs=0.01)
+    assert found.kept[0, 0] == pytest.approx(kept / whole, abs=0.02)
+    assert found.estimates[ECE, "p"].value == pytest.approx(np.abs(promised - kept).sum(), abs=1e-3)
+
+
+def test_either_half_has_as_many_people_with_pairs():
+    a = uneven([3] * 24 + [1] * 30)
+    for seed in range(4):
+        assert judged([a], CalibrationParams(resamples=20, seed=seed)).estimates[OWN, "p"].n == 12
 
 
 def test_vectors_that_tell_nobody_apart_cost_what_knowing_nothing_does():

@@ -47,12 +47,29 @@ def test_a_group_whose_images_vary_is_missed_more_often():
     assert (rates["b"] - rates["a"]).sign == 1
     assert found.p["sex", MISSED] == pytest.approx(0.01)
     assert rates["a"].n == rates["b"].n == 60
+    # Groups are as large as each other, and the null of either is the FNMR of both.
+    both = (rates["a"].value + rates["b"].value) / 2
+    assert [one.null for one in rates.values()] == pytest.approx([both, both])
 
 
 def test_groups_of_one_kind_are_called_unlike_no_more_often_than_chance_allows():
     p = [groups.compute(planted(seed=k), FEW).p["sex", MATCHED] for k in range(40)]
     assert np.mean(np.array(p) <= 0.05) <= 0.15
     assert 0.3 < np.mean(p) < 0.7
+
+
+def test_the_null_of_a_sum_is_what_it_is_by_chance():
+    found = [groups.compute(planted(seed=k), FEW).estimates[MATCHED, "sex"] for k in range(10)]
+    assert all(one.null > 1 for one in found)
+    assert np.mean([one.null for one in found]) == pytest.approx(
+        np.mean([one.value for one in found]), rel=0.1
+    )
+
+
+def test_of_several_groups_the_two_that_differ_most_are_picked_and_p_allows_for_it():
+    found = groups.compute(grouped(planted(people=200), ("a", "b", "c", "d")), FEW)
+    for finding in groups.findings([found])[:2]:
+        assert finding.p == pytest.approx(min(1.0, 6 * finding.gap.p))
 
 
 def test_rates_are_those_of_scores_written_out():
@@ -82,6 +99,10 @@ def test_groups_that_are_too_small_are_named_with_what_they_need():
     found = groups.compute(dataclasses.replace(a, attributes={"sex": sex}), FEW)
     assert list(found.within(FMR, "sex")) == ["a", "b"]
     assert found.left_out == ("sex c (6), for about 16 people are needed",)
+    # What people of no group have says nothing of how many a group needs.
+    fewer = dataclasses.replace(a, attributes={"sex": np.where(a.labels > 99, "", sex)})
+    fewer = fewer.take(np.flatnonzero((a.labels < 100) | (np.arange(len(a.items)) % 3 == 0)))
+    assert groups.compute(fewer, FEW).left_out == found.left_out
     assert [one.text for one in groups.findings([found])][-1] == (
         "On p, groups leave out sex c (6), for about 16 people are needed."
     )

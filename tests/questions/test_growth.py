@@ -17,6 +17,7 @@ def found(fnir, model="m", probe="p", sd=0.01):
 def test_who_leaves_many_unnamed_fails():
     (one,) = told(QUESTION, scaling=[found(0.3)])
     assert (one.verdict, one.hazard) == ("yes", False)
+    assert {what: number.value for what, number in one.evidence.items()} == {THRESHOLD: 0.5, FPIR: 0.01}
     lead = "m leaves over 10% unnamed once 1,000,000 people are enrolled: "
     assert one.text.startswith(f"{lead}FNIR foretold on p at FPIR 0.01 (30.0% [")
 

@@ -1,12 +1,13 @@
 """Error rates of groups are those of the pairs written out, and what sums them up is as others define it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import gmean
 
-from embedlab.maths.pairs import roc
+from embedlab.maths.pairs import excess, roc
 from embedlab.maths.pairs.all_pairs import all_pairs
 from embedlab.maths.pairs.blocks import Errors, gini, summaries
 from embedlab.maths.people.bootstrap import resamples
@@ -68,6 +69,37 @@ def test_people_dealt_as_they_are_give_what_was_measured():
     assert fmr == pytest.approx([errors.fmr(g, g, ones).value for g in GROUPS])
     assert fnmr == pytest.approx([errors.fnmr(g, ones).value for g in GROUPS])
     assert all(one.replicates == pytest.approx(one.value) for one in drawn)
+
+
+def test_resamples_are_drawn_towards_one_as_the_pairs_of_a_block_say(monkeypatch):
+    """What people and pairs add to the variance of a block, summed pair by pair."""
+    errors, _ = errors_of(uneven(IMAGES, noise=1.2), 0.05)
+    asked, right = [], excess.shrinkage
+
+    def shrinkage(people, own, *, products):
+        asked.append((float(people), float(own)))
+        return right(people, own, products=products)
+
+    monkeypatch.setattr("embedlab.maths.pairs.blocks.excess.shrinkage", shrinkage)
+    met, masses = errors.accepted.toarray(), errors.masses
+    for g, h in ((GROUPS[0], GROUPS[0]), (GROUPS[0], GROUPS[1])):
+        rate = errors.fmr(g, h, np.ones((1, len(IMAGES)))).value
+        moves, own = np.zeros(len(IMAGES)), 0.0
+        for i, j in itertools.combinations(g, 2) if g is h else itertools.product(g, h):
+            moves[[i, j]] += met[i, j] - rate * masses[i] * masses[j]
+            own += met[i, j] ** 2
+        assert asked.pop() == pytest.approx((moves @ moves, own * (1 - rate)))
+
+
+def test_in_ratios_a_group_without_an_error_counts_half_of_one():
+    errors, _ = errors_of(uneven(IMAGES, noise=1.2), 0.05, "pairs")
+    g, h = GROUPS[:2]
+    never = replace(errors, rejected=np.where(np.isin(errors.genuine_people, g), 0.0, errors.rejected))
+    counts = np.ones((1, len(IMAGES)))
+    rates = [errors.fmr(one, one, counts) for one in (g, h)], [never.fnmr(one, counts) for one in (g, h)]
+    summed, _ = never.summed_up([g, h], rates, 1, seed=0)
+    half = 0.5 / np.isin(errors.genuine_people, g).sum()
+    assert summed[1].value == pytest.approx((rates[1][1].value / half) ** 0.5)
 
 
 def test_sums_are_those_of_the_papers():
