@@ -165,11 +165,11 @@ def compute(sets: Sequence[EmbeddingSet], params: AuditParams) -> Audited:
         for k, (a, b) in enumerate(both[rates <= params.fdr])
     ]
     faults += [*_two_people(one, voters, kept), *_one_photograph(cut)]
-    matched = doubts.evidence(voters, labels, kept).matched
-    many = np.maximum(max(AT_LEAST, OF_PEOPLE * len(names)), OF_USUAL * matched.mean(axis=1, keepdims=True))
+    usual = wrong.matched.mean(axis=1, keepdims=True)
+    many = np.maximum(max(AT_LEAST, OF_PEOPLE * len(names)), OF_USUAL * usual)
     faults += [
-        Fault(EVERYBODY, items[i], names[labels[i]], "", "", float(matched[:, i].min()), math.nan)
-        for i in np.flatnonzero((matched > many).all(axis=0))
+        Fault(EVERYBODY, items[i], names[labels[i]], "", "", float(wrong.matched[:, i].min()), math.nan)
+        for i in np.flatnonzero((wrong.matched > many).all(axis=0))
     ]
     people = People.of(names, params)
     drawn = mean(~kept, labels, people.counts)

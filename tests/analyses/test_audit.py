@@ -115,6 +115,20 @@ def test_an_image_that_is_like_everybody_is_named():
     assert [fault.image for fault in found.of(EVERYBODY)] == ["i033"]
 
 
+def test_where_everybody_is_like_many_no_image_stands_out():
+    """In few dimensions strangers are often alike: that is the model, and no fault of an image."""
+    found = audit.compute([embedding_set(people=300, dimension=6, noise=0.4)], FEW)
+    assert found.of(EVERYBODY) == []
+
+
+def test_people_are_named_as_one_up_to_the_rate_alone():
+    crowded = [embedding_set(people=300, dimension=16, noise=0.3)]
+    few, many = (audit.compute(crowded, dataclasses.replace(FEW, fdr=fdr)).of(NAMES) for fdr in (0.01, 0.5))
+    assert len(few) < len(many)
+    for fdr, faults in ((0.01, few), (0.5, many)):
+        assert all(fault.fdr <= fdr for fault in faults)
+
+
 def test_where_nothing_is_wrong_nothing_is_named():
     found = audit.compute(two(lambda a: a), FEW)
     assert found.faults == ()

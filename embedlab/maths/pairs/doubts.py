@@ -108,6 +108,8 @@ class Doubted:
         By how many nats, and the false discovery rate of naming so many, (k,).
     by_chance
         How many of them are expected by chance.
+    matched
+        What ``evidence`` says of all images once those are left out, (models, n).
     """
 
     rows: Int[np.ndarray, " k"]
@@ -115,6 +117,7 @@ class Doubted:
     sure: Float[np.ndarray, " k"]
     fdr: Float[np.ndarray, " k"]
     by_chance: float
+    matched: Float[np.ndarray, "models n"]
 
 
 def wrong_labels(
@@ -141,12 +144,14 @@ def wrong_labels(
         rates = np.minimum((false + 1) / deals / np.arange(1, len(order) + 1), 1.0)
         rates = np.minimum.accumulate(rates[::-1])[::-1]
         named = int(np.count_nonzero(rates <= level))
-        rows, before = order[:named], doubted
+        rows, whose, before = order[:named], found.whose[order[:named]], doubted
         doubted = np.isin(np.arange(len(labels)), rows)
         if (doubted == before).all():
             break
+    else:
+        found = evidence(voters, labels, ~doubted)
     expected = float(false[named - 1]) / deals if named else 0.0
-    return Doubted(rows, found.whose[rows], sure[rows], rates[:named], expected)
+    return Doubted(rows, whose, sure[rows], rates[:named], expected, found.matched)
 
 
 def one_person(

@@ -54,6 +54,30 @@ def test_of_right_labels_hardly_any_is_doubted():
         assert len(doubts.wrong_labels([Voter.of(unit, labels)], labels, 0.05, 100, 0).rows) <= 1
 
 
+@pytest.mark.parametrize("turns", [1, 2, doubts.TURNS])
+def test_whom_images_match_is_told_without_those_doubted_whenever_judging_ends(turns, monkeypatch):
+    monkeypatch.setattr(doubts, "TURNS", turns)
+    unit, labels = faces([4] * 60, noise=1.0)
+    new, _ = swapped(labels, 0.05, 0)
+    voters = [Voter.of(unit, new)]
+    found = doubts.wrong_labels(voters, new, 0.2, 50, 0)
+    assert len(found.rows)
+    kept = ~np.isin(np.arange(len(new)), found.rows)
+    np.testing.assert_array_equal(found.matched, doubts.evidence(voters, new, kept).matched)
+
+
+def test_who_has_no_image_left_is_like_nobody():
+    unit = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], np.float32)
+    labels = np.array([0, 0, 1, 1, 2])
+    voter = Voter(unit, 1.0, 5.0)
+    found = doubts.evidence([voter], labels, labels < 2)
+    assert found.whose.tolist() == [1, 1, 0, 0, 0]
+    assert found.matched.tolist() == [[1, 1, 1, 1, 2]]
+    pairs, odds, _ = doubts.one_person([voter], labels, labels < 2)
+    assert pairs.tolist() == [[0, 1]]
+    assert odds == pytest.approx([4 - np.log(3)])
+
+
 def test_what_one_model_alone_doubts_is_its_own_fault():
     unit, labels = faces([4] * 60)
     odd = unit.copy()
