@@ -73,6 +73,11 @@ def test_numbers_are_those_of_pairs_written_out():
         for j in range(i + 1, len(unit))
         if a.labels[i] == a.labels[j]
     ]
+    same = np.triu(a.labels[:, None] == a.labels, 1)
+    rejected = unit @ unit.T < found.threshold
+    behind = [len(np.unique(a.labels[(same & which).any(axis=1)])) for which in (rejected, ~rejected)]
+    assert min(behind) < max(behind)
+    assert [found.estimates[what,].n for what in (FNMR, LEFT, PAUC, REACHED)] == [60, *[min(behind)] * 3]
     worse, wrong = np.array(sorted(genuine), float).T
     # Pairs of one worst image are as good as each other: each counts as often wrong as all of them are.
     missed = np.array([wrong[worse == q].mean() for q in worse])

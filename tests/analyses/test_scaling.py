@@ -83,6 +83,17 @@ def test_the_gallery_of_all_who_are_at_hand_is_as_it_is_counted():
         assert limit.low <= limit.value <= limit.high
         assert (apart > limit.value + 1e-7).mean() <= far
         assert (apart > limit.value).mean() == pytest.approx(far, rel=0.05)
+    measured, fitted, low, high = found.tail[:, 0]
+    assert measured == pytest.approx((apart > found.tail_scores[0]).mean(), rel=0.01)
+    assert low <= fitted <= high
+    assert fitted == pytest.approx(measured, rel=0.05)
+    assert found.estimates[FNIR, enrolled(300)].null == pytest.approx(1 - 0.01 / 300)
+
+
+def test_only_people_with_two_images_stand_behind_what_is_missed():
+    a = planted()
+    some = a.take(np.flatnonzero((a.labels < 150) | (np.arange(len(a.items)) % 2 == 0)))
+    assert scaling.compute(some, FEW).estimates[FNIR, enrolled(20_000)].n == 150
 
 
 def test_more_people_ask_for_a_higher_threshold_and_miss_more():
