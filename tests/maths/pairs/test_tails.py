@@ -57,8 +57,10 @@ def test_of_vectors_drawn_evenly_the_fit_mostly_holds():
     p = []
     for seed in range(40):
         pairs = all_pairs(sphere(150, 24, seed), np.arange(150))
-        p.append(tails.fitted(pairs, resamples(150, 200, 0), 500).p)
-    assert np.mean(np.array(p) < 0.1) <= 0.2
+        fit = tails.fitted(pairs, resamples(150, 200, 0), 500)
+        p.append((fit.p, fit.steady_p))
+    assert (np.mean(np.array(p) < 0.1, axis=0) <= 0.2).all()
+    assert (np.mean(np.array(p) < 0.7, axis=0) >= 0.3).all()
 
 
 def test_where_some_are_pairs_of_one_person_the_fit_does_not_hold():
@@ -67,6 +69,7 @@ def test_where_some_are_pairs_of_one_person_the_fit_does_not_hold():
     rows /= np.linalg.norm(rows, axis=1)[:, None]
     found = tails.fitted(all_pairs(rows, np.arange(300)), resamples(300, 200, 0), 1000)
     assert not found.holds
+    assert found.steady_p < 0.05
 
 
 def test_too_few_pairs_have_no_fit():
