@@ -173,10 +173,7 @@ def compute(embeddings: EmbeddingSet, params: GroupsParams) -> Groups:
 def _columns(embeddings: EmbeddingSet, params: GroupsParams) -> tuple[dict[str, np.ndarray], list[str]]:
     """Give the group of each person by column, empty where it is not known; and columns that give none."""
     asked = params.columns.split() or list(embeddings.attributes)
-    if unknown := [name for name in asked if name not in embeddings.attributes]:
-        there = ", ".join(embeddings.attributes) or "none"
-        raise UserError(f"{embeddings.title} has no column {unknown[0]!r}: groups.columns may name {there}")
-    of = {name: attributes.of_people(embeddings, name) for name in asked}
+    of = {name: attributes.of_people(embeddings, name, "groups.columns") for name in asked}
     found = {name: groups for name, groups in of.items() if groups is not None}
     differing = [f"{name} differs among images of one person" for name in of if name not in found]
     if not found:

@@ -46,6 +46,7 @@ from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, compared, counted
+from embedlab.formats import attributes
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import discard, levels, roc
 from embedlab.maths.pairs.all_pairs import Weigh, all_pairs
@@ -183,14 +184,11 @@ def _quality(embeddings: EmbeddingSet, column: str) -> np.ndarray:
                 "column of the attributes as quality.column"
             )
         return norms
-    if column not in embeddings.attributes:
-        known = ", ".join(embeddings.attributes) or "none"
-        raise UserError(f"{embeddings.title} has no column {column!r}: quality.column may name {known}")
     found = np.full(len(embeddings.items), np.nan)
-    for k, value in enumerate(np.asarray(embeddings.attributes[column]).tolist()):
+    for k, value in enumerate(attributes.of_images(embeddings, column, "quality.column")):
         try:
             found[k] = float(value) if value not in (None, "") else np.nan
-        except ValueError:
+        except (TypeError, ValueError):
             raise UserError(
                 f"{embeddings.items[k]} of {embeddings.title} has {value!r} in {column}, which is no number: "
                 "quality.column must name a column of numbers"

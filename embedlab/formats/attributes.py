@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,16 +99,34 @@ def read(path: Path | str) -> Attributes:
     return Attributes(path, what, columns)
 
 
-def of_people(embeddings: EmbeddingSet, column: str) -> np.ndarray | None:
+def of_images(embeddings: EmbeddingSet, column: str, knob: str) -> list[Any]:
+    """Give what a column says of each image.
+
+    Raises
+    ------
+    UserError
+        If there is no such column; the message says what ``knob``, which named it, may name.
+    """
+    if column not in embeddings.attributes:
+        there = ", ".join(embeddings.attributes) or "none"
+        raise UserError(f"{embeddings.title} has no column {column!r}: {knob} may name {there}")
+    found: list[Any] = np.asarray(embeddings.attributes[column]).tolist()
+    return found
+
+
+def of_people(embeddings: EmbeddingSet, column: str, knob: str) -> np.ndarray | None:
     """Give what a column says of each person, as text, empty where it says nothing.
+
+    Raises
+    ------
+    UserError
+        As ``of_images`` does.
 
     Returns
     -------
     Of shape (people,); None where it says different things of images of one person, such as their pose.
     """
-    values = np.array(
-        [_text(value) for value in np.asarray(embeddings.attributes[column]).tolist()], dtype=str
-    )
+    values = np.array([_text(value) for value in of_images(embeddings, column, knob)], dtype=str)
     there, labels = values != "", embeddings.labels
     found = np.full(len(embeddings.identities), "", dtype=values.dtype)
     found[labels[there]] = values[there]

@@ -139,14 +139,16 @@ def test_intervals_hold_what_a_hundred_times_the_people_give():
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("hair", "p in m has no column 'hair': quality.column may name sharp, words, void"),
+        ("hair", "p in m has no column 'hair': quality.column may name sharp, words, when, void"),
         ("words", "i0000 of p in m has 'dull' in words, which is no number"),
+        ("when", r"i0000 of p in m has datetime.date\(2026, 11, 26\) in when, which is no number"),
         ("void", "void is empty for all images of p in m: give them numbers"),
     ],
 )
 def test_a_column_that_is_no_quality_is_refused(column, message):
     a = planted(people=20)
-    more = {"words": np.array(["dull"] * len(a.items)), "void": np.array([""] * len(a.items))}
+    every = {"words": "dull", "when": np.datetime64("2026-11-26"), "void": ""}
+    more = {name: np.array([value] * len(a.items)) for name, value in every.items()}
     a = dataclasses.replace(a, attributes={**a.attributes, **more})
     with pytest.raises(UserError, match=message):
         quality.compute(a, dataclasses.replace(FEW, column=column))

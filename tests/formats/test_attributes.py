@@ -84,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 def test_what_a_column_says_of_people_is_told_where_it_says_one_thing(tmp_path):
     table = written(tmp_path, "item,sex,pose\nitem0000,f,1\nitem0001,,2\nitem0002,m,1\nitem0003,m,1\n")
     joined, _ = table.joined(embedding_set(3, images=2))
-    assert attributes.of_people(joined, "sex").tolist() == ["f", "m", ""]
-    assert attributes.of_people(joined, "pose") is None
+    assert attributes.of_people(joined, "sex", "groups.columns").tolist() == ["f", "m", ""]
+    assert attributes.of_people(joined, "pose", "groups.columns") is None
     numbers = replace(joined, attributes={"age": np.array([30.0, 30.0, np.nan, 41.0, np.nan, np.nan])})
-    assert attributes.of_people(numbers, "age").tolist() == ["30.0", "41.0", ""]
+    assert attributes.of_people(numbers, "age", "groups.columns").tolist() == ["30.0", "41.0", ""]
