@@ -152,7 +152,9 @@ def compute(sets: Sequence[EmbeddingSet], params: CalibrationParams) -> Calibrat
         made.append(Calibration(sets[0].model, one.probe, slope, offset, tuple(starts), tuple(risen)))
         own, native = made[k].llr, made[0].llr
         n = int((several & (half == 1)).sum())
-        costs = {OWN: own, STEPS: partial(own, kind="isotonic"), **({NATIVE: native} if k else {})}
+        costs: dict[str, Llr] = {OWN: own, STEPS: partial(own, kind="isotonic")}
+        if k:
+            costs[NATIVE] = native
         for what, llr in costs.items():
             found[what, one.probe] = people.estimate(_cost(judged, people.counts, llr), n, 1.0)
         found[LEAST, one.probe] = people.estimate(_least(judged, every, people.counts), n, 1.0)

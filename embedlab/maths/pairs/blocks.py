@@ -126,8 +126,9 @@ class Errors:
         What ``summaries`` gives, and the same by chance.
         """
         halves = np.array([self._halves(g) for g in members]).T
-        value = summaries(*(np.array([one.value for one in each]) for each in rates), halves)
-        drawn = summaries(*(np.stack([one.replicates for one in each], axis=1) for each in rates), halves)
+        fmr, fnmr = (np.array([one.value for one in each]) for each in rates)
+        drawn_fmr, drawn_fnmr = (np.stack([one.replicates for one in each], axis=1) for each in rates)
+        value, drawn = summaries(fmr, fnmr, halves), summaries(drawn_fmr, drawn_fnmr, halves)
         everybody, k = np.concatenate(members), len(members)
         dealt = np.repeat(np.arange(k), [len(g) for g in members])
         rng = np.random.default_rng([seed, 18])
@@ -152,7 +153,8 @@ class Errors:
         """What the rejected genuine pairs of each person weigh, and what all of them do."""
         each = (self.rejected, np.ones(len(self.rejected)))
         masses = [np.bincount(self.genuine_people, of, minlength=len(self.images)) for of in each]
-        return np.stack(masses) * self.genuine_weights
+        found: np.ndarray = np.stack(masses) * self.genuine_weights
+        return found
 
     def _halves(self, g: Int[np.ndarray, " m"]) -> tuple[float, float]:
         """Give what half a false match, and half a miss, among the pairs of a group would be."""
