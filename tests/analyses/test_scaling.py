@@ -90,6 +90,18 @@ def test_the_gallery_of_all_who_are_at_hand_is_as_it_is_counted():
     assert found.estimates[FNIR, enrolled(300)].null == pytest.approx(1 - 0.01 / 300)
 
 
+def test_a_probe_above_the_threshold_is_missed_where_somebody_else_scores_higher():
+    a = planted(noise=0.4)
+    found = scaling.compute(a, dataclasses.replace(FEW, fpir=0.1))
+    scores = np.einsum("ij,ij->i", a.unit[::2].astype(np.float64), a.unit[1::2])
+    at = found.estimates[THRESHOLD, enrolled(20_000)].value
+    beyond = np.exp(np.interp(scores, found.tail_scores, np.log(found.tail[1])))
+    first = np.where(scores > at, (1 - beyond) ** 20_000, 0)
+    fnir = found.estimates[FNIR, enrolled(20_000)].value
+    assert fnir == pytest.approx(1 - first.mean(), abs=1e-4)
+    assert fnir > (scores <= at).mean() + 1e-3
+
+
 def test_only_people_with_two_images_stand_behind_what_is_missed():
     a = planted()
     some = a.take(np.flatnonzero((a.labels < 150) | (np.arange(len(a.items)) % 2 == 0)))
