@@ -121,7 +121,7 @@ def _recognition(
     auc = resampled_auc(norms, hits, owners, np.r_[np.ones((1, len(sizes)), np.float32), people.counts])
     if np.isfinite(auc[0]):
         rarer = min(len(np.unique(owners[hits == way])) for way in (True, False))
-        found[FORETOLD, embeddings.probe] = people.estimate(Drawn(float(auc[0]), auc[1:]), rarer, 0.5)
+        found[FORETOLD, embeddings.probe] = people.estimate(Drawn.of(auc), rarer, 0.5)
     if len(rows) >= TENTHS**2:
         for k, tenth in enumerate(np.array_split(np.argsort(norms, kind="stable"), TENTHS)):
             share = _share(hits[tenth], owners[tenth], people, chance)

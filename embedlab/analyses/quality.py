@@ -153,9 +153,9 @@ def compute(embeddings: EmbeddingSet, params: QualityParams) -> Quality:
         (PAUC, pauc, n, start),
         (BEST, least, n, None),
     ):
-        found[what,] = people.estimate(Drawn(float(drawn[0]), drawn[1:]), behind, null, share=True)
-    found[REACHED,] = people.estimate(Drawn(float(reached[0]), reached[1:]), n, 0.0)
-    ends = [people.estimate(Drawn(float(at[0]), at[1:]), paired, share=True) for at in curve.T]
+        found[what,] = people.estimate(Drawn.of(drawn), behind, null, share=True)
+    found[REACHED,] = people.estimate(Drawn.of(reached), n, 0.0)
+    ends = [people.estimate(Drawn.of(at), paired, share=True) for at in curve.T]
     band = np.array([(e.low, e.high) for e in ends], dtype=np.float64).T
     return Quality(
         title=one.title,

@@ -160,13 +160,13 @@ def compute(embeddings: EmbeddingSet, params: ScalingParams) -> Scaling:
     impostors = int(pairs.impostor.sum())
     one, other = pairs.tail_people[: fit.exceedances].T
     n, paired = len(np.union1d(one, other)), round(effective_number(pairs.genuine_masses))
-    found = Estimates({(SHAPE,): people.estimate(Drawn(float(fit.shape[0]), fit.shape[1:]), n, 0.0)})
+    found = Estimates({(SHAPE,): people.estimate(Drawn.of(fit.shape), n, 0.0)})
     at = fit.threshold(rates)
     got = -np.expm1(np.log1p(-fit.beyond(at[0])) * np.array(sizes))
     for k, (size, missed) in enumerate(zip(sizes, _missed(pairs, people, fit, at, sizes), strict=True)):
         place = enrolled(size)
-        found[THRESHOLD, place] = people.estimate(Drawn(float(at[0, k]), at[1:, k]), n)
-        found[FPIR, place] = people.estimate(Drawn(float(got[0, k]), got[1:, k]), n)
+        found[THRESHOLD, place] = people.estimate(Drawn.of(at[:, k]), n)
+        found[FPIR, place] = people.estimate(Drawn.of(got[:, k]), n)
         found[FNIR, place] = people.estimate(missed, paired, 1 - params.fpir / size, share=True)
     resolved = levels.resolved(params.far, impostors)
     limits, drawn = roc.limits(pairs, resolved, people.counts)
@@ -230,7 +230,7 @@ def _missed(pairs: Pairs, people: People, fit: Fit, at: np.ndarray, sizes: Seque
         first = np.where(scores[high] > limit[:, None], np.exp(size * alone), 0.0)
         with np.errstate(invalid="ignore"):
             missed = 1 - (mass[:, high] * first).sum(axis=1) / mass.sum(axis=1)
-        found.append(Drawn(float(missed[0]), missed[1:]))
+        found.append(Drawn.of(missed))
     return found
 
 

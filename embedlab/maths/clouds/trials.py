@@ -195,7 +195,7 @@ class Trials:
             one.measured(what, how, whole[:, np.searchsorted(people, one.clouds.people(JUDGED))])
             for one in self.each
         ]
-        return over_trials(np.array(rows), self.seed), [Drawn(float(row[0]), row[1:]) for row in rows]
+        return over_trials(np.array(rows), self.seed), [Drawn.of(row) for row in rows]
 
 
 def blind(
@@ -256,4 +256,4 @@ def over_trials(values: Float[np.ndarray, "trials b+1"], seed: int) -> Drawn:
     whole = weights.sum(axis=0)
     sums = (weights * np.nan_to_num(values)).sum(axis=0)
     means = np.divide(sums, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-    return Drawn(float(means[0]), means[1:])
+    return Drawn.of(means)

@@ -7,6 +7,7 @@ fine histogram, and how they move from resample to resample from the coarse hist
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -32,6 +33,11 @@ class Drawn:
 
     value: float
     replicates: Float[np.ndarray, " b"]
+
+    @classmethod
+    def of(cls, rows: Float[np.ndarray, " b+1"]) -> Self:
+        """Take the first number as that of the set, and the others as those of its resamples."""
+        return cls(float(rows[0]), rows[1:])
 
     def __sub__(self, other: "Drawn") -> "Drawn":
         """Give the difference, resample by resample."""
