@@ -175,14 +175,15 @@ def _columns(embeddings: EmbeddingSet, params: GroupsParams) -> tuple[dict[str, 
     asked = params.columns.split() or list(embeddings.attributes)
     of = {name: attributes.of_people(embeddings, name, "groups.columns") for name in asked}
     found = {name: groups for name, groups in of.items() if groups is not None}
-    differing = [f"{name} differs among images of one person" for name in of if name not in found]
+    differing = [name for name in of if name not in found]
     if not found:
-        why = f" ({'; '.join(differing)})" if differing else ""
+        told = "; ".join(f"{name} differs among images of one person" for name in differing)
         raise UserError(
-            f"{embeddings.title} has no column that groups people{why}: give one with --attributes, such as "
-            "a CSV of name,gender"
+            f"{embeddings.title} has no column that groups people{told and f' ({told})'}: give one with "
+            "--attributes, such as a CSV of name,gender"
         )
-    return found, differing
+    named = f"{', '.join(differing)}: not the same for all images of a person"
+    return found, [named] if differing else []
 
 
 def people_needed(far: float, images: float) -> int:

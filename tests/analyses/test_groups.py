@@ -130,7 +130,9 @@ def test_a_column_that_differs_within_people_groups_none_and_is_named():
     pose = np.arange(len(a.items)) % 3
     found = groups.compute(dataclasses.replace(a, attributes={**a.attributes, "pose": pose}), FEW)
     assert found.columns == ("sex",)
-    assert found.left_out == ("pose differs among images of one person",)
+    assert found.left_out == ("pose: not the same for all images of a person",)
+    said = [one.text for one in groups.findings([found])]
+    assert "On p, groups leave out pose: not the same for all images of a person." in said
 
 
 def test_where_the_far_asked_for_is_too_low_the_next_usual_one_is_taken_and_said():
