@@ -13,6 +13,7 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.weights import FIXED, LayerWeights, Wire
 from embedlab.report import sections
 from embedlab.report.build import fragment, part_of
+from embedlab.report.items import Items
 from embedlab.report.show import told
 from embedlab.runner import Outcome, Run
 
@@ -153,7 +154,7 @@ def test_little_data_are_a_result_that_can_be_shown_or_a_reason(name, over, case
             assert not words & {"nan", "NaN", "inf", "None"}, finding.text
         assert told(section)[1]
         fragment(section)
-    part = part_of(section, 0, outcome)
+    part = part_of(section, 0, Items(), outcome)
     assert part.sound, part.body
     json.dumps(part.numbers, allow_nan=False)
 
@@ -199,7 +200,7 @@ def test_names_from_data_are_shown_and_not_obeyed_in_every_section(name, over):
     outcome = Outcome(found, found.params, (run_of, Run(EVIL, reason=EVIL), Run(EVIL, error=EVIL)))
     with faces_from(lambda probe, item: np.zeros((4, 4, 3), np.uint8)):
         section = sections.of_outcome(outcome)
-        part = part_of(section, 0, outcome)
+        part = part_of(section, 0, Items(), outcome)
     assert [note.detail for note in section.notes if note.kind == "error"] == [EVIL]
     text = part.body
     assert [word for word in ("<script>alert", "<img", "\x1b", "\u202e") if word in text] == []

@@ -106,7 +106,7 @@ class Geometry(Result):
     globe: Float[np.ndarray, "g 3"]
     globe_person: Int[np.ndarray, " g"]
     globe_probe: Int[np.ndarray, " g"]
-    globe_hover: Shaped[np.ndarray, " g"]
+    globe_items: Shaped[np.ndarray, " g"]
     globe_people: tuple[str, ...]
     people: int
 
@@ -206,13 +206,11 @@ def _globe(sets: Sequence[EmbeddingSet], params: GeometryParams) -> dict[str, An
     rows = [np.flatnonzero(np.isin(who, shown)) for who in people]
     points = [s.unit[r, :3] for s, r in zip(sets, rows, strict=True)]
     who = np.concatenate([named[r] for named, r in zip(people, rows, strict=True)])
-    images = [(s.items[k], s.probe) for s, r in zip(sets, rows, strict=True) for k in r]
-    hover = [f"{name}: {item}, {probe}" for name, (item, probe) in zip(who, images, strict=True)]
     return {
         "globe": np.concatenate(points).reshape(-1, 3).astype(np.float32),
         "globe_person": np.searchsorted(shown, who),
         "globe_probe": np.repeat(np.arange(len(sets)), [len(r) for r in rows]),
-        "globe_hover": np.array(hover, dtype=str),
+        "globe_items": np.array([s.items[k] for s, r in zip(sets, rows, strict=True) for k in r], dtype=str),
         "globe_people": tuple(map(str, shown)),
     }
 
@@ -251,6 +249,8 @@ def _looked_at(results: Sequence[Geometry]) -> str:
 
 
 def _globe_chart(r: Geometry) -> Globe:
+    who = np.array(r.globe_people)[r.globe_person]
+    shown = zip(who, r.globe_items, r.globe_probe, strict=True)
     return Globe(
         title=f"The sphere of {r.title}",
         points=r.globe,
@@ -258,7 +258,9 @@ def _globe_chart(r: Geometry) -> Globe:
         group_names=r.globe_people,
         marks=r.globe_probe,
         mark_names=r.probes,
-        hover=r.globe_hover,
+        hover=np.array([f"{name}: {item}, {r.probes[how]}" for name, item, how in shown]),
+        people=who,
+        items=r.globe_items,
         note=f"A colour a person: {len(r.globe_people):,} of {r.people:,} people, seed {r.seed}.",
     )
 

@@ -39,6 +39,12 @@ class Globe(Scatter):
         if self.points.shape[1] != 3 or not np.allclose(lengths, 1.0, atol=1e-3):
             raise ValueError("a globe shows points of three dimensions and of length one only")
 
+    def rolled(self) -> None:
+        """Let no point go to and fro: the straight way leads through the sphere, where nobody sees it."""
+
+    def _lines(self) -> np.ndarray:
+        return np.empty((0, 2), dtype=np.int64) if self.links is None else self.links
+
     def plotly(self) -> Any:
         """Draw as a plotly Figure: the sphere and its lines beneath the points."""
         import plotly.graph_objects as go

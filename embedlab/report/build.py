@@ -22,6 +22,7 @@ from embedlab.lab import store
 from embedlab.question import Answer
 from embedlab.report import answering, methods, numbers, overview, sections, statements
 from embedlab.report.glossary import Marker, names_in
+from embedlab.report.items import Items
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
@@ -93,9 +94,10 @@ def build(
         If the path does not end in ``.html`` or cannot be written.
     """
     with model_colours(models):
-        parts = [part_of(sections.of_outcome(outcome), i, outcome) for i, outcome in enumerate(outcomes)]
-        parts += [part_of(section, len(parts) + i) for i, section in enumerate(extra)]
-        return write(path, parts, Head(title, models, provenance, probes, prose))
+        items = Items()
+        parts = [part_of(sections.of_outcome(one), k, items, one) for k, one in enumerate(outcomes)]
+        parts += [part_of(section, len(parts) + k, items) for k, section in enumerate(extra)]
+        return write(path, parts, Head(title, models, provenance, probes, prose), items)
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ class Part:
         return replace(self, section=section, body=_rendered(section, self.charts, self.index), numbers=plain)
 
 
-def part_of(section: Section, index: int, outcome: Outcome | None = None) -> Part:
+def part_of(section: Section, index: int, items: Items, outcome: Outcome | None = None) -> Part:
     """Draw one section; what of it cannot be drawn becomes a boxed remark with its traceback.
 
     Parameters
@@ -218,17 +220,19 @@ def part_of(section: Section, index: int, outcome: Outcome | None = None) -> Par
         What to draw.
     index
         Its place in the report, which makes the names of its charts unique.
+    items
+        The table of people and images that the report's pictures refer to.
     outcome
         The runs that it was made of, for ``report.json``.
     """
     try:
-        return _part(section, index, outcome)
+        return _part(section, index, items, outcome)
     except Exception:
-        return _part(sections.broken(section.name, section.heading), index, outcome)
+        return _part(sections.broken(section.name, section.heading), index, items, outcome)
 
 
-def _part(section: Section, index: int, outcome: Outcome | None) -> Part:
-    drawn, notes = _drawn(section.charts)
+def _part(section: Section, index: int, items: Items, outcome: Outcome | None) -> Part:
+    drawn, notes = _drawn(section.charts, items)
     if notes:
         state = "partial" if section.state == "ok" else section.state
         section = replace(section, notes=(*section.notes, *notes), state=state)
@@ -268,13 +272,13 @@ def settled(parts: Sequence[Part]) -> list[Part]:
     return [part.worded(section) for part, section in zip(parts, worded, strict=True)]
 
 
-def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
+def _drawn(charts: Sequence[Chart], items: Items) -> tuple[list[Drawn], list[Note]]:
     """Draw each chart by itself, so that one that fails costs no other."""
     drawn: list[Drawn] = []
     notes: list[Note] = []
     for chart, panel in zip(charts, groups(charts), strict=True):
         try:
-            drawn.append(replace(_one(chart), panel=panel))
+            drawn.append(replace(_one(chart, items), panel=panel))
         except Exception:
             notes.append(sections.bug(f"The chart {str(getattr(chart, 'title', ''))!r} could not be drawn"))
     lead = _lead(drawn)
@@ -283,11 +287,11 @@ def _drawn(charts: Sequence[Chart]) -> tuple[list[Drawn], list[Note]]:
     return [replace(one, wide=flags.get(k, len(lead) == 1)) for k, one in enumerate(drawn)], notes
 
 
-def _one(chart: Chart) -> Drawn:
+def _one(chart: Chart, items: Items) -> Drawn:
     if isinstance(chart, Table):
         made = environment().get_template("elements.html.jinja").module.table(chart)
         return Drawn("Table", chart.title, chart.note, made)
-    text, height = figure_json(chart)
+    text, height = figure_json(chart, items)
     kind = type(chart).__name__
     low = kind in FLAT and not (isinstance(chart, Bars) and chart.is_crowded())
     return Drawn(kind, chart.title, chart.note, _for_script(text), height, alt=alt(chart), low=low)
@@ -327,7 +331,7 @@ def _is_ours(path: Path, mark: str) -> bool:
     return not text.strip() or mark.encode() in text
 
 
-def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
+def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
     """Put sections together into the page, and their numbers into the JSON beside it.
 
     Raises
@@ -343,7 +347,7 @@ def write(path: Path, parts: Sequence[Part], head: Head) -> Path:
     models = overview.of(outcomes, answers, head.facts)
     made = methods.of(outcomes, head.sources, answers, compared, head.provenance.get("Versions", ()))
     said = statements.held(head.said, answers)
-    page = _page(parts, head, answers, compared.text(), models, made, said)
+    page = _page(parts, head, items, answers, compared.text(), models, made, said)
     whole = numbers.assembled(
         head.title,
         head.models,
@@ -388,6 +392,7 @@ def _with_key(parts: Sequence[Part]) -> tuple[list[Part], Part | None]:
 def _page(
     parts: Sequence[Part],
     head: Head,
+    items: Items,
     answers: Sequence[Answer],
     compared: str,
     models: overview.Overview | None,
@@ -396,7 +401,7 @@ def _page(
 ) -> str:
     static = files("embedlab.report") / "static"
     script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    clustered = _one(models.heatmap) if answers and models and models.heatmap else None
+    clustered = _one(models.heatmap, items) if answers and models and models.heatmap else None
     drawn = clustered is not None or any(part.drawn for part in parts)
     plotly, packed = _plotly() if drawn else ("", "")
     # Of many models the heatmap shows all, and a curve each would show nothing.
@@ -426,6 +431,7 @@ def _page(
             script=_safe(script),
             plotly=packed,
             looks=_for_script(json.dumps(looks, sort_keys=True)),
+            items=_for_script(items.plain()),
             policy=_policy(script, plotly),
         )
     )
@@ -489,16 +495,18 @@ def _plotly() -> tuple[str, str]:
     return text, base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
-def figure_json(chart: Any) -> tuple[str, int]:
+def figure_json(chart: Any, items: Items) -> tuple[str, int]:
     """Give a chart as plotly JSON without the heading, which the page writes itself, and its height.
 
-    The look is left out as well; the page holds a light and a dark one for all charts.
+    The look is left out as well; the page holds a light and a dark one for all charts, and the names of
+    all people and images, in ``items``.
     """
     figure = chart.plotly()
     whole = json.loads(figure.to_json())
     for trace in whole["data"]:
-        for name in trace.keys() & {"name", "text", "hovertext", "customdata"}:
+        for name in trace.keys() & {"name", "text", "hovertext"}:
             trace[name] = _without_paths(trace[name])
+    items.brief(whole)
     layout = whole["layout"]
     for name in ("template", "title", "height"):
         layout.pop(name, None)

@@ -19,7 +19,7 @@ from embedlab.analysis import Result
 from embedlab.charts import Chart, Faces, Scatter
 
 NAMING = (
-    *("identities", "items", "names", "faces", "person", "globe_people", "suspects", "hubs"),
+    *("identities", "items", "names", "faces", "person", "globe_people", "globe_items", "suspects", "hubs"),
     *("missing_items", "contradicted_items"),
 )
 """Fields of results that hold names of people or images."""

@@ -12,6 +12,7 @@ from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.report import answering, overview, paper, sections
 from embedlab.report.build import Head, Part, part_of, settled, write
+from embedlab.report.items import Items
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
 
@@ -39,6 +40,7 @@ class Report:
     def __init__(self, path: Path, head: Head, names: Sequence[str]) -> None:
         self.path, self.head, self.names = path, head, tuple(names)
         self.seconds = 0.0
+        self._items = Items()
         self._parts: list[Part] = []
         self._extra: list[Part] = []
         self._lock = threading.Lock()
@@ -58,7 +60,7 @@ class Report:
         with self._lock:
             self.head = replace(self.head, focus=outcome.focus)
         with model_colours(self.head.shown):
-            part = part_of(sections.of_outcome(outcome), len(self._parts), outcome)
+            part = part_of(sections.of_outcome(outcome), len(self._parts), self._items, outcome)
         with self._lock:
             self._parts.append(part)
             self._pending = True
@@ -67,7 +69,7 @@ class Report:
 
     def append(self, section: Section) -> None:
         """Draw a section that no analysis made; it stands after those of the analyses."""
-        self._extra.append(part_of(section, len(self.names) + len(self._extra)))
+        self._extra.append(part_of(section, len(self.names) + len(self._extra), self._items))
 
     def finish(self, provenance: Mapping[str, Sequence[tuple[str, str]]]) -> Path:
         """Write the whole page.
@@ -82,7 +84,7 @@ class Report:
         with self._lock:
             self._pending = False
             with model_colours(head.shown):
-                return write(self.path, [*self._parts, *self._extra], head)
+                return write(self.path, [*self._parts, *self._extra], head, self._items)
 
     def paper(self, folder: Path) -> Path:
         """Write the same as figures, tables and text for a paper.
@@ -134,7 +136,7 @@ class Report:
             head = replace(self.head, unfinished=self._unfinished())
             try:
                 with model_colours(head.shown):
-                    write(self.path, [*self._parts, *self._extra], head)
+                    write(self.path, [*self._parts, *self._extra], head, self._items)
                 self._pending, self._trouble = False, ""
             except (UserError, OSError, MemoryError) as error:
                 self._trouble = str(error) or type(error).__name__

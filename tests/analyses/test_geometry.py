@@ -174,9 +174,13 @@ def test_three_dimensions_are_drawn_as_a_globe_of_a_few_people():
     assert len(globe.group_names) == len(set(globe.groups)) == 20
     assert "20 of 120 people, seed 0" in globe.note
     a = faces(d=3)
-    who, item = found.globe_hover[5].removesuffix(", p").split(": ")
-    assert found.globe_people[found.globe_person[5]] == who
+    who, item = globe.people[5], globe.items[5]
+    assert globe.hover[5] == f"{who}: {item}, p"
+    assert globe.hover[-1].endswith(", p@32")
+    assert globe.group_names[globe.groups[5]] == who
     assert np.asarray(a.identities)[a.labels][a.items.tolist().index(item)] == who
+    assert globe.rolled() is None
+    assert len(globe._lines()) == 0
 
 
 def test_sixteen_dimensions_are_not_drawn_as_a_globe():

@@ -27,6 +27,7 @@ from embedlab.charts import (
 )
 from embedlab.report import Section
 from embedlab.report.build import fragment, part_of
+from embedlab.report.items import Items
 
 AMOUNTS = ("none", "one", "nan")
 PLAIN = "a"
@@ -230,7 +231,7 @@ def test_every_kind_of_chart_is_tried():
 def shown(chart):
     """Draw a chart in the page and in a notebook, and give the section's HTML."""
     section = Section("s", "?", charts=(chart,))
-    part = part_of(section, 0)
+    part = part_of(section, 0, Items())
     assert part.sound, part.body
     fragment(section)
     return part

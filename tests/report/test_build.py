@@ -17,6 +17,7 @@ from embedlab.errors import UserError
 from embedlab.estimates import claim
 from embedlab.report import Section, build
 from embedlab.report.build import across, check_place, part_of, prose_html, words_of
+from embedlab.report.items import Items
 from embedlab.report.sections import Numbers
 
 GAP = Estimate(0.2, 0.1, 0.3, 40)
@@ -383,7 +384,7 @@ def test_what_cannot_be_shown_costs_itself_and_no_other(tmp_path, outcome, what)
     assert page.says("Traceback (most recent call last)")
     assert page.says("It went.")
     assert page.says("0.040 [0.010, 0.500]")
-    assert not part_of(odd, 0).sound
+    assert not part_of(odd, 0, Items()).sound
     whole = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [one["name"] for one in whole["sections"]] == ["conftest", "odd", "last"]
 

@@ -14,7 +14,7 @@
   const points = (made) =>
     linked(made).flatMap((trace) => {
       const [x, y, z] = [trace.x, trace.y, trace.z].map((axis) => axis && shown.values(axis));
-      return trace.customdata.map(([person, item], i) => ({ person: person || owners().get(item) || item, item, x: x[i], y: y[i], z: z?.[i], trace }));
+      return trace.customdata.map((row, i) => ({ ...shown.items()[row], x: x[i], y: y[i], z: z?.[i], trace }));
     });
   const strength = (point, who) => (who.item && point.item === who.item ? 2 : point.person === who.person ? 1 : 0);
 
@@ -59,22 +59,10 @@
     }
   }
 
-  // Some pictures know their images only: the others tell whose those are.
-  let everybody = null;
-  let known = null;
-  function people() {
-    if (everybody) return everybody;
-    everybody = charts.flatMap((el) =>
-      linked(JSON.parse(document.getElementById(`${el.id}-data`).textContent)).flatMap((trace) =>
-        trace.customdata.map(([person, item]) => ({ person, item, el })),
-      ),
-    );
-    known = new Map(everybody.filter((one) => one.person).map((one) => [one.item, one.person]));
-    everybody = everybody.filter((one) => one.item);
-    everybody.forEach((one) => (one.person ||= known.get(one.item) ?? one.item));
-    return everybody;
-  }
-  const owners = () => (people(), known);
+  // Which rows of the page's table each picture shows.
+  let rows = null;
+  const pictures = () =>
+    (rows ??= charts.map((el) => new Set(linked(shown.read(el)).flatMap((trace) => trace.customdata))));
 
   function tell(text) {
     status.textContent = text;
@@ -90,9 +78,9 @@
       const names = [picked.person, picked.item].filter(Boolean);
       for (const row of document.querySelectorAll("main table:not(.plain) tbody tr"))
         if ([...row.cells].some((cell) => names.includes(cell.textContent.trim()))) row.classList.add("ringed");
-      const mine = people().filter((one) => one.person === picked.person);
-      const items = new Set(mine.map((one) => one.item)).size;
-      const where = new Set(mine.map((one) => one.el)).size;
+      const mine = shown.items().flatMap(({ person }, row) => (person === picked.person ? [row] : []));
+      const items = mine.length;
+      const where = pictures().filter((there) => mine.some((row) => there.has(row))).length;
       tell(`${picked.person}: ${items} ${items === 1 ? "image" : "images"} in ${where} ${where === 1 ? "picture" : "pictures"}`);
     } else tell("");
     for (const el of charts) await mark(el, picked);
@@ -101,7 +89,7 @@
   function search(text) {
     const asked = text.trim().toLowerCase();
     if (!asked) return pick(null);
-    const every = people();
+    const every = shown.items().slice(1);
     const found =
       every.find((one) => one.person.toLowerCase() === asked) ??
       every.find((one) => one.item.toLowerCase() === asked) ??
@@ -135,9 +123,8 @@
     let touched = -Infinity;
     el.addEventListener("drawn", () => {
       el.on("plotly_click", ({ points: hit }) => {
-        const [person, item] = hit[0]?.customdata ?? [];
-        if (!item || hit[0].data.meta?.tile || performance.now() - touched < 800) return;
-        pick({ person: person || owners().get(item) || item, item });
+        const row = hit[0]?.customdata;
+        if (row && !hit[0].data.meta?.tile && performance.now() - touched >= 800) pick(shown.items()[row]);
       });
     });
     el.addEventListener("pointerdown", (event) => (down = event), true);
@@ -147,7 +134,7 @@
         const still = down && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 6;
         if (!still || shown.state()[el.id] !== "drawn" || !el._fullLayout.xaxis) return;
         const found = nearest(el, event);
-        if (!found) return;
+        if (!found?.item) return;
         touched = performance.now();
         pick({ person: found.person, item: found.item });
       },
@@ -189,7 +176,7 @@
   document.querySelector("header").append(form);
   box.addEventListener(
     "focus",
-    () => list.append(...[...new Set(people().map((one) => one.person))].sort().map((name) => new Option(name, name))),
+    () => list.append(...[...new Set(shown.items().slice(1).map((one) => one.person))].sort().map((name) => new Option(name, name))),
     { once: true },
   );
   box.addEventListener("change", () => search(box.value));

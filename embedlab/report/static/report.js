@@ -55,6 +55,31 @@
     const flat = values(z);
     return Array.from({ length: flat.length / columns }, (_, r) => flat.slice(r * columns, (r + 1) * columns));
   }
+  // Names stand in the page once: people and images in one table, to whose rows points refer, words of a picture in
+  // a list of its own.
+  let table = null;
+  function items() {
+    if (table) return table;
+    const { people, of, items: images } = json("items");
+    const whose = values(of);
+    return (table = images.map((item, row) => ({ person: people[whose[row]] || item, item })));
+  }
+  const escaped = (name) => name.replace(/[&<>]/g, (mark) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[mark]);
+  const named = (word, { person, item }) =>
+    word.replace("\x01", () => escaped(item)).replace("\x02", () => escaped(person));
+  function read(el) {
+    const made = json(`${el.id}-data`);
+    for (const trace of made.data) {
+      if (trace.customdata) trace.customdata = values(trace.customdata);
+      for (const holder of [trace, trace.marker ?? {}])
+        for (const name of ["text", "hovertext", "color"]) {
+          const { words, at } = holder[name] ?? {};
+          if (!words) continue;
+          holder[name] = values(at).map((k, i) => (trace.customdata ? named(words[k], items()[trace.customdata[i]]) : words[k]));
+        }
+    }
+    return made;
+  }
   // What the library shows as a line of text, without its marks.
   const text = (marked) =>
     new DOMParser().parseFromString(String(marked).replace(/<br>/g, "\n"), "text/html").body.textContent;
@@ -118,7 +143,7 @@
   // What other parts of the page add to a picture.
   const dress = [];
   function figure(el) {
-    const made = json(`${el.id}-data`);
+    const made = read(el);
     made.layout.template = json("looks")[scheme.matches && !printing ? "dark" : "light"];
     made.layout.height = Number(el.dataset.height);
     made.layout.autosize = true;
@@ -265,7 +290,7 @@
   }
 
   window.embedlab = {
-    drawAll, charts, draw, figure, dress, plotly, values, matrix, text, keyed, blob,
+    drawAll, charts, draw, figure, dress, items, read, plotly, values, matrix, text, keyed, blob,
     state: () => Object.fromEntries([...state].map(([el, s]) => [el.id, s])),
   };
 })();

@@ -36,9 +36,8 @@
   }
 
   for (const el of shown.charts) {
-    const made = JSON.parse(document.getElementById(`${el.id}-data`).textContent);
-    const [before, after] = made.layout.meta?.stages ?? [];
-    if (!before) continue;
+    if (!document.getElementById(`${el.id}-data`).textContent.includes('"stages"')) continue;
+    const [before, after] = shown.read(el).layout.meta.stages;
     const box = document.createElement("div");
     box.className = "roll";
     const slider = document.createElement("input");
