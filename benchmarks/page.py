@@ -1,6 +1,6 @@
 """What the page of many models costs: its making, its size, and the time and memory of a browser.
 
-    python -m benchmarks.page FOLDER [--models 100] [--people 150] [--images 4] [--only ANALYSIS …]
+    python -m benchmarks.page FOLDER [--models 100] [--people 150] [--images 4] [--sizes 8 …] [--only NAME …]
 
 Models are planted: each has a family, whose members see the people alike, a noise of its own, and a size
 below which the people run together. Their vectors lie in a lab in FOLDER as `embedlab import` would leave
@@ -84,9 +84,9 @@ def plant(
     return names(models)
 
 
-def probes() -> list[str]:
+def probes(sizes: tuple = SIZES) -> list[str]:
     """Name the probes of the planted models."""
-    return [DATA if size is None else f"{DATA}@{size}" for size in SIZES]
+    return [DATA if size is None else f"{DATA}@{size}" for size in sizes]
 
 
 def opened(page: Path) -> dict[str, float]:
@@ -159,13 +159,16 @@ def main() -> None:
     words.add_argument("--models", type=int, default=100)
     words.add_argument("--people", type=int, default=150)
     words.add_argument("--images", type=int, default=4)
+    words.add_argument("--sizes", nargs="+", type=int, default=SIZES[1:])
     words.add_argument("--only", nargs="+", default=[])
     asked = words.parse_args()
     lab = asked.folder / f"lab-{asked.people}-{asked.images}"
-    models = plant(lab, asked.models, asked.people, asked.images)
+    sizes = (None, *asked.sizes)
+    models = plant(lab, asked.models, asked.people, asked.images, sizes=sizes)
     out = asked.folder / f"report-{asked.models}-{asked.people}"
     command = [sys.executable, "-m", "embedlab", "report", "--lab", str(lab), "--out", str(out)]
-    command += ["--models", *models, "--probes", *probes(), *(["--only", *asked.only] if asked.only else [])]
+    command += ["--models", *models, "--probes", *probes(sizes)]
+    command += ["--only", *asked.only] if asked.only else []
     begun = time.perf_counter()
     subprocess.run(command, check=True)
     seconds = time.perf_counter() - begun

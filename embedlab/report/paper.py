@@ -8,6 +8,7 @@ else's file is left alone.
 import csv
 import io
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -58,13 +59,15 @@ _TEX = {
     **{
         mark: f"${formula}$"
         for mark, formula in {
-            **{"≥": r"\geq", "≤": r"\leq", "×": r"\times", "−": "-", "′": "'", "²": "^2", "³": "^3"},
-            **{"≈": r"\approx", "±": r"\pm", "∞": r"\infty", "→": r"\rightarrow", "·": r"\cdot"},
-            **{"η": r"\eta", "σ": r"\sigma", "κ": r"\kappa", "µ": r"\mu", "μ": r"\mu", "½": r"\frac12"},
-            **{"√": r"\surd", "α": r"\alpha", "β": r"\beta", "λ": r"\lambda", "Δ": r"\Delta", "∓": r"\mp"},
+            **{"≥": r"\geq", "≤": r"\leq", "×": r"\times", "−": "-", "′": "'", "½": r"\frac12"},
+            **{"≈": r"\approx", "±": r"\pm", "∓": r"\mp", "∞": r"\infty", "→": r"\rightarrow", "·": r"\cdot"},
+            **{"√": r"\surd", "÷": r"\div", "∘": r"\circ", "↦": r"\mapsto", "‖": r"\Vert", "µ": r"\mu"},
+            **{"‹": "<", "›": ">", "•": r"\bullet", "✓": r"\surd"},
         }.items()
     },
 }
+# Capitals that look like Latin ones have no command.
+_GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
 _MARKED = re.compile(r"[\\`*_{}\[\]|~$]|^[#+\-=]|(?<=^\d)[.)]|(?<=:)/(?=/)|(?<=www)\.")
 
 
@@ -270,7 +273,18 @@ def markdown(text: object) -> str:
 
 def tex(text: object) -> str:
     """Write text so that LaTeX sets it as it is and runs nothing of it."""
-    return "".join(_TEX.get(mark, mark) for mark in clean(text))
+    return "".join(_TEX.get(mark) or _formula(mark) for mark in clean(text))
+
+
+def _formula(mark: str) -> str:
+    """Write Greek letters and raised or lowered signs as formulas; others stay as they are."""
+    if mark in _GREEK:
+        name = unicodedata.name(mark).rpartition(" ")[2].replace("LAMDA", "LAMBDA")
+        return rf"$\{name.lower() if mark.islower() else name.capitalize()}$"
+    kind, _, code = unicodedata.decomposition(mark).partition(" ")
+    if kind in ("<super>", "<sub>") and " " not in code:
+        return f"${'^' if kind == '<super>' else '_'}{{{tex(chr(int(code, 16))).strip('$')}}}$"
+    return mark
 
 
 def latex(table: Table, name: str) -> str:

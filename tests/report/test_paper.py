@@ -1,10 +1,13 @@
 """Figures, tables and text for a paper: whole, called by what they show, and safe whatever names hold."""
 
+import ast
 import csv
 import io
 import re
 import shutil
 import subprocess
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,16 +195,56 @@ def test_a_run_that_is_stopped_leaves_the_earlier_one(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [folder]
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX on this machine")
-@pytest.mark.parametrize("name", HOSTILE)
-def test_latex_sets_what_was_written(tmp_path, name):
-    long = Table(title=name, columns=(name,), rows=((name,),) * 50)
-    body = paper.latex(table(name), "a") + paper.latex(long, "b")
-    source = (
-        "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage{booktabs,longtable}"
-        f"\\begin{{document}}{body}\\end{{document}}"
+@pytest.fixture
+def compiled(tmp_path):
+    """Compile a document of some tables, as a paper would have them."""
+    if not shutil.which("pdflatex"):
+        pytest.skip("no LaTeX to compile with: install pdflatex (texlive-latex-recommended)")
+
+    def compiled(body):
+        packages = "\\usepackage[T1]{fontenc}\\usepackage{textcomp,lmodern,booktabs,longtable}"
+        source = f"\\documentclass{{article}}{packages}\\begin{{document}}{body}\\end{{document}}"
+        (tmp_path / "t.tex").write_text(source, encoding="utf-8")
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        said = made.stdout.decode(errors="replace")
+        assert made.returncode == 0, said[-2000:]
+        assert "Missing character" not in said
+        return (tmp_path / "t.pdf").read_bytes()
+
+    return compiled
+
+
+def test_latex_sets_hostile_names(compiled):
+    """One document of all: a program that starts anew for each would take most of the time."""
+    body = ""
+    for name in HOSTILE:
+        long = Table(title=name, columns=(name,), rows=((name,),) * 50)
+        body += paper.latex(table(name), "a") + paper.latex(long, "b")
+    compiled(body)
+
+
+def signs():
+    """All signs beyond ASCII in texts of the package, but for those that show what is no text."""
+    found = set()
+    room = Path(paper.__file__).parents[1]
+    for path in sorted(room.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.Expr)}
+        for one in ast.walk(tree):
+            if isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in docs:
+                found |= {sign for sign in one.value if not sign.isascii()}
+    return "".join(
+        sorted(sign for sign in found if unicodedata.category(sign)[0] != "C" and sign != "\ufffd")
     )
-    (tmp_path / "t.tex").write_text(source, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stdout[-2000:]
+
+
+def test_latex_sets_every_sign_of_every_text(compiled):
+    there = signs() + "⁻⁵₀¹²ᵢξΣθζẑéç°§αωΩ"
+    assert {"≥", "′", "•"} <= set(there)
+    compiled(paper.latex(Table(title=there, columns=(there,), rows=((there,),)), "signs"))
+
+
+def test_raised_and_lowered_signs_and_greek_are_formulas():
+    assert paper.tex("10⁻⁵, σ², S₃") == "10$^{-}$$^{5}$, $\\sigma$$^{2}$, S$_{3}$"
+    assert paper.tex("Δξ°") == "$\\Delta$$\\xi$°"
