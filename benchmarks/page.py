@@ -160,6 +160,7 @@ def main() -> None:
     words.add_argument("--people", type=int, default=150)
     words.add_argument("--images", type=int, default=4)
     words.add_argument("--sizes", nargs="+", type=int, default=SIZES[1:])
+    words.add_argument("--set", nargs="+", help="parameters, as of embedlab report")
     words.add_argument("--only", nargs="+", default=[])
     asked = words.parse_args()
     lab = asked.folder / f"lab-{asked.people}-{asked.images}"
@@ -169,6 +170,7 @@ def main() -> None:
     command = [sys.executable, "-m", "embedlab", "report", "--lab", str(lab), "--out", str(out)]
     command += ["--models", *models, "--probes", *probes(sizes)]
     command += ["--only", *asked.only] if asked.only else []
+    command += ["--set", *asked.set] if asked.set else []
     begun = time.perf_counter()
     subprocess.run(command, check=True)
     seconds = time.perf_counter() - begun

@@ -506,20 +506,41 @@ def test_a_report_of_many_sections_stays_short_on_paper_on_a_phone_and_on_a_desk
     assert browser.run("document.querySelectorAll('details.picture[open]').length") == 1
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    """Thirty planted models under two probes, as a report of them is made."""
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    models = tuple(plant(lab.root, 30, people=30, images=3, dimension=16, sizes=(None, 16)))
-    study = Study(
-        models, ("faces", "faces@16"), ("verification", "families"), {"verification": {"resamples": "50"}}
-    )
-    page = lab.root / "index.html"
-    head = Head("Many", models, {}, study.probes)
-    with growing(page, head, study.analyses) as made:
+def reported(root, count, sizes, analyses, facts=None):
+    """Make a report of planted models as the command line does."""
+    lab = Lab(root)
+    models = tuple(plant(lab.root, count, people=30, images=3, dimension=16, sizes=(None, *sizes)))
+    probes = ("faces", *(f"faces@{size}" for size in sizes))
+    quick = {name: {"resamples": "50"} for name in analyses if name != "families"}
+    study = Study(models, probes, analyses, quick)
+    head = Head("Many", models, {}, study.probes, facts=dict.fromkeys(models, facts) if facts else {})
+    with growing(lab.root / "index.html", head, study.analyses) as made:
         for outcome in runner.outcomes(lab, study):
             made.add(outcome)
         return made.finish({})
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Thirty planted models under two probes."""
+    return reported(tmp_path_factory.mktemp("lab"), 30, (16,), ("verification", "families"))
+
+
+def test_the_table_of_two_models_is_whole_beside_the_contents(browser, tmp_path):
+    """At the narrowest width that has the contents beside the text; with every column that there can be."""
+    facts = (512, "lowres, highres_eval: 125,000 images of 25,000 people")
+    page = reported(tmp_path, 2, (16, 8), ("verification", "resolution", "drift"), facts)
+    for width in (1080, 1100, 1400):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.call("Emulation.setDeviceMetricsOverride", **metrics)
+        browser.open(page.as_uri())
+        settle(browser)
+        assert browser.run("document.querySelectorAll('.models thead th').length") == 8
+        seen, whole = browser.run(
+            "(() => { const box = document.querySelector('.models .scroll');"
+            "return [box.clientWidth, box.scrollWidth]; })()"
+        )
+        assert whole <= seen, width
 
 
 def test_many_models_have_one_table_that_sorts_and_few_open_lines(browser, many):

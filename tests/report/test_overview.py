@@ -97,6 +97,44 @@ def test_a_size_is_sound_only_where_no_threshold_is_unsafe():
     assert overview._smallest_sound(results) == "32 px"
 
 
+def test_a_size_that_one_model_was_not_measured_at_is_not_sound():
+    sizes = {8: 0.001, 32: 0.001}
+    results = ladders(drifted, dict.fromkeys(TARS, (sizes,)))
+    assert overview._smallest_sound(results) == "8 px"
+    found = {key: value for key, value in results[2].estimates.items() if key != (FAR, "native", "8 px")}
+    object.__setattr__(results[2], "estimates", Estimates(found))
+    assert overview._smallest_sound(results) == "32 px", "its FAR is not known"
+    results = [*results[:2], *ladders(drifted, {"c": ({32: 0.001},)})]
+    assert overview._smallest_sound(results) == "32 px", "it has no such size"
+    assert overview._smallest_sound(ladders(drifted, {"c": ({},)})) == "", "as they are is no size"
+
+
+def test_tars_of_templates_are_not_taken_for_those_of_images():
+    told = [verified("a", 0.5), verified("b", 0.6, seed=1)]
+    means = verified("a", 0.99)
+    object.__setattr__(means, "templates", True)
+    found = overview.of([outcome(verification.ANALYSIS, [*told, means])], (), {})
+    assert [(row.model, row.tar.value) for row in found.rows] == [("b", 0.6), ("a", 0.5)]
+
+
+def test_small_images_are_those_of_the_data_set_that_the_table_is_of():
+    tars = {m: TARS[m] for m in "ab"}
+    other = ladders(resolved, {m: (0.9, {8: 0.33}) for m in tars})
+    for one in other:
+        object.__setattr__(one, "dataset", "another")
+    told = [verified(m, row["d"]) for m, row in tars.items()]
+    mine = ladders(resolved, {m: (0.9, {8: 0.7}) for m in tars})
+    drifts = ladders(drifted, dict.fromkeys(tars, ({8: 0.001},)))
+    outcomes = [
+        outcome(verification.ANALYSIS, told),
+        outcome(resolution.ANALYSIS, [*mine, *other]),
+        outcome(drift.ANALYSIS, drifts),
+    ]
+    found = overview.of(outcomes, (), {})
+    assert found.size == "8 px"
+    assert [row.small.value for row in found.rows] == [0.7, 0.7]
+
+
 def test_where_a_model_breaks_is_the_answer_s_own_word():
     broken = Answer("sizes", ("a",), "yes", "", estimate(0.8), kind="break", brief="breaks at 8 px")
     held = Answer("sizes", ("b",), "no", "", estimate(0.0), kind="break", brief="holds down to 8 px")
@@ -111,6 +149,15 @@ def test_models_that_do_alike_stand_side_by_side():
     assert found.xlabels == ("d", "d@32", "d@8")
     row = found.values[found.ylabels.index("b")]
     assert np.allclose(row, [0.95, 0.9, 0.7])
+
+
+def test_what_is_not_known_of_a_model_joins_it_to_none():
+    """As a zero it would stand with those that fail at 8 px; it does at the other sizes as b and e do."""
+    found = side_by_side({**TARS, "f": {"d": 0.95, "d@32": 0.9}}).heatmap
+    order = "".join(found.ylabels)
+    assert set(order[:2]) == set("ac") or set(order[-2:]) == set("ac")
+    assert np.isnan(found.values[order.index("f")]).tolist() == [False, False, True]
+    assert found.text[order.index("f")].tolist() == ["0.950", "0.900", ""]
 
 
 def test_two_models_have_a_table_and_no_clusters():

@@ -290,7 +290,7 @@
   }
 
   window.embedlab = {
-    drawAll, charts, draw, figure, dress, items, read, plotly, values, matrix, text, keyed, blob,
+    drawAll, charts, figure, dress, items, read, plotly, values, matrix, text, keyed, blob,
     state: () => Object.fromEntries([...state].map(([el, s]) => [el.id, s])),
   };
 })();
