@@ -46,13 +46,14 @@ class Items:
         return found
 
     def brief(self, figure: dict[str, Any]) -> None:
-        """Let the traces of a figure refer to rows, and write words that come again and again once.
+        """Let the traces of a figure refer to rows, and write briefly the words that they hold.
 
         Parameters
         ----------
         figure
             Plotly JSON as values. ``customdata`` of its traces, person and item of each point, becomes the
-            packed rows. Lists of words become ``{"words": those there are, "at": their packed places}``.
+            packed rows. Lists of words become ``{"start": what all begin with, "words": the rest}``, and
+            where most come again ``words`` are those there are, and ``at`` holds their packed places.
         """
         for trace in figure["data"]:
             who = [(_plain(person), _plain(item)) for person, item in trace.get("customdata", ())]
@@ -85,13 +86,22 @@ def _plain(name: str) -> str:
 
 
 def _words(values: Any, who: Sequence[tuple[str, str]]) -> Any:
-    """Write each word of a list once, with a mark where it names its point's own person and image."""
+    """Write a list of words briefly: what all begin with once, and each once if many come again.
+
+    In a word that names its point's own person and image a mark stands for either.
+    """
     if not isinstance(values, list) or len(values) < FEW or not all(isinstance(one, str) for one in values):
         return values
     if len(who) == len(values):
         values = [_marked(text, *one) for text, one in zip(values, who, strict=True)]
-    places = {word: k for k, word in enumerate(dict.fromkeys(values))}
-    return {"words": list(places), "at": packed([places[word] for word in values])}
+    low, high = min(values), max(values)
+    start = low[: next((k for k, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
+    words = [one.removeprefix(start) for one in values]
+    places = {word: k for k, word in enumerate(dict.fromkeys(words))}
+    made: dict[str, Any] = {"start": start, "words": words}
+    if 2 * len(places) <= len(words):
+        made = {"start": start, "words": list(places), "at": packed([places[word] for word in words])}
+    return made
 
 
 def _marked(text: str, person: str, item: str) -> str:

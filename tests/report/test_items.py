@@ -30,7 +30,10 @@ def read(values, customdata, items):
     """What the page makes of a list of words again."""
     if not isinstance(values, dict):
         return values
-    words = [values["words"][k] for k in unpacked(values["at"])]
+    words = values["words"]
+    if "at" in values:
+        words = [words[k] for k in unpacked(values["at"])]
+    words = [values["start"] + word for word in words]
     rows = table(items)
     if customdata is None:
         return words
@@ -95,6 +98,16 @@ def test_what_is_told_at_a_point_comes_back_letter_by_letter():
         items.brief({"data": [trace]})
         assert read(trace["hovertext"], trace["customdata"], items) == told
         assert read(trace["marker"]["color"], None, items) == colours
+
+
+def test_words_that_differ_have_what_they_share_once():
+    told = [f"a model<br>({k}, {k / 7:.3f})" for k in range(40)]
+    trace = {"hovertext": [*told], "text": ["few"] * 3}
+    items = Items()
+    items.brief({"data": [trace]})
+    assert trace["text"] == ["few"] * 3
+    assert trace["hovertext"]["start"] == "a model<br>("
+    assert read(trace["hovertext"], None, items) == told
 
 
 def cloud(seed, n=400):

@@ -73,9 +73,10 @@
       if (trace.customdata) trace.customdata = values(trace.customdata);
       for (const holder of [trace, trace.marker ?? {}])
         for (const name of ["text", "hovertext", "color"]) {
-          const { words, at } = holder[name] ?? {};
+          const { start, words, at } = holder[name] ?? {};
           if (!words) continue;
-          holder[name] = values(at).map((k, i) => (trace.customdata ? named(words[k], items()[trace.customdata[i]]) : words[k]));
+          const every = (at ? values(at).map((k) => words[k]) : words).map((word) => start + word);
+          holder[name] = trace.customdata ? every.map((word, i) => named(word, items()[trace.customdata[i]])) : every;
         }
     }
     return made;
