@@ -85,6 +85,7 @@ def test_no_name_is_ever_marked_and_none_brings_an_element(names):
 def test_a_word_beside_a_name_is_marked_where_the_name_is_not():
     assert marked("<p>EER has an EER at FAR 1</p>", ["EER"]) == [("term-far", "FAR")]
     assert marked("<p>In null p = 0.1</p>", ["null", "p"]) == []
+    assert marked("<p>In EER null it</p>", ["EER", "EER null"]) == [], "the longer name is one as well"
     assert [word for _, word in marked("<p>the FAR team has FAR 0.1</p>", ["FAR team"])] == ["FAR"]
 
 

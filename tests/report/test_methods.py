@@ -92,6 +92,9 @@ def test_claims_and_verdicts_are_told_where_there_are_any(outcome):
     some = methods.of([outcome], Sources(), [answer])
     assert "simultaneously over 50 claims (Bonferroni" in some.text[1]
     assert "(sizes 0.02)" in some.text[1]
+    # A fact such as a wrong label is judged by no effect, and none that matters was asked for.
+    fact = Answer("data", (), "yes", "t", matters=0.5, over=50)
+    assert "(sizes 0.02)" in methods.of([outcome], Sources(), [answer, fact]).text[1]
     assert "Dunn1961multiple" in some.bibtex
 
 
@@ -100,7 +103,8 @@ def test_versions_are_those_that_the_results_were_computed_with(outcome):
         dataclasses.replace(run, record={"versions": {"numpy": version}})
         for run, version in zip(outcome.runs[:2], ("2.1", "2.2"), strict=True)
     )
-    mixed = dataclasses.replace(outcome, runs=(first, second))
+    failed = dataclasses.replace(outcome.runs[3], record={"versions": {"numpy": "1.0"}})
+    mixed = dataclasses.replace(outcome, runs=(first, second, failed))
     assert told(mixed).endswith("Software: numpy 2.1 and 2.2.")
     assert told(outcome, versions=[("numpy", "9")]).endswith("Software: numpy 9.")
 
@@ -142,6 +146,7 @@ def test_a_reference_is_taken_apart_or_left_whole():
     }
     assert fields_of("Gao, P. et al. A theory. bioRxiv 214262, 2017.")["author"] == "Gao, P. and others"
     assert fields_of("Roe, R. Maps. IEEE 4(2), 2022. arXiv 2010.02323.")["year"] == "2022"
+    assert fields_of("Roe, R. Novels of 1984. Maps 4(2), 2022.")["year"] == "2022"
     whole = "ISO/IEC 19795-1:2021. Reporting, part 1."
     assert fields_of(whole) == {"note": whole, "year": "2021"}
 
