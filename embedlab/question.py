@@ -45,6 +45,9 @@ Results = Mapping[str, Sequence[Result]]
 
 T = TypeVar("T")
 
+VERDICTS: Mapping[Verdict, str] = {"yes": "yes", "no": "no", "undecided": "open", "cannot": "n/a"}
+"""How a verdict is shown that has no words of its own."""
+
 LEVEL = 0.05
 """The chance that a report of things that are not so has any ``yes``."""
 
@@ -103,6 +106,9 @@ class Claim:
     brief
         The verdict in a few words that can stand before "in 41", as "breaks at 16 px"; where it is empty
         claims are told one by one, however many there are.
+    marks
+        The verdict in a word or two that need no question beside them, as "breaks": what a yes is good for
+        differs from one question to the next. Where there is none a reader sees yes or no.
     """
 
     subject: tuple[str, ...]
@@ -120,6 +126,7 @@ class Claim:
     word: str = ""
     kind: str = ""
     brief: Mapping[Verdict, str] = field(default_factory=dict)
+    marks: Mapping[Verdict, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,8 @@ class Answer:
         The traceback of a bug that kept it from being judged.
     kind, brief
         As ``Claim`` has them, ``brief`` that of the verdict.
+    mark
+        The verdict as a reader sees it; see ``shown_as``.
     """
 
     question: str
@@ -167,6 +176,12 @@ class Answer:
     trouble: str = ""
     kind: str = ""
     brief: str = ""
+    mark: str = ""
+
+    @property
+    def shown_as(self) -> str:
+        """The verdict in words that need no question beside them, where the claim gave any."""
+        return self.mark or VERDICTS[self.verdict]
 
 
 @dataclass(frozen=True)
@@ -351,6 +366,7 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         told=told,
         kind=claim.kind,
         brief=claim.brief.get(verdict, ""),
+        mark=claim.marks.get(verdict, ""),
     )
 
 

@@ -44,7 +44,9 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves "
             "as they are"
         )
-        return Claim(models, None, matters, {"no": nothing}, evidence=evidence, fact="no")
+        return Claim(
+            models, None, matters, {"no": nothing}, evidence=evidence, fact="no", marks={"no": "no need"}
+        )
     told = (
         f"{where}, {after.value:.1%} of images find themselves by it, {before.value:.1%} {WITHOUT[rival]}, "
     )
@@ -60,6 +62,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             "undecided": f"Whether registration finds over {beyond} is open: {told}",
         },
         unit="points of images",
+        marks={"yes": "finds", "no": "hardly"},
         word="gain",
         among=among,
         evidence=evidence,

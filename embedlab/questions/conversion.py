@@ -52,6 +52,7 @@ def _converted(r: Mapping, source: str, target: str, *, among: int, matters: flo
         },
         word="loss",
         unit="points of rank-1 lost",
+        marks={"yes": "loses", "no": "keeps"},
         among=among,
         evidence={f"rank-1, {entry}": one for entry, one in ((RIDGE, mapped), (TARGET, own))},
     )

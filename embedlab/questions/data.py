@@ -2,7 +2,7 @@
 
 from embedlab.analyses.audit import EVERYBODY, NAMES, PARTS, TWICE, WRONG, Audited, Fault
 from embedlab.analysis import Params
-from embedlab.question import Claim, Question, Results, Said, listed
+from embedlab.question import Claim, Question, Results, Said, Verdict, listed
 
 NAMED = 2
 WORDS = {
@@ -12,6 +12,7 @@ WORDS = {
     PARTS: ("name stands for two people", "names stand for two people"),
     EVERYBODY: ("image matches everybody", "images match everybody"),
 }
+MARKS: dict[Verdict, str] = {"yes": "check", "no": "clean"}
 
 
 def judge(results: Results, _: Params) -> list[Claim]:
@@ -27,7 +28,7 @@ def judge(results: Results, _: Params) -> list[Claim]:
         "yes": f"To {by}, {listed(told, len(WORDS))}: check them",
         "no": f"No label or image looks wrong to {by}",
     }
-    return [Claim(r.models, None, 0.0, said, hazard="yes", fact="yes" if told else "no")]
+    return [Claim(r.models, None, 0.0, said, hazard="yes", fact="yes" if told else "no", marks=MARKS)]
 
 
 def _named(every: list[Fault]) -> str:

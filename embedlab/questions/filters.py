@@ -42,6 +42,7 @@ def _same(r: Kernels, among: int, matters: float) -> Claim:
         },
         spec=".2f",
         unit="correlation",
+        marks={"yes": "shared"},
         among=among,
         evidence={"mean |r| of matched kernels": mean} if mean else {},
         p=r.turned_p,

@@ -71,6 +71,7 @@ def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
         unit="times the FMR of another group",
         among=len(effects) // 2,
         hazard="yes",
+        marks={"yes": "unequal", "no": "alike"},
         evidence={FMR: one, "FMR of the other group": other},
     )
 
@@ -96,6 +97,7 @@ def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
         unit="points of FNMR above another group",
         among=len(effects) // 2,
         hazard="yes",
+        marks={"yes": "unequal", "no": "alike"},
         evidence={FNMR: one, "FNMR of the other group": other},
     )
 

@@ -41,6 +41,7 @@ def _fails(r: Scaling, matters: float) -> Claim:
         spec=".1%",
         unit="FNIR",
         kind=size,
+        marks={"yes": "fails", "no": "holds"},
         brief={"yes": "fails", "no": "holds", "undecided": "open"},
         evidence={what: r.estimates[what, size] for what in (THRESHOLD, FPIR)},
     )

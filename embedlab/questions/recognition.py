@@ -98,6 +98,7 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         among,
         {f"TAR at FAR {r.far:g}, {name}": _tar(r) for name, r in there.items()},
         winner=best,
+        marks={"yes": "better", "no": "alike"},
     )
 
 
@@ -117,6 +118,7 @@ def _enough(r: Verification, probe: str, wanted: float) -> Claim:
         unit="TAR",
         evidence={f"TAR at FAR {r.far:g}": tar},
         winner=r.model,
+        marks={"yes": "enough", "no": "too few"},
     )
 
 

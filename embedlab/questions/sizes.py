@@ -60,6 +60,7 @@ def _breaks(r: Resolution, matters: float) -> Claim:
         word="loss",
         evidence={f"TAR, native × {r.names[k]}": r.at(TAR, (r.last, k)) for k in range(r.last + 1)},
         kind=BREAKS,
+        marks={"yes": "breaks", "no": "holds"},
         brief={"yes": f"breaks at {size}", "no": f"holds down to {size}", "undecided": "open"},
     )
 
@@ -84,6 +85,7 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
         hazard="yes",
         word="FAR",
         kind=UNSAFE,
+        marks={"yes": "unsafe", "no": "safe"},
         brief={"yes": "one threshold is unsafe", "no": "it is safe", "undecided": "open"},
         evidence={f"FAR, {' × '.join(r.names[k] for k in cell)}": r.at(FAR, cell) for cell in cells},
     )

@@ -48,6 +48,7 @@ def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
         spec=".0%",
         unit="share of the dimensions",
         kind="use",
+        marks={"yes": "mostly", "no": "partly"},
         brief={"yes": "most is used", "no": "the smaller part is used", "undecided": "open"},
         evidence={RANK: rank} | ({RESULTANT: shared} if shared.n else {}),
     )

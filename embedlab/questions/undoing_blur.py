@@ -54,6 +54,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             unit=f"points of rank-1 lost by {r.degraded}",
             among=among,
             kind="map",
+            marks={"no": "no need"},
             brief={"no": "little to undo", "undecided": "open"},
             evidence={f"rank-1, {entry}": one for entry, one in found.items()},
         )
@@ -71,6 +72,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
         unit=f"points of rank-1 of {r.degraded}",
         among=among,
         kind="map",
+        marks={"yes": "partly", "no": "hardly"},
         brief={"yes": "a map brings back some", "no": "it does not", "undecided": "open"},
         evidence={f"rank-1, {entry}": one for entry, one in found.items()},
     )

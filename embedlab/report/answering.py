@@ -11,9 +11,6 @@ from embedlab.runner import Outcome
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
-VERDICTS = {"yes": "yes", "no": "no", "undecided": "open", "cannot": "n/a"}
-"""How a verdict is written where there is little room."""
-
 MANY = 3
 """Answers of one kind and verdict that are told one by one; of more the subjects are counted."""
 
@@ -222,11 +219,12 @@ def _roomy(decided: Sequence[Asked]) -> list[Asked]:
 def as_text(answers: Sequence[Answer]) -> list[str]:
     """Write answers as lines for a terminal."""
     lines = []
+    width = max((len(one.shown_as) for one in answers), default=0)
     for asked in by_question(answers):
         lines.append(f"{asked.number:2d} {asked.text}")
         for line in asked.lines:
             mark = "!" if line.lead.hazard else " "
-            lines.append(f"   {mark}{VERDICTS[line.lead.verdict]:>5}  {line.lead.text} {line.told}".rstrip())
+            lines.append(f"   {mark} {line.lead.shown_as:>{width}}  {line.lead.text} {line.told}".rstrip())
     return lines
 
 
@@ -238,6 +236,7 @@ def plain(answers: Sequence[Answer]) -> list[Mapping[str, Any]]:
                 "question": one.question,
                 "subject": list(one.subject),
                 "verdict": one.verdict,
+                "shown as": one.shown_as,
                 "text": one.text,
                 "hazard": one.hazard,
                 "effect": one.effect and plain_estimate(one.effect),

@@ -578,7 +578,6 @@ def environment() -> Any:
     }
     made.globals |= {
         "TONES": TONES,
-        "VERDICTS": answering.VERDICTS,
         "WIDE": WIDE,
         "LEAD": LEAD_PX,
         "LONG": LONG,

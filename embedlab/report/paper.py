@@ -183,7 +183,7 @@ def _text(
         yield f"{asked.number}. {markdown(asked.text)}"
         for line in asked.lines:
             mark = "hazard, " if line.lead.hazard else ""
-            verdict = f"**{mark}{answering.VERDICTS[line.lead.verdict]}**"
+            verdict = f"**{mark}{line.lead.shown_as}**"
             yield f"   - {verdict}: {markdown(f'{line.lead.text} {line.told}'.strip())}"
     if over := max((one.over for one in answers), default=0):
         yield f"\nIntervals of answers are simultaneous over {over:,} claims."

@@ -6,6 +6,7 @@ from embedlab import question
 from embedlab.estimates import Estimate, Estimates
 
 PEOPLE = 200
+LONGEST_MARK = 8
 
 
 def bare(kind, **fields):
@@ -24,9 +25,14 @@ def estimate(value, sd=0.005, seed=0, **more):
 
 
 def told(asked, over=1, **results):
-    """The answers of one question, judged among so many claims."""
+    """The answers of one question, judged among so many claims; each says its verdict in its own words."""
     claims = asked.judge(results, asked.params)
-    return [question.judged(asked.name, claim, over) for claim in claims]
+    found = [question.judged(asked.name, claim, over) for claim in claims]
+    for one, claim in zip(found, claims, strict=True):
+        assert {"yes", "no"} & set(claim.said) == set(claim.marks), f"{asked.name}: {one.text}"
+        assert all(0 < len(mark) <= LONGEST_MARK for mark in claim.marks.values())
+        assert one.shown_as not in ("yes", "no"), "what a yes is good for differs from question to question"
+    return found
 
 
 def by_key(values, sd=0.005):

@@ -102,8 +102,24 @@ def test_answers_print_as_lines_and_show_themselves_in_a_notebook(ask):
     found = show.Answers(ask(lambda results, params: claims(CLEAR)))
     first, second = str(found).splitlines()
     assert first == " 2 Which cheese is better?"
-    assert re.fullmatch(r"   !  yes  Brie is better \(\+20\.0 points \[.*\]\)\.", second)
+    assert re.fullmatch(r"   ! yes  Brie is better \(\+20\.0 points \[.*\]\)\.", second)
     assert "Brie is better" in found._repr_html_()
+
+
+def test_a_verdict_is_shown_in_the_words_of_its_claim_wherever_answers_stand(tmp_path, outcome, ask):
+    marks = {"yes": "tastes better", "no": "tastes alike"}
+
+    def judge(results, params):
+        return [dataclasses.replace(one, marks=marks) for one in claims(CLEAR, LITTLE)]
+
+    found = show.Answers(ask(judge))
+    assert re.search(r"! tastes better  Brie is", str(found))
+    assert re.search(r"  tastes alike +They are", str(found))
+    page, numbers = written(tmp_path, outcome)
+    for place in (page, found._repr_html_()):
+        assert re.findall(r'<span class="verdict">.*?(tastes \w+)</span>', place) == list(marks.values())
+    assert [one["shown as"] for one in numbers["answers"]] == list(marks.values())
+    assert [one["verdict"] for one in numbers["answers"]] == ["yes", "no"]
 
 
 def test_one_picture_stands_with_the_answers_and_nowhere_else(tmp_path, outcome, cheese, ask):
