@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embedlab import analysis as contract
-from embedlab import question
+from embedlab import question, wording
 from embedlab.analysis import Analysis, Params
 from embedlab.errors import UserError, checked_word
 from embedlab.files.documents import text_of, toml
 from embedlab.formats import protocols
 from embedlab.formats.protocols import PairList
 from embedlab.over import Input
+from embedlab.wording import Words
 
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist", "scaling"),
@@ -91,6 +92,8 @@ class Study:
         The report's heading, and Markdown-free paragraphs put before the findings.
     statements
         What was said before, to be held against the answers.
+    words
+        What people and images are called; see ``wording.speaking``.
     """
 
     models: tuple[str, ...]
@@ -102,6 +105,7 @@ class Study:
     title: str = ""
     prose: str = ""
     statements: tuple[Statement, ...] = ()
+    words: Words = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,9 @@ def read(path: Path) -> Study:
     """Read a study from TOML; the prose is the ``.md`` file of the same name beside it, if any.
 
     The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses``, ``pairs``,
-    ``attributes``, a table ``[set.<analysis>]`` of parameters, and a ``[[statement]]`` for each thing that
-    was said before, with the keys of ``Statement``. Paths start from the working folder,
+    ``attributes``, a table ``[set.<analysis>]`` of parameters, ``words = { identity = "speaker" }`` where it
+    is not about images of people, and a ``[[statement]]`` for each thing that was said before, with the keys
+    of ``Statement``. Paths start from the working folder,
     as those of the command line do.
 
     Raises
@@ -148,7 +153,7 @@ def read(path: Path) -> Study:
         If the file is missing or no TOML, a key is unknown or of the wrong kind, or the prose is no text.
     """
     values = toml(path, "the study")
-    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set", "statement"}
+    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set", "statement", "words"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
     for key in ("models", "probes", "analyses"):
@@ -163,6 +168,9 @@ def read(path: Path) -> Study:
     overrides = values.get("set", {})
     if not isinstance(overrides, dict) or not all(isinstance(v, dict) for v in overrides.values()):
         raise UserError(f"{path}: parameters stand in a table each, such as [set.distances]")
+    words = values.get("words", {})
+    if not isinstance(words, dict):
+        raise UserError(f'{path}: words must be a table, such as words = {{ identity = "speaker" }}')
     if not values.get("models"):
         raise UserError(f'{path}: no models named: add a line such as models = ["lowres144"]')
     prose = path.with_suffix(".md")
@@ -176,6 +184,7 @@ def read(path: Path) -> Study:
         title=str(values.get("title", path.stem)),
         prose=text_of(prose, "the prose") if prose.is_file() else "",
         statements=_statements(path, values.get("statement", [])),
+        words=wording.checked(words, f"{path}: words"),
     )
 
 

@@ -19,6 +19,8 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from embedlab.wording import said
+
 # Okabe and Ito's colours: told apart by colour-blind readers and in grey print. For models only.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555", "#A6761D")
 # Tol's muted scheme, colour-blind safe as well, for series that are no models.
@@ -223,8 +225,8 @@ def visible(text: str) -> str:
 
 
 def plain(text: object) -> str:
-    """Make text from data safe for plotly, which reads a part of HTML: it shows as it is written."""
-    return visible(html.escape(_one_line(text), quote=False))
+    """Make text safe for plotly, which reads a part of HTML: it shows as written, in a study's words."""
+    return visible(html.escape(said(_one_line(text)), quote=False))
 
 
 def _one_line(text: object) -> str:
@@ -232,8 +234,8 @@ def _one_line(text: object) -> str:
 
 
 def mpl_plain(text: object) -> str:
-    """Make text from data safe for matplotlib: no formulas, nothing hidden from the legend."""
-    safe = visible(_one_line(text)).replace("$", r"\$")
+    """Make text safe for matplotlib, in a study's words: no formulas, nothing hidden from the legend."""
+    safe = visible(said(_one_line(text))).replace("$", r"\$")
     return f" {safe}" if safe.startswith("_") else safe
 
 

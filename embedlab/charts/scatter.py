@@ -20,6 +20,7 @@ from embedlab.charts.base import (
     visible,
 )
 from embedlab.shapes import check_shapes
+from embedlab.wording import said
 
 SYMBOLS = ("cross", "circle", "diamond", "square", "x", "circle-open", "diamond-open", "square-open")
 MPL_SYMBOLS = ("P", "o", "D", "s", "X", "o", "D", "s")
@@ -286,7 +287,7 @@ class Scatter:
         moved = self.rolled()
         before = self.points if moved is None else moved[0]
         if moved is not None:
-            fig.update_layout(meta={"stages": [visible(name) for name in moved[1]]})
+            fig.update_layout(meta={"stages": [visible(said(name)) for name in moved[1]]})
         links = self._lines()
         if len(links):
             gaps = np.full((len(links), 1, self.points.shape[1]), np.nan)
@@ -347,7 +348,7 @@ class Scatter:
             nowhere = {axis: [None] for axis in "xyz"[: self.points.shape[1]]}
             grey = {"symbol": "circle", "color": BACK, "size": 8}
             name = f"grey: {others:,} of {len(self.group_names):,} people"
-            fig.add_trace(trace(**nowhere, mode="markers", marker=grey, name=name))
+            fig.add_trace(trace(**nowhere, mode="markers", marker=grey, name=plain(name)))
         fig.update_layout(legend_itemsizing="constant")
         if self.values is not None:
             low, high = self._span()
@@ -358,7 +359,7 @@ class Scatter:
             fig.add_annotation(x=place[0], y=place[1], text=plain(name), **_LABEL)
         if solid:
             # The 3-D axes draw text on a canvas that does not know HTML entities.
-            titles = [visible(axis).replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
+            titles = [visible(said(axis)).replace("<", "\u2039").replace(">", "\u203a") for axis in self.axes]
             scene: dict[str, Any] = {
                 f"{letter}axis_title_text": text for letter, text in zip("xyz", titles, strict=True)
             }

@@ -22,6 +22,7 @@ from embedlab.errors import UserError, enough_memory
 from embedlab.lab.store import LONGEST_NAME, made_name
 from embedlab.progress import say
 from embedlab.study import Study
+from embedlab.wording import speaking
 
 if TYPE_CHECKING:
     from embedlab.lab.store import Lab
@@ -94,6 +95,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         said=settled.statements,
         facts=_facts(request.lab, settled, records),
         sources=Sources.of(request.lab, settled.models, records),
+        words=settled.words,
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
         if curves := _curves(request, settled, records):
@@ -113,12 +115,13 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
             if paper is not None:
                 made.paper(paper)
     say(f"time: {stages.summary()}")
-    answers = answering.of(found, settled.overrides)
-    for line in (
-        *answering.as_text(answers),
-        *statements.as_text(statements.held(settled.statements, answers)),
-    ):
-        say(line)
+    with speaking(settled.words):
+        answers = answering.of(found, settled.overrides)
+        for line in (
+            *answering.as_text(answers),
+            *statements.as_text(statements.held(settled.statements, answers)),
+        ):
+            say(line)
     return page, made.sound
 
 
@@ -164,9 +167,7 @@ def run(request: Request, study: Study, *, as_json: bool, save: Path | None = No
     UserError
         As ``prepare`` does, if none of the analyses applies, or one has nothing to save.
     """
-    from embedlab.report import numbers, sections
-    from embedlab.report.show import told
-    from embedlab.runner import embedding_records, probes_used, run_study, sets_used
+    from embedlab.runner import run_study
 
     study, questions = _checked(request, study)
     if save is not None:
@@ -178,6 +179,19 @@ def run(request: Request, study: Study, *, as_json: bool, save: Path | None = No
     for one in outcomes:
         if save is not None and one.analysis.save is not None and one.results:
             one.analysis.save(one.results, save)
+    with speaking(settled.words, (*settled.models, *settled.probes)):
+        return _told(request, prepared, outcomes, as_json=as_json)
+
+
+def _told(
+    request: Request, prepared: Prepared, outcomes: "Sequence[Outcome]", *, as_json: bool
+) -> tuple[str, bool]:
+    """Give what outcomes say as text or JSON, and whether all is sound."""
+    from embedlab.report import numbers, sections
+    from embedlab.report.show import told
+    from embedlab.runner import embedding_records, probes_used, sets_used
+
+    settled, planned = prepared.study, prepared.planned
     found = sections.together([sections.of_outcome(outcome) for outcome in outcomes])
     if not as_json:
         texts = [told(section) for section in found]
@@ -340,7 +354,8 @@ def _pseudonyms(request: Request, prepared: Prepared, probes: Sequence[str]) -> 
                 found = embeddings.read(request.lab.embeddings_file(model, probe))
                 people = np.asarray(found.identities)[found.labels].tolist()
                 owners |= dict.fromkeys(zip(found.items.tolist(), people, strict=True))
-    return Pseudonyms.of(owners, (*prepared.study.models, *probes, *prepared.datasets))
+    kept = (*prepared.study.models, *probes, *prepared.datasets)
+    return Pseudonyms.of(owners, kept, prepared.study.words)
 
 
 def _files(prepared: Prepared) -> list[tuple[str, str]]:

@@ -1,13 +1,16 @@
 """Answers of a report: judged over all its outcomes, on the first screen, in the terminal and as numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from embedlab import question
 from embedlab.question import Answer, listed
+from embedlab.report.glossary import names_in
 from embedlab.report.numbers import jsonable, plain_estimate
 from embedlab.runner import Outcome
+from embedlab.wording import naming, said, sized
 
 Overrides = Mapping[str, Mapping[str, Any]]
 
@@ -148,7 +151,26 @@ def of(outcomes: Sequence[Outcome], overrides: Overrides | None = None) -> list[
         for one in outcomes
         if not one.results and one.runs
     }
-    return question.answers(results, reasons, overrides)
+    inputs = [one for outcome in outcomes for run in outcome.runs for one in run.inputs]
+    probes = tuple(dict.fromkeys(one.probe for one in inputs if one.probe))
+    found = question.answers(results, reasons, overrides)
+    with naming(lambda: {*names_in(chain(*results.values()), ()), *(one.model for one in inputs), *probes}):
+        return [_worded(one, probes) for one in found]
+
+
+def _worded(answer: Answer, probes: Sequence[str]) -> Answer:
+    """Say it in a study's words, and of shrunk images how large they are."""
+
+    def say(text: str) -> str:
+        return said(sized(text, probes))
+
+    return replace(
+        answer,
+        text=say(answer.text),
+        unit=say(answer.unit),
+        brief=say(answer.brief),
+        evidence={say(what): one for what, one in answer.evidence.items()},
+    )
 
 
 def by_question(answers: Sequence[Answer]) -> list[Asked]:
@@ -159,7 +181,7 @@ def by_question(answers: Sequence[Answer]) -> list[Asked]:
     order = question.names()
     best = next((one.subject[0] for one in groups.get(FIRST, ()) if one.subject), "")
     return [
-        Asked(order.index(name) + 1, name, question.get(name).text, tuple(them), best)
+        Asked(order.index(name) + 1, name, said(question.get(name).text), tuple(them), best)
         for name, them in groups.items()
     ]
 

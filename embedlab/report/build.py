@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from embedlab import wording
 from embedlab.analysis import Estimate, Finding
 from embedlab.charts import Bars, Chart, Table, alt, colour, groups, model_colours
 from embedlab.charts.base import cell, look, visible
@@ -27,6 +28,7 @@ from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Note, Section
 from embedlab.runner import Outcome
 from embedlab.study import CHAPTERS, FURTHER, Statement, chapter_of
+from embedlab.wording import Words, naming, said_in_html, speaking
 
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
@@ -122,6 +124,8 @@ class Head:
         What is known of models besides results, for the table of them.
     sources
         Where the vectors came from, for the methods.
+    words
+        What a study calls people and images; see ``wording.speaking``.
     """
 
     title: str
@@ -136,6 +140,7 @@ class Head:
     focus: Sequence[str] = ()
     facts: overview.Facts = field(default_factory=dict)
     sources: methods.Sources = field(default_factory=methods.Sources)
+    words: Words = field(default_factory=dict)
 
     @property
     def shown(self) -> Sequence[str]:
@@ -225,8 +230,10 @@ def part_of(section: Section, index: int, items: Items, outcome: Outcome | None 
     outcome
         The runs that it was made of, for ``report.json``.
     """
+    results = outcome.results if outcome else ()
     try:
-        return _part(section, index, items, outcome)
+        with naming(lambda: names_in(results, section.charts)):
+            return _part(section, index, items, outcome)
     except Exception:
         return _part(sections.broken(section.name, section.heading), index, items, outcome)
 
@@ -340,7 +347,18 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
         If the place will not do, as ``check_place`` says, or cannot be written.
     """
     check_place(path)
-    parts = settled(parts)
+    with speaking(head.words, names_of(parts, head) if head.words else ()):
+        page, whole = _written(settled(parts), head)
+    # Else the page of one and the numbers of another could stand side by side.
+    with store.locked(path, f"writing {path}"):
+        with store.atomic_file(path) as temporary:
+            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
+        store.write_json(numbers_beside(path), whole)
+    return path
+
+
+def _written(parts: Sequence[Part], head: Head) -> tuple[str, dict[str, Any]]:
+    """Give the page, and its numbers."""
     compared = sections.comparisons([part.section for part in parts])
     answers = answering.of([part.outcome for part in parts if part.outcome], head.overrides)
     outcomes = [part.outcome for part in parts if part.outcome]
@@ -362,12 +380,7 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
         unfinished=bool(head.unfinished),
         methods=made,
     )
-    # Else the page of one and the numbers of another could stand side by side.
-    with store.locked(path, f"writing {path}"):
-        with store.atomic_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
-        store.write_json(numbers_beside(path), whole)
-    return path
+    return said_in_html(page), whole
 
 
 def _without_paths(value: Any) -> Any:
@@ -415,7 +428,7 @@ def _page(
             head=head,
             compared=compared,
             methods=made,
-            explained=Marker(_names(parts, head)),
+            explained=Marker(names_of(parts, head)),
             shrunk=next((found[0] for probe in head.probes if (found := re.search(r"@\d+$", probe))), ""),
             models=[(name, colour(name)) for name in head.shown],
             shades={name: colour(name) for name in head.shown},
@@ -437,9 +450,9 @@ def _page(
     )
 
 
-def _names(parts: Sequence[Part], head: Head) -> set[str]:
+def names_of(parts: Sequence[Part], head: Head) -> set[str]:
     """Gather the names of models, probes, people and images, in which no word is explained."""
-    found = {*head.models, *head.probes}
+    found = {head.title, *head.models, *head.probes}
     for part in parts:
         found |= names_in(part.outcome.results if part.outcome else (), part.section.charts)
     return found
@@ -532,18 +545,20 @@ def answers_fragment(answers: Sequence[Answer]) -> str:
     style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
     made = environment().get_template("answers.html.jinja").module
     names = {name for one in answers for name in one.subject}
-    body = Marker(names, as_link=False)(made.answers(answering.screen(answers), {}))
+    with naming(lambda: names):
+        body = said_in_html(Marker(names, as_link=False)(made.answers(answering.screen(answers), {})))
     return f'<style>{style}</style><div class="embedlab">{body}</div>'
 
 
 def fragment(part: Section | str) -> str:
     """Give a section without its pictures, or one sentence, as HTML for a notebook."""
     if isinstance(part, str):
-        return f'<p style="opacity: 0.75">{html.escape(part)}</p>'
+        return f'<p style="opacity: 0.75">{html.escape(wording.said(part))}</p>'
     style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
     made = str(environment().get_template("notebook.html.jinja").render(section=part, style=_safe(style)))
     names = {*names_in((), part.charts), *(part.numbers.columns if part.numbers else ())}
-    return str(Marker(names, as_link=False)(made))
+    with naming(lambda: names):
+        return said_in_html(str(Marker(names, as_link=False)(made)))
 
 
 @cache

@@ -11,10 +11,11 @@ from embedlab.charts import model_colours
 from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.report import answering, overview, paper, sections
-from embedlab.report.build import Head, Part, part_of, settled, write
+from embedlab.report.build import Head, Part, names_of, part_of, settled, write
 from embedlab.report.items import Items
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
+from embedlab.wording import naming, speaking
 
 # The page is written again at most so often, however many sections come.
 EVERY_S = 20.0
@@ -96,9 +97,9 @@ class Report:
         """
         parts = settled([*self._parts, *self._extra])
         outcomes = [part.outcome for part in parts if part.outcome]
-        answers = answering.of(outcomes, self.head.overrides)
-        models = overview.of(outcomes, answers, self.head.facts)
-        with model_colours(self.head.shown):
+        with model_colours(self.head.shown), naming(lambda: names_of(parts, self.head)):
+            answers = answering.of(outcomes, self.head.overrides)
+            models = overview.of(outcomes, answers, self.head.facts)
             return paper.write(folder, [part.section for part in parts], self.head, answers, models)
 
     def close(self) -> None:
@@ -156,7 +157,7 @@ def growing(path: Path, head: Head, names: Sequence[str]) -> Iterator[Report]:
     path, head, names
         As ``Report`` takes them.
     """
-    with model_colours(head.models):
+    with model_colours(head.models), speaking(head.words, (*head.models, *head.probes)):
         report = Report(path, head, names)
         try:
             yield report

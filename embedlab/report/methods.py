@@ -21,6 +21,7 @@ from embedlab.question import Answer, listed
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import parts
 from embedlab.runner import Outcome
+from embedlab.wording import said
 
 Record = Mapping[str, Any]
 
@@ -117,7 +118,7 @@ def of(
         " ".join(filter(None, [_intervals(ran), _claims(compared) if settled else "", _verdicts(answers)])),
         _software(used),
     ]
-    return Methods(tuple(without_paths(one) for one in paragraphs if one), _bibtex(cited, used))
+    return Methods(tuple(said(without_paths(one)) for one in paragraphs if one), _bibtex(cited, used))
 
 
 def _data(sources: Sources) -> str:

@@ -17,6 +17,7 @@ from embedlab.over import Input
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Section, broken, comparisons
 from embedlab.runner import Outcome
+from embedlab.wording import said
 
 SCHEMA = 2
 """What stands where in ``report.json``; a change that breaks readers raises it."""
@@ -130,16 +131,16 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
             values = {label: row[i] for label, row in section.numbers.rows.items() if row[i] is not None}
             numbers[_unused(column, numbers)] = values
     tables = [
-        {"title": chart.title, "columns": chart.columns, "rows": chart.rows}
+        {"title": said(chart.title), "columns": [*map(said, chart.columns)], "rows": chart.rows}
         for chart in section.charts
         if isinstance(chart, Table)
     ]
     whole: dict[str, Any] = {
         "name": section.name,
-        "question": section.heading,
+        "question": said(section.heading),
         "state": section.state,
         "findings": findings_of(section.findings),
-        "cautions": section.cautions,
+        "cautions": [*map(said, section.cautions)],
         "numbers": numbers,
         "tables": tables,
     }
@@ -152,9 +153,9 @@ def _section(section: Section, outcome: Outcome | None) -> dict[str, Any]:
         whole["runs"] = [
             {
                 "title": run.title,
-                "reason": without_paths(run.reason),
+                "reason": said(without_paths(run.reason)),
                 "error": run.error,
-                "caution": without_paths(run.caution),
+                "caution": said(without_paths(run.caution)),
                 "record": run.record,
             }
             for run in outcome.runs
@@ -168,7 +169,7 @@ def findings_of(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _finding(one: Finding) -> dict[str, Any]:
-    found: dict[str, Any] = {"text": one.text, "tone": one.tone}
+    found: dict[str, Any] = {"text": said(one.text), "tone": one.tone}
     if one.gap is not None:
         found["difference"] = plain_estimate(one.gap)
     if one.p is not None:

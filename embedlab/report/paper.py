@@ -28,6 +28,7 @@ from embedlab.report.overview import Overview
 from embedlab.report.pseudonyms import without_paths
 from embedlab.report.sections import Section, number_text
 from embedlab.study import CHAPTERS, FURTHER, chapter_of
+from embedlab.wording import said
 
 if TYPE_CHECKING:
     from embedlab.report.build import Head
@@ -261,8 +262,8 @@ def _table(folder: Path, name: str, table: Table) -> Iterator[str]:
 
 
 def clean(text: object) -> str:
-    """Make one line of a text from data: without folders of a machine, and without what steers."""
-    return without_paths(visible(" ".join(str(text).split())))
+    """Make one line of a text, in a study's words: without folders of a machine, and without what steers."""
+    return without_paths(visible(said(" ".join(str(text).split()))))
 
 
 def markdown(text: object) -> str:

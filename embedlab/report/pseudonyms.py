@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,10 @@ import numpy as np
 from embedlab.analysis import Result
 from embedlab.charts.faces import Lookup
 from embedlab.runner import Outcome, Run
+from embedlab.wording import Words
 
+NO_WORDS: Words = MappingProxyType({})
+CALLED = (("identity", "person"), ("item", "image"))
 # What stands between names in texts that results hold: "a person: an image, a probe".
 _BETWEEN = re.compile(r"(: |, )")
 # Two folders at least, or one that machines have, since people may be called "/m/0abc".
@@ -45,7 +49,7 @@ class Pseudonyms:
     kept: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, owners: Iterable[tuple[str, str]], kept: Iterable[str] = ()) -> Self:
+    def of(cls, owners: Iterable[tuple[str, str]], kept: Iterable[str] = (), words: Words = NO_WORDS) -> Self:
         """Name people by their place among all, sorted, and images by their place among the person's.
 
         The same data gives the same names, whatever is asked of it.
@@ -56,7 +60,10 @@ class Pseudonyms:
             Image and person, of all images.
         kept
             As above.
+        words
+            What a study calls people and images, and their pseudonyms after it.
         """
+        one, another = ("-".join(words.get(*word).split()) for word in CALLED)
         images: dict[str, set[str]] = {}
         whose: dict[str, set[str]] = {}
         for item, person in owners:
@@ -65,13 +72,13 @@ class Pseudonyms:
         width = max(3, len(str(len(images))))
         found: dict[str, str] = {}
         for number, person in enumerate(sorted(images), 1):
-            name = f"person-{number:0{width}}"
+            name = f"{one}-{number:0{width}}"
             for k, item in enumerate(sorted(images[person]), 1):
                 found[item] = f"{name}-{k:02}"
         # Two sets of images may call images of two people the same.
         for k, item in enumerate(sorted(item for item, people in whose.items() if len(people) > 1), 1):
-            found[item] = f"image-{k:03}"
-        found |= {person: f"person-{n:0{width}}" for n, person in enumerate(sorted(images), 1)}
+            found[item] = f"{another}-{k:03}"
+        found |= {person: f"{one}-{n:0{width}}" for n, person in enumerate(sorted(images), 1)}
         return cls(found, frozenset(kept))
 
     def name(self, text: str) -> str:

@@ -14,7 +14,9 @@ from embedlab.charts import Chart, Faces, alike
 from embedlab.charts.base import cell, short
 from embedlab.errors import UserError
 from embedlab.estimates import Comparisons, in_order, settled
+from embedlab.report.glossary import names_in
 from embedlab.runner import Outcome, Run
+from embedlab.wording import naming, said, sized
 
 State = Literal["ok", "partial", "inapplicable", "failed", "broken"]
 ROWS = 400
@@ -124,7 +126,9 @@ def of_outcome(outcome: Outcome) -> Section:
 
 
 def _of_outcome(outcome: Outcome) -> Section:
-    section = of_results(outcome.analysis, outcome.results)
+    inputs = [one for run in outcome.runs for one in run.inputs]
+    probes = tuple(dict.fromkeys(one.probe for one in inputs if one.probe))
+    section = of_results(outcome.analysis, outcome.results, probes)
     notes = [*(_note(run) for run in outcome.runs if run.result is None), *section.notes]
     state: State = "ok"
     if not outcome.results:
@@ -161,9 +165,16 @@ def _cautions(outcome: Outcome) -> Iterator[str]:
             yield f"{run.title}: the result could not be stored and will be computed again: {run.unstored}"
 
 
-def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Section:
-    """Turn results of one analysis into a section, without their provenance."""
+def of_results(
+    analysis: Analysis[Any, Any], results: Sequence[Result], probes: Sequence[str] = ()
+) -> Section:
+    """Turn results of one analysis into a section, without their provenance.
+
+    Sentences name ``probes``, or those that titles of results name, by the size of their images.
+    """
     notes: list[Note] = []
+    # Titles name models and probes only.
+    probes = probes or tuple(dict.fromkeys(one for r in results for one in re.findall(r"[\w.@+-]+", r.title)))
 
     def tried(make: Callable[[Sequence[Result]], T], what: str, otherwise: T) -> T:
         try:
@@ -172,10 +183,16 @@ def of_results(analysis: Analysis[Any, Any], results: Sequence[Result]) -> Secti
             notes.append(bug(f"The {what} could not be made"))
             return otherwise
 
+    def say(them: Sequence[Result]) -> tuple[Finding, ...]:
+        return _checked(analysis.findings(them), probes)
+
+    nothing: tuple[Finding, ...] = ()
+    with naming(lambda: names_in(results, ())):
+        findings = tried(say, "findings", nothing)
     return Section(
         analysis.name,
         analysis.question,
-        findings=tried(lambda them: _checked(analysis.findings(them)), "findings", ()),
+        findings=findings,
         charts=tried(
             lambda them: _comparable(filter(_is_worth_showing, analysis.charts(them))), "charts", ()
         ),
@@ -191,11 +208,19 @@ def bug(what: str) -> Note:
     return Note(f"{what}; {why}.", "error", traceback.format_exc())
 
 
-def _checked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def _checked(findings: Sequence[Finding], probes: Sequence[str]) -> tuple[Finding, ...]:
     for one in findings:
         if one.tone not in get_args(Tone):
             raise ValueError(f"{one!r} has a tone that there is not")
-    return tuple(in_order(settled(findings)))
+    return tuple(in_order(settled(_worded(one, probes) for one in findings)))
+
+
+def _worded(finding: Finding, probes: Sequence[str]) -> Finding:
+    """Say it in a study's words, and of shrunk images how large they are."""
+    text, claim, otherwise = (
+        said(sized(one, probes)) for one in (finding.text, finding.claim[0], finding.otherwise)
+    )
+    return dataclasses.replace(finding, text=text, claim=(claim, finding.claim[1]), otherwise=otherwise)
 
 
 def together(sections: Sequence[Section]) -> list[Section]:

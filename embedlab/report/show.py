@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from embedlab.analysis import Analysis, Result
@@ -18,9 +18,11 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab
 from embedlab.question import Answer
 from embedlab.report import answering, sections
+from embedlab.report.glossary import names_in
 from embedlab.report.sections import Section
-from embedlab.runner import run_study, versions
+from embedlab.runner import Outcome, run_study, versions
 from embedlab.study import Study
+from embedlab.wording import Words, checked, naming, said, speaking
 
 # Plotly's own set of buttons has one that sends the figure, and so the data, to its maker.
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "plotlyServerURL": ""}
@@ -56,15 +58,32 @@ def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[R
 
 
 class Answers(tuple[Answer, ...]):
-    """Answers that a notebook shows as the report does, and that print as lines."""
+    """Answers that a notebook shows as the report does, and that print as lines.
+
+    Attributes
+    ----------
+    words
+        What the study calls people and images.
+    """
+
+    words: Words = MappingProxyType({})
 
     def __str__(self) -> str:
-        return "\n".join(answering.as_text(self))
+        with speaking(self.words):
+            return "\n".join(answering.as_text(self))
 
     def _repr_html_(self) -> str:
         from embedlab.report.build import answers_fragment
 
-        return answers_fragment(self)
+        with speaking(self.words):
+            return answers_fragment(self)
+
+
+def _answers(outcomes: Sequence[Outcome], overrides: answering.Overrides, words: Words) -> Answers:
+    with speaking(words):
+        found = Answers(answering.of(outcomes, overrides))
+    found.words = words
+    return found
 
 
 def answers(lab: Lab, study: Study) -> Answers:
@@ -75,7 +94,7 @@ def answers(lab: Lab, study: Study) -> Answers:
     UserError
         As `embedlab.runner.outcomes` does.
     """
-    return Answers(answering.of(run_study(lab, study), study.overrides))
+    return _answers(run_study(lab, study), study.overrides, study.words)
 
 
 def report_of(
@@ -85,6 +104,7 @@ def report_of(
     analyses: Sequence[str] = (),
     overrides: answering.Overrides | None = None,
     title: str = "",
+    words: Words | None = None,
 ) -> Answers:
     """Write the whole report of sets that lie in memory, and give its answers.
 
@@ -100,12 +120,14 @@ def report_of(
         Parameters by analysis or question: ``{"verification": {"far": 0.01}}``.
     title
         The report's heading; by default its models.
+    words
+        What people and images are called: ``{"identity": "speaker", "item": "utterance"}``.
 
     Raises
     ------
     UserError
-        If there is no set, or two of one model and probe; as `embedlab.runner.outcomes` does; or if the
-        report cannot be written.
+        If there is no set, or two of one model and probe; if words are none; as `embedlab.runner.outcomes`
+        does; or if the report cannot be written.
     """
     from embedlab.lab import embeddings
     from embedlab.report.build import Head, check_place
@@ -121,7 +143,8 @@ def report_of(
         raise UserError(f"{twice} is given twice: call the sets by different models or probes")
     check_place(page)
     models, probes = (tuple(dict.fromkeys(part)) for part in zip(*named, strict=True))
-    study = Study(models, probes, tuple(analyses), overrides or {})
+    called = checked(words or {}, "words")
+    study = Study(models, probes, tuple(analyses), overrides or {}, words=called)
     with TemporaryDirectory() as folder:
         lab = Lab(folder)
         for one in sets:
@@ -135,6 +158,7 @@ def report_of(
             probes,
             overrides=study.overrides,
             sets=sets_used(lab, study),
+            words=study.words,
         )
         found = []
         with growing(page, head, names(study)) as made:
@@ -142,7 +166,7 @@ def report_of(
                 made.add(outcome)
                 found.append(outcome)
             made.finish({"Versions": list(versions().items())})
-    return Answers(answering.of(found, study.overrides))
+    return _answers(found, study.overrides, study.words)
 
 
 def _faces() -> AbstractContextManager[None]:
@@ -245,7 +269,8 @@ def as_text(section: Section) -> str:
     for chart in section.charts:
         if isinstance(chart, Table):
             lines += ["", _line(chart.title), *_aligned([list(chart.columns), *chart.cells()])]
-    return "\n".join(map(visible, lines))
+    with naming(lambda: names_in((), section.charts)):
+        return "\n".join(visible(said(line)) for line in lines)
 
 
 def _line(text: str) -> str:

@@ -59,6 +59,9 @@
     }
   }
 
+  // What a study calls people and images.
+  const words = document.body.dataset;
+
   // Which rows of the page's table each picture shows.
   let rows = null;
   const pictures = () =>
@@ -81,7 +84,7 @@
       const mine = shown.items().flatMap(({ person }, row) => (person === picked.person ? [row] : []));
       const items = mine.length;
       const where = pictures().filter((there) => mine.some((row) => there.has(row))).length;
-      tell(`${picked.person}: ${items} ${items === 1 ? "image" : "images"} in ${where} ${where === 1 ? "picture" : "pictures"}`);
+      tell(`${picked.person}: ${items} ${items === 1 ? words.item : words.items} in ${where} ${where === 1 ? "picture" : "pictures"}`);
     } else tell("");
     for (const el of charts) await mark(el, picked);
   }
@@ -162,7 +165,7 @@
   form.className = "find";
   form.setAttribute("role", "search");
   const label = document.createElement("label");
-  label.textContent = "Find a person ";
+  label.textContent = `${words.find} `;
   const box = document.createElement("input");
   Object.assign(box, { type: "search", id: "find", autocomplete: "off", spellcheck: false });
   box.setAttribute("list", "people");
