@@ -25,7 +25,9 @@ Limits
 An LLR holds for pairs like these: images of one person that are alike otherwise, strangers drawn at random.
 It says how likely, never who. The least Cllr is in sample and so a little too low. Steps are no surer than
 the pairs are many; the line goes on beyond the scores that were seen. Impostor scores are read from bins of
-3·10⁻⁵. Intervals are of a bootstrap over the people judged; those fitted on stay.
+3·10⁻⁵. Intervals are of a bootstrap over the people judged and, apart from them, over those fitted on: the
+calibrations are fitted anew to each resample. Where two are alike, the interval of their difference is half
+as wide again as it need be.
 
 References
 ----------
@@ -36,9 +38,8 @@ References
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,13 +50,13 @@ from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.errors import UserError
 from embedlab.estimates import Estimates, People, compared
 from embedlab.formats import calibrations
-from embedlab.formats.calibrations import Calibration
+from embedlab.formats.calibrations import Calibration, Kind
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs, shared_by
 from embedlab.maths.pairs import excess, likelihood
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs
 from embedlab.maths.pairs.likelihood import Weighed
-from embedlab.maths.pairs.moments import Drawn, mean
-from embedlab.maths.people.bootstrap import impostor_histograms, shares
+from embedlab.maths.pairs.moments import Drawn
+from embedlab.maths.people.bootstrap import impostor_histograms, resamples, shares
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.maths.people.folds import identity_folds
 from embedlab.progress import track
@@ -64,7 +65,10 @@ OWN, STEPS, NATIVE, LEAST = "Cllr", "Cllr, isotonic", "Cllr, native calibration"
 ECE, ECE_NATIVE = "ECE", "ECE, native calibration"
 BINS = 15
 THOUSAND = math.log(1000)
-Llr = Callable[[np.ndarray], np.ndarray]
+LINE: Kind = "logistic"
+RISEN: Kind = "isotonic"
+# What the seed of those who are fitted on is above that of those who judge.
+APART = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -141,42 +145,40 @@ def compute(sets: Sequence[EmbeddingSet], params: CalibrationParams) -> Calibrat
             f"{LEAST_FOR_CLAIM}: add more"
         )
     people, found = People.of(judges, params), Estimates()
-    made, reliable = list[Calibration](), list[np.ndarray]()
+    # The people fitted on are drawn too, and apart from those who judge.
+    fitters = len(cut[0].take(rows[0]).identities)
+    drawn = resamples(fitters, params.resamples, params.seed + APART)
+    n = int((several & (half == 1)).sum())
+    made, reliable = list[_Fitted](), list[np.ndarray]()
     for k, one in enumerate(track(cut, f"calibrating scores of {sets[0].model}", len(cut))):
         fitted, judged = (
             all_pairs(part.unit, part.labels, weigh=params.weigh, tail=0)
             for part in (one.take(rows[0]), one.take(rows[1]))
         )
-        train, every = Weighed.of(fitted), Weighed.of(judged)
-        (slope, offset), (starts, risen) = likelihood.logistic(train), likelihood.isotonic(train)
-        made.append(Calibration(sets[0].model, one.probe, slope, offset, tuple(starts), tuple(risen)))
-        own, native = made[k].llr, made[0].llr
-        n = int((several & (half == 1)).sum())
-        costs: dict[str, Llr] = {OWN: own, STEPS: partial(own, kind="isotonic")}
-        if k:
-            costs[NATIVE] = native
-        for what, llr in costs.items():
-            found[what, one.probe] = people.estimate(_cost(judged, people.counts, llr), n, 1.0)
+        every = Weighed.of(judged)
+        made.append(_Fitted.of(one, fitted, drawn))
+        own, native = made[k], made[0]
+        for what, llr, kind in ((OWN, own, LINE), (STEPS, own, RISEN), (NATIVE, native, LINE))[: 2 + (k > 0)]:
+            found[what, one.probe] = people.estimate(_cost(judged, every, people.counts, llr, kind), n, 1.0)
         found[LEAST, one.probe] = people.estimate(_least(judged, every, people.counts), n, 1.0)
-        both = {
-            what: _reliability(judged, every, people.counts, llr)
-            for what, llr in ((ECE, own), *([(ECE_NATIVE, native)] if k else []))
-        }
-        for what, (error, _) in both.items():
+        bins = []
+        for what, llr in ((ECE, own), (ECE_NATIVE, native))[: 1 + (k > 0)]:
+            error, counted = _reliability(judged, every, people.counts, llr)
             found[what, one.probe] = people.estimate(error, n)
-        with np.errstate(invalid="ignore"):
-            bins = np.stack([counted[1:] / counted[0] for _, counted in both.values()], axis=1)
+            with np.errstate(invalid="ignore"):
+                bins.append(counted[1:] / counted[0])
         # On the first probe the native calibration is its own.
-        reliable.append(np.broadcast_to(bins, (2, 2, BINS)))
+        reliable.append(np.broadcast_to(np.stack(bins, axis=1), (2, 2, BINS)))
+    each = [one.given for one in made]
     return Calibrated(
         title=sets[0].model,
         model=sets[0].model,
         probes=tuple(one.probe for one in cut),
         estimates=found,
-        lines=np.array([(one.slope, one.offset) for one in made]),
-        step_probe=np.repeat(np.arange(len(made)), [len(one.starts) for one in made]),
-        step_start=np.concatenate([one.starts for one in made]),
-        step_llr=np.concatenate([one.steps for one in made]),
+        lines=np.array([(one.slope, one.offset) for one in each]),
+        step_probe=np.repeat(np.arange(len(each)), [len(one.starts) for one in each]),
+        step_start=np.concatenate([one.starts for one in each]),
+        step_llr=np.concatenate([one.steps for one in each]),
         promised=np.array([promised for promised, _ in reliable]),
         kept=np.array([kept for _, kept in reliable]),
     )
@@ -195,14 +197,48 @@ def _moved(value: float, coarse: np.ndarray) -> Drawn:
     return Drawn(value, np.maximum(coarse[1:] - coarse[0] + value, 0.0))
 
 
-def _cost(pairs: Pairs, counts: np.ndarray, llr: Llr) -> Drawn:
-    """Give Cllr: of genuine pairs exactly, of impostor pairs to a bin."""
-    cost = likelihood.cost_of_genuine
-    missed = mean(cost(llr(pairs.genuine_scores)), pairs.genuine_people, counts, pairs.genuine_weights)
-    adds = cost(-llr(pairs.centres(pairs.impostor_by_person.shape[1])))
-    fine = shares(pairs.impostor_mass[None])[0] @ cost(-llr(pairs.centres(len(pairs.impostor))))
-    accepted = _moved(float(fine), _histograms(pairs, counts, adds)[1] @ adds)
-    return Drawn((missed.value + accepted.value) / 2, (missed.replicates + accepted.replicates) / 2)
+@dataclass(frozen=True)
+class _Fitted:
+    """A calibration, and those of all resamples of the people it was fitted on: lines, and steps."""
+
+    given: Calibration
+    lines: Float[np.ndarray, "b 2"]
+    risen: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    @classmethod
+    def of(cls, one: EmbeddingSet, pairs: Pairs, counts: np.ndarray) -> "_Fitted":
+        """Fit to the pairs themselves, and of each resample to its coarse histograms."""
+        whole = Weighed.of(pairs)
+        line, steps = likelihood.logistic(whole), likelihood.isotonic(whole)
+        centres = pairs.centres(pairs.impostor_by_person.shape[1])
+        from scipy.special import expit
+
+        genuine, impostor = _histograms(pairs, counts, expit(line[0] * centres + line[1]))
+        risen = []
+        for g, i in zip(genuine[1:], impostor[1:], strict=True):
+            there = (g > 0) | (i > 0)
+            each = Weighed(centres[there], g[there], i[there], whole.pairs)
+            risen.append(likelihood.isotonic(each) if there.any() else steps)
+        lines = likelihood.logistic_of_each(line, centres, genuine, impostor)
+        # What coarse bins move a line by on the pairs themselves they move all lines by.
+        given = Calibration(one.model, one.probe, *line, *(tuple(part.tolist()) for part in steps))
+        return cls(given, lines[1:] - lines[0] + line, tuple(risen))
+
+    def llr(self, scores: np.ndarray, kind: Kind) -> Float[np.ndarray, "b+1 n"]:
+        """Give the LLRs of scores, by the calibration that is given and by each resample's."""
+        first = self.given.llr(scores, kind)[None]
+        if kind == LINE:
+            return np.concatenate([first, self.lines[:, :1] * scores + self.lines[:, 1:]])
+        each = [llr[np.maximum(np.searchsorted(at, scores, "right") - 1, 0)] for at, llr in self.risen]
+        return np.concatenate([first, each])
+
+
+def _cost(pairs: Pairs, every: Weighed, counts: np.ndarray, fitted: _Fitted, kind: Kind) -> Drawn:
+    """Give Cllr, and what it is where those who judge and those fitted on are drawn anew."""
+    llr, cost = fitted.llr(pairs.centres(pairs.impostor_by_person.shape[1]), kind), likelihood.cost_of_genuine
+    genuine, impostor = _histograms(pairs, counts, cost(-llr[0]))
+    coarse = ((genuine * cost(llr)).sum(axis=1) + (impostor * cost(-llr)).sum(axis=1)) / 2
+    return _moved(likelihood.cllr(fitted.given.llr(every.scores, kind), every), coarse)
 
 
 def _least(pairs: Pairs, every: Weighed, counts: np.ndarray) -> Drawn:
@@ -216,12 +252,13 @@ def _least(pairs: Pairs, every: Weighed, counts: np.ndarray) -> Drawn:
     return _moved(likelihood.least_cllr(every), np.array(coarse))
 
 
-def _reliability(pairs: Pairs, every: Weighed, counts: np.ndarray, llr: Llr) -> tuple[Drawn, np.ndarray]:
+def _reliability(
+    pairs: Pairs, every: Weighed, counts: np.ndarray, fitted: _Fitted
+) -> tuple[Drawn, np.ndarray]:
     """Give ECE, and what pairs weigh, promise and keep in each bin of probability."""
-    centres = pairs.centres(pairs.impostor_by_person.shape[1])
-    whole = likelihood.reliability(llr(every.scores), every.genuine, every.impostor, BINS)
-    genuine, impostor = _histograms(pairs, counts, llr(centres))
-    coarse = likelihood.reliability(llr(centres), genuine, impostor, BINS)
+    llr = fitted.llr(pairs.centres(pairs.impostor_by_person.shape[1]), LINE)
+    whole = likelihood.reliability(fitted.given.llr(every.scores), every.genuine, every.impostor, BINS)
+    coarse = likelihood.reliability(llr, *_histograms(pairs, counts, llr[0]), BINS)
     return _moved(float(likelihood.calibration_error(whole)), likelihood.calibration_error(coarse)), whole
 
 

@@ -20,6 +20,8 @@ from embedlab.maths.pairs.all_pairs import Pairs
 
 RIDGE = 1e-9
 """What a squared slope, in deviations of the scores, costs: where they part all pairs it stays finite."""
+STEPS, HALVED = 12, 6
+"""Most Newton steps that bring a line to a resample, and how often one is halved that does not help."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,67 @@ def logistic(weighed: Weighed) -> tuple[float, float]:
     return float(a / spread), float(b - a * middle / spread)
 
 
+def logistic_of_each(
+    line: tuple[float, float],
+    scores: Float[np.ndarray, " n"],
+    genuine: Float[np.ndarray, "b n"],
+    impostor: Float[np.ndarray, "b n"],
+) -> Float[np.ndarray, "b 2"]:
+    """Fit the line of ``logistic`` to each of many weighings of the same scores, by Newton's steps.
+
+    Parameters
+    ----------
+    line
+        Slope and offset to start from: those of all pairs.
+    scores, genuine, impostor
+        Scores, and what genuine and impostor pairs weigh at each; every row of either sums to one.
+
+    Returns
+    -------
+    Slope and offset of each row; ``line`` where a row holds no pairs (NaN). Where its pairs can be parted, it
+    ends after ``STEPS`` steps, less steep than there.
+    """
+    from scipy.special import expit
+
+    found = np.tile(np.array(line), (len(genuine), 1))
+    there = np.isfinite(genuine + impostor).all(axis=1)
+    genuine, impostor = genuine[there], impostor[there]
+    both = (genuine + impostor) / 2
+    middle, spread = 0.0, 0.0
+    if len(both):
+        middle = float(both.mean(axis=0) @ scores)
+        spread = float(np.sqrt(both.mean(axis=0) @ (scores - middle) ** 2))
+    if spread < 1e-12:
+        return found
+    x = np.stack([(scores - middle) / spread, np.ones(len(scores))])
+    at = found[there] @ [[spread, middle], [0.0, 1.0]]
+
+    def loss(at: np.ndarray) -> np.ndarray:
+        llr = at @ x
+        bits = genuine * np.logaddexp(0, -llr) + impostor * np.logaddexp(0, llr)
+        whole: np.ndarray = bits.sum(axis=1) + RIDGE * at[:, 0] ** 2
+        return whole
+
+    before = loss(at)
+    for _ in range(STEPS):
+        p = expit(at @ x)
+        slopes = (impostor * p - genuine * (1 - p)) @ x.T + 2 * RIDGE * at * [1, 0]
+        bends = np.einsum("bn,in,jn->bij", 2 * both * p * (1 - p), x, x, optimize=True)
+        step = np.linalg.solve(bends + np.diag([2 * RIDGE, 1e-15]), slopes[..., None])[..., 0]
+        for _ in range(HALVED):
+            after = loss(at - step)
+            worse = ~(after <= before)
+            if not worse.any():
+                break
+            step[worse] /= 2
+        step[worse], after[worse] = 0.0, before[worse]
+        at, gained, before = at - step, before - after, after
+        if gained.max() < 1e-9:
+            break
+    found[there] = at @ [[1 / spread, -middle / spread], [0.0, 1.0]]
+    return found
+
+
 def pooled(weighed: Weighed) -> Float[np.ndarray, " n"]:
     """Give at each score the share of genuine weight, never falling: adjacent violators are pooled [2]_."""
     from scipy.optimize import isotonic_regression
@@ -144,7 +207,7 @@ def least_cllr(weighed: Weighed) -> float:
     )
 
 
-def bins_of(llr: Float[np.ndarray, " n"], bins: int) -> tuple[Float[np.ndarray, " n"], np.ndarray]:
+def bins_of(llr: Float[np.ndarray, "*b n"], bins: int) -> tuple[Float[np.ndarray, "*b n"], np.ndarray]:
     """Give the probability of one person, where it is as likely as not beforehand, and its bin of [0, 1]."""
     from scipy.special import expit
 
@@ -153,12 +216,21 @@ def bins_of(llr: Float[np.ndarray, " n"], bins: int) -> tuple[Float[np.ndarray, 
 
 
 def reliability(
-    llr: Float[np.ndarray, " n"],
+    llr: Float[np.ndarray, "*b n"],
     genuine: Float[np.ndarray, "*b n"],
     impostor: Float[np.ndarray, "*b n"],
     bins: int,
 ) -> Float[np.ndarray, "3 *b k"]:
     """Count in each bin of probability what pairs weigh, what they promise, and what they keep.
+
+    Parameters
+    ----------
+    llr
+        Log-likelihood ratios: one of each score, or one of each in every row.
+    genuine, impostor
+        What pairs weigh at each score; a row a resample, if there are many.
+    bins
+        How many bins.
 
     Returns
     -------
@@ -166,9 +238,12 @@ def reliability(
     weigh.
     """
     p, index = bins_of(llr, bins)
-    into = (index[:, None] == np.arange(bins)).astype(np.float64)
     both = (genuine + impostor) / 2
-    return np.stack([both @ into, (both * p) @ into, genuine / 2 @ into])
+    *rows, n = both.shape
+    count = both.size // max(n, 1)
+    at = (np.arange(count)[:, None] * bins + np.broadcast_to(index, both.shape).reshape(count, n)).ravel()
+    masses = (both, both * p, genuine / 2)
+    return np.stack([np.bincount(at, m.ravel(), count * bins).reshape(*rows, bins) for m in masses])
 
 
 def calibration_error(counted: Float[np.ndarray, "3 *b k"]) -> Float[np.ndarray, "*b"]:

@@ -82,6 +82,32 @@ def test_the_steps_are_those_of_another_isotonic_regression():
     np.testing.assert_allclose(likelihood.pooled(weighed), peer.predict(weighed.scores), atol=1e-9)
 
 
+def test_lines_of_many_weighings_are_those_fitted_one_by_one():
+    weighed = gaussians(150, gap=0.8)[-1]
+    rng = np.random.default_rng(3)
+    drawn = [rng.multinomial(150, side, size=20) / 150 for side in (weighed.genuine, weighed.impostor)]
+    line = likelihood.logistic(weighed)
+    found = likelihood.logistic_of_each(line, weighed.scores, *drawn)
+    right = [likelihood.logistic(Weighed(weighed.scores, g, i, (1, 1))) for g, i in zip(*drawn, strict=True)]
+    np.testing.assert_allclose(found, right, atol=2e-4)
+    assert np.std(found[:, 0]) > 0.05
+    drawn[0][7] = np.nan
+    found = likelihood.logistic_of_each(line, weighed.scores, *drawn)
+    assert found[7] == pytest.approx(line), "nobody is in it"
+    np.testing.assert_allclose(np.delete(found, 7, 0), np.delete(right, 7, 0), atol=2e-4)
+
+
+def test_a_weighing_that_parts_everybody_has_a_steep_and_finite_line():
+    scores, genuine = np.linspace(0, 1, 9), np.arange(9) > 4
+    rows = np.array([genuine / genuine.sum(), np.ones(9) / 9]), np.array([~genuine / 5, np.ones(9) / 9])
+    steep, flat = likelihood.logistic_of_each((3.0, -1.5), scores, *rows)
+    assert 20 < steep[0] < 1e5
+    assert -steep[1] / steep[0] == pytest.approx(0.5, abs=0.1)
+    assert flat == pytest.approx((0, 0), abs=1e-6)
+    same = likelihood.logistic_of_each((0.0, 0.0), np.full(9, 0.3), *rows)
+    assert (same == 0).all()
+
+
 def test_no_line_or_step_is_worth_more_than_the_least():
     for seed in range(5):
         _, _, weighed = gaussians(100, gap=0.5, seed=seed)
@@ -120,6 +146,9 @@ def test_calibration_error_is_that_of_the_bins_written_out():
     assert counted[0].sum() == pytest.approx(1)
     rows = [np.stack([side, side]) for side in (weighed.genuine, weighed.impostor)]
     assert likelihood.calibration_error(likelihood.reliability(llr, *rows, 10)) == pytest.approx([right] * 2)
+    two = likelihood.reliability(np.stack([llr, 0 * llr]), *rows, 10)
+    assert two[:, 0] == pytest.approx(counted)
+    assert np.flatnonzero(two[0, 1]).tolist() == [5], "all pairs are promised one half"
 
 
 def test_vectors_that_are_all_alike_differ_by_rounding_alone():
