@@ -8,8 +8,8 @@ them: common ones within one model; each model's own, by variance and to spread 
 
 People are dealt into three groups: axes and registration are fitted on the first; the second serves the
 null; the third judges, by how often a moved image has the same image nearest. Groups take turns and people
-are dealt anew, since a fit depends on who was in it: figures are means over *fits* (on all axes, where a fit
-is dear, of one deal). Beside *after* registration stand
+are dealt anew, since a fit depends on who was in it: figures are means over *fits*. Beside *after*
+registration stand
 
 - *before*: the clouds as they lie;
 - *shift only*: centroid onto centroid, which needs no registration;
@@ -18,8 +18,8 @@ is dear, of one deal). Beside *after* registration stand
   registration the affine map of least squares too.
 
 *RMSE* is that of known pairs; *intra over inter* the mean distance across the clouds to images of the same
-person, over that to others'. Intervals are 95 % intervals of a bootstrap over the people who
-judge and over the fits; differences are of the same resamples.
+person, over that to others'. Intervals are 95 % intervals of a bootstrap over the people who judge, with
+what the mean over so few fits may be off by (Student's law); differences are of the same resamples and fits.
 
 How to read it
 --------------
@@ -99,7 +99,7 @@ class RegistrationParams(Params):
     images: int = bounded(3, least=1)
     """How many images of each at most."""
     deals: int = bounded(3, least=1)
-    """How often people are dealt anew on the few axes; each deal gives three fits."""
+    """How often people are dealt anew; each deal gives three fits."""
     search: Literal["between models", "always", "never"] = "between models"
     """When turns and mirrorings all around are tried first; else CPD starts with the axes as they are."""
     nulls: int = bounded(1, least=1)
@@ -172,9 +172,9 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     within = a.model == b.model
     search = params.search == "always" or (params.search == "between models" and not within)
     whole = min(a.vectors.shape[1], b.vectors.shape[1])
-    wanted = ((max(params.native, params.dimensions), 1), (params.dimensions, params.deals))
-    asked = {min(axes, whole): deals for axes, deals in wanted if axes}
-    tried = [Trials.of(a, b, params, axes=n, deals=asked[n], search=search) for n in sorted(asked)]
+    few = params.dimensions
+    asked = {min(axes, whole) for axes in (max(params.native, few), few) if axes}
+    tried = [Trials.of(a, b, params, axes=n, deals=params.deals, search=search) for n in sorted(asked)]
     spaces = [f"all {some.axes} axes" if some.axes == whole else f"{some.axes} axes" for some in tried]
     people = People.of(tried[0].people, params, items=np.concatenate([some.names for some in tried]))
     outcomes = [_measure(*one, people, tried[0].people) for one in zip(spaces, tried, strict=True)]

@@ -237,10 +237,13 @@ def _known(x: np.ndarray, y: np.ndarray, kind: str) -> dict[str, Map]:
 
 
 def over_trials(values: Float[np.ndarray, "trials b+1"], seed: int) -> Drawn:
-    """Give the mean over trials, and its replicates, for which trials are drawn anew too.
+    """Give the mean over trials, and replicates that vary as other trials and other people would make it.
 
-    One trial fewer is drawn than there are, with replacement: the mean of F draws of F would vary by
-    (F − 1)/F of what the mean of F trials does, which matters where these are few.
+    Of F trials that end in v the mean is uncertain by s/√F, with s² their variance, and that is known from F
+    numbers only: by Student's law of F − 1 degrees of freedom. Draws of trials with replacement are too few
+    for that where F is small (of three, with one that failed, they say that a third fails). To the mean of
+    each resample a normal error of that size is added, stretched to Student's 95 %; it is one combination of
+    the trials, the same for all statistics, so that differences between maps stay those of one trial.
 
     Parameters
     ----------
@@ -248,12 +251,17 @@ def over_trials(values: Float[np.ndarray, "trials b+1"], seed: int) -> Drawn:
         A row a trial: the statistic of the people as they are, then of each of their resamples; NaN where
         a resample holds none of the people of a trial.
     seed
-        Equal seeds draw equal trials, so that statistics of one set of trials stay paired.
+        Equal seeds draw equal errors, so that statistics of one set of trials stay paired.
     """
+    from scipy.special import stdtrit
+
     count, resamples = len(values), values.shape[1] - 1
-    drawn = np.random.default_rng([seed, 25]).multinomial(count - 1, np.full(count, 1 / count), resamples).T
-    weights = np.column_stack([np.ones(count), drawn]) * np.isfinite(values)
-    whole = weights.sum(axis=0)
-    sums = (weights * np.nan_to_num(values)).sum(axis=0)
-    means = np.divide(sums, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    there = np.isfinite(values)
+    known = there.sum(axis=0)
+    sums = np.where(there, values, 0.0).sum(axis=0)
+    means = np.divide(sums, known, out=np.full(len(known), np.nan), where=known > 0)
+    if count > 1:
+        errors = np.random.default_rng([seed, 25]).normal(size=(resamples, count))
+        stretched = stdtrit(count - 1, 0.975) / stdtrit(np.inf, 0.975)
+        means[1:] += errors @ (values[:, 0] - values[:, 0].mean()) * stretched / np.sqrt(count * (count - 1))
     return Drawn.of(means)

@@ -57,24 +57,34 @@ def test_figures_are_means_over_trials_of_those_who_judge_them(tried):
     assert tried.maps[-1] == NULL
 
 
-def test_the_mean_over_trials_varies_as_independent_trials_would():
-    """Its interval holds the truth in 95 % of draws, whether trials differ or people do."""
+@pytest.mark.parametrize("count", [3, 9])
+def test_the_mean_over_trials_varies_as_independent_trials_would(count):
+    """Its interval holds the truth in 95 % of draws, however few trials there are."""
     rng, held = np.random.default_rng(0), 0
     for seed in range(300):
-        trials = rng.normal(size=9)
+        trials = rng.normal(size=count)
         drawn = over_trials(np.repeat(trials[:, None], 401, axis=1), seed)
         assert drawn.value == pytest.approx(trials.mean())
         low, high = np.quantile(drawn.replicates, [0.025, 0.975])
         held += low <= 0 <= high
-    assert 0.90 <= held / 300 <= 0.97
+    assert 0.91 <= held / 300 <= 0.98
     alike = over_trials(np.tile(np.r_[0.5, rng.random(400)], (9, 1)), 0)
     assert alike.value == 0.5
 
 
+def test_two_fits_of_three_that_succeed_are_not_sure_to():
+    """Six of nine tell that more than one does."""
+    for count in (3, 9):
+        ended = np.r_[0.9, 0.9, 0.1].repeat(count // 3)
+        for seed in range(20):
+            low = np.quantile(over_trials(np.repeat(ended[:, None], 401, axis=1), seed).replicates, 0.025)
+            assert (low > 0.2) == (count == 9)
+
+
 def test_trials_without_anybody_in_a_resample_are_passed_over():
-    drawn = over_trials(np.array([[1.0, np.nan, np.nan], [3.0, 3.0, np.nan], [5.0, 3.0, np.nan]]), 0)
+    drawn = over_trials(np.array([[3.0, np.nan, np.nan], [3.0, 2.0, np.nan], [3.0, 4.0, np.nan]]), 0)
     assert drawn.value == 3.0
-    assert drawn.replicates[0] == 3.0 or np.isnan(drawn.replicates[0])
+    assert drawn.replicates[0] == 3.0
     assert np.isnan(drawn.replicates[1])
 
 
