@@ -348,7 +348,7 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
     """
     check_place(path)
     with speaking(head.words, names_of(parts, head) if head.words else ()):
-        page, whole = _written(settled(parts), head)
+        page, whole = _written(settled(parts), head, items)
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:
@@ -357,7 +357,7 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
     return path
 
 
-def _written(parts: Sequence[Part], head: Head) -> tuple[str, dict[str, Any]]:
+def _written(parts: Sequence[Part], head: Head, items: Items) -> tuple[str, dict[str, Any]]:
     """Give the page, and its numbers."""
     compared = sections.comparisons([part.section for part in parts])
     answers = answering.of([part.outcome for part in parts if part.outcome], head.overrides)
