@@ -333,6 +333,8 @@ def _claims(
 def judged(name: str, claim: Claim, over: int) -> Answer:
     """Give the verdict on a claim among ``over`` that are judged together."""
     effect = claim.effect and simultaneous(claim.effect, over)
+    if effect and claim.spec == "points":
+        effect = _of_nobody(effect, over)
     if effect and claim.spec.endswith("%") and effect.low is not None and effect.high is not None:
         effect = dataclasses.replace(effect, low=max(effect.low, 0.0), high=min(effect.high, 1.0))
     verdict, told, ending = claim.fact or "undecided", "", ""
@@ -394,6 +396,18 @@ def simultaneous(effect: Estimate, over: int, level: float = LEVEL) -> Estimate:
     return dataclasses.replace(effect, low=low, high=high)
 
 
+def _of_nobody(effect: Estimate, over: int) -> Estimate:
+    """Widen the interval of a difference of shares that is the same in every resample: nobody of n differs.
+
+    Of other people as many may differ as leave nobody among n with a chance of ``LEVEL`` / ``over``: the rule
+    of three, to either side. Any other interval stays.
+    """
+    if effect.low is None or effect.low != effect.high or not effect.n:
+        return effect
+    most = min(math.log(max(over, 1) / LEVEL) / effect.n, 1.0)
+    return dataclasses.replace(effect, low=effect.value - most, high=effect.value + most)
+
+
 def verdict_of(effect: Estimate, matters: float) -> Verdict:
     """Say whether an interval lies beyond what matters, within it, or neither; few people decide nothing."""
     if effect.sign is None or effect.low is None or effect.high is None:
@@ -411,7 +425,10 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
         return f"{counted(effect.n, 'person is', 'people are')} too few to judge by"
     off = effect.value - matters
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
-    times = math.inf if off == 0 else (half / off) ** 2
+    times = math.inf if off == 0 else half / abs(off)
+    if not len(effect.draws) or np.ptp(effect.draws) > 0:
+        # Where nobody differs the interval shrinks as people grow, and else with their square root.
+        times **= 2
     if times > BEYOND_REACH:
         return "so near to what matters that more people would hardly decide it"
     # Not how many: of those at hand some only have the pairs that an analysis needs.

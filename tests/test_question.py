@@ -35,6 +35,22 @@ def test_numbers_that_are_turned_round_turn_the_verdict_round():
         assert verdict_of(Estimate(value), 0.02) == "undecided"
 
 
+@pytest.mark.parametrize(("people", "verdict"), [(12, "undecided"), (140, "undecided"), (1000, "no")])
+def test_that_nobody_of_a_few_differs_does_not_show_that_few_people_do(people, verdict):
+    """The chance that none of n differs where 2 % of people would, 0.98^n, is below 5 % of three claims."""
+    draws = np.zeros(50, np.float32)
+    none = Claim(("a",), Estimate(0.0, 0.0, 0.0, people, 0.0, draws, "these"), 0.02, SAID)
+    found = judged("q", none, 3)
+    assert found.verdict == verdict
+    assert found.effect.high == pytest.approx(min(1 - (0.05 / 3) ** (1 / people), 1), rel=0.2)
+    if verdict == "undecided":
+        times = float(found.text.split("about ")[1].split()[0])
+        enough = dataclasses.replace(none.effect, n=round(people * times) + 1)
+        assert judged("q", dataclasses.replace(none, effect=enough), 3).verdict == "no"
+    unknown = dataclasses.replace(none, effect=Estimate(0.0, n=people))
+    assert judged("q", unknown, 3).effect.low is None
+
+
 def test_many_claims_widen_every_interval_about_its_value():
     one = Estimate(0.1, 0.08, 0.16, 50)
     assert simultaneous(one, 1) == one
