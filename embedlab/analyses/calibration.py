@@ -158,8 +158,8 @@ def compute(sets: Sequence[EmbeddingSet], params: CalibrationParams) -> Calibrat
         every = Weighed.of(judged)
         made.append(_Fitted.of(one, fitted, drawn))
         own, native = made[k], made[0]
-        for what, llr, kind in ((OWN, own, LINE), (STEPS, own, RISEN), (NATIVE, native, LINE))[: 2 + (k > 0)]:
-            found[what, one.probe] = people.estimate(_cost(judged, every, people.counts, llr, kind), n, 1.0)
+        for what, llr, how in ((OWN, own, LINE), (STEPS, own, RISEN), (NATIVE, native, LINE))[: 2 + (k > 0)]:
+            found[what, one.probe] = people.estimate(_cost(judged, every, people.counts, llr, how), n, 1.0)
         found[LEAST, one.probe] = people.estimate(_least(judged, every, people.counts), n, 1.0)
         bins = []
         for what, llr in ((ECE, own), (ECE_NATIVE, native))[: 1 + (k > 0)]:
