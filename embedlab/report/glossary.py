@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -135,38 +135,36 @@ class Marker:
             for name in self.names
             if _may_hold(f"{name} =") and pattern.search(html.escape(f"{name} ="))
         }
-        known = sorted(map(html.escape, risky), key=len, reverse=True)
-        self._named = re.compile("|".join(map(re.escape, known))) if known else None
+        self._known = tuple(sorted(map(html.escape, risky), key=lambda name: (-len(name), name)))
 
     def __call__(self, page: str) -> Any:
         """Mark the first occurrence of each word in each block of some HTML, of which all text is escaped."""
         from markupsafe import Markup
 
-        made: list[str] = []
-        seen: set[str] = set()
-        closed: list[str] = []
-        for piece in _PIECE.finditer(str(page)):
-            text = piece[0]
-            tag = None if piece[1] else _TAG.match(text)
-            if tag is None and not text.startswith("<"):
-                made.append(text if closed else self._marked(text, seen))
-                continue
-            if tag is not None and tag[1]:
-                if closed and closed[-1] == tag[2]:
-                    closed.pop()
-            elif tag is not None:
-                if tag[2] in CLOSED:
-                    closed.append(tag[2])
-                if _BLOCK.search(text):
-                    seen.clear()
-            made.append(text)
-        return Markup("".join(made))
+        made, used = _marked(str(page), self._known, self.as_link)
+        self.used |= {term.anchor: term for term in used}
+        return Markup(made)
 
-    def _marked(self, text: str, seen: set[str]) -> str:
+    def listed(self) -> list[Term]:
+        """Give the terms that were marked, in the order of their words."""
+        return [one for one in terms() if one.anchor in self.used]
+
+
+# A report that grows is written again and again, and most of its sections are as they were.
+@lru_cache(maxsize=64)
+def _marked(page: str, known: tuple[str, ...], as_link: bool) -> tuple[str, tuple[Term, ...]]:
+    """Mark words but those in names, the longest of which come first; and say which were marked."""
+    named = re.compile("|".join(map(re.escape, known))) if known else None
+    pattern, groups = _pattern()
+    made: list[str] = []
+    used: dict[str, Term] = {}
+    seen: set[str] = set()
+    closed: list[str] = []
+
+    def marked(text: str) -> str:
         if not _may_hold(text):
             return text
-        pattern, groups = _pattern()
-        spans = [found.span() for found in self._named.finditer(text)] if self._named else []
+        spans = [found.span() for found in named.finditer(text)] if named else []
 
         def put(found: re.Match[str]) -> str:
             term = groups[str(found.lastgroup)]
@@ -174,16 +172,29 @@ class Marker:
             if term.anchor in seen or any(start < high and end > low for low, high in spans):
                 return found[0]
             seen.add(term.anchor)
-            self.used[term.anchor] = term
-            if self.as_link:
+            used[term.anchor] = term
+            if as_link:
                 return f'<a class="term" href="#{term.anchor}">{found[0]}</a>'
             return f'<abbr title="{html.escape(term.text)}" tabindex="0">{found[0]}</abbr>'
 
         return pattern.sub(put, text)
 
-    def listed(self) -> list[Term]:
-        """Give the terms that were marked, in the order of their words."""
-        return [one for one in terms() if one.anchor in self.used]
+    for piece in _PIECE.finditer(page):
+        text = piece[0]
+        tag = None if piece[1] else _TAG.match(text)
+        if tag is None and not text.startswith("<"):
+            made.append(text if closed else marked(text))
+            continue
+        if tag is not None and tag[1]:
+            if closed and closed[-1] == tag[2]:
+                closed.pop()
+        elif tag is not None:
+            if tag[2] in CLOSED:
+                closed.append(tag[2])
+            if _BLOCK.search(text):
+                seen.clear()
+        made.append(text)
+    return "".join(made), tuple(used.values())
 
 
 def names_in(results: Iterable[Result], charts: Iterable[Chart]) -> set[str]:

@@ -199,12 +199,12 @@ def _rest(best: str, behind: Mapping[str, Estimate], answers: Sequence[Answer]) 
 
 def _heatmap(every: Sequence[Verification], models: Sequence[str], far: float) -> Heatmap | None:
     """Draw TAR of every model and probe, models in the order of their clustering."""
-    from scipy.cluster.hierarchy import leaves_list, linkage
-
     told = [r for r in every if r.model in models and r.at(r.far) is not None]
     probes = list(dict.fromkeys(r.probe for r in told))
     if len(models) < SEVERAL or len(probes) < 2:
         return None
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
     places = {model: k for k, model in enumerate(models)}
     values = np.full((len(models), len(probes)), np.nan)
     for r in told:

@@ -90,6 +90,14 @@ def test_a_bug_in_a_question_costs_its_answer_and_not_the_page(tmp_path, outcome
     assert "Which cheese has the largest share?" in page
 
 
+def test_what_could_not_be_measured_is_told_with_the_reason(outcome, ask):
+    ask(lambda results, params: claims(CLEAR))
+    for run, why in ((outcome.runs[2], "feta has one person only"), (outcome.runs[3], "it failed")):
+        (one,) = answering.of([dataclasses.replace(outcome, runs=(run,))])
+        assert one.verdict == "cannot"
+        assert why in one.text
+
+
 def test_hostile_names_in_answers_are_text(tmp_path, outcome, ask, evil):
     said = dict.fromkeys(("yes", "no", "undecided"), f"It is {evil}")
     ask(lambda results, params: [Claim((evil,), CLEAR, 0.0, said, evidence={evil: CLEAR})])
