@@ -39,6 +39,12 @@ def test_the_best_are_those_of_highest_tar_on_images_as_they_are():
     assert focus.best(told, MODELS) == MODELS[:-7:-1]
     assert focus.best(told[:0], MODELS) == MODELS[:6], "without figures those that were named first"
     assert focus.best(verified({MODELS[9]: 0.1}), MODELS)[0] == MODELS[9]
+    other = verified({m: 1 - t for m, t in tars.items()}, "others")
+    assert focus.best([*verified(tars), *other], MODELS) == MODELS[:-7:-1], "the first of two sets ranks"
+    means = verified({m: 1 - t for m, t in tars.items()})
+    for one in means:
+        object.__setattr__(one, "templates", True)
+    assert focus.best([*verified(tars), *means], MODELS) == MODELS[:-7:-1], "templates rank nobody"
 
 
 @pytest.mark.parametrize("name", sorted(analysis.builtin()))

@@ -41,6 +41,14 @@ SAID = {
         ),
         "m0 0 at 8 px, 0 at 3; m1 1 at 8 px, 3 at 3; m2 2 at 8 px, 6 at 3; and 2 more",
     ),
+    "a bar that has no other once": (
+        Bars(title="t", ylabel="y", categories=("a", "b"), series=(BarSeries("m", np.array([np.nan, 0.5])),)),
+        "m 0.5 for b",
+    ),
+    "a point that has no other once": (
+        Curves(title="t", xlabel="x", ylabel="y", curves=(Curve("m", X, np.array([np.nan, 4.0, np.nan])),)),
+        "m 4 at 2",
+    ),
     "extreme cells and warnings": (
         Heatmap(
             title="t",

@@ -84,6 +84,30 @@ def test_panels_of_two_models_share_their_spans_and_hold_all(kind, drawn):
         assert [first.span] == wide
 
 
+def test_a_model_whose_name_begins_as_another_s_is_its_panel():
+    with model_colours(["brie", "brie2", "2brie"]):
+        assert groups([MADE["heatmap"](name, 1.0) for name in ("brie", "brie2", "2brie")]) == [0, 0, 0]
+
+
+def test_pictures_of_two_kinds_are_no_panels():
+    with model_colours(["brie", "gouda"]):
+        tiles = MADE["tiles"]("brie", 1.0)
+        assert groups([tiles, dataclasses.replace(tiles, title="kernels of gouda")]) == [0, 0]
+        map_ = dataclasses.replace(MADE["heatmap"]("gouda", 1.0), title="kernels of gouda")
+        assert groups([tiles, map_]) == [0, 1]
+
+
+def test_a_span_that_one_panel_has_not_is_shared_by_none():
+    full = scatter("brie", 2.0)
+    none = np.zeros(0, np.int64)
+    changes = {"points": np.zeros((0, 2)), "groups": none, "marks": none, "values": None}
+    empty = dataclasses.replace(full, title="t-SNE of p in gouda", **changes)
+    with model_colours(["brie", "gouda"]):
+        first, second = alike([full, empty])
+    assert (first.ranges, second.ranges) == (None, None)
+    assert (first.value_range, second.value_range) == (None, None)
+
+
 def test_other_charts_stay_apart_and_as_they_are():
     with model_colours(["brie", "gouda"]):
         made = [

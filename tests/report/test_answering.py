@@ -63,6 +63,8 @@ def test_answers_that_come_out_alike_are_told_in_one_line(tmp_path, outcome, ask
     assert (no.lead.subject, no.told) == (("feta",), "")
     page, _ = written(tmp_path, outcome)
     assert page.count("Brie is better") == 1
+    three = ask(lambda results, params: [c for name in "abcd" for c in claims(CLEAR, subject=(name,))])
+    assert answering.by_question(three)[0].lines[0].told == "Likewise b, c and d."
     many = ask(lambda results, params: [c for name in "abcdef" for c in claims(CLEAR, subject=(name,))])
     assert answering.by_question(many)[0].lines[0].told == "Likewise b, c, d and 2 more."
 
