@@ -10,6 +10,7 @@ and the p between them; ``settled`` decides over all sentences of a report which
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -587,6 +588,31 @@ def unknown(word: str = "difference", *, paired: bool = True) -> str:
     if paired:
         return f"too few people to say how sure the {word} is"
     return f"they were measured on different people or images, so no interval of the {word} is given"
+
+
+def shares(*them: Estimate, digits: int = 1) -> list[str]:
+    """Write shares in percent, as finely as it takes for their differences to be those that are told.
+
+    Of 98.77 and 97.93 % the difference is -0.8 points, which 98.8 and 97.9 % would not give.
+
+    Parameters
+    ----------
+    them
+        Estimates that are told beside the difference of any two.
+    digits
+        How many decimals at least.
+    """
+    pairs = [two for two in itertools.combinations(them, 2) if math.isfinite(two[0].value - two[1].value)]
+    told = [(a - b).points().split()[0] for a, b in pairs]
+    fewest = max([digits, *(len(one.rpartition(".")[2]) for one in told)])
+    for finer in range(fewest, fewest + 3):
+        written = [f"{100 * one.value:.{finer}f}" for one in them]
+        seen = {one: float(text) for one, text in zip(map(id, them), written, strict=True)}
+        gaps = [seen[id(a)] - seen[id(b)] for a, b in pairs]
+        exact = [10.0 ** -len(one.rpartition(".")[2]) / 2 for one in told]
+        if all(abs(g - float(t)) < e * 1.02 for g, t, e in zip(gaps, told, exact, strict=True)):
+            break
+    return [f"{one}%" for one in written]
 
 
 def counted(n: int, noun: str, several: str = "") -> str:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from embedlab.analysis import Number, Result
 from embedlab.charts import Cell, Curve, Curves, Table
-from embedlab.estimates import Estimate, Estimates, Finding, People, compared
+from embedlab.estimates import Estimate, Estimates, Finding, People, compared, shares
 from embedlab.maths.pairs import levels
 from embedlab.maths.pairs.levels import STABLE
 from embedlab.maths.pairs.moments import Drawn
@@ -209,7 +209,7 @@ def best_against_rest(
     of
         The figure of one.
     spec
-        How it is written.
+        How it is written, in percent.
 
     Returns
     -------
@@ -226,8 +226,12 @@ def best_against_rest(
         return [Finding(f"{alone}{', the highest, and' if rest else ','} {beaten}.")]
     if not rest:
         return [Finding(f"{alone}.")]
-    text = f"{before}{best.model}{between}{one.value:{spec}}{after}"
-    return [compared(f"{text}, {r.model} {of(r).value:{spec}}", one, of(r)) for r in rest]
+    said = []
+    for r in rest:
+        most, least = shares(one, of(r), digits=int(spec[1]))
+        text = f"{before}{best.model}{between}{most}{after}, {r.model} {least}"
+        said.append(compared(text, one, of(r)))
+    return said
 
 
 def ranking(where: str, group: Sequence[Operating], pairs: str = "genuine pairs") -> list[Finding]:

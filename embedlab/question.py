@@ -99,6 +99,8 @@ class Claim:
         that it is not.
     word
         What the effect is, before it in brackets: a loss, a gain.
+    aside
+        What stands in brackets before the effect: thresholds, how many people, how it was measured.
     fact
         The verdict, where it is seen and not inferred, as that two images are one.
     kind
@@ -124,6 +126,7 @@ class Claim:
     p: float | None = None
     fact: Verdict | None = None
     word: str = ""
+    aside: str = ""
     kind: str = ""
     brief: Mapping[Verdict, str] = field(default_factory=dict)
     marks: Mapping[Verdict, str] = field(default_factory=dict)
@@ -344,7 +347,7 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
             told = f"p = {claim.p:.2g}"
         else:
             verdict = verdict_of(effect, claim.matters)
-            ending = f"; {what_would_decide(effect, claim.matters)}" if verdict == "undecided" else ""
+            ending = what_would_decide(effect, claim.matters) if verdict == "undecided" else ""
             told = _told(effect, claim)
     surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
     said = claim.said["some" if surely else verdict]
@@ -353,11 +356,12 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         effect, matters = effect and _exp(effect), math.exp(matters)
     if told and claim.word:
         told = f"{claim.word} {told}"
+    aside = "; ".join(filter(None, (claim.aside, told, ending)))
     return Answer(
         question=name,
         subject=claim.subject,
         verdict=verdict,
-        text=f"{said}{f' ({told})' if told else ''}{ending}.",
+        text=f"{said}{f' ({aside})' if aside else ''}.",
         effect=effect,
         matters=matters,
         unit=claim.unit,

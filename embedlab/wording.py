@@ -218,6 +218,7 @@ def said_in_html(page: str) -> str:
     return "".join(made)
 
 
+_CROSSED = re.compile(r"\b([Oo])n ([\w.@+-]+) × ([\w.@+-]+)")
 _SHRUNK = re.compile(r"(?P<data>[^@]+)@(?P<pixels>[0-9]{1,6})")
 
 
@@ -234,18 +235,20 @@ def sized(text: str, probes: Sequence[str]) -> str:
     probes
         The probes that it can name; others stay as they are.
     """
+    # A place of two probes is no place to be on.
+    text = _CROSSED.sub(lambda one: f"{'B' if one[1] == 'O' else 'b'}etween {one[2]} and {one[3]}", text)
     shrunk = {one: found for one in probes if (found := _SHRUNK.fullmatch(one)) and found["pixels"] != "0"}
     if not shrunk or "item" in spoken():
         return text
     alone = len({one.partition("@")[0] for one in probes}) == 1
     probe = rf"(?<![\w@.+-])(?P<probe>{_either(shrunk)})(?![\w@+-]|\.\w)"
-    named = re.compile(rf"(?P<on>\b[Oo]n )?{probe}(?P<more> (?:×|and|against) )?")
+    named = re.compile(rf"(?P<on>\b[Oo]n )?{probe}")
 
     def put(one: re.Match[str]) -> str:
         size = f"at {shrunk[one['probe']]['pixels']} px"
-        on, more = one["on"] or "", one["more"] or ""
-        if on and alone and "×" not in more:
-            return f"{size[0].upper() if on[0] == 'O' else 'a'}{size[1:]}{more}"
-        return f"{on}{shrunk[one['probe']]['data']} {size}{more}"
+        on = one["on"] or ""
+        if on and alone:
+            return f"{'A' if on[0] == 'O' else 'a'}{size[1:]}"
+        return f"{on}{shrunk[one['probe']]['data']} {size}"
 
     return named.sub(put, text)

@@ -122,7 +122,8 @@ def test_shrunk_images_are_called_by_their_size_in_sentences():
     assert sized("On faces@32 it is less than on faces.", probes) == "At 32 px it is less than on faces."
     assert sized("In m, on faces@8.", probes) == "In m, at 8 px."
     assert sized("From faces to faces@32 in m", probes) == "From faces to faces at 32 px in m"
-    assert sized("On faces × faces@32", probes) == "On faces × faces at 32 px"
+    assert sized("On faces × faces@32, it", probes) == "Between faces and faces at 32 px, it"
+    assert sized("d′ on clean × noisy", ()) == "d′ between clean and noisy"
     two = (*probes, "others", "others@32")
     assert sized("on faces@32 and others@32", two) == "on faces at 32 px and others at 32 px"
 

@@ -244,10 +244,10 @@ def _moving(r: Displacement) -> list[Finding]:
             _p(shift, below=1 - ROUNDING),
         ),
         claim(
-            f"In {r.title} faces lie {narrower} under {name} than under {r.reference}: their spread about "
-            f"the mean is {spread:.2f} times as large.",
-            f"In {r.title} the spread of faces about their mean is not shown to change from {r.reference} to "
-            f"{name} ({spread:.2f} times).",
+            f"In {r.title} images lie {narrower} on {name} than on {r.reference}: their spread about the "
+            f"mean is {spread:.2f} times as large.",
+            f"In {r.title} the spread of images about their mean is not shown to change from {r.reference} "
+            f"to {name} ({spread:.2f} times).",
             _p(spread),
         ),
         claim(

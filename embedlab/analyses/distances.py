@@ -311,7 +311,7 @@ def _blur(r: Distances, place: Place) -> Finding:
 def _moved(r: Distances, place: Place) -> Finding:
     """Say how far one image under both probes lies apart, in units of two images of one person."""
     first, ratio = place[0], r.estimates[RATIO, *place]
-    text = f"In {r.title}, the same image under {' and '.join(place)} lies"
+    text = f"In {r.title}, an image of {place[0]} and the same one of {place[1]} lie"
     if ratio.low is None or ratio.high is None:
         same = r.estimates[SAME_IMAGE, *place].value
         other = f"{first} alone shows other people, or too few twice, to hold that against their images"

@@ -45,7 +45,7 @@ from jaxtyping import Bool, Float, Int
 from embedlab import resolutions
 from embedlab.analysis import Analysis, Finding, Number, Params, bounded
 from embedlab.charts import Cell, Chart, Heatmap, Table
-from embedlab.estimates import Estimate, Estimates, People, claim, compared, label, where
+from embedlab.estimates import Estimate, Estimates, People, claim, compared, label, shares, where
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs import levels, roc
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs
@@ -302,7 +302,7 @@ def _most(r: Drift) -> Finding:
     most = max(cells, key=lambda cell: r.at(FAR, cell).value)
     got, asked = r.at(FAR, most), r.at(FAR, native)
     text = (
-        f"In {r.model}, the threshold of FAR {r.far:g} on native {r.dataset} gets at most {got.value:.2g}"
+        f"In {r.model}, the threshold of FAR {r.far:g} on native images gets at most FAR {got.value:.2g}"
         f"{levels.unstable(r.counted(FAR, most))}, {resolutions.between(r.place(most))}"
     )
     return compared(text, got, asked, spec="+.2g", tones=("plain", "bad"), among=len(cells))
@@ -319,7 +319,7 @@ def _unsafe(r: Drift) -> list[Finding]:
     largest = max(found, key=lambda cell: cell[::-1])
     text = (
         f"In {r.model}, the native threshold gets over {UNSAFE:g} × its FAR in {len(found)} of {len(half)} "
-        f"pairings, the sharpest {resolutions.between(r.place(largest))} ({r.at(FAR, largest).value:.2g})"
+        f"pairings, already {resolutions.between(r.place(largest))} (FAR {r.at(FAR, largest).value:.2g})"
     )
     return [claim(f"{text}.", f"{text}; that may be chance.", float(p_values.min()), tone="bad")]
 
@@ -331,10 +331,9 @@ def _dearest(r: Drift) -> list[Finding]:
     fixed, own = r.at(TAR, dear), r.at(OWN, dear)
     if fixed.value >= own.value:
         return []
-    text = (
-        f"In {r.model}, the native threshold accepts {fixed.value:.1%} of genuine pairs "
-        f"{resolutions.between(r.place(dear))}, their own {own.value:.1%}"
-    )
+    lost, kept = shares(fixed, own)
+    between = resolutions.between(r.place(dear))
+    text = f"In {r.model}, the native threshold accepts {lost} of genuine pairs {between}, their own {kept}"
     return [compared(text, fixed, own, among=len(cells))]
 
 

@@ -314,8 +314,8 @@ def _gaps(r: Groups, column: str) -> Iterator[Finding]:
         rates = r.within(what, column)
         least, *_, most = sorted(rates, key=lambda g: rates[g].value)
         yield compared(
-            f"On {r.title} at FAR {r.far:g}, {what} is {rates[most].value:{spec}} within {column} {most}, "
-            f"{rates[least].value:{spec}} within {least}",
+            f"On {r.title} at FAR {r.far:g}, {what} is {rates[most].value:{spec}} within {column} “{most}”, "
+            f"{rates[least].value:{spec}} within “{least}”",
             rates[most],
             rates[least],
             spec=gap,

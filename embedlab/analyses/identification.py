@@ -43,7 +43,7 @@ from jaxtyping import Float
 from embedlab import operating
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Chart, Curve, Curves, Table
-from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.estimates import Estimate, Estimates, People, compared, shares
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.space import galleries
@@ -213,10 +213,8 @@ def findings(results: Sequence[Identification]) -> list[Finding]:
     for model, template in dict.fromkeys((r.model, r.template) for r in results):
         whole, *others = (r for r in results if (r.model, r.template) == (model, template))
         for r in others:
-            text = (
-                f"In {model}, rank-1 goes from {whole.first.value:.1%} on {whole.condition} to "
-                f"{r.first.value:.1%} on {r.condition}"
-            )
+            was, now = shares(whole.first, r.first)
+            text = f"In {model}, rank-1 goes from {was} on {whole.condition} to {now} on {r.condition}"
             said.append(compared(text, r.first, whole.first, word="change"))
     return said
 

@@ -48,7 +48,7 @@ from jaxtyping import Float
 
 from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
 from embedlab.charts import Chart, Curve, Curves, Heatmap, Histogram, Table
-from embedlab.estimates import Estimate, People, compared, judged, undrawn
+from embedlab.estimates import Estimate, People, compared, judged, shares, undrawn
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.space.neighbourhoods import (
@@ -322,9 +322,10 @@ def _compared(results: Sequence[Neighbours]) -> list[Finding]:
         group = [r for r in degraded if (r.probe_a, r.probe_b) == pair]
         best, *rest = sorted(group, key=lambda r: -r.across.value)
         for other in rest[:COMPARED]:
+            most, least = shares(best.across, other.across)
             text = (
-                f"From {pair[0]} to {pair[1]}, {best.across.value:.1%} of a person's nearest people stay in "
-                f"{best.model_a} and {other.across.value:.1%} in {other.model_a}"
+                f"From {pair[0]} to {pair[1]}, {most} of a person's nearest people stay in {best.model_a} "
+                f"and {least} in {other.model_a}"
             )
             # Neighbourhoods of another size are other things to keep.
             other_across = other.across if other.k == best.k else undrawn(other.across)

@@ -196,8 +196,7 @@ def _lengths(r: Norms) -> list[Finding]:
     most = sorted(places, key=lambda place: -abs(r.estimates[CHANGE, *place].value))[:1]
     return [
         judged(
-            f"In {r.title}, vectors of {probe} differ in mean length from those of the same images under "
-            f"{first}",
+            f"In {r.title}, the mean length of the same images' vectors changes from {first} to {probe}",
             r.estimates[CHANGE, first, probe],
             spec="+.1%",
             word="change",
@@ -215,7 +214,7 @@ def _quality(r: Norms) -> Finding:
         probe, auc = stable[0]
         return judged(
             f"On {probe} in {r.title}, recognised images have longer vectors than others in {auc.value:.0%} "
-            "of pairs, where 50 % is chance",
+            "of pairs, where 50% is chance",
             auc.over_null or auc,
             tones=("plain", "plain"),
         )

@@ -45,7 +45,7 @@ from jaxtyping import Float
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.errors import UserError
-from embedlab.estimates import Estimates, People, compared, counted
+from embedlab.estimates import Estimates, People, compared, counted, shares
 from embedlab.formats import attributes
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import discard, levels, roc
@@ -244,7 +244,7 @@ def findings(results: Sequence[Quality]) -> list[Finding]:
     for r in results:
         fnmr, left = r.estimates[FNMR,], r.estimates[LEFT,]
         text = f"On {r.title} at FAR {r.far:g}, discarding {r.discarded[-1]:.0%} of genuine pairs by "
-        text += f"{r.quality} takes FNMR from {fnmr.value:.2%} to {left.value:.2%}"
+        text += f"{r.quality} takes FNMR from {' to '.join(shares(fnmr, left))}"
         said.append(compared(text, left, fnmr, word="change", tones=("good", "bad"), family="null"))
         reached = r.estimates[REACHED,]
         if reached.sign == 1:

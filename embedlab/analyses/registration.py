@@ -320,7 +320,7 @@ def _outcome(r: Registration) -> list[Finding]:
     said = []
     for k, space in enumerate(r.spaces):
         rival, before, after = r.most(RIVALS, k), r.of(IMAGE, BEFORE, k), r.of(IMAGE, AFTER, k)
-        text = f"On {space} of {r.title} {before.value:.1%} of images find themselves"
+        text = f"On {space} of {r.title}, {before.value:.1%} of images find themselves"
         if before.value >= ALL and r.verdicts[k] == KEPT:
             said.append(Finding(f"{text} without registration: nothing is left to find."))
             continue
@@ -336,7 +336,7 @@ def _outcome(r: Registration) -> list[Finding]:
         + (f" ({r.explained[k]:.0%} of the variance)" if r.explained[k] < ALL else "")
         for k, space in enumerate(r.spaces)
     ]
-    return [*said, Finding(f"By a map from known pairs, of {r.title} {' and '.join(known)} find themselves.")]
+    return [*said, Finding(f"Of {r.title}, known pairs let {' and '.join(known)} find themselves.")]
 
 
 ANALYSIS = Analysis(

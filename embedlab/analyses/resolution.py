@@ -49,7 +49,7 @@ from jaxtyping import Float, Int
 from embedlab import operating, resolutions
 from embedlab.analysis import Analysis, Finding, Number, Params, bounded
 from embedlab.charts import Cell, Chart, Curve, Table
-from embedlab.estimates import Estimate, Estimates, People, compared, label, where
+from embedlab.estimates import Estimate, Estimates, People, compared, label, shares, where
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs import levels, roc
 from embedlab.maths.pairs.all_pairs import Weigh, all_pairs
@@ -270,10 +270,8 @@ def _breaks(r: Resolution) -> Finding:
     p = broken[0] if broken else min(lost, key=lambda k: lost[k].value)
     kind = f"the largest size to lose over {-100 * BREAK:.0f} points" if broken else "the lowest of all sizes"
     one, few = r.at(TAR, (r.last, p)), r.few((r.last, r.last), (r.last, p))
-    text = (
-        f"In {r.model}, TAR against native images of {r.dataset} goes from {native.value:.1%} to "
-        f"{one.value:.1%} at {r.names[p]}{few}, {kind}"
-    )
+    was, now = shares(native, one)
+    text = f"In {r.model}, TAR against native images goes from {was} to {now} at {r.names[p]}{few}, {kind}"
     return compared(text, one, native, word="change", among=r.last)
 
 
@@ -284,9 +282,10 @@ def _alike(r: Resolution) -> list[Finding]:
     if gaps[p].value >= BREAK:
         return []
     one, native = r.at(TAR, (p, p)), r.at(TAR, (r.last, p))
+    alike, mixed = shares(one, native)
     text = (
-        f"In {r.model}, TAR of {r.names[p]} images of {r.dataset} is {one.value:.1%} among themselves "
-        f"(threshold {r.thresholds[r.cells.index((p, p))]:.2f}) and {native.value:.1%} against native ones"
+        f"In {r.model}, TAR of {r.names[p]} images is {alike} among themselves (threshold "
+        f"{r.thresholds[r.cells.index((p, p))]:.2f}) and {mixed} against native ones"
     )
     return [compared(text, one, native, among=r.last)]
 

@@ -46,7 +46,7 @@ from jaxtyping import Float
 
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, BarSeries, Cell, Chart, Table
-from embedlab.estimates import Estimate, Estimates, People, compared, judged
+from embedlab.estimates import Estimate, Estimates, People, compared, judged, shares
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.linear.crossmodel import R2, RANK_1
 from embedlab.maths.linear.map_inputs import MapInputs
@@ -241,9 +241,10 @@ def findings(results: Sequence[Restoration]) -> list[Finding]:
 def _restored(r: Restoration) -> Finding:
     """Claim a gain only where the map also beats one fitted on pairs of different people."""
     mapped, floor, top = (r.estimates[RANK_1, entry] for entry in (RIDGE, UNMAPPED, TARGET))
+    was, now, whole = shares(floor, mapped, top)
     return judged(
         f"A linear map from {r.degraded} to {r.native} in {r.model} changes rank-1 among {r.gallery:,} "
-        f"people from {floor.value:.1%} to {mapped.value:.1%} ({r.native}: {top.value:.1%})",
+        f"people from {was} to {now} (sharp: {whole})",
         _gain(r),
         word="change",
         beats=(mapped - r.estimates[RANK_1, NULL]).sign == 1,

@@ -52,7 +52,7 @@ from jaxtyping import Float
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Cell, Chart, Curve, Curves, Table
 from embedlab.errors import UserError
-from embedlab.estimates import Estimates, People, compared
+from embedlab.estimates import Estimates, People, compared, shares
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import levels, roc, tails
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs
@@ -310,10 +310,9 @@ def findings(results: Sequence[Scaling]) -> list[Finding]:
         said.append(Finding(f"{text}; FNIR is then {fnir:.1%}."))
         if (first := r.sizes[0]) != r.people:
             before = r.estimates[FNIR, enrolled(first)]
-            text = (
-                f"On {r.title} at FPIR {r.fpir:g}, FNIR goes from {before.value:.1%} among {first:,} people "
-            )
-            text += f"to {fnir.value:.1%} among {r.people:,}"
+            was, now = shares(before, fnir)
+            text = f"On {r.title} at FPIR {r.fpir:g}, FNIR goes from {was} among {first:,} people to {now} "
+            text += f"among {r.people:,}"
             said.append(compared(text, fnir, before, word="change", tones=("plain", "bad")))
         if r.suspects:
             said.append(
@@ -324,8 +323,8 @@ def findings(results: Sequence[Scaling]) -> list[Finding]:
         best, *rest = sorted(group, key=lambda r: r.estimates[FNIR, enrolled(r.people)].value)
         for r in rest:
             worse, better = (one.estimates[FNIR, enrolled(people)] for one in (r, best))
-            text = f"On {probe} among {people:,} people, FNIR is {worse.value:.1%} in {r.model}"
-            text += f", {better.value:.1%} in {best.model}"
+            most, least = shares(worse, better)
+            text = f"On {probe} among {people:,} people, FNIR is {most} in {r.model}, {least} in {best.model}"
             said.append(compared(text, worse, better, tones=("plain", "plain")))
     return said
 

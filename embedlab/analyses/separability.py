@@ -50,7 +50,7 @@ from jaxtyping import Float, Int
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, Chart, Curve, Curves, Histogram
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, Place, bars, claim, compared
+from embedlab.estimates import Estimate, Estimates, People, Place, bars, claim, compared, shares
 from embedlab.lab.embeddings import EmbeddingSet, shared_by
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.folds import identity_folds
@@ -225,9 +225,10 @@ def findings(results: Sequence[Separability]) -> list[Finding]:
         if a.reference == b.reference and set(a.probes) & set(b.probes):
             name = _hardest([a, b])
             more, less = sorted((a, b), key=lambda r: -r.of(name).value)
+            most, least = shares(more.of(name), less.of(name))
             text = (
-                f"A linear classifier tells {name} from {a.reference} in {more.of(name).value:.1%} of images "
-                f"in {more.title} and {less.of(name).value:.1%} in {less.title}"
+                f"A linear classifier tells {name} from {a.reference} in {most} of images in {more.title} "
+                f"and {least} in {less.title}"
             )
             said.append(compared(text, more.of(name), less.of(name), tones=("plain", "plain")))
     return said

@@ -59,7 +59,7 @@ from embedlab import operating
 from embedlab.analysis import Analysis, Finding, Params, bounded
 from embedlab.charts import Chart
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, claim, compared, few_people, rulers
+from embedlab.estimates import Estimate, Estimates, People, claim, compared, few_people, rulers, shares
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import levels, roc
 from embedlab.maths.pairs.all_pairs import Pairs, Weigh, all_pairs, template_pairs
@@ -242,9 +242,9 @@ def findings(results: Sequence[Verification]) -> list[Finding]:
 
 def _drop(whole: Verification, other: Verification) -> Finding:
     far, point = operating.common((whole, other))
+    was, now = shares(whole.tar(far), other.tar(far))
     text = (
-        f"In {whole.model}, TAR at {point} goes from {whole.tar(far).value:.1%} on {whole.condition} to "
-        f"{other.tar(far).value:.1%} on {other.condition}"
+        f"In {whole.model}, TAR at {point} goes from {was} on {whole.condition} to {now} on {other.condition}"
     )
     return compared(text, other.tar(far), whole.tar(far), word="change")
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
+from embedlab.estimates import shares
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
 
-WITHOUT = {BEFORE: "without it", SHIFT: "by a shift alone", NULL: "where it is registered to strangers"}
+WITHOUT = {BEFORE: "without it", SHIFT: "by a shift", NULL: "onto strangers"}
 
 
 @dataclass(frozen=True)
@@ -42,28 +43,27 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
     if before.value >= ALL:
         nothing = (
             f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves "
-            "as they are"
+            "already"
         )
         return Claim(
             models, None, matters, {"no": nothing}, evidence=evidence, fact="no", marks={"no": "no need"}
         )
-    told = (
-        f"{where}, {after.value:.1%} of images find themselves by it, {before.value:.1%} {WITHOUT[rival]}, "
-    )
-    told += f"{known.value:.1%} by known pairs"
-    beyond = f"{100 * matters:g} points beyond what was there for {r.title}"
+    found, there, top = shares(after, before, known)
+    told = f"{found} of images find themselves, {there} {WITHOUT[rival]}, {top} by known pairs"
+    adds = f"adds over {100 * matters:g} points for {r.title}"
     return Claim(
         models,
         after - before,
         matters,
         {
-            "yes": f"Registration finds more than was there for {r.title}: {told}",
-            "no": f"Registration finds less than {beyond}: {told}",
-            "undecided": f"Whether registration finds over {beyond} is open: {told}",
+            "yes": f"Registration without pairs {adds}: {told}",
+            "no": f"Registration without pairs {adds.replace('over', 'less than')}: {told}",
+            "undecided": f"Whether registration without pairs {adds} is open: {told}",
         },
         unit="points of images",
         marks={"yes": "finds", "no": "hardly"},
         word="gain",
+        aside=where,
         among=among,
         evidence=evidence,
     )

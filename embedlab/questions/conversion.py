@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.mapping import Mapping
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate
+from embedlab.estimates import Estimate, shares
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET
 from embedlab.over import degraded_pairs
@@ -37,8 +37,8 @@ def _loss(r: Mapping, source: str, target: str) -> Estimate:
 
 def _converted(r: Mapping, source: str, target: str, *, among: int, matters: float) -> Claim:
     mapped, own = (r.estimates[RANK_1, entry, source, target] for entry in (RIDGE, TARGET))
-    told = f"rank-1 among {r.gallery:,} others is {mapped.value:.1%} converted, {own.value:.1%} in {target} "
-    told += "itself"
+    top, left = shares(own, mapped)
+    told = f"rank-1 among {r.gallery:,} others is {left} converted, {top} in {target} itself"
     what = f"Converting {source} to {target} by a map learned from {r.fitted_people:,} people"
     return Claim(
         (source, target),

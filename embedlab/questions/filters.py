@@ -30,7 +30,7 @@ def _beyond(r: Kernels) -> float:
 def _same(r: Kernels, among: int, matters: float) -> Claim:
     mean = r.correlation
     value = mean.value if mean else float("nan")
-    told = f"matched, they correlate at {value:.2f}, turned at random at {r.turned:.2f}"
+    told = f"matched ones correlate at {value:.2f}, at {r.turned:.2f} where turned at random"
     pair = f"{r.a} and {r.b}"
     return Claim(
         (r.a, r.b),

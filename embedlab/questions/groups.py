@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate
+from embedlab.estimates import Estimate, shares
 from embedlab.question import Claim, Question, Results, worst_of
 
 Place = tuple[str, str, str, str]
@@ -48,24 +48,25 @@ def _rates(what: str, mine: Sequence[Groups]) -> dict[Place, tuple[Estimate, Est
 
 def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
     rates = _rates(FMR, mine)
-    if never := [f"{column} {b}" for (_, column, _, b), (_, other) in rates.items() if other.value == 0]:
+    if never := [f"{column} “{b}”" for (_, column, _, b), (_, other) in rates.items() if other.value == 0]:
         text = f"In {model} no two people of {never[0]} match falsely, so that FMR has no ratio to theirs"
         return Claim((model,), None, times, {"cannot": text}, fact="cannot")
     effects = {place: one / other for place, (one, other) in rates.items()}
     worst = worst_of(effects, times)
     probe, column, a, b = worst
     one, other = rates[worst]
+    two = f"two people of {column} “{a}”"
     told = f"FMR is {one.value:.2g} against {other.value:.2g} on {probe}"
     return Claim(
         (model,),
         effects[worst],
         times,
         {
-            "yes": f"{model} confuses strangers of {column} {a} more often than those of {b}: {told}",
-            "no": f"{model} confuses strangers of no group over {times:g} times as often as of another: of "
-            f"{column} {a} and {b}, {told}",
-            "undecided": f"Whether {model} confuses strangers of {column} {a} over {times:g} times as often "
-            f"as those of {b} is open: {told}",
+            "yes": f"In {model} {two} match falsely more often than two of “{b}”: {told}",
+            "no": f"In {model} people of no group match falsely over {times:g} times as often as of another: "
+            f"of {column} “{a}” and “{b}”, {told}",
+            "undecided": f"Whether in {model} {two} match falsely over {times:g} times as often as two of "
+            f"“{b}” is open: {told}",
         },
         spec=".2f",
         unit="times the FMR of another group",
@@ -82,17 +83,18 @@ def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
     worst = worst_of(effects, points)
     probe, column, a, b = worst
     one, other = rates[worst]
-    told = f"FNMR is {one.value:.1%} against {other.value:.1%} on {probe}"
+    they = f"people of {column} “{a}”"
+    told = f"FNMR is {' against '.join(shares(one, other))} on {probe}"
     return Claim(
         (model,),
         effects[worst],
         points,
         {
-            "yes": f"{model} misses people of {column} {a} more often than those of {b}: {told}",
-            "no": f"{model} misses no group over {100 * points:g} points more often than another: of "
-            f"{column} {a} and {b}, {told}",
-            "undecided": f"Whether {model} misses people of {column} {a} over {100 * points:g} points more "
-            f"often than those of {b} is open: {told}",
+            "yes": f"In {model} {they} are missed more often than those of “{b}”: {told}",
+            "no": f"In {model} no group is missed over {100 * points:g} points more often than another: of "
+            f"{column} “{a}” and “{b}”, {told}",
+            "undecided": f"Whether in {model} {they} are missed over {100 * points:g} points more often than "
+            f"those of “{b}” is open: {told}",
         },
         unit="points of FNMR above another group",
         among=len(effects) // 2,

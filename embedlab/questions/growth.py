@@ -27,16 +27,16 @@ def judge(results: Results, params: GrowthParams) -> list[Claim]:
 def _fails(r: Scaling, matters: float) -> Claim:
     size = enrolled(r.people)
     fnir = r.estimates[FNIR, size]
-    told = f"FNIR foretold on {r.probe} at FPIR {r.fpir:g}"
-    among = f"{r.people:,} people are enrolled"
+    told = f"FNIR extrapolated from {r.probe}, at FPIR {r.fpir:g}"
+    among = f"of enrolled people’s images unnamed once {r.people:,} are enrolled"
     return Claim(
         (r.model,),
         fnir,
         matters,
         {
-            "yes": f"{r.model} leaves over {matters:.0%} unnamed once {among}: {told}",
-            "no": f"{r.model} leaves no more than {matters:.0%} unnamed once {among}: {told}",
-            "undecided": f"Whether {r.model} leaves over {matters:.0%} unnamed once {among} is open: {told}",
+            "yes": f"{r.model} leaves over {matters:.0%} {among}: {told}",
+            "no": f"{r.model} leaves at most {matters:.0%} {among}: {told}",
+            "undecided": f"Whether {r.model} leaves over {matters:.0%} {among} is open: {told}",
         },
         spec=".1%",
         unit="FNIR",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate
+from embedlab.estimates import Estimate, shares
 from embedlab.question import Claim, Question, Results, worst_of
 
 
@@ -32,23 +32,24 @@ def _cost(r: Resolution, k: int) -> Estimate:
 def _apart(r: Resolution, matters: float) -> Claim:
     costs = {k: _cost(r, k) for k in range(r.last)}
     at = worst_of(costs, matters)
-    native, alike, mixed = (r.at(TAR, cell).value for cell in ((r.last, r.last), (at, at), (r.last, at)))
-    worse = f"{alike:.1%} of blurred ones" if alike <= native else f"{native:.1%} of sharp ones"
-    told = f"at {r.names[at]}, {mixed:.1%} of mixed genuine pairs are accepted, {worse}, each at its own "
-    told += f"threshold of FAR {r.far:g}"
-    where, points = f"in {r.model} mixing sharp and blurred images costs", f"{100 * matters:g} points"
+    native, alike, mixed = (r.at(TAR, cell) for cell in ((r.last, r.last), (at, at), (r.last, at)))
+    which = "blurred" if alike.value <= native.value else "sharp"
+    worse, left = shares(min(alike, native, key=lambda one: one.value), mixed)
+    told = f"{left} of mixed genuine pairs at {r.names[at]} are accepted, {worse} of {which} ones"
+    mixing, points = f"ixing sharp and blurred images costs {r.model}", f"{100 * matters:g} points"
     return Claim(
         (r.model,),
         costs[at],
         matters,
         {
-            "yes": f"I{where[1:]} more than blur by itself: {told}",
-            "no": f"I{where[1:]} less than {points} beyond blur itself: {told}",
-            "undecided": f"Whether {where} over {points} beyond blur itself is open: {told}",
+            "yes": f"M{mixing} more than blur itself: {told}",
+            "no": f"M{mixing} less than {points} beyond blur itself: {told}",
+            "undecided": f"Whether m{mixing} over {points} beyond blur itself is open: {told}",
         },
         unit=f"points of TAR that mixing costs at {r.names[at]}",
         among=r.last,
         word="cost",
+        aside=f"each at its own threshold of FAR {r.far:g}",
         evidence={f"cost of mixing native and {r.names[k]}": cost for k, cost in costs.items()},
         kind="mixing",
         marks={"yes": "apart", "no": "together"},

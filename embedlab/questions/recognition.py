@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, times_the_errors
+from embedlab.estimates import Estimate, shares, times_the_errors
 from embedlab.over import degraded_pairs
 from embedlab.question import TIMES, Claim, Question, Results, best_of
 
@@ -64,25 +64,22 @@ def _threshold(r: Verification) -> str:
 def _best(there: dict[str, Verification], probe: str, params: RecognitionParams) -> Claim:
     best, second, gap, among = best_of({name: _tar(r) for name, r in there.items()})
     first, other = there[best], there[second]
-    told = (
-        f"{_tar(first).value:.1%} against {_tar(other).value:.1%} of genuine pairs at FAR {first.far:g}, "
-        f"thresholds {_threshold(first)} and {_threshold(other)}"
-    )
-    points, times = f"{100 * params.matters:g} points more", f"{params.ratio:g} times as often"
+    pairs = f"of genuine pairs at FAR {first.far:g}"
+    points, times = f"{100 * params.matters:g} points", f"{params.ratio:g} times as often"
     ratio = times_the_errors(_tar(first), _tar(other))
     # Where errors are so few, so many times as many are not yet points that matter; else it is the other way.
     if ratio is not None and (params.ratio - 1) * (1 - _tar(first).value) < params.matters:
+        told = f"{_tar(first).value:.1%} against {_tar(other).value:.1%} {pairs}"
         gap, matters, spec, unit = ratio, math.log(params.ratio), TIMES, "times the errors"
         yes = f"{best} recognises more on {probe} than {second}, which errs over {times}"
-        no = f"{best} recognises hardly more on {probe} than {second}, which errs less than {times}"
-        unsure = f"Whether {second} errs over {times} on {probe} as {best} is open"
+        no = f"{best} and {second} recognise alike on {probe}, to within {params.ratio:g} times the errors"
         some = f"{best} recognises more on {probe} than {second}; whether that errs over {times} is open"
     else:
+        told = f"{' against '.join(shares(_tar(first), _tar(other)))} {pairs}"
         matters, spec, unit = params.matters, "points", "points of TAR"
         yes = f"{best} recognises more on {probe} than {second}"
-        no = f"{best} recognises less than {points} on {probe} than {second}"
-        unsure = f"Whether {best} recognises over {points} on {probe} than {second} is open"
-        some = f"{best} recognises more on {probe} than {second}; whether over {points} is open"
+        no = f"{best} and {second} recognise alike on {probe}, to within {points}"
+        some = f"{best} recognises more on {probe} than {second}; whether over {points} more is open"
     return Claim(
         (best, second),
         gap,
@@ -90,7 +87,7 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         {
             "yes": f"{yes}: {told}",
             "no": f"{no}: {told}",
-            "undecided": f"{unsure}: {told}",
+            "undecided": f"Which of {best} and {second} recognises more on {probe} is open: {told}",
             "some": f"{some}: {told}",
         },
         spec,
@@ -98,6 +95,7 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         among,
         {f"TAR at FAR {r.far:g}, {name}": _tar(r) for name, r in there.items()},
         winner=best,
+        aside=f"thresholds {_threshold(first)} and {_threshold(other)}",
         marks={"yes": "better", "no": "alike"},
     )
 

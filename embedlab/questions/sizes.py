@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from embedlab.analyses.drift import FAR, Drift
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
+from embedlab.estimates import shares
 from embedlab.question import (
     MANY_CLAIMS,
     Claim,
@@ -43,9 +44,10 @@ def _breaks(r: Resolution, matters: float) -> Claim:
     sure = [k for k in broken if verdict_of(simultaneous(losses[k], MANY_CLAIMS), matters) == "yes"]
     at = max(sure or broken, default=0)
     size, latest = r.names[at], " at the latest" if broken and at < broken[-1] else ""
-    left = r.at(TAR, (r.last, at)).value
-    told = f"at FAR {r.far:g}, {left:.1%} of genuine pairs are accepted if one image is so small, "
-    told += f"{native.value:.1%} if neither"
+    whole, left = shares(native, r.at(TAR, (r.last, at)))
+    told = (
+        f"at FAR {r.far:g}, {left} of genuine pairs are accepted if one image is so small, {whole} if neither"
+    )
     return Claim(
         (r.model,),
         losses[at],
@@ -69,15 +71,16 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
     cells = [(r.last, k) for k in range(r.last)] + [(k, k) for k in range(r.last)]
     worst = worst_of({cell: r.at(FAR, cell) for cell in cells}, unsafe * r.far)
     got, place = r.at(FAR, worst), between(r.place(worst))
-    told = f"set for FAR {r.far:g} on native images, it lets in most strangers {place}"
+    one, told = f"One threshold of {r.model}", f"set for FAR {r.far:g} on native images, it"
     return Claim(
         (r.model,),
         got,
         unsafe * r.far,
         {
-            "yes": f"One threshold of {r.model} for all sizes is unsafe: {told}",
-            "no": f"One threshold of {r.model} is safe for all sizes: {told}",
-            "undecided": f"Whether one threshold of {r.model} is safe for all sizes is open: {told}",
+            "yes": f"{one} for all sizes is unsafe: {told} lets in many more strangers {place}",
+            "no": f"{one} is safe for all sizes: {told} lets in few more, even {place}",
+            "undecided": f"Whether o{one[1:]} is safe for all sizes is open: {told} may let in many more "
+            f"{place}",
         },
         spec=".2g",
         unit=f"FAR {place}",

@@ -32,10 +32,8 @@ def judge(results: Results, params: SphereParams) -> list[Claim]:
 def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
     shared = r.get(RESULTANT, probe) or Estimate(0.0, 0.0, 0.0)
     share = _share(rank, shared, r.dimension)
-    told = (
-        f"its vectors of {probe} spread along {share.value * r.dimension:.0f} of {r.dimension} dimensions, "
-    )
-    told += "seen from the centre"
+    about = f"{share.value * r.dimension:.0f} of {r.dimension} dimensions"
+    told = f"its vectors of {probe} spread as if along {about}"
     return Claim(
         (r.title,),
         share,

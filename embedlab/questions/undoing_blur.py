@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.restoration import Restoration
 from embedlab.analysis import Params, bounded
+from embedlab.estimates import shares
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
 from embedlab.question import Claim, Question, Results
@@ -32,13 +33,13 @@ def _lost(r: Restoration) -> float:
 
 def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
-    unmapped, mapped, sharp = (one.value for one in found.values())
-    told = f"rank-1 among {r.gallery:,} people is {unmapped:.1%} blurred, {mapped:.1%} mapped, "
-    told += f"{sharp:.1%} sharp"
+    unmapped, mapped, sharp = shares(*found.values())
+    told = f"rank-1 is {unmapped} blurred, {mapped} mapped, {sharp} sharp"
     what, points = f"what {r.degraded} loses in {r.model}", f"{100 * matters:g} points"
-    a_map = f"linear map learned from {r.fitted_people:,} people brings back"
-    little = "nothing" if mapped <= unmapped else f"less than {points}"
+    a_map = "linear map brings back"
+    little = "nothing" if found[RIDGE].value <= found[UNMAPPED].value else f"less than {points}"
     lost = found[TARGET] - found[UNMAPPED]
+    aside = f"among {r.gallery:,} people, by a map learned from {r.fitted_people:,} others"
     if lost.value <= matters:
         loses = f"{r.degraded} loses"
         return Claim(
@@ -46,11 +47,12 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             lost,
             matters,
             {
-                "no": f"There is little to undo: {loses} less than {points} in {r.model}; {told}",
-                "undecided": f"Whether blur costs {r.model} over {points} to undo is open: {told}",
-                "some": f"Blur costs {r.model} something to undo; whether over {points} is open: {told}",
+                "no": f"There is little to undo in {r.model}: {loses} less than {points}; {told}",
+                "undecided": f"Whether {loses} enough to undo in {r.model} is open: {told}",
+                "some": f"Whether {loses} over {points} in {r.model} is open, but it loses some: {told}",
             },
             word="loss",
+            aside=aside,
             unit=f"points of rank-1 lost by {r.degraded}",
             among=among,
             kind="map",
@@ -69,6 +71,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             "some": f"A {a_map} some of {what}; whether over {points} is open: {told}",
         },
         word="gain",
+        aside=aside,
         unit=f"points of rank-1 of {r.degraded}",
         among=among,
         kind="map",

@@ -1,5 +1,7 @@
 """Results that hold only what a question reads."""
 
+import re
+
 import numpy as np
 
 from embedlab import question
@@ -7,6 +9,7 @@ from embedlab.estimates import Estimate, Estimates
 
 PEOPLE = 200
 LONGEST_MARK = 8
+LONGEST = 30
 
 
 def bare(kind, **fields):
@@ -30,6 +33,8 @@ def told(asked, over=1, **results):
     found = [question.judged(asked.name, claim, over) for claim in claims]
     for one, claim in zip(found, claims, strict=True):
         assert {"yes", "no"} & set(claim.said) == set(claim.marks), f"{asked.name}: {one.text}"
+        bare = re.sub(r"\([^()]*\)", "", one.text).rstrip(". ")
+        assert len(bare.split()) <= LONGEST, f"{asked.name}: {one.text}"
         assert all(0 < len(mark) <= LONGEST_MARK for mark in claim.marks.values())
         assert one.shown_as not in ("yes", "no"), "what a yes is good for differs from question to question"
     return found

@@ -29,11 +29,11 @@ def test_groups_that_differ_by_more_than_matters_are_named():
     matched, missed = told(QUESTION, groups=[found((0.30, 0.10), (0.02, 0.12))])
     assert (matched.verdict, matched.hazard) == ("yes", True)
     assert matched.text.startswith(
-        "m confuses strangers of sex f more often than those of m: FMR is 0.3 against 0.1 on p (3."
+        "In m two people of sex “f” match falsely more often than two of “m”: FMR is 0.3 against 0.1 on p (3."
     )
     assert (missed.verdict, missed.hazard) == ("yes", True)
     assert missed.text.startswith(
-        "m misses people of sex m more often than those of f: FNMR is 12.0% against 2.0% on p (+10.0 points"
+        "In m people of sex “m” are missed more often than those of “f”: FNMR is 12.0% against 2.0% on p "
     )
 
 
@@ -53,13 +53,13 @@ def test_the_probe_and_the_groups_that_differ_most_decide():
     claims = QUESTION.judge({"groups": [alike, worse]}, QUESTION.params)
     assert [claim.among for claim in claims] == [6, 6]
     texts = [one.text for one in told(QUESTION, groups=[alike, worse])]
-    assert all("sex x" in text and "p@32" in text for text in texts)
+    assert all("sex “x”" in text and "p@32" in text for text in texts)
 
 
 def test_a_group_that_is_never_matched_has_no_ratio_and_says_so():
     one, _ = told(QUESTION, groups=[found((0.3, 0.0), (0.05, 0.05))])
     assert one.verdict == "cannot"
-    assert one.text == "In m no two people of sex m match falsely, so that FMR has no ratio to theirs."
+    assert one.text == "In m no two people of sex “m” match falsely, so that FMR has no ratio to theirs."
 
 
 def test_each_model_has_its_own_answers():

@@ -18,20 +18,24 @@ def test_who_leaves_many_unnamed_fails():
     (one,) = told(QUESTION, scaling=[found(0.3)])
     assert (one.verdict, one.hazard) == ("yes", False)
     assert {what: number.value for what, number in one.evidence.items()} == {THRESHOLD: 0.5, FPIR: 0.01}
-    lead = "m leaves over 10% unnamed once 1,000,000 people are enrolled: "
-    assert one.text.startswith(f"{lead}FNIR foretold on p at FPIR 0.01 (30.0% [")
+    lead = "m leaves over 10% of enrolled people’s images unnamed once 1,000,000 are enrolled: "
+    assert one.text.startswith(f"{lead}FNIR extrapolated from p, at FPIR 0.01 (30.0% [")
 
 
 def test_who_leaves_few_unnamed_holds():
     (one,) = told(QUESTION, scaling=[found(0.02)])
     assert one.verdict == "no"
-    assert one.text.startswith("m leaves no more than 10% unnamed once 1,000,000 people are enrolled: FNIR")
+    assert one.text.startswith(
+        "m leaves at most 10% of enrolled people’s images unnamed once 1,000,000 are enrolled: FNIR"
+    )
 
 
 def test_what_the_interval_does_not_decide_is_open():
     (one,) = told(QUESTION, scaling=[found(0.11)])
     assert one.verdict == "undecided"
-    assert one.text.startswith("Whether m leaves over 10% unnamed once 1,000,000 people are enrolled is open")
+    assert one.text.startswith(
+        "Whether m leaves over 10% of enrolled people’s images unnamed once 1,000,000 are enrolled is open"
+    )
 
 
 def test_each_model_is_judged_on_its_first_probe():

@@ -49,7 +49,9 @@ def test_a_threshold_that_lets_strangers_in_is_a_hazard(far, verdict):
     (safe,) = told(QUESTION, drift=[drift("a", {8: far, 32: 0.001})])
     assert safe.verdict == verdict
     assert safe.hazard == (verdict == "yes")
-    assert "it lets in most strangers between 8-px images" in safe.text or verdict == "no"
+    said = {"yes": "lets in many more", "no": "lets in few more, even", "undecided": "may let in many more"}
+    assert said[verdict] in safe.text
+    assert "between 8-px images" in safe.text or verdict == "no"
 
 
 def test_a_break_that_is_sure_is_told_before_one_that_is_open():

@@ -18,7 +18,7 @@ def test_planted_gains_are_called_what_they_are():
         QUESTION, restoration=[restoration(0.4, 0.8, 0.9), restoration(0.4, 0.4, 0.9, model="b")]
     )
     assert (undone.verdict, not_undone.verdict) == ("yes", "no")
-    assert "rank-1 among 100 people is 40.0% blurred, 80.0% mapped, 90.0% sharp" in undone.text
+    assert "rank-1 is 40.0% blurred, 80.0% mapped, 90.0% sharp" in undone.text
 
 
 def test_of_several_probes_the_one_that_loses_most_is_judged():
@@ -30,4 +30,4 @@ def test_of_several_probes_the_one_that_loses_most_is_judged():
 def test_where_blur_loses_little_there_is_little_to_undo():
     (one,) = told(QUESTION, restoration=[restoration(0.89, 0.88, 0.89)])
     assert one.verdict == "no"
-    assert one.text.startswith("There is little to undo: faces@32 loses less than 2 points in a; ")
+    assert one.text.startswith("There is little to undo in a: faces@32 loses less than 2 points; ")
