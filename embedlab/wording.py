@@ -225,8 +225,8 @@ _SHRUNK = re.compile(r"(?P<data>[^@]+)@(?P<pixels>[0-9]{1,6})")
 def sized(text: str, probes: Sequence[str]) -> str:
     """Say of the probes of a sentence how large their images are: "faces@32" becomes "faces at 32 px".
 
-    Where all probes show the same images, "on faces@32" is just "at 32 px". Where a study calls items
-    something else, they have no pixels, and names stay.
+    Where all probes show the same images, "on faces@32" and "of faces@32" are just "at 32 px". Where a study
+    calls items something else, they have no pixels, and names stay.
 
     Parameters
     ----------
@@ -242,13 +242,15 @@ def sized(text: str, probes: Sequence[str]) -> str:
         return text
     alone = len({one.partition("@")[0] for one in probes}) == 1
     probe = rf"(?<![\w@.+-])(?P<probe>{_either(shrunk)})(?![\w@+-]|\.\w)"
-    named = re.compile(rf"(?P<on>\b[Oo]n )?{probe}")
+    named = re.compile(rf"(?P<on>\b(?:[Oo]n|of|to) )?{probe}(?P<onto> onto )?")
 
     def put(one: re.Match[str]) -> str:
-        size = f"at {shrunk[one['probe']]['pixels']} px"
-        on = one["on"] or ""
-        if on and alone:
-            return f"{'A' if on[0] == 'O' else 'a'}{size[1:]}"
-        return f"{on}{shrunk[one['probe']]['data']} {size}"
+        data, size = shrunk[one["probe"]]["data"], f"{shrunk[one['probe']]['pixels']} px"
+        on, onto = one["on"] or "", one["onto"] or ""
+        if on == "to " and alone and text[: one.start()].endswith(f"rom {data} "):
+            return f"to {size}{onto}"
+        if on and on != "to " and alone and not onto:
+            return f"{'At' if on[0] == 'O' else 'at'} {size}"
+        return f"{on}{data} at {size}{onto}"
 
     return named.sub(put, text)

@@ -121,7 +121,10 @@ def test_shrunk_images_are_called_by_their_size_in_sentences():
     probes = ("faces", "faces@32", "faces@8")
     assert sized("On faces@32 it is less than on faces.", probes) == "At 32 px it is less than on faces."
     assert sized("In m, on faces@8.", probes) == "In m, at 8 px."
-    assert sized("From faces to faces@32 in m", probes) == "From faces to faces at 32 px in m"
+    assert sized("From faces to faces@32 in m", probes) == "From faces to 32 px in m"
+    assert sized("From faces@32 to faces@8", probes) == "From faces at 32 px to faces at 8 px"
+    assert sized("rank-1 of faces@32", probes) == "rank-1 at 32 px"
+    assert sized("Axes of faces@32 onto faces", probes) == "Axes of faces at 32 px onto faces"
     assert sized("On faces × faces@32, it", probes) == "Between faces and faces at 32 px, it"
     assert sized("d′ on clean × noisy", ()) == "d′ between clean and noisy"
     two = (*probes, "others", "others@32")

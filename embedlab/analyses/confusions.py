@@ -245,7 +245,7 @@ def _nearer(r: Confusions, best: Confusions | None = None) -> Finding:
     """Tell how many images lie nearer to an impostor, in a model alone or beside the best."""
     place = r.places[0]
     share = r.estimates[NEARER, *place]
-    end = "of images lie nearer to another's image than, on average, to their own person's"
+    end = "of images lie nearer another's than, on average, their own person's"
     if best is None:
         return Finding(f"On {where(place)} in {r.title}, {share:.1%} {end}.")
     least = best.estimates[NEARER, *place]

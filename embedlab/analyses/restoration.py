@@ -243,8 +243,8 @@ def _restored(r: Restoration) -> Finding:
     mapped, floor, top = (r.estimates[RANK_1, entry] for entry in (RIDGE, UNMAPPED, TARGET))
     was, now, whole = shares(floor, mapped, top)
     return judged(
-        f"A linear map from {r.degraded} to {r.native} in {r.model} changes rank-1 among {r.gallery:,} "
-        f"people from {was} to {now} (sharp: {whole})",
+        f"In {r.model}, a linear map takes rank-1 of {r.degraded} among {r.gallery:,} people from {was} to "
+        f"{now} (sharp: {whole})",
         _gain(r),
         word="change",
         beats=(mapped - r.estimates[RANK_1, NULL]).sign == 1,
