@@ -190,7 +190,7 @@ COMPARING = re.compile(
 )
 LEFT_OPEN = re.compile(r"\b(no|not|nobody|cannot|none|nothing|too few|so few|may be)\b", re.IGNORECASE)
 NOT_COMPARED = {
-    "confusions": "nearer to somebody else's",  # What is counted of images, without a rival.
+    "confusions": "of images lie nearer another's",  # What is counted of images, without a rival.
     "layers": "The nearest are",  # Picked to be named, and not said to differ from the next.
     "projection": "keeps the most",
 }

@@ -326,7 +326,7 @@ def findings(results: Sequence[Calibrated]) -> list[Finding]:
             text = f"In {r.model} a cosine of {even} on {first.probe} speaks for neither, one of {sure}"
             said.append(Finding(f"{text} is a thousand times likelier of one person than of two."))
         text = f"On {first.probe} in {r.model}, calibrated scores cost {cost:.3f} bits a pair"
-        said.append(Finding(f"{text} (Cllr, 1 if nothing is told), at least {least:.3f}."))
+        said.append(Finding(f"{text} (Cllr; 1 if they told nothing), {least:.3f} at best."))
         for one in others:
             native, own = (r.estimates[what, one.probe] for what in (NATIVE, OWN))
             text = f"On {one.probe} in {r.model}, Cllr is {native.value:.3f} by the calibration of"

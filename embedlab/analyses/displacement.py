@@ -219,7 +219,7 @@ def findings(results: Sequence[Displacement]) -> list[Finding]:
             less, more = sorted((a, b), key=lambda r: r.estimates[SHIFT, name].value)
             one, other = (r.estimates[SHIFT, name] for r in (less, more))
             text = (
-                f"From {a.reference} to {name} one shift for all explains {1 - one.value:.0%} of how vectors "
+                f"From {a.reference} to {name}, one shift for all explains {1 - one.value:.0%} of how vectors "
                 f"move in {less.title} and {1 - other.value:.0%} in {more.title}"
             )
             said.append(judged(text, other - one, paired=one.is_paired(other), tones=("plain", "plain")))
@@ -238,9 +238,9 @@ def _moving(r: Displacement) -> list[Finding]:
     narrower = "closer together" if spread.value < 1 else "farther apart"
     said = [
         claim(
-            f"{way} one shift for all explains {_taken(shift):.0%} {where}, on people it was not fitted on.",
-            f"{way} no shift for all is found: it explains {_taken(shift):.0%} {where}, on people it was not "
-            "fitted on.",
+            f"{way}, one shift for all explains {_taken(shift):.0%} {where}, on people it was not fitted on.",
+            f"{way}, no shift for all is found: it explains {_taken(shift):.0%} {where}, on people it was "
+            "not fitted on.",
             _p(shift, below=1 - ROUNDING),
         ),
         claim(
@@ -251,9 +251,9 @@ def _moving(r: Displacement) -> list[Finding]:
             _p(spread),
         ),
         claim(
-            f"{way} one rotation for all explains another {turn:.1%} {where}, beyond the {1 - scaled:.0%} of "
-            "shift and scale.",
-            f"{way} no rotation for all is found: with one {1 - whole:.0%} {where} is explained, without "
+            f"{way}, one rotation for all explains another {turn:.1%} {where}, beyond the {1 - scaled:.0%} "
+            "of shift and scale.",
+            f"{way}, no rotation for all is found: with one {1 - whole:.0%} {where} is explained, without "
             f"{1 - scaled:.0%}.",
             _p(turn, above=ROUNDING),
         ),
@@ -262,8 +262,8 @@ def _moving(r: Displacement) -> list[Finding]:
         said.insert(
             2,
             Finding(
-                f"{way} a vector in {r.title} keeps {follows:.0%} of what sets it apart from the mean (back: "
-                f"{back:.0%})."
+                f"{way}, a vector in {r.title} keeps {follows:.0%} of what sets it apart from the mean "
+                f"(back: {back:.0%})."
             ),
         )
     return said

@@ -302,8 +302,8 @@ def _most(r: Drift) -> Finding:
     most = max(cells, key=lambda cell: r.at(FAR, cell).value)
     got, asked = r.at(FAR, most), r.at(FAR, native)
     text = (
-        f"In {r.model}, the threshold of FAR {r.far:g} on native images gets at most FAR {got.value:.2g}"
-        f"{levels.unstable(r.counted(FAR, most))}, {resolutions.between(r.place(most))}"
+        f"In {r.model}, the threshold of FAR {r.far:g} on native images gets FAR {got.value:.2g}"
+        f"{levels.unstable(r.counted(FAR, most))} at worst, {resolutions.between(r.place(most))}"
     )
     return compared(text, got, asked, spec="+.2g", tones=("plain", "bad"), among=len(cells))
 

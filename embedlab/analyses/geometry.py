@@ -312,7 +312,7 @@ def _evenness(r: Geometry) -> list[Finding]:
     if found := r.get(UNIFORMITY, probe):
         low, high = r.span(UNIFORMITY, probe)
         start, which = f"On {probe}, vectors of {r.title} are", "more" if found.value < low else "less"
-        end = f"uniformity {found.value:.3f}, where 95 % of uniform samples have {low:.3f} to {high:.3f}."
+        end = f"uniformity {found.value:.3f}, where 95% of uniform samples have {low:.3f} to {high:.3f}."
         otherwise = f"{start} not shown to be spread otherwise than uniform ones: {end}"
         said.append(claim(f"{start} {which} evenly spread than uniform ones: {end}", otherwise, even))
     if found := r.get(RESULTANT, probe):

@@ -248,8 +248,8 @@ def findings(results: Sequence[Quality]) -> list[Finding]:
         said.append(compared(text, left, fnmr, word="change", tones=("good", "bad"), family="null"))
         reached = r.estimates[REACHED,]
         if reached.sign == 1:
-            text = f"On {r.title}, {r.quality} wins {reached:.0%} of what discarding just the misses would."
-            said.append(Finding(text))
+            wins = f"discarding by {r.quality} wins {reached:.0%} of what discarding only misses would"
+            said.append(Finding(f"On {r.title}, {wins}."))
         if r.far != r.far_asked:
             said.append(
                 Finding(f"On {r.title}, FAR {r.far_asked:g} needs further people; {r.far:g} is taken.")

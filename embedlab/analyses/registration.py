@@ -336,7 +336,7 @@ def _outcome(r: Registration) -> list[Finding]:
         + (f" ({r.explained[k]:.0%} of the variance)" if r.explained[k] < ALL else "")
         for k, space in enumerate(r.spaces)
     ]
-    return [*said, Finding(f"Of {r.title}, known pairs let {' and '.join(known)} find themselves.")]
+    return [*said, Finding(f"Of images of {r.title}, known pairs let {' and '.join(known)} find themselves.")]
 
 
 ANALYSIS = Analysis(

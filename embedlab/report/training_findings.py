@@ -47,7 +47,7 @@ def _highest(trained: Sequence[Trained], condition: str) -> list[Finding]:
         ]
     names = [one.name for one in models]
     pairs, leads = _leads(models, condition)
-    among = f"On the same {len(pairs.same):,} pairs of {pairs.people:,} people"
+    among = f"On the same {len(pairs.same):,} pairs,"
     left = [name for name in known if name not in names]
     aside = f" Not compared, for want of judgements of these pairs: {_listed(left)}." if left else ""
     best = _best({name: known[name] for name in names})

@@ -91,9 +91,9 @@ def test_models_are_held_against_each_other_by_their_margins():
     good = confusions.compute((embedding_set(people=60, noise=0.9, model="good"),), FEW)
     worse = confusions.compute((embedding_set(people=60, noise=1.4, model="worse"),), FEW)
     twin = confusions.compute((embedding_set(people=60, noise=0.9, model="twin"),), FEW)
-    texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer to somebody" in f.text]
+    texts = [f.text for f in confusions.findings([worse, good, twin]) if "nearer another's" in f.text]
     least, worst = (r.estimates[NEARER, "p"] for r in (good, worse))
-    nearer = "of images lie nearer to somebody else's image than to their own person's on average in"
+    nearer = "of images lie nearer another's than, on average, their own person's in"
     assert (
         texts[0]
         == f"On p, {least.value:.1%} {nearer} twin, {least.value:.1%} in good: there is no difference."
@@ -105,7 +105,7 @@ def test_models_are_held_against_each_other_by_their_margins():
     )
     assert texts[1].endswith(f"of {gap.points()}.")
     (alone,) = confusions.findings([good])
-    assert alone.text.startswith(f"On p in good, {least:.1%} of images lie nearer to somebody else's")
+    assert alone.text.startswith(f"On p in good, {least:.1%} of images lie nearer another's")
 
 
 def test_faces_of_the_worst_stand_in_pairs_where_pictures_are_at_hand():

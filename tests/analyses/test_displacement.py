@@ -149,7 +149,7 @@ def test_two_models_are_compared_by_what_a_shift_explains():
         for m, gap in (("weak", 0.1), ("strong", 1.0))
     ]
     said = displacement.findings(results)[-1]
-    assert said.text.startswith("From p to p@8 one shift for all explains")
+    assert said.text.startswith("From p to p@8, one shift for all explains")
     assert said.text.index("strong") < said.text.index("weak")
     assert said.gap.sign == 1
 

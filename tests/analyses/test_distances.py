@@ -84,11 +84,11 @@ def test_a_probe_that_moves_every_image_is_called_out():
         "m", "p@32", a.vectors + 3.0, a.items.tolist(), np.asarray(a.identities)[a.labels].tolist()
     )
     found = distances.compute((a, b), FEW)
-    (said,) = [f for f in distances.findings([found]) if "the same image" in f.text]
+    (said,) = [f for f in distances.findings([found]) if "the same one" in f.text]
     ratio = found.estimates["same-image over intra distance", "p", "p@32"]
     assert said.text == (
-        f"In m, the same image under p and p@32 lies {ratio:.0%} as far apart as two images of one person "
-        "on p."
+        f"In m, an image of p and the same one of p@32 lie {ratio:.0%} as far apart as two images of one "
+        "person on p."
     )
     assert ratio.low > 1
     assert said.tone == "bad"
@@ -99,7 +99,7 @@ def test_a_probe_that_hardly_moves_an_image_is_praised_and_one_that_nearly_does_
     a = embedding_set(noise=0.4, people=60)
     rows = a.vectors + moved * np.random.default_rng(2).normal(size=a.vectors.shape)
     found = distances.compute((a, dataclasses.replace(renamed(a, slice(None), rows), probe="p@32")), FEW)
-    (said,) = [f for f in distances.findings([found]) if "the same image" in f.text]
+    (said,) = [f for f in distances.findings([found]) if "the same one" in f.text]
     assert said.tone == tone
 
 
@@ -213,7 +213,7 @@ def test_probes_of_other_people_are_not_held_against_each_other():
     a = embedding_set(people=30)
     found = distances.compute((a, embedding_set(people=30, probe="p@32", seed=3).take(range(60))), FEW)
     assert found.estimates["same-image over intra distance", "p", "p@32"].low is None
-    (text,) = [f.text for f in distances.findings([found]) if "the same image" in f.text]
+    (text,) = [f.text for f in distances.findings([found]) if "the same one" in f.text]
     assert "about as far" not in text
     assert "p alone shows other people" in text
 

@@ -107,8 +107,8 @@ def test_vectors_that_collapse_to_one_direction_let_impostors_in_at_a_fixed_thre
     assert fallen.table(OWN)[0, 0] > 0.5
     most, *_ = drift.findings([fallen])
     assert most.text.startswith(
-        f"In m, the threshold of FAR 0.01 on native d gets at most {fallen.table(FAR)[0, 0]:.2g}, between "
-        "8-px images: a difference of +"
+        f"In m, the threshold of FAR 0.01 on native images gets FAR {fallen.table(FAR)[0, 0]:.2g} at worst, "
+        "between 8-px images: a difference of +"
     )
     assert most.tone == "bad"
     assert not any("pairings" in t for t in texts(whole) + texts(fallen))

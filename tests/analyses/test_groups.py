@@ -34,7 +34,7 @@ def test_a_group_whose_faces_lie_together_is_falsely_matched_more_often():
     assert rates["b"].value > 3 * rates["a"].value
     assert found.p["sex", MATCHED] == pytest.approx(0.01)
     said = [one.text for one in groups.findings([found])]
-    assert said[0].startswith(f"On p in m at FAR 0.01, FMR is {rates['b'].value:.2g} within sex b, ")
+    assert said[0].startswith(f"On p in m at FAR 0.01, FMR is {rates['b'].value:.2g} within sex “b”, ")
     assert "more than among people dealt at random (largest over geometric mean" in said[2]
     (chart,) = [one for one in groups.charts([found]) if isinstance(one, Heatmap)]
     across = found.estimates[FMR, "sex", "a", "b"].value

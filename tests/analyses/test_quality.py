@@ -47,7 +47,7 @@ def test_a_length_that_tells_the_noisy_images_rids_of_misses():
     assert first.claimed
     assert first.tone == "good"
     assert first.text.startswith("On p in m at FAR 0.01, discarding 20% of genuine pairs by norm takes FNMR")
-    assert texts(found)[1].startswith(f"On p in m, norm wins {e[REACHED,].value:.0%} [")
+    assert texts(found)[1].startswith(f"On p in m, discarding by norm wins {e[REACHED,].value:.0%} [")
 
 
 def test_a_length_that_tells_the_wrong_way_is_called_bad():

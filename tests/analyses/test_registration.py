@@ -287,7 +287,7 @@ def test_the_verdict_counts_what_is_sure(before, shift, after, known, null, most
 def test_fits_that_disagree_are_told(found):
     *_, said, known = findings([dataclasses.replace(found, verdicts=(UNSURE,), agreeing=(1,))])
     assert said.text.startswith("Fits disagree on 3 axes of p@32 onto p in m: 1 of 3 surely find more")
-    assert known.text.startswith("By a map from known pairs, of p@32 onto p in m ")
+    assert known.text.startswith("Of images of p@32 onto p in m, known pairs let ")
 
 
 def test_one_picture_knows_the_clouds_before_and_after(found):

@@ -102,7 +102,7 @@ def test_the_sentence_names_where_accuracy_breaks(found):
     assert 100 * (tar[1] - tar[-1]) < -10 < 100 * (tar[2] - tar[-1])
     (said,) = (f for f in resolution.findings([found]) if "the largest size to lose over 10 points" in f.text)
     assert said.text.startswith(
-        f"In m, TAR against native images of d goes from {tar[-1]:.1%} to {tar[1]:.1%} at 16 px, the "
+        f"In m, TAR against native images goes from {tar[-1]:.1%} to {tar[1]:.1%} at 16 px, the "
         "largest size to lose over 10 points: a change of "
         f"{100 * (tar[1] - tar[-1]):+.1f} points ["
     )
@@ -129,7 +129,7 @@ def test_images_that_look_alike_among_themselves_are_told():
     limit = found.thresholds[found.cells.index((1, 1))]
     assert limit > 0.9
     assert said.text.startswith(
-        f"In m, TAR of 16 px images of d is {middle:.1%} among themselves (threshold {limit:.2f}) "
+        f"In m, TAR of 16 px images is {middle:.1%} among themselves (threshold {limit:.2f}) "
         f"and {found.at(TAR, (2, 1)).value:.1%} against native ones: a difference of -"
     )
     assert said.tone == "bad"

@@ -75,10 +75,8 @@ def test_a_map_that_undoes_blur_is_told_with_what_the_native_probe_has(blurred):
     far, near = blurred
     floor, one, top = (value(far, RANK_1, entry) for entry in (UNMAPPED, RIDGE, TARGET))
     said = findings([far])[0]
-    assert (
-        f"in a changes rank-1 among {far.gallery} people from {floor:.1%} to {one:.1%} (p: {top:.1%})"
-        in said.text
-    )
+    told = f"In a, a linear map takes rank-1 of p@32 among {far.gallery} people from {floor:.1%} to {one:.1%}"
+    assert said.text.startswith(f"{told} (sharp: {top:.1%})")
     assert said.tone == "good"
     assert value(near, RANK_1, UNMAPPED) > floor
 

@@ -27,7 +27,7 @@ def test_a_clear_lead_is_told_apart_with_its_interval(lab):
     first = said(lab, "bad", "good")[0]
     assert first.tone == "good"
     assert first.text.startswith(
-        "On the same 240 pairs of 60 people good has the highest pair accuracy at the last validation, "
+        "On the same 240 pairs, good has the highest pair accuracy at the last validation, "
         "images as they are: 97.5%, told apart from every other; the nearest, bad is behind by 33.3 points"
     )
 
@@ -68,7 +68,7 @@ def test_equal_accuracies_are_called_equal(lab):
         plant(lab, model, [judged(pairs, 0.25)], pairs)
     accuracy = judged(pairs, 0.25).mean()
     assert said(lab, "a", "b")[0].text == (
-        "On the same 240 pairs of 60 people a and b have the same pair accuracy at the last validation, "
+        "On the same 240 pairs, a and b have the same pair accuracy at the last validation, "
         f"images as they are: {accuracy:.1%}."
     )
 
@@ -77,7 +77,7 @@ def test_two_best_of_three_share_the_place(lab):
     pairs = pairs_of()
     for model, wrong in (("a", 0.02), ("b", 0.02), ("c", 0.5)):
         plant(lab, model, [judged(pairs, wrong)], pairs)
-    assert "people a and b have the highest pair accuracy" in said(lab, "a", "b", "c")[0].text
+    assert "pairs, a and b have the highest pair accuracy" in said(lab, "a", "b", "c")[0].text
 
 
 def test_models_without_judgements_of_the_same_pairs_are_not_compared(lab):
@@ -87,7 +87,7 @@ def test_models_without_judgements_of_the_same_pairs_are_not_compared(lab):
     plant(lab, "elsewhere", [judged(others, 0.0)], others)
     plant(lab, "old", [judged(pairs, 0.0)], pairs, written=False)
     text = said(lab, "a", "b", "elsewhere", "old")[0].text
-    assert "pairs of 60 people a has the highest" in text
+    assert "240 pairs, a has the highest" in text
     assert text.endswith("Not compared, for want of judgements of these pairs: elsewhere and old.")
     text = said(lab, "a", "elsewhere", "old")[0].text
     assert "elsewhere and old have the highest" in text
