@@ -20,7 +20,7 @@ from embedlab.wording import Words
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist", "scaling"),
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
-    "Errors": ("distances", "confusions", "audit", "groups", "quality"),
+    "Errors": ("distances", "confusions", "audit", "groups", "quality", "membership"),
     "Space": ("geometry", "norms", "components", "projection"),
     "Models compared": (
         "similarity",

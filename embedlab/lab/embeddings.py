@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -44,6 +44,9 @@ class EmbeddingSet:
         Extra columns, each with a value a row.
     recipe
         What two trainings of one recipe share, whatever their seeds; empty where it is not known.
+    trained
+        Whether the network, or one that it began from, was trained on these images: ``yes``, ``no``, or empty
+        where it is not known.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class EmbeddingSet:
     identities: tuple[str, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = ""
+    trained: Literal["", "no", "yes"] = ""
 
     def __post_init__(self) -> None:
         check_shapes(self)
@@ -139,7 +143,7 @@ class EmbeddingSet:
     def fingerprint(self) -> str:
         """A hash of names, vectors and attributes; equal sets have equal fingerprints."""
         digest = Digest()
-        for name in (self.model, self.probe, self.recipe):
+        for name in (self.model, self.probe, self.recipe, self.trained):
             digest.text(name)
         digest.array(self.vectors.astype("<f4", copy=False))
         for column in (self.items, self.labels, self.identities):

@@ -18,13 +18,13 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from embedlab.errors import ESCAPED, Unwritable, UserError, unwritable
 from embedlab.lab import embeddings, weights
@@ -475,6 +475,26 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8", errors=ESCAPED)
 
 
+def learned_from(record: Mapping[str, Any], data: Mapping[str, Any]) -> Literal["", "no", "yes"]:
+    """Say whether a network, or one that it began from, was trained on a data set; empty if unknown.
+
+    Parameters
+    ----------
+    record
+        What ``model.json`` says of the network.
+    data
+        What embeddings say of their data: ``fingerprint``, and of a pack its ``source``.
+    """
+    try:
+        learned = {*record.get("data", {}).values(), *record.get("seen", [])}
+        asked = {data.get("fingerprint"), data.get("source")} - {None, ""}
+    except (AttributeError, TypeError):
+        return ""
+    if not learned or not asked:
+        return ""
+    return "yes" if learned & asked else "no"
+
+
 class Lab:
     """The working folder; nothing is created before something is written.
 
@@ -538,7 +558,8 @@ class Lab:
     def embeddings(self, model: str, probe: str) -> EmbeddingSet:
         """Read one model's vectors for one probe, under the names of their folder and file.
 
-        They have the checkpoint's recipe only if that very network made them.
+        They have the checkpoint's recipe, and it is known whether it was trained on them, only if that very
+        network made them.
 
         Raises
         ------
@@ -553,7 +574,10 @@ class Lab:
                 f"with `embedlab extract --models {model} --probes {probe}`"
             )
         found = embeddings.read(path, model, probe)
-        return replace(found, recipe=self.recipe(model)) if self.is_made_here(model, probe) else found
+        if not self.is_made_here(model, probe):
+            return found
+        made_of = embeddings.metadata(path).get("dataset", {})
+        return replace(found, recipe=self.recipe(model), trained=learned_from(self._record(model), made_of))
 
     def weights(self, model: str) -> LayerWeights:
         """Give the kernels of a model by layer: as lent, or from its checkpoint.

@@ -8,11 +8,23 @@ import numpy as np
 
 from embedlab.analysis import Estimate, Finding
 from embedlab.lab.learning import Validated, ValidationPairs
+from embedlab.lab.store import learned_from
 from embedlab.report.trained import Trained, replicates, simultaneous
 from embedlab.report.training_charts import in_words
 
 # What a loss depends on besides how well a network does.
-LOSS = ("head", "scale", "margin", "margin_high", "easy_margin", "sample_rate", "octuplet", "low", "fusion")
+LOSS = (
+    "head",
+    "scale",
+    "margin",
+    "margin_high",
+    "easy_margin",
+    "sample_rate",
+    "octuplet",
+    "adversarial",
+    "low",
+    "fusion",
+)
 LEAST_EPOCHS = 4
 # No validation before this share of the steps tells how the training ended.
 EARLIEST = 0.6
@@ -205,7 +217,6 @@ def _course(one: Trained) -> Finding:
 
 def _leaks(one: Trained, embedded: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Name the probes whose very images the model, or one that it began from, was trained on."""
-    learned = {*one.record.get("data", {}).values(), *one.record.get("seen", [])}
     return [
         Finding(
             f"{one.name} was trained on the images of {entry['probe']}: all its figures there are in-sample "
@@ -213,8 +224,7 @@ def _leaks(one: Trained, embedded: Sequence[Mapping[str, Any]]) -> list[Finding]
             "bad",
         )
         for entry in embedded
-        if entry["model"] == one.name
-        and learned & {entry.get("dataset", {}).get(key) for key in ("fingerprint", "source")}
+        if entry["model"] == one.name and learned_from(one.record, entry.get("dataset", {})) == "yes"
     ]
 
 
