@@ -338,8 +338,10 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     effect = claim.effect and simultaneous(claim.effect, over)
     if effect and claim.spec == "points":
         effect = _of_nobody(effect, over)
-    if effect and claim.spec.endswith("%") and effect.low is not None and effect.high is not None:
-        effect = dataclasses.replace(effect, low=max(effect.low, 0.0), high=min(effect.high, 1.0))
+    least = -1.0 if claim.spec == "points" else 0.0 if claim.spec.endswith("%") else None
+    if effect and least is not None and effect.low is not None and effect.high is not None:
+        # Widened, the ends would pass what a share, or the difference of two, can be.
+        effect = dataclasses.replace(effect, low=max(effect.low, least), high=min(effect.high, 1.0))
     verdict, told, ending = claim.fact or "undecided", "", ""
     if claim.fact is None and effect is not None:
         if claim.p is not None:

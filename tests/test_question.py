@@ -169,6 +169,8 @@ def test_every_question_is_asked_in_words_and_says_what_it_needs():
 def test_a_share_stays_a_share_however_many_claims_are_judged():
     one = Claim(("a",), Estimate(0.96, 0.9, 0.99, 100), 0.5, SAID, spec=".0%")
     assert "96% [87%, 100%]" in judged("q", one, 20).text
+    gain = Claim(("a",), Estimate(0.34, -0.06, 0.84, 100), 0.02, SAID)
+    assert "+34.0 points [-27.7, +100.0]" in judged("q", gain, 20).text
 
 
 def test_few_people_decide_nothing_whatever_their_interval():
