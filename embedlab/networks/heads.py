@@ -1,6 +1,7 @@
 """Classification heads by name: what turns embeddings into a loss while training."""
 
 from embedlab.errors import UserError
+from embedlab.networks.derivenet import DeriveNet
 from embedlab.networks.margins import ArcFace, CosFace, Head, Softmax, SphereFace
 from embedlab.networks.quality_heads import AdaFace, AdaFaceSharpness, MagFace, MagFaceSharpness
 
@@ -10,6 +11,7 @@ __all__ = [
     "AdaFaceSharpness",
     "ArcFace",
     "CosFace",
+    "DeriveNet",
     "Head",
     "MagFace",
     "MagFaceSharpness",
@@ -27,6 +29,7 @@ HEADS: dict[str, tuple[type[Head], tuple[str, ...]]] = {
     "magface": (MagFace, ("scale", "margin", "margin_high", "easy_margin")),
     "adaface_sharpness": (AdaFaceSharpness, ("scale", "margin")),
     "magface_sharpness": (MagFaceSharpness, ("scale", "margin", "margin_high", "easy_margin")),
+    "derivenet": (DeriveNet, ("margin",)),
 }
 """Name → the head, and which of ``build``'s options it has."""
 NAMES = tuple(HEADS)
@@ -53,11 +56,13 @@ def build(
     classes
         Number of identities.
     scale
-        The scale s; ``softmax`` and ``sphereface`` have none: there the embedding's length is the scale.
+        The scale s; ``softmax``, ``sphereface`` and ``derivenet`` have none: there the embedding's length is
+        the scale.
     margin
         The margin m: radians for ``arcface`` (usually 0.5), a cosine for ``cosface`` (0.35), a whole factor
         for ``sphereface`` (4), both of radians and cosine for ``adaface`` (0.4), radians at the lowest
-        quality for ``magface`` (0.45); none for ``softmax``.
+        quality for ``magface`` (0.45), a factor of the likeness of two people for ``derivenet`` (1); none for
+        ``softmax``.
     margin_high
         MagFace's margin at the highest quality, in radians (0.8).
     easy_margin

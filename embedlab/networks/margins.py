@@ -40,12 +40,15 @@ class Head(nn.Module):
         The centres, (classes, dimension).
     needs_sharpness
         Whether ``forward`` must be given the images' sharpness (``embedlab.networks.sharpness``).
+    needs_images
+        Whether it must be given the sharp images themselves in that place.
     whole_batch
         Whether ``forward`` gets the rows of all processes, not only of this one; statistics of the batch
         are then not gathered again.
     """
 
     needs_sharpness = False
+    needs_images = False
 
     def __init__(self, dimension: int, classes: int, scale: float = 1.0, margin: float = 0.0) -> None:
         super().__init__()

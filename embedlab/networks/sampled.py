@@ -60,7 +60,7 @@ class Sampled(nn.Module):
     Raises
     ------
     UserError
-        If the rate is not above 0 and at most 1, or the head cannot be made.
+        If the rate is not above 0 and at most 1, or the head cannot be made, or needs all classes.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class Sampled(nn.Module):
         self.classes, self.rate, self.seed = classes, rate, seed
         # Drawn whole and then cut, so that the centres do not depend on the number of processes.
         self.head = heads.build(head_name, dimension, classes, **options)
+        if self.head.needs_images:
+            raise UserError(f"{head_name} holds every class against every other: set sample_rate = 1")
         self.head.whole_batch = True
         self.start, self.stop = (classes * place // world() for place in (rank(), rank() + 1))
         self._optimiser: torch.optim.Optimizer | None = None
@@ -96,6 +98,11 @@ class Sampled(nn.Module):
     def needs_sharpness(self) -> bool:
         """Whether ``forward`` must be given the images' sharpness."""
         return self.head.needs_sharpness
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether ``forward`` must be given the sharp images; none of these heads need them."""
+        return self.head.needs_images
 
     def attach(self, optimiser: torch.optim.Optimizer) -> None:
         """Name the optimiser (SGD) that holds the parameters, whose momentum then goes with the classes."""

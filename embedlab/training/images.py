@@ -150,6 +150,13 @@ class Images:
         """Hash of the identities' sorted names."""
         return hashlib.sha256("\n".join(sorted(self.identities)).encode()).hexdigest()
 
+    def sides(self, plan: Plan) -> Int[Tensor, " b"]:
+        """Give the resolution that each image of a step shows, in pixels: its own, or a lower one."""
+        own = torch.tensor([min(block.side, self.preprocessing.size) for block in self.blocks])
+        shown = own[self.block[torch.from_numpy(plan.chosen)]]
+        lower = torch.from_numpy(plan.sides)
+        return torch.where(lower > 0, torch.minimum(lower, shown), shown).to(self.device)
+
     def batch(self, plan: Plan, *, pixels: bool = False) -> Batch:
         """Gather the images of a step and change them as it says, on the device.
 

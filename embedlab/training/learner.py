@@ -12,6 +12,7 @@ from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
 from embedlab.lab.store import Lab
 from embedlab.networks import backbones, checkpoints, heads
+from embedlab.networks.adversary import ResolutionReader
 from embedlab.networks.blocks import Backbone
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.fused import Fused
@@ -36,6 +37,10 @@ class Learner:
         Moves the parameters that learn.
     embed, score
         Network and head as a step calls them: compiled, or averaging their gradients over the processes.
+    reader
+        What reads the resolution off the vectors, where the network learns to keep it from them.
+    read
+        The same as a step calls it.
     """
 
     network: nn.Module
@@ -43,14 +48,20 @@ class Learner:
     optimiser: torch.optim.Optimizer
     embed: Callable[..., Tensor]
     score: Callable[..., Tensor]
+    reader: nn.Module | None = None
+    read: Callable[..., Tensor] | None = None
+
+    @property
+    def _parts(self) -> dict[str, nn.Module]:
+        reader = {} if self.reader is None else {"reader": self.reader}
+        return {"network": self.network, "head": self.head, **reader}
 
     def parameters(self) -> list[nn.Parameter]:
         """List the parameters that learn."""
         return [parameter for _, parameter in self._named_parameters() if parameter.requires_grad]
 
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        parts: dict[str, nn.Module] = {"network": self.network, "head": self.head}
-        for part, module in parts.items():
+        for part, module in self._parts.items():
             for name, parameter in module.named_parameters():
                 yield f"{part}.{name}", parameter
 
@@ -60,6 +71,8 @@ class Learner:
         sampled = isinstance(self.head, Sampled)
         held = self.head.full_state() if isinstance(self.head, Sampled) else self.head.state_dict()
         found |= {f"head.{name}": value for name, value in held.items()}
+        if self.reader is not None:
+            found |= {f"reader.{name}": value for name, value in self.reader.state_dict().items()}
         for name, parameter in self._named_parameters():
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
             if momentum is not None and not (sampled and name.startswith("head.")):
@@ -74,7 +87,7 @@ class Learner:
         RuntimeError, ValueError
             If they are of another network or head.
         """
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "head": {}, "momentum": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "head": {}, "momentum": {}, "reader": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = value
@@ -83,6 +96,8 @@ class Learner:
             self.head.load_full_state(parts["head"])
         else:
             self.head.load_state_dict(parts["head"])
+        if self.reader is not None:
+            self.reader.load_state_dict(parts["reader"])
         for name, parameter in self._named_parameters():
             if name in parts["momentum"]:
                 # Laid out as the parameter is, because the fused step walks both in step.
@@ -95,7 +110,8 @@ class Learner:
         if not isinstance(self.head, Sampled):
             whole: Tensor = nn.utils.clip_grad_norm_(parameters, longest)
             return whole
-        found = [p.grad for p in self.network.parameters() if p.grad is not None]
+        plain = [self.network] if self.reader is None else [self.network, self.reader]
+        found = [p.grad for part in plain for p in part.parameters() if p.grad is not None]
         parts = [nn.utils.get_total_norm(found), self.head.gradient_norm()]
         norm: Tensor = torch.linalg.vector_norm(torch.stack(parts))
         nn.utils.clip_grads_with_norm_(parameters, longest, norm)
@@ -132,10 +148,14 @@ def make(lab: Lab, recipe: Recipe, classes: int, device: str) -> Learner:
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
     head = make_head(recipe, int(network.dimension), classes).to(device)
+    reader = None
+    if recipe.adversarial:
+        reader = ResolutionReader(int(network.dimension), recipe.input_size).to(device)
     network = network.to(device)
     network = network.to(memory_format=backbones.memory_format(device))  # type: ignore[call-overload]
     freeze(network, recipe.trained)
-    return Learner(network, head, _optimiser(recipe, network, head), network, head)
+    optimiser = _optimiser(recipe, [network] if reader is None else [network, reader], head)
+    return Learner(network, head, optimiser, network, head, reader, reader)
 
 
 def readied(learner: Learner, recipe: Recipe, device: str, ranks: Ranks, here: Slice) -> Learner:
@@ -154,15 +174,17 @@ def readied(learner: Learner, recipe: Recipe, device: str, ranks: Ranks, here: S
     here
         Which rows of the batch this process has, for dropout.
     """
-    embed, score = learner.embed, learner.score
+    embed, score, read = learner.embed, learner.score, learner.read
     if ranks.world > 1:
         embed = distributed.averaging(distributed.synchronised(learner.network, here, device))
         # A sampled head has its own classes in each process.
         if not isinstance(learner.head, Sampled):
             score = distributed.averaging(learner.head)
+        if learner.reader is not None:
+            read = distributed.averaging(learner.reader)
     if recipe.compiled:
         embed = compiling.compiled(embed, device)
-    return replace(learner, embed=embed, score=score)
+    return replace(learner, embed=embed, score=score, read=read)
 
 
 def make_head(recipe: Recipe, dimension: int, classes: int) -> nn.Module:
@@ -293,11 +315,11 @@ def freeze(network: nn.Module, trained: str) -> None:
             module.train()
 
 
-def _optimiser(recipe: Recipe, network: nn.Module, head: nn.Module) -> torch.optim.Optimizer:
+def _optimiser(recipe: Recipe, plain: list[nn.Module], head: nn.Module) -> torch.optim.Optimizer:
     # The fused step takes a group's momenta all or none, and a sampled head brings its own.
-    parts: list[list[nn.Module]] = [[network, head]]
+    parts: list[list[nn.Module]] = [[*plain, head]]
     if isinstance(head, Sampled):
-        parts = [[network], [head]]
+        parts = [plain, [head]]
     groups: list[dict[str, Any]] = []
     for part in parts:
         held = [p for module in part for p in module.parameters() if p.requires_grad]

@@ -31,6 +31,7 @@ MARGINS = {
     "softmax": "0, as softmax has none",
     "cosface": "from 0 to 1, a cosine",
     "sphereface": "a whole number from 1 to 8, a factor of the angle",
+    "derivenet": "from 0 to 64, a factor of the likeness of two people",
 }
 ANGLE = "from 0 to 1.5 radians"
 
@@ -70,7 +71,8 @@ class Recipe(Params):
     scale: float = bounded(64.0, above=0)
     """The head's scale s."""
     margin: float = bounded(0.5, least=0)
-    """The head's margin m: radians (ArcFace), cosine (CosFace), a factor (SphereFace), 0 for softmax."""
+    """The head's margin m: radians (ArcFace), cosine (CosFace), a factor (SphereFace, DeriveNet),
+    0 for softmax."""
     margin_high: float = bounded(0.8, least=0)
     """MagFace's margin at the highest quality; ``margin`` is that at the lowest."""
     easy_margin: bool = False
@@ -79,6 +81,8 @@ class Recipe(Params):
     """Share of the classes that a step's softmax sees (Partial FC); 1 takes all."""
     octuplet: float = bounded(0.0, least=0)
     """Weight of the octuplet loss beside the head's; needs ``low = "cross"`` and ``per_identity`` ≥ 2."""
+    adversarial: float = bounded(0.0, least=0)
+    """Weight of the reversed gradient that makes resolution unreadable; needs ``low``."""
     epochs: int = bounded(20, least=1)
     """Passes over the data, or over ``epoch_images`` of them."""
     epoch_images: int = bounded(0, least=0)
@@ -217,6 +221,11 @@ def _of_the_data(recipe: Recipe) -> dict[str, bool]:
         and all(a < b for a, b in pairwise(shares)),
         "per_identity must be 0, or divide batch into two people or more": recipe.per_identity == 0
         or (recipe.batch % recipe.per_identity == 0 and recipe.batch >= 2 * recipe.per_identity),
+        'adversarial needs images of several resolutions, low = "random" or "cross"': recipe.adversarial == 0
+        or recipe.low != "never",
+        "derivenet reconstructs the sharp image from the blurred one and holds all classes together: it "
+        'needs low = "cross" and sample_rate = 1': recipe.head != "derivenet"
+        or (recipe.low == "cross" and recipe.sample_rate == 1),
         'octuplet needs low = "cross" and per_identity of 2 or more': recipe.octuplet == 0
         or (recipe.low == "cross" and recipe.per_identity >= 2),
     }
@@ -255,6 +264,8 @@ def _is_margin(head: str, margin: float) -> bool:
         return margin == 0
     if head == "sphereface":
         return 1 <= margin <= 8 and margin == int(margin)
+    if head == "derivenet":
+        return margin <= 64
     return 0 <= margin <= (1.0 if head == "cosface" else 1.5)
 
 

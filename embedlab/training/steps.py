@@ -13,6 +13,7 @@ from torch import Tensor
 from embedlab import compute
 from embedlab.errors import UserError, is_out_of_memory
 from embedlab.lab.learning import Measured
+from embedlab.networks.adversary import strength
 from embedlab.networks.backbones import memory_format
 from embedlab.networks.octuplet import octuplet_loss
 from embedlab.networks.sharpness import sharpness
@@ -185,16 +186,22 @@ class Run:
         copies = 2 if plan.crossed else 1
         self.here.rows = distributed.rows(self.ranks, len(plan) // copies, copies)
         share = plan.shard(self.ranks.rank, self.ranks.world) if self.ranks.world > 1 else plan
-        batch = self.images.batch(share, pixels=bool(head.needs_sharpness))
+        batch = self.images.batch(share, pixels=bool(head.needs_sharpness or head.needs_images))
         x = batch.x.contiguous(memory_format=self.layout)
-        sharp = None if batch.pixels is None else sharpness(batch.pixels)
+        beside = batch.pixels
+        if beside is not None:
+            # The first half of a crossed step is the second at its own resolution.
+            beside = beside.chunk(2)[0].repeat(2, 1, 1, 1) if head.needs_images else sharpness(beside)
         with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
             vectors = self.learner.embed(x)
-            loss = self.learner.score(vectors, batch.labels, sharp, step=self.taken)
+            loss = self.learner.score(vectors, batch.labels, beside, step=self.taken)
             if recipe.octuplet:
                 high, low = vectors.chunk(2)
                 labels = batch.labels[: len(high)]
                 loss = loss + recipe.octuplet * octuplet_loss(high, low, labels)
+            if self.learner.read is not None:
+                weight = recipe.adversarial * strength(self.taken / (recipe.epochs * self.steps))
+                loss = loss + self.learner.read(vectors, self.images.sides(share), weight)
         return loss
 
     def settle(self, held: list[tuple[Tensor, Tensor | None]]) -> None:

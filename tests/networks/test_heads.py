@@ -90,6 +90,7 @@ MARGINS = {
     "magface": 0.45,
     "adaface_sharpness": 0.4,
     "magface_sharpness": 0.45,
+    "derivenet": 1.0,
 }
 
 
@@ -150,7 +151,8 @@ def test_a_margin_makes_the_own_class_harder_to_win(name):
     with_margin = head.logits(x, labels, sharpness, step=10**6)
     without = head.logits(x, torch.full((5,), -1), sharpness, step=10**6)
     changed = (with_margin - without).abs() > 1e-3
-    if name == "softmax":
+    if name in ("softmax", "derivenet"):
+        # DeriveNet raises the others instead, once it knows how alike they are: see its own tests.
         assert not changed.any()
     else:
         assert torch.equal(changed, torch.eye(5, dtype=torch.bool))

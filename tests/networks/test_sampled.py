@@ -15,6 +15,8 @@ from embedlab.networks import heads
 from embedlab.networks.sampled import Sampled
 from tests.networks import two_processes
 
+# All heads but the one that holds every class against every other.
+WHOLE = tuple(name for name in heads.NAMES if name != "derivenet")
 ROOT = Path(__file__).parents[2]
 KINDS = ("softmax", "cosface", "arcface")
 MARGINS = {"softmax": 0.0, "sphereface": 4.0, "cosface": 0.35}
@@ -45,7 +47,14 @@ def attached(sampled: Sampled, **options: float) -> torch.optim.SGD:
     return optimiser
 
 
-@pytest.mark.parametrize("name", heads.NAMES)
+def test_a_head_that_holds_all_classes_together_is_refused():
+    with pytest.raises(
+        UserError, match="derivenet holds every class against every other: set sample_rate = 1"
+    ):
+        Sampled("derivenet", 8, 20, 1.0, margin=1.0)
+
+
+@pytest.mark.parametrize("name", WHOLE)
 def test_with_all_classes_it_is_the_plain_head(name):
     plain, sampled = pair(name, 1.0)
     attached(sampled)
@@ -62,7 +71,7 @@ def test_with_all_classes_it_is_the_plain_head(name):
     assert torch.equal(sampled.head.weight.grad, plain.weight.grad)
 
 
-@pytest.mark.parametrize("name", heads.NAMES)
+@pytest.mark.parametrize("name", WHOLE)
 def test_sampled_logits_are_the_plain_heads_of_the_sampled_classes(name):
     plain, sampled = pair(name, 0.4)
     attached(sampled)

@@ -52,7 +52,7 @@ with progress.shown():
     train("two", "plain")
     # The rest in one group, because a group that ended cannot begin again at the same port.
     processes.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=2)
-    for name in ("crossed", "sampled", "quality"):
+    for name in ("crossed", "sampled", "quality", "derived", "adversarial"):
         train("two", name)
     try:
         train("odd", "odd")
@@ -88,8 +88,13 @@ RECIPES = {
     "crossed": tiny(low="cross", low_exponents="3+4", per_identity=2, octuplet=0.5),
     "sampled": tiny(head="adaface", sample_rate=0.5, clip=2.0, low="random", low_exponents="3+4"),
     "quality": tiny(head="adaface_sharpness", jitter=0.2, erasing=0.5),
+    "derived": tiny(head="derivenet", margin=1.0, low="cross", low_exponents="3+4"),
+    "adversarial": tiny(adversarial=0.5, low="random", low_exponents="3+4", clip=2.0),
     "odd": tiny(batch=9),
 }
+
+
+TRAINED = [name for name in RECIPES if name != "odd"]
 
 
 @pytest.fixture(scope="module")
@@ -108,11 +113,11 @@ def same_weights(a: Lab, b: Lab, name: str) -> None:
         torch.testing.assert_close(second[key], value, atol=1e-4, rtol=1e-3, msg=lambda m, k=key: f"{k}: {m}")
 
 
-@pytest.mark.parametrize("name", ["plain", "crossed", "sampled", "quality"])
+@pytest.mark.parametrize("name", TRAINED)
 def test_two_processes_have_the_losses_and_weights_of_one(shared, tmp_path, name):
     dataset, folder, ended = shared
     one, two = Lab(tmp_path / "one"), Lab(folder / "two")
-    assert two.trained() == ["crossed", "plain", "quality", "sampled"], ended
+    assert two.trained() == sorted(TRAINED), ended
     trainer.train(one, name, RECIPES[name], [dataset])
     a, b = (learning.read(lab.checkpoint(name)) for lab in (one, two))
     assert len(a.loss) == len(b.loss) == 8

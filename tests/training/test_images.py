@@ -139,6 +139,14 @@ def test_a_lower_resolution_is_the_probe_of_that_side(people, side):
         assert not as_it_is or torch.equal(made[i], plain[i])
 
 
+@pytest.mark.parametrize("side", [20, 32, 45])
+def test_what_resolution_an_image_shows_is_its_own_unless_it_is_shrunk_below_it(people, side):
+    read = images.read([people("faces", count=2, each=3, side=side)], Preprocessing(32))
+    own = min(side, 32)
+    sides = read.sides(plan(range(6), sides=[0, 8, 11, 19, 31, 200])).tolist()
+    assert sides == [own, 8, 11, 19, min(31, own), own]
+
+
 def test_everything_is_done_in_its_order(people):
     dataset = people("faces", side=32)
     contract = Preprocessing(32, "BGR", mean=(10.0, 20.0, 30.0), std=(100.0, 50.0, 25.0))

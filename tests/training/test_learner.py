@@ -58,7 +58,10 @@ def stepped(lab, recipe, steps=3):
     draw = torch.Generator().manual_seed(1)
     for step in range(steps):
         x, labels = torch.randn(4, 3, 16, 16, generator=draw), torch.tensor([0, 1, 2, 5])
-        loss = made.score(made.embed(x), labels, step=step)
+        vectors = made.embed(x)
+        loss = made.score(vectors, labels, step=step)
+        if made.read is not None:
+            loss = loss + made.read(vectors, torch.tensor([8, 16, 16, 12]), recipe.adversarial)
         made.optimiser.zero_grad()
         loss.backward()
         made.optimiser.step()
@@ -75,7 +78,17 @@ def test_norm_layers_slopes_and_biases_do_not_decay(lab):
     assert count == len([*made.network.parameters(), *made.head.parameters()])
 
 
-@pytest.mark.parametrize("changes", [{}, {"head": "adaface"}, {"sample_rate": 0.7, "head": "softmax"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"head": "adaface"},
+        {"head": "derivenet"},
+        {"sample_rate": 0.7, "head": "softmax"},
+        {"adversarial": 0.5},
+        {"adversarial": 0.5, "sample_rate": 0.7},
+    ],
+)
 def test_weights_momentum_and_statistics_come_back_bit_by_bit(lab, changes):
     saved, restored = stepped(lab, tiny(**changes)), learner.make(lab, tiny(seed=1, **changes), 6, "cpu")
     before = saved.tensors()

@@ -8,6 +8,8 @@ from embedlab import progress
 from embedlab.lab import learning
 from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
+from embedlab.networks.adversary import ResolutionReader, strength
+from embedlab.networks.derivenet import DeriveNet
 from embedlab.training import compiling, steps, trainer
 from embedlab.training.learner import Learner
 from embedlab.training.recipe import Recipe
@@ -116,6 +118,66 @@ def test_a_head_that_asks_for_sharpness_gets_that_of_the_images_shown(people, la
     assert given == []
     trainer.train(lab, "m", tiny(head="magface_sharpness", margin_high=0.3, epochs=1), [people("lowres")])
     assert set(given) == {((6, 3, 16, 16), True, True)}
+
+
+def test_a_head_that_asks_for_images_gets_the_sharp_ones_for_both_halves(people, lab, monkeypatch):
+    seen, given = watching(monkeypatch), []
+    forward = DeriveNet.forward
+
+    def watched(self, vectors, labels, images=None, *, step=0):
+        given.append((images, labels))
+        return forward(self, vectors, labels, images, step=step)
+
+    monkeypatch.setattr(DeriveNet, "forward", watched)
+    recipe = tiny(head="derivenet", margin=1.0, low="cross", low_exponents="3+3", epochs=1)
+    trainer.train(lab, "m", recipe, [people("lowres")])
+    assert len(given) == len(seen)
+    for (run, plan), (images, labels) in zip(seen, given, strict=True):
+        sharp = run.images.batch(plan, pixels=True).pixels[: len(plan) // 2]
+        assert torch.equal(images, torch.cat([sharp, sharp]))
+        assert torch.equal(labels, torch.cat([labels[: len(sharp)]] * 2))
+    assert np.isfinite(learning.read(lab.checkpoint("m")).loss).all()
+
+
+@pytest.mark.parametrize("low", ["random", "cross"])
+def test_the_reader_is_told_each_images_resolution_and_its_gradient_is_reversed(
+    people, lab, monkeypatch, low
+):
+    given = []
+    forward = ResolutionReader.forward
+
+    def watched(self, vectors, sides, weight):
+        given.append((sides.tolist(), weight, len(vectors)))
+        return forward(self, vectors, sides, weight)
+
+    seen = watching(monkeypatch)
+    monkeypatch.setattr(ResolutionReader, "forward", watched)
+    recipe = tiny(low=low, low_exponents="3+3", adversarial=0.5, epochs=2)
+    trainer.train(lab, "m", recipe, [people("lowres")])
+    steps_taken = len(seen)
+    for taken, ((_, plan), (sides, weight, rows)) in enumerate(zip(seen, given, strict=True)):
+        assert sides == [side or 16 for side in plan.sides.tolist()]
+        assert rows == len(plan)
+        assert weight == pytest.approx(0.5 * strength(taken / steps_taken))
+
+
+def test_a_training_against_the_reader_goes_on_from_where_it_stopped(people, lab, tmp_path, monkeypatch):
+    recipe = tiny(low="random", adversarial=0.5, epochs=2)
+    data = [people("lowres")]
+    whole = trainer.train(Lab(tmp_path / "whole"), "m", recipe, data)
+    learn = steps.Run.learn
+
+    def broken(self, plan):
+        if self.taken == 8:
+            raise KeyboardInterrupt
+        return learn(self, plan)
+
+    monkeypatch.setattr(steps.Run, "learn", broken)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(lab, "m", recipe, data)
+    monkeypatch.setattr(steps.Run, "learn", learn)
+    again = trainer.train(lab, "m", recipe, data)
+    assert learning.read(again).loss.tolist() == learning.read(whole).loss.tolist()
 
 
 def test_curves_hold_every_step_and_validations_come_when_they_are_due(people, pairs, lab):
