@@ -20,7 +20,7 @@ from embedlab.wording import Words
 CHAPTERS: Mapping[str, tuple[str, ...]] = {
     "Recognition": ("verification", "accuracy", "calibration", "identification", "watchlist", "scaling"),
     "Resolution": ("resolution", "drift", "separability", "displacement", "encoding", "restoration"),
-    "Errors": ("distances", "confusions", "audit", "groups", "quality", "membership"),
+    "Errors": ("distances", "confusions", "enrolment", "audit", "groups", "quality", "membership"),
     "Space": ("geometry", "norms", "components", "projection"),
     "Models compared": (
         "similarity",
@@ -28,6 +28,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         "neighbours",
         "movers",
         "mapping",
+        "migration",
         "registration",
         "overlay",
     ),

@@ -174,6 +174,8 @@ class Judge:
         The false accept rate of TAR; 0 to leave it out.
     seed
         Seed of what stands for other people to fit on.
+    moved
+        Whether what is mapped is the gallery, searched by the target's own; else it is what searches.
     """
 
     target: Float[np.ndarray, "n d"]
@@ -183,6 +185,7 @@ class Judge:
     counts: Float[np.ndarray, "b people"]
     far: float
     seed: int = 0
+    moved: bool = False
 
     def mapped(
         self, vectors: Float[np.ndarray, "n d"], without: Sequence[Float[np.ndarray, "n d"]] = ()
@@ -202,7 +205,7 @@ class Judge:
         explained = 1 - weighted_mean(missed, self.owners, self.counts) / below
         figures = {
             R2: Drawn(float(1 - missed.sum() / whole.sum()), explained),
-            **self._searched(search(vectors, self.target, self.who, self.far)),
+            **self._searched(self._search(vectors)),
         }
         if without:
             each = [self._by_row(other, whole.mean()) for other in without]
@@ -217,6 +220,10 @@ class Judge:
         """Judge a space searched by itself; it has no R²."""
         return self._searched(search(vectors, vectors, self.who, self.far))
 
+    def _search(self, vectors: np.ndarray) -> Search:
+        both = (self.target, vectors) if self.moved else (vectors, self.target)
+        return search(*both, self.who, self.far)
+
     def _searched(self, found: Search) -> Figures:
         figures = {RANK_1: found.rank_1(self.counts)}
         if self.far:
@@ -226,7 +233,7 @@ class Judge:
 
     def _by_row(self, vectors: np.ndarray, whole: float) -> dict[str, np.ndarray]:
         """Give the numbers, an image or probe each, whose means are the figures."""
-        found = search(vectors, self.target, self.who, self.far)
+        found = self._search(vectors)
         rows = {
             R2: 1 - ((self.target - vectors) ** 2).sum(axis=1, dtype=np.float64) / whole,
             RANK_1: found.hits.astype(np.float64),

@@ -135,6 +135,32 @@ def false_matches(
     return Worst(scores[worst], pairs[worst])
 
 
+def false_alarms(
+    a: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], limit: float
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]:
+    """Find all pairs of rows of two people that score above a limit.
+
+    Parameters
+    ----------
+    a, labels
+        As for ``nearest_impostors``.
+    limit
+        What a score has to exceed.
+
+    Returns
+    -------
+    Both rows of each; a pair stands twice, once in either order.
+    """
+    order = np.argsort(labels, kind="stable")
+    left, right = _sorted(a, None, order)
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    for rows, scores in _against_others(left, right, labels[order], np.arange(len(order)), "false alarms"):
+        at, column = np.nonzero(scores > limit)
+        found.append((order[rows[at]], order[column]))
+    first, second = (np.concatenate(part) for part in zip(*found, strict=True))
+    return first, second
+
+
 def false_matches_of_people(
     a: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],

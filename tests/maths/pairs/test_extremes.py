@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from embedlab.maths.pairs import extremes
-from embedlab.maths.pairs.extremes import false_matches, first_of_each, nearest_impostors, within_people
+from embedlab.maths.pairs.extremes import (
+    false_alarms,
+    false_matches,
+    first_of_each,
+    nearest_impostors,
+    within_people,
+)
 from tests.planted import embedding_set
 
 PROBES = [None, 5]
@@ -87,3 +93,12 @@ def test_people_with_one_image_have_no_pair():
 def test_each_person_is_met_at_the_row_of_highest_score():
     labels = np.array([1, 0, 1, 0, 1])
     assert first_of_each(np.array([0.3, 0.1, 0.9, 0.1, 0.9]), labels).tolist() == [1, 2]
+
+
+def test_false_alarms_are_those_of_the_written_out_matrix():
+    a, labels, _, scores = planted()
+    scores[labels[:, None] == labels] = -np.inf
+    found = sorted(zip(*(part.tolist() for part in false_alarms(a, labels, 0.3)), strict=True))
+    assert found == list(zip(*(part.tolist() for part in np.nonzero(scores > 0.3)), strict=True))
+    assert found
+    assert not len(false_alarms(a, labels, 1.1)[0])
