@@ -24,6 +24,8 @@ Limits
 An image of a wrong label or a person under two names causes false matches that are none: `audit` first. The
 threshold stays. Who loses the only image needs another one. The halves choose by half of the probes, so the
 list chosen by all is rather better than what is told. The worst images of one model need not be another's.
+On Labeled Faces in the Wild with two networks that wins little: without the worst 1 % FMR falls by 1 and 2 %
+of itself, at 32 pixels by 2 and 5 %.
 
 References
 ----------
@@ -54,6 +56,7 @@ from embedlab.maths.pairs.extremes import false_alarms
 from embedlab.maths.pairs.moments import Drawn
 
 FMR, CHANGE = "FMR", "change of FMR, as a share of it"
+BEFORE, AFTER = "all enrolled", "worst removed"
 SIZES = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000)
 MOST = 0.1
 """Up to this share of the gallery is removed along the curve."""
@@ -91,6 +94,8 @@ class Enrolment(Result):
     alone
         How many of the people listed have no other image.
     estimates
+        FMR before and after so many are removed, and its change.
+    along
         FMR by the number of images removed.
     """
 
@@ -104,6 +109,7 @@ class Enrolment(Result):
     alone: int = field(metadata={"label": "of these the only one of their person"})
     worst: tuple[tuple[str, str, float, float, int], ...] = field(metadata={"hidden": True})
     estimates: Estimates
+    along: Estimates = field(metadata={"hidden": True})
     sizes: Int[np.ndarray, " sizes"]
 
 
@@ -131,7 +137,7 @@ def compute(embeddings: EmbeddingSet, params: EnrolmentParams) -> Enrolment:
     half = np.random.default_rng([params.seed, 27]).permutation(np.arange(len(names)) % 2)
     removed = max(1, round(params.remove * len(labels)))
     sizes = [s for s in sorted({0, removed, *SIZES}) if s <= max(MOST * len(labels), removed)]
-    found = Estimates()
+    found, along = Estimates(), Estimates()
     # Whoever is searched is judged by the list that the other half chose.
     lists = [_worst(alarms[:, half != k]) for k in (0, 1)]
     rows = np.concatenate([np.ones((1, len(names)), np.float32), people.counts])
@@ -140,9 +146,10 @@ def compute(embeddings: EmbeddingSet, params: EnrolmentParams) -> Enrolment:
         wrong, whole = np.where(half, *(_left(alarms, labels, order[size:]) for order in lists[::-1]))
         rates[size] = (rows @ wrong) / (rows @ whole)
         null = float(rates[0][0]) if size else None
-        found[FMR, str(size)] = people.estimate(Drawn.of(rates[size]), len(names), null, share=True)
-        change = np.divide(rates[size], rates[0], out=np.full(len(rows), np.nan), where=rates[0] > 0) - 1
-        found[CHANGE, str(size)] = people.estimate(Drawn.of(change), len(names), 0.0)
+        along[FMR, str(size)] = people.estimate(Drawn.of(rates[size]), len(names), null, share=True)
+    found[FMR, BEFORE], found[FMR, AFTER] = along[FMR, "0"], along[FMR, str(removed)]
+    change = np.divide(rates[removed], rates[0], out=np.full(len(rows), np.nan), where=rates[0] > 0) - 1
+    found[CHANGE,] = people.estimate(Drawn.of(change), len(names), 0.0)
     each, images = alarms.sum(axis=1), np.bincount(labels)
     listed = [i for i in _worst(alarms)[:removed] if each[i]]
     return Enrolment(
@@ -161,6 +168,7 @@ def compute(embeddings: EmbeddingSet, params: EnrolmentParams) -> Enrolment:
             for i in listed
         ),
         estimates=found,
+        along=along,
         sizes=np.array(sizes),
     )  # fmt: skip
 
@@ -231,7 +239,7 @@ def _curves(results: Sequence[Enrolment]) -> Curves:
     lines = []
     for r in results:
         x = 100 * r.sizes / r.images
-        value, low, high = r.estimates.row(FMR, [(str(size),) for size in r.sizes])
+        value, low, high = r.along.row(FMR, [(str(size),) for size in r.sizes])
         lines += [
             Curve(r.title, x, value, low, high, model=r.model, markers=True),
             Curve(
@@ -252,12 +260,12 @@ def findings(results: Sequence[Enrolment]) -> list[Finding]:
     """Say what removing the worst images wins, whom it leaves without one, and at which FAR."""
     said = []
     for r in results:
-        before, after = (r.estimates[FMR, str(size)].value for size in (0, r.removed))
+        before, after = (r.estimates[FMR, which].value for which in (BEFORE, AFTER))
         share = r.removed / r.images
         text = f"On {r.title}, removing the {share:.1%} of enrolled images that others' probes call worst "
         text += f"takes FMR from {before:.3%} to {after:.3%}"
-        gap = r.estimates[CHANGE, str(r.removed)]
-        said.append(judged(text, gap, spec="+.1%", word="change", tones=("good", "bad"), family="null"))
+        gap = r.estimates[CHANGE,]
+        said.append(judged(text, gap, spec="+.1%", word="change", tones=("plain", "plain"), family="null"))
         if r.alone:
             only = f"{r.alone} of the {counted(len(r.worst), 'image')} to look at"
             said.append(

@@ -250,6 +250,12 @@ def map_fit(options: argparse.Namespace) -> int:
         f"on people left out: R² {conversion.held_out(found, 'R2')}; cosine to the new model's own vector "
         f"{cosine}, to a stranger's {cosine.null:.3f}"
     )
+    if far := found.record["held_out"].get("FAR"):
+        moved, own, lost = (conversion.held_out(found, f"TAR{end}") for end in ("", "_new", "_lost"))
+        print(f"TAR@FAR={far:g} of the new model's probes in a mapped gallery {moved}, in its own {own}")
+        print(f"what the map loses: {lost.points()} of TAR")
+    else:
+        print("what it loses in TAR cannot be told: give several images of more people")
     return 0
 
 

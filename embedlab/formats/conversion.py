@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -23,15 +23,18 @@ from embedlab import __version__
 from embedlab.analysis import Estimate
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
+from embedlab.estimates import People
 from embedlab.files import columns, parquet, signatures
 from embedlab.formats import interchange
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet, aligned
 from embedlab.lab.store import atomic_file, locked, made_name, sha256_of, write_json
-from embedlab.maths.linear.crossmodel import cosines
+from embedlab.maths.linear.crossmodel import cosines, search, trial
 from embedlab.maths.linear.linear_maps import LinearMap, Method
 from embedlab.maths.linear.linear_maps import fit as fit_map
 from embedlab.maths.linear.matched import other_people
+from embedlab.maths.pairs import levels
+from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import interval, resamples, weighted_mean
 from embedlab.maths.people.folds import identity_folds
 from embedlab.progress import track
@@ -41,6 +44,8 @@ HEADER = "embedlab_map"
 BATCH = 1 << 16
 """Rows converted at once, so that a gallery of any size takes bounded memory."""
 RESAMPLES = 1000
+FAR, PEOPLE, PROBES = 1e-3, 2000, 10
+"""The false accept rate of the TAR that a map loses, and how many people, with how many probes, tell it."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def fit(
         inner = identity_folds(people, folds, seed + 1 + k)[owner[~held]]
         mapped[held] = fit_map(a[~held], b[~held], method, inner).apply(a[held])
     whole = fit_map(a, b, method, place[owner])
-    quality = _quality(mapped, b, place[owner], owner, people, seed)
+    quality = _quality(mapped, b, place[owner], owner, people, seed) | _recognition(mapped, b, owner, seed)
     record = {
         "schema": SCHEMA,
         "source": {"model": old.model, "probe": old.probe, "dimension": d_old, "normalised": True},
@@ -179,6 +184,43 @@ def _quality(
     }
 
 
+def _recognition(mapped: np.ndarray, b: np.ndarray, owner: np.ndarray, seed: int) -> dict[str, Any]:
+    """Give the TAR of the new model's probes in a mapped gallery and in its own, and what is lost.
+
+    Nothing where nobody has two images, or too few people have for any false accept rate. Their nulls are
+    that rate, and no loss.
+    """
+    drawn = np.random.default_rng([seed, 13]).permutation(int(owner.max()) + 1)[:PEOPLE]
+    some = np.flatnonzero(np.isin(owner, drawn))
+    who = trial(np.unique(owner[some], return_inverse=True)[1], PROBES, seed)
+    resolved = levels.resolved(FAR, who.impostors)
+    if who.same_image or not len(resolved):
+        return {}
+    far = max(FAR, float(resolved.min()))
+    people = People.of(range(len(who.gallery)), _Draw(RESAMPLES, seed))
+    mine, moved = (
+        people.estimate(
+            Drawn(*search(b[some], gallery[some], who, far).tar(far, people.counts)[:2]),
+            who.searched,
+            far,
+            share=True,
+        )
+        for gallery in (b, mapped)
+    )
+    figures = {"TAR": moved, "TAR_new": mine, "TAR_lost": mine - moved}
+    return {"FAR": far, "probes": len(who.probes)} | {
+        name: {part: getattr(one, part) for part in ("value", "low", "high", "null")}
+        for name, one in figures.items()
+    }
+
+
+class _Draw(NamedTuple):
+    """What ``People.of`` asks of parameters."""
+
+    resamples: int
+    seed: int
+
+
 def _hash(fitted: LinearMap) -> str:
     digest = Digest()
     for part in (fitted.matrix, fitted.shift):
@@ -187,7 +229,16 @@ def _hash(fitted: LinearMap) -> str:
 
 
 def held_out(conversion: Conversion, figure: str) -> Estimate:
-    """Give a held-out figure of the record, ``R2`` or ``cosine``, as an Estimate over people."""
+    """Give a held-out figure of the record as an Estimate over people.
+
+    Parameters
+    ----------
+    conversion
+        The map.
+    figure
+        ``R2`` or ``cosine``; where people have two images also ``TAR`` of a mapped gallery, ``TAR_new`` of
+        the new model's own, and ``TAR_lost``.
+    """
     return Estimate(**conversion.record["held_out"][figure], n=conversion.record["fitted_on"]["people"])
 
 

@@ -93,6 +93,34 @@ def test_quality_is_that_on_people_left_out():
     assert cosine.null < 0.5 < 0.95 < cosine.value
 
 
+def test_what_is_lost_in_tar_is_measured_on_people_left_out_and_said(files, tmp_path, capsys):
+    good = conversion.fit(*spaces())
+    assert good.record["held_out"]["FAR"] == 0.001
+    lost, tar, new = (conversion.held_out(good, f"TAR{end}") for end in ("_lost", "", "_new"))
+    assert lost.value == pytest.approx(new.value - tar.value)
+    assert abs(lost.value) < 0.05
+    assert lost.low <= 0 <= lost.high
+    # A map that sees a third of the old vector loses, and noise all.
+    old, target = spaces()
+    blind = dataclasses.replace(old, vectors=old.vectors[:, :4])
+    assert conversion.held_out(conversion.fit(blind, target), "TAR_lost").low > 0
+    noise = np.random.default_rng(0).normal(size=old.vectors.shape).astype(np.float32)
+    nothing = conversion.fit(dataclasses.replace(old, vectors=noise), target)
+    assert conversion.held_out(nothing, "TAR").value < 0.05
+    path = tmp_path / "m.safetensors"
+    assert cli.main(["map", "fit", *map(str, files), "--map", str(path)]) == 0
+    assert f"what the map loses: {lost.points()} of TAR" in capsys.readouterr().out
+
+
+def test_where_nobody_has_two_images_no_tar_is_told(tmp_path, capsys):
+    files = [
+        stored(tmp_path, one.take(range(0, PEOPLE * IMAGES, IMAGES)), f"{one.model}.parquet")
+        for one in spaces()
+    ]
+    assert cli.main(["map", "fit", *map(str, files), "--map", str(tmp_path / "m.safetensors")]) == 0
+    assert "TAR cannot be told: give several images of more people" in capsys.readouterr().out
+
+
 def test_held_out_figures_are_those_of_scikit_learn():
     from sklearn.linear_model import LinearRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
