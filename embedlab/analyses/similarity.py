@@ -13,33 +13,33 @@ All models' vectors of the images they share are compared at length one, two mod
 
 The null re-pairs people at random: one person's images in one space stand against another's in the other.
 What both spaces owe to *who is who* is then part of the null, and what exceeds it is likeness of the
-arrangement of people; ``shuffle = "images"`` re-pairs images instead, and grouping counts as likeness.
-People change places with others of as many images only, or models that share nothing but the people would
-look alike. So people of about as many images, 20 at least, keep as many as the one of them who has fewest;
-whoever is left over alone is left out. All figures are of the images that stay.
+arrangement of people; ``shuffle = "images"`` re-pairs images instead, and grouping counts as likeness. People
+change places with others of as many images only, or models that share nothing but the people would look
+alike. So people of about as many images, 20 at least, keep as many as the one of them who has fewest; the
+rest is left out, of all figures.
 
 The corrected score is (value − null)/(ceiling − null). The ceiling is what two seeds of one recipe reach
-where such are among the models, else 1. p counts the random pairings that do as well; where none does, it
-is Student's for one further pairing. Two models are called alike where *more than half* of the measures say
-so: the p past the middle of eight, times eight fifths, is at most 0.05. Intervals are 95 % percentile ones of
-a bootstrap over people; fits and lists of neighbours are made anew as groups of people are left out.
+where such are among the models, else 1. Null-calibrated scores [8]_ take the 95 % quantile of re-paired
+images for the null and end at 0: a test and a size in one, for which knowing who is who is likeness. Here p
+counts the random pairings that do as well, or is Student's for one further pairing where none does. Two
+models are called alike where *more than half* of the measures say so: the p past the middle of eight, times
+eight fifths, is at most 0.05. Intervals are percentile ones of a bootstrap over people; fits and neighbours
+are made anew as groups of people are left out.
 
 How to read it
 --------------
 0 is chance and 1 is the ceiling. No measure sees a change of scale, a rotation (but PWCCA) or the order of
 columns; RSA, mutual k-NN and CKNNA see a shift; each sees some invertible map. CKA and RSA are ruled by the
-widest directions, the CCA family counts narrow ones as much, neighbours look at the finest scale only. A
-value without its null shows nothing: two models that agree on who is who share neighbours in any case.
+widest directions, the CCA family counts narrow ones as much, neighbours look at the finest scale only.
 
 Limits
 ------
-With a ceiling of 1 no two trainings reach a score of 1, even of one recipe. Alike is not as good: a model
-can be unlike another and better. Mutual k-NN and CKNNA depend on the size of the sample, so compare them at
-one size. Fits overfit where people are few: a held-out score then understates. Intervals hold the null and
+With a ceiling of 1 no two trainings reach a score of 1, even of one recipe. Compare mutual k-NN and CKNNA at
+one size of sample. Where people are few a held-out score of a fit understates. Intervals hold the null and
 the numbers of images fixed. Over planted sets of 150 people, with equal numbers of images, LFW's, or one
 person of sixty, models that share nothing but the people were called alike in 0–2 %, and those whose people's
-places correlate by 0.3 in 68–93 %. 95 % intervals held the mean of all sets in 87–100 %; those of RBF CKA
-are up to 1.4 times as long as they should be, the others 0.8 to 1.3 times.
+places correlate by 0.3 in 68–93 %. 95 % intervals held the mean of all sets in 87–100 %, at 0.8 to 1.3 (RBF
+CKA: up to 1.4) times the right length.
 
 References
 ----------
@@ -56,6 +56,7 @@ References
 .. [6] Kriegeskorte, N., Mur, M. and Bandettini, P. Representational similarity analysis: connecting the
    branches of systems neuroscience. Frontiers in Systems Neuroscience 2, 2008.
 .. [7] Huh, M., Cheung, B., Wang, T. and Isola, P. The platonic representation hypothesis. ICML 2024.
+.. [8] Gröger, F., Wen, S. and Brbić, M. Revisiting the Platonic representation hypothesis. arXiv 2602.14486.
 """
 
 from collections.abc import Mapping, Sequence
