@@ -219,8 +219,8 @@ def findings(results: Sequence[Displacement]) -> list[Finding]:
             less, more = sorted((a, b), key=lambda r: r.estimates[SHIFT, name].value)
             one, other = (r.estimates[SHIFT, name] for r in (less, more))
             text = (
-                f"From {a.reference} to {name}, one shift for all explains {1 - one.value:.0%} of how vectors "
-                f"move in {less.title} and {1 - other.value:.0%} in {more.title}"
+                f"From {a.reference} to {name}, one shift for all explains {1 - one.value:.0%} of how "
+                f"vectors move in {less.title} and {1 - other.value:.0%} in {more.title}"
             )
             said.append(judged(text, other - one, paired=one.is_paired(other), tones=("plain", "plain")))
     return said

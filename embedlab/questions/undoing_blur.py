@@ -48,8 +48,8 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             matters,
             {
                 "no": f"There is little to undo in {r.model}: {loses} less than {points}; {told}",
-                "undecided": f"Whether {loses} over {points} in {r.model}, which a map might undo, is open: {told}",
-                "some": f"In {r.model} {loses} some that a map might undo; whether over {points} is open: {told}",
+                "undecided": f"Whether {loses} over {points} to undo in {r.model} is open: {told}",
+                "some": f"In {r.model} {loses} something to undo; whether over {points} is open: {told}",
             },
             word="loss",
             aside=aside,

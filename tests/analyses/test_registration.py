@@ -132,7 +132,7 @@ def test_an_interval_holds_how_fits_differ():
 
 @pytest.mark.slow
 def test_between_models_what_is_said_does_not_hang_on_the_seed():
-    """Where half of the fits find the turn each seed says that some do; where hardly any does, none says it."""
+    """Where half of the fits find the turn each seed says that some do; where hardly any does, none does."""
     params = RegistrationParams(dimensions=0, resamples=200)
     found = list(over_seeds(models(0.5), 3, params))
     assert np.ptp(found[0].fit_matches[:, found[0].maps.index(AFTER)]) > 0.5
