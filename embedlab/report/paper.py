@@ -309,14 +309,11 @@ def latex(table: Table, name: str) -> str:
         lines = ["% needs booktabs and longtable", rf"\begin{{longtable}}{{{columns}}}", rf"{caption}\\"]
         lines += [r"\toprule", heads, r"\midrule", r"\endhead", *body, r"\bottomrule", r"\end{longtable}"]
     else:
-        lines = [
-            "% needs booktabs",
-            r"\begin{table}",
-            r"\centering",
-            caption,
-            rf"\begin{{tabular}}{{{columns}}}",
-        ]
-        lines += [r"\toprule", heads, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        lines = ["% needs booktabs and graphicx", r"\begin{table}", r"\centering", caption]
+        # A table that is wider than the text shrinks to it.
+        lines += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"]
+        lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heads, r"\midrule", *body, r"\bottomrule"]
+        lines += [r"\end{tabular}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 

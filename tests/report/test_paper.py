@@ -202,7 +202,7 @@ def compiled(tmp_path):
         pytest.skip("no LaTeX to compile with: install pdflatex (texlive-latex-recommended)")
 
     def compiled(body):
-        packages = "\\usepackage[T1]{fontenc}\\usepackage{textcomp,lmodern,booktabs,longtable}"
+        packages = "\\usepackage[T1]{fontenc}\\usepackage{textcomp,lmodern,booktabs,longtable,graphicx}"
         source = f"\\documentclass{{article}}{packages}\\begin{{document}}{body}\\end{{document}}"
         (tmp_path / "t.tex").write_text(source, encoding="utf-8")
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
@@ -210,7 +210,7 @@ def compiled(tmp_path):
         said = made.stdout.decode(errors="replace")
         assert made.returncode == 0, said[-2000:]
         assert "Missing character" not in said
-        return (tmp_path / "t.pdf").read_bytes()
+        return said
 
     return compiled
 
@@ -222,6 +222,15 @@ def test_latex_sets_hostile_names(compiled):
         long = Table(title=name, columns=(name,), rows=((name,),) * 50)
         body += paper.latex(table(name), "a") + paper.latex(long, "b")
     compiled(body)
+
+
+def test_a_wide_table_shrinks_to_the_text_and_a_narrow_one_stays(compiled):
+    wide = Table(title="Wide", columns=tuple("abcdefghijkl"), rows=((("a long name " * 2),) * 12,))
+    assert "Overfull" not in compiled(paper.latex(wide, "wide"))
+    narrow = paper.latex(Table(title="Narrow", columns=("a",), rows=(("b",),)), "narrow")
+    inside = narrow[narrow.index(r"\resizebox") : narrow.index(r"\end{table}")]
+    (width,) = re.findall(r"width ([\d.]+)pt", compiled(rf"\sbox0{{{inside}}}\typeout{{width \the\wd0}}"))
+    assert 5 < float(width) < 50
 
 
 def signs():
