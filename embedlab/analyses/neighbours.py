@@ -48,7 +48,7 @@ from jaxtyping import Float
 
 from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
 from embedlab.charts import Chart, Curve, Curves, Heatmap, Histogram, Table
-from embedlab.estimates import Estimate, People, compared, judged, shares, undrawn
+from embedlab.estimates import Estimate, People, compared, counted, judged, shares, undrawn
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.space.neighbourhoods import (
@@ -304,7 +304,8 @@ def _kept(r: Neighbours) -> Finding:
         worse, space = min(((r.within_a, r.first), (r.within_b, r.second)), key=lambda one: one[0].value)
         return Finding(
             f"No change of neighbours can be told from {r.first} to {r.second} {r.common}: within {space}, "
-            f"halves of a person's images share only {worse:.1%} of {r.k} nearest people."
+            f"halves of a person's images share only {worse:.1%} of "
+            f"{counted(r.k, 'nearest person', 'nearest people')}."
         )
     text = (
         f"From {r.first} to {r.second} {r.common}, {r.across.value:.1%} of a person's {r.k} nearest people "

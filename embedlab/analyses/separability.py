@@ -253,7 +253,7 @@ def _reading(r: Separability) -> list[Finding]:
     if p <= SURE and found.high is not None and whole - half > max(RISES, found.high - found.value):
         said.append(
             Finding(
-                f"In {r.title} a linear classifier of {name} is right in {half:.1%} when learned from "
+                f"In {r.title} the classifier that tells {name} is right in {half:.1%} when learned from "
                 f"{r.fitted[-2]:,} people, in {whole:.1%} from {r.fitted[-1]:,}: with more it may be more."
             )
         )
