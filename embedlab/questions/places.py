@@ -53,7 +53,7 @@ def _apart(r: Resolution, matters: float) -> Claim:
         evidence={f"cost of mixing native and {r.names[k]}": cost for k, cost in costs.items()},
         kind="mixing",
         marks={"yes": "apart", "no": "together"},
-        brief={"yes": "mixing costs", "no": "it costs little", "undecided": "open"},
+        brief={"yes": "mixing costs", "no": "mixing costs little", "undecided": "open"},
     )
 
 

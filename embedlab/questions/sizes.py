@@ -89,7 +89,7 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
         word="FAR",
         kind=UNSAFE,
         marks={"yes": "unsafe", "no": "safe"},
-        brief={"yes": "one threshold is unsafe", "no": "it is safe", "undecided": "open"},
+        brief={"yes": "one threshold is unsafe", "no": "one threshold is safe", "undecided": "open"},
         evidence={f"FAR, {' × '.join(r.names[k] for k in cell)}": r.at(FAR, cell) for cell in cells},
     )
 

@@ -76,7 +76,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
         among=among,
         kind="map",
         marks={"yes": "partly", "no": "hardly"},
-        brief={"yes": "a map brings back some", "no": "it does not", "undecided": "open"},
+        brief={"yes": "a map brings back some", "no": "a map brings back little", "undecided": "open"},
         evidence={f"rank-1, {entry}": one for entry, one in found.items()},
     )
 
