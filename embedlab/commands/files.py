@@ -159,7 +159,11 @@ def _data(commands: Any, make: Command) -> None:
     align.add_argument("--size", type=int, default=112, metavar="PX", help="side of the faces (default: 112)")
     how = align.add_mutually_exclusive_group(required=True)
     how.add_argument("--landmarks", metavar="FILE", help="CSV of item and five points, or CelebA's list")
-    how.add_argument("--detector", metavar="ONNX", help="find the points with OpenCV's YuNet, in this file")
+    how.add_argument(
+        "--detector",
+        metavar="PATH",
+        help="find the points with YuNet's ONNX file, or a folder of MTCNN's three",
+    )
     how.add_argument("--crop", action="store_true", help="no landmarks: cut out the central square")
     export = part("export", data_export, "write images and pairs in the formats of other programs")
     export.add_argument("--pairs", metavar="FILE", help="for .bin, .txt and .csv: the pairs")

@@ -265,17 +265,22 @@ def _finder(
     dataset: Dataset, landmarks: Path | str | None, detector: "Path | str | Detector | None"
 ) -> tuple[dict[str, str], list[Any], "Detector | None"]:
     """Say where the points come from; give those of the images, or who finds them."""
-    from embedlab.data.detection import YuNet
-
     if landmarks is not None:
         from embedlab.data import landmarks as reader
 
         given = reader.read(landmarks)
         return {"landmarks": sha256_of(Path(landmarks))}, _given(dataset, given, Path(landmarks)), None
     if detector is not None:
-        find = YuNet(detector) if isinstance(detector, Path | str) else detector
+        find = detector if not isinstance(detector, Path | str) else _network(Path(detector))
         return {"detector": find.fingerprint}, [], find
     return {"crop": "centre"}, [], None
+
+
+def _network(path: Path) -> "Detector":
+    from embedlab.data.detection import YuNet
+    from embedlab.data.mtcnn import Mtcnn
+
+    return Mtcnn(path) if path.is_dir() else YuNet(path)
 
 
 def _given(dataset: Dataset, given: "Landmarks", path: Path) -> list[Any]:

@@ -67,7 +67,7 @@ class YuNet:
     def _network(self) -> Any:
         # It keeps the picture's size, so that two threads cannot share one.
         if not hasattr(self._each, "network"):
-            cv2 = _opencv()
+            cv2 = opencv()
             try:
                 self._each.network = cv2.FaceDetectorYN.create(
                     str(self.path), "", (320, 320), SCORE, OVERLAP, CANDIDATES
@@ -87,7 +87,7 @@ class YuNet:
         UserError
             If the file is a network, but no face detector.
         """
-        cv2, network = _opencv(), self._network()
+        cv2, network = opencv(), self._network()
         height, width = image.shape[:2]
         for side in SIDES:
             factor = min(1.0, side / max(height, width))
@@ -126,7 +126,14 @@ def chosen(boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]) -> int:
     return int(np.argmax(boxes[:, 2] * boxes[:, 3] - CENTRE_WEIGHT * (away**2).sum(1)))
 
 
-def _opencv() -> Any:
+def opencv() -> Any:
+    """Give OpenCV.
+
+    Raises
+    ------
+    UserError
+        If it is not installed.
+    """
     try:
         import cv2
     except ImportError:
