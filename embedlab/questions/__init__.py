@@ -12,5 +12,6 @@ ORDER = (
     "data",
     "groups",
     "growth",
+    "hiding",
 )
 """The order in which a report answers them."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from embedlab.question import Answer
+from embedlab.question import Answer, Verdict
 from embedlab.study import Statement
 
 Borne = Literal["supported", "not supported", "undecided here"]
@@ -46,7 +46,7 @@ def _held(said: Statement, answers: Sequence[Answer]) -> Held:
         and said.about in one.unit
         and (not said.models or set(one.subject) & set(said.models))
     ]
-    verdicts = {one.verdict for one in about}
+    verdicts = {_of(said, one) for one in about}
     opposite = "no" if said.verdict == "yes" else "yes"
     borne: Borne = "undecided here"
     if opposite in verdicts:
@@ -55,6 +55,12 @@ def _held(said: Statement, answers: Sequence[Answer]) -> Held:
         borne = "supported"
     because = tuple(one.text for one in about) or ("the report does not answer that question.",)
     return Held(said.text, borne, because)
+
+
+def _of(said: Statement, one: Answer) -> Verdict:
+    """Give the verdict on the models that the statement names: where another one wins, they do not."""
+    lost = one.verdict == "yes" and bool(one.winner and said.models) and one.winner not in said.models
+    return "no" if lost else one.verdict
 
 
 def as_text(them: Sequence[Held]) -> list[str]:

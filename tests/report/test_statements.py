@@ -1,6 +1,7 @@
 """A statement is supported by answers that say so, and never by an open one."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,16 @@ def test_only_what_it_is_about_counts():
     said = Statement("So.", "places", "yes", ("a",), about="TAR")
     assert borne(said, *others) == "undecided here"
     assert borne(said, *others, answer("yes", "a", "b")) == "supported"
+
+
+def test_where_another_model_wins_the_one_named_does_not():
+    said = Statement("a is best.", "recognition", "yes", ("a",))
+    for winner, outcome in (("a", "supported"), ("b", "not supported"), ("", "supported")):
+        one = replace(answer("yes", "a", "b", question="recognition"), winner=winner)
+        assert borne(said, one) == outcome
+        assert borne(replace(said, models=()), one) == "supported"
+    open_ = replace(answer("undecided", "a", "b", question="recognition"), winner="b")
+    assert borne(said, open_) == "undecided here"
 
 
 def test_they_come_as_lines_and_as_plain_values():
