@@ -110,6 +110,15 @@ def run(name, given):
     found = analysis.get(name)
     known = {field.name for field in dataclasses.fields(found.params)}
     params = dataclasses.replace(found.params, **{k: v for k, v in FEW.items() if k in known})
+    if name == "membership":
+        # It asks who was trained on, and for more images than most of these people have.
+        params = dataclasses.replace(params, images=2)
+        given = tuple(
+            dataclasses.replace(
+                one, attributes={**one.attributes, "trained": np.where(one.labels % 2, "yes", "no")}
+            )
+            for one in given
+        )
     try:
         return Run("it", found.run(given, params))
     except UserError as error:
