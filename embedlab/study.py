@@ -32,7 +32,15 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         "registration",
         "overlay",
     ),
-    "Inside the networks": ("structure", "kernels", "layers", "spectra", "norm_layers", "training"),
+    "Inside the networks": (
+        "structure",
+        "kernels",
+        "directions",
+        "layers",
+        "spectra",
+        "norm_layers",
+        "training",
+    ),
 }
 """What a report is read by, and the analyses in each chapter, in the order in which they are asked."""
 

@@ -15,16 +15,15 @@ The null re-pairs people at random: one person's images in one space stand again
 What both spaces owe to *who is who* is then part of the null, and what exceeds it is likeness of the
 arrangement of people; ``shuffle = "images"`` re-pairs images instead, and grouping counts as likeness. People
 change places with others of as many images only, or models that share nothing but the people would look
-alike. So people of about as many images, 20 at least, keep as many as the one of them who has fewest; the
-rest is left out, of all figures.
+alike. So people of about as many images, 20 at least, keep as many as who has fewest; the rest is left out.
 
 The corrected score is (value − null)/(ceiling − null). The ceiling is what two seeds of one recipe reach
 where such are among the models, else 1. Null-calibrated scores [8]_ take the 95 % quantile of re-paired
 images for the null and end at 0: a test and a size in one, for which knowing who is who is likeness. Here p
 counts the random pairings that do as well, or is Student's for one further pairing where none does. Two
 models are called alike where *more than half* of the measures say so: the p past the middle of eight, times
-eight fifths, is at most 0.05. Intervals are percentile ones of a bootstrap over people; fits and neighbours
-are made anew as groups of people are left out.
+eight fifths, is at most 0.05. Intervals are a bootstrap's over people; fits and neighbours are made anew
+without groups of them.
 
 How to read it
 --------------
@@ -36,10 +35,10 @@ Limits
 ------
 With a ceiling of 1 no two trainings reach a score of 1, even of one recipe. Compare mutual k-NN and CKNNA at
 one size of sample. Where people are few a held-out score of a fit understates. Intervals hold the null and
-the numbers of images fixed. Over planted sets of 150 people, with equal numbers of images, LFW's, or one
-person of sixty, models that share nothing but the people were called alike in 0–2 %, and those whose people's
-places correlate by 0.3 in 68–93 %. 95 % intervals held the mean of all sets in 87–100 %, at 0.8 to 1.3 (RBF
-CKA: up to 1.4) times the right length.
+the numbers of images fixed. In planted sets of 150 people (equal numbers of images, LFW's, or one person of
+sixty) models that share nothing but the people were called alike in 0–2 %, and those whose people's places
+correlate by 0.3 in 68–93 %. Intervals held the mean of all sets in 87–100 %, 0.8 to 1.3 times as long as
+right, RBF CKA's up to 1.4.
 
 References
 ----------

@@ -11,6 +11,8 @@ References
    Mathematics of the USSR-Sbornik 1(4), 1967.
 .. [2] Rudelson, M. and Vershynin, R. Sampling from large matrices: an approach through geometric functional
    analysis. Journal of the ACM 54(4), 2007.
+.. [3] Ito, A., Yamada, M. and Kumagai, A. Analysis of linear mode connectivity via permutation-based weight
+   matching: with insights into other permutation search methods. ICLR 2025. arXiv 2402.04051.
 """
 
 import numpy as np
@@ -48,3 +50,34 @@ def with_random_signs(kernels: Float[np.ndarray, "o i h w"], seed: int) -> Float
     bits = np.random.default_rng([seed, 22]).integers(0, 2, kernels.shape, np.int8)
     found: np.ndarray = kernels * (2 * bits - 1).astype(kernels.dtype)
     return found
+
+
+def common_directions(
+    x: Float[np.ndarray, "o i h w"], y: Float[np.ndarray, "o i h w"], least: float
+) -> tuple[float, int]:
+    """Say how far the dominant singular directions of two layers are the same [3]_.
+
+    Both layers are cut to their singular vectors from ``least`` of the largest singular value on, as many as
+    the one of them that has fewer, and each of these counts alike, however large.
+
+    Parameters
+    ----------
+    x, y
+        Kernels of one shape, their channels matched.
+    least
+        From which share of the largest singular value on a direction is dominant.
+
+    Returns
+    -------
+    The mean over directions of Σⱼ (uᵢ·u′ⱼ)(vᵢ·v′ⱼ): 1 for equal directions, 0 for unrelated ones, −1 for
+    opposite; and how many directions there are, 0 where a layer is zero.
+    """
+    from embedlab.maths.linear.procrustes import thin_svd
+
+    taken = [thin_svd(kernels.reshape(len(kernels), -1).astype(np.float64)) for kernels in (x, y)]
+    if not all(strengths[0] > 0 for _, strengths, _ in taken):
+        return 0.0, 0
+    count = min(int((strengths >= least * strengths[0]).sum()) for _, strengths, _ in taken)
+    (left, _, right), (others, _, theirs) = taken
+    products = (left[:, :count].T @ others[:, :count]) * (right[:count] @ theirs[:count].T)
+    return float(products.sum() / count), count

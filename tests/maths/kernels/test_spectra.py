@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from embedlab.maths.kernels.spectra import (
+    common_directions,
     relative_to_edge,
     singular_values,
     stable_rank,
@@ -37,3 +38,18 @@ def test_random_signs_leave_every_weight_as_large_and_no_direction_in_common():
     assert stable_rank(singular_values(kernels)) == pytest.approx(1)
     assert stable_rank(singular_values(found)) > 20
     assert not np.array_equal(found, with_random_signs(kernels, 1))
+
+
+def test_directions_in_common_are_the_cosine_of_the_partial_isometries():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 6, 4, 3, 3))
+    value, count = common_directions(x, y, 0.5)
+    cut = []
+    for kernels in (x, y):
+        left, strengths, right = np.linalg.svd(kernels.reshape(6, -1), full_matrices=False)
+        assert (strengths >= 0.5 * strengths[0]).sum() >= count
+        cut.append(left[:, :count] @ right[:count])
+    assert value == pytest.approx((cut[0] * cut[1]).sum() / count)
+    assert common_directions(x, x, 0.5)[0] == pytest.approx(1)
+    assert common_directions(x, -x, 0.5)[0] == pytest.approx(-1)
+    assert common_directions(x, 0 * x, 0.5) == (0.0, 0)
