@@ -593,7 +593,7 @@ def unknown(word: str = "difference", *, paired: bool = True) -> str:
 def shares(*them: Estimate, digits: int = 1) -> list[str]:
     """Write shares in percent, as finely as it takes for their differences to be those that are told.
 
-    Of 98.77 and 97.93 % the difference is -0.8 points, which 98.8 and 97.9 % would not give.
+    Of 98.75 and 95.95 % the difference is 2.8 points, which 98.8 and 95.9 % would not give.
 
     Parameters
     ----------

@@ -21,6 +21,7 @@ from embedlab.estimates import (
     judged,
     label,
     settled,
+    shares,
     undrawn,
     where,
 )
@@ -324,3 +325,14 @@ def test_the_largest_of_several_differences_is_judged_as_such():
     assert alone.text == "Cheese: a difference of +2.0 points [+0.5, +3.5]."
     assert picked.text == "Cheese: the largest of 20 differences, +2.0 points [+0.5, +3.5], may be chance."
     assert picked.p == pytest.approx(20 * alone.p)
+
+
+def test_shares_are_written_so_that_their_difference_is_the_one_told():
+    for pair in ((0.98766, 0.97934), (0.5, 0.4), (0.99213, 0.98801), (0.0, 0.0)):
+        a, b = (Estimate(value) for value in pair)
+        one, other = shares(a, b)
+        told_gap = float((a - b).points().split()[0])
+        assert float(one[:-1]) - float(other[:-1]) == pytest.approx(told_gap, abs=0.051)
+    assert shares(Estimate(0.98751), Estimate(0.95949)) == ["98.75%", "95.95%"]
+    assert shares(Estimate(0.5), Estimate(0.4)) == ["50.0%", "40.0%"]
+    assert shares(Estimate(float("nan")), Estimate(0.4))[1] == "40.0%"

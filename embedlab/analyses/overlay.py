@@ -196,8 +196,8 @@ def findings(results: Sequence[Overlay]) -> list[Finding]:
 def _sharing(r: Overlay) -> Finding:
     shared = r.estimates[SHARED,]
     return Finding(
-        f"{r.a} and {r.b} have {shared:.0%} of an image's {r.neighbours} nearest among the {len(r.items):,} "
-        f"shown in common ({shared.null or 0.0:.0%} if they were unrelated)."
+        f"Of an image's {r.neighbours} nearest among the {len(r.items):,} shown, {shared:.0%} are the same "
+        f"in {r.a} and {r.b} ({shared.null or 0.0:.0%} if they were unrelated)."
     )
 
 

@@ -43,7 +43,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
     if before.value >= ALL:
         nothing = (
             f"Nothing is left to find for {r.title}: {where}, {before.value:.1%} of images find themselves "
-            "already"
+            f"{'already' if rival == BEFORE else WITHOUT[rival]}"
         )
         return Claim(
             models, None, matters, {"no": nothing}, evidence=evidence, fact="no", marks={"no": "no need"}

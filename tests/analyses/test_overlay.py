@@ -87,6 +87,6 @@ def test_of_many_pairs_the_most_and_the_least_alike_are_told():
         for k in (3, 1, 5, 2)
     ]
     most, least = overlay.findings(every)
-    assert "b5 have 50%" in most.text
-    assert "b1 have 10%" in least.text
+    assert "50% are the same in p in m and b5" in most.text
+    assert "10% are the same in p in m and b1" in least.text
     assert len(overlay.findings(every[:2])) == 2

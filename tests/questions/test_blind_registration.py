@@ -35,6 +35,11 @@ def test_where_images_find_themselves_already_nothing_is_left_to_find():
     )
 
 
+def test_where_a_shift_leaves_nothing_to_find_that_is_said():
+    (one,) = told(QUESTION, registration=[registration(0.99, 0.995, before=0.9)])
+    assert one.text.endswith("99.5% of images find themselves by a shift.")
+
+
 def test_all_axes_are_judged_and_not_the_few():
     found = registration(0.9, 0.2, spaces=("3 axes", "all 128 axes"))
     (one,) = told(QUESTION, registration=[found])
