@@ -307,8 +307,10 @@ def jsonable(value: Any) -> Any:
 
 
 SEARCHED = {
+    "directions": ("",),
     "kernels": ("",),
     "layers": ("",),
+    "migration": ("self-training",),
     "norm_layers": ("",),
     "projection": ("t-SNE", "UMAP"),
     "registration": (", after", "after minus", "unrelated people"),
