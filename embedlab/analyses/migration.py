@@ -313,10 +313,8 @@ def _of_way(way: Way) -> list[Finding]:
     said = [compared(f"{text}, enrolled anew {own.value:.1%}", moved, own, tones=("plain", "plain"))]
     needed = [r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE)]
     if needed[0] and needed[1]:
-        text = f"From {old} to {new} on {r.probe}, self-training with {needed[0].value:,.0f} known people is "
-        text += (
-            f"within {100 * r.matters:g} points of ridge with {r.known:,}, ridge with {needed[1].value:,.0f}"
-        )
+        text = f"From {old} to {new} on {r.probe}, self-training on {needed[0].value:,.0f} known people is "
+        text += f"within {100 * r.matters:g} points of ridge on {r.known:,}, ridge on {needed[1].value:,.0f}"
         said.append(compared(text, needed[0], needed[1], spec=",.0f", tones=("plain", "plain")))
     said.append(_certified(way))
     if (COST, TAR, old, new) in r.estimates:

@@ -89,7 +89,7 @@ def test_what_is_said_stands_with_its_numbers(turned):
     assert any(re.match(r"Moved from a to b on p by 60 known people, a gallery gives \d", t) for t in said)
     assert any(
         re.match(
-            r"From a to b on p, self-training with 5 known people is within 2 points of ridge with 60,",
+            r"From a to b on p, self-training on 5 known people is within 2 points of ridge on 60,",
             t,
         )
         for t in said
