@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.separability import Separability
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate
+from embedlab.estimates import Estimate, shares
 from embedlab.question import Claim, Question, Results, best_of
 
 
@@ -33,18 +33,20 @@ def _hides(models: dict[str, Separability], probe: str, probes: int, matters: fl
     read: dict[str, Estimate] = {name: r.of(probe) for name, r in models.items()}
     best, second, gap, among = best_of({name: -one for name, one in read.items()})
     native, points = models[best].reference, f"{100 * matters:g} points"
-    told = f"a linear classifier tells {probe} from {native} in {read[best].value:.1%} and "
-    told += f"{read[second].value:.1%} of new people's images"
+    told = " and ".join(shares(read[best], read[second]))
+    told = f"a linear classifier tells {probe} from {native} in {told} of new people's images"
     return Claim(
         (best, second),
         gap,
         matters,
         {
-            "yes": f"{best} hides it better than {second}: {told}",
-            "no": f"{best} hides it by less than {points} better than {second}: {told}",
-            "undecided": f"Whether {best} hides it over {points} better than {second} is open: {told}",
-            "some": f"{best} hides it better than {second}; whether by over {points} is open: {told}",
+            "yes": f"{best} hides the size of images better than {second}",
+            "no": f"{best} hides the size of images less than {points} better than {second}",
+            "undecided": f"Whether {best} hides sizes over {points} better than {second} is open",
+            "some": f"{best} hides the size of images better than {second}; whether by over {points} is open",
         },
+        aside=told,
+        marks={"yes": "better", "no": "alike"},
         unit=f"points of accuracy at {probe}",
         among=among * probes,
         evidence={f"accuracy at {probe}, {name}": one for name, one in read.items()},

@@ -29,7 +29,7 @@ def test_the_model_that_is_read_worse_hides_better_whichever_comes_first():
         assert (found.verdict, found.winner, found.subject) == ("yes", "a", ("a", "b"))
         assert found.effect.value == pytest.approx(0.3)
         assert found.text.startswith(
-            "a hides it better than b: a linear classifier tells p@32 from p in 60.0%"
+            "a hides the size of images better than b (a linear classifier tells p@32 from p in 60.0%"
         )
 
 
@@ -37,7 +37,7 @@ def test_models_that_are_read_alike_hide_alike():
     results = [separability("a", {"p@32": 0.80}), separability("b", {"p@32": 0.81}, seed=7)]
     (found,) = told(QUESTION, separability=results)
     assert found.verdict == "no"
-    assert found.text.startswith("a hides it by less than 5 points better than b")
+    assert found.text.startswith("a hides the size of images less than 5 points better than b")
 
 
 def test_a_difference_about_as_large_as_matters_is_open():
