@@ -9,6 +9,7 @@ from embedlab.errors import UserError
 
 if TYPE_CHECKING:
     from embedlab.report.gates import Judged
+    from embedlab.report.notes import Note
 
 Command = Callable[..., Any]
 
@@ -79,6 +80,12 @@ def _shared(parser: Any, gates: str, *, required: bool = False) -> None:
         help="fail on what is shown to be worse (1), or also on what is not shown to be no worse (3) "
         "(default: worse)",
     )
+    parser.add_argument(
+        "--notes",
+        metavar="JSON",
+        help="what a reader accepted or disputed in the page of the report that is judged: what is accepted "
+        "does not fail",
+    )
     parser.add_argument("--markdown", metavar="FILE", help="write a summary for a pull request, too")
     parser.add_argument("--junit", metavar="FILE", help="write JUnit XML, too")
 
@@ -98,7 +105,13 @@ def compare(options: argparse.Namespace) -> int:
     asked += [gates.Gate(measure=measure, margin=margin) for measure in options.measure]
     old, new = past.read(Path(options.old)), past.read(Path(options.new))
     names = _names(options.rename, old.models)
-    return _told(gates.compare(old.renamed(names), new, asked, margin), options)
+    return _told(gates.compare(old.renamed(names), new, asked, margin, _notes(options)), options)
+
+
+def _notes(options: argparse.Namespace) -> "tuple[Note, ...]":
+    from embedlab.report import notes
+
+    return notes.read(Path(options.notes)) if options.notes else ()
 
 
 def _names(words: list[str], models: list[str]) -> dict[str, str]:
@@ -121,7 +134,7 @@ def check(options: argparse.Namespace) -> int:
     from embedlab.report import gates, past
 
     asked = gates.read(Path(options.gates))
-    return _told(gates.check(past.read(Path(options.report)), asked), options)
+    return _told(gates.check(past.read(Path(options.report)), asked, _notes(options)), options)
 
 
 def _told(judged: "Judged", options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from embedlab import question
 from embedlab.question import Answer, listed
+from embedlab.report import notes
 from embedlab.report.glossary import names_in
 from embedlab.report.numbers import jsonable, plain_estimate
 from embedlab.runner import Outcome
@@ -59,6 +60,11 @@ class Line:
             each = (f"{' to '.join(one.subject)} {shown(one)}".strip() for one in self.likewise)
             return f"Likewise {' and '.join(each)}."
         return f"Likewise {listed(' and '.join(one.subject) for one in self.likewise)}."
+
+    @property
+    def noted(self) -> str:
+        """Name its answers, as JSON, for a reader's notes."""
+        return notes.keyed(plain([self.lead, *self.likewise, *self.rest]))
 
     def _counted(self) -> str:
         """Say how the others come out, the most frequent first: "The other 99: breaks at 16 px in 41 …"."""

@@ -43,7 +43,8 @@ KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
 # Each builds on those before it.
-SCRIPTS = ("report.js", "tools.js", "roll.js", "words.js", "linked.js")
+SCRIPTS = ("report.js", "tools.js", "roll.js", "words.js", "linked.js", "notes.js")
+STYLES = ("style.css", "notes.css")
 # A section's first picture as it is shown, and as it is folded; unfolded it brings the others with it.
 FOLDED = {
     '<details class="fold picture" open>': '<details class="fold picture">',
@@ -440,7 +441,7 @@ def _page(
             screen=answering.screen(answers),
             said=said,
             footer=FOOTER,
-            style=_safe((static / "style.css").read_text(encoding="utf-8")),
+            style=_safe("\n".join((static / name).read_text(encoding="utf-8") for name in STYLES)),
             script=_safe(script),
             plotly=packed,
             looks=_for_script(json.dumps(looks, sort_keys=True)),

@@ -13,20 +13,22 @@ References
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from embedlab import question
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, counted
 from embedlab.files.documents import toml
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.question import simultaneous
+from embedlab.report.notes import Applied, Note, applied
 from embedlab.report.past import Answered, Key, Past
 
-Outcome = Literal["worse", "fails", "open", "cannot", "not worse", "better", "holds"]
+Outcome = Literal["worse", "fails", "accepted", "open", "cannot", "not worse", "better", "holds"]
 
 LEVEL = 0.01
 """The chance that anything is called worse, or failing, where nothing is."""
@@ -146,7 +148,7 @@ class Judged:
     intervals
         How many intervals were judged together.
     notes
-        What else changed; nothing fails by it.
+        What else changed, and what a reader disputes; nothing fails by it.
     """
 
     title: str
@@ -168,7 +170,7 @@ class Judged:
         return 3 if self.count("cannot") or (unproven and self.count("open")) else 0
 
 
-ORDER: tuple[Outcome, ...] = ("worse", "fails", "cannot", "open", "not worse", "better", "holds")
+ORDER: tuple[Outcome, ...] = ("worse", "fails", "cannot", "accepted", "open", "not worse", "better", "holds")
 
 
 def read(path: Path) -> list[Gate]:
@@ -247,7 +249,9 @@ def _gate(path: Path, number: int, given: Any) -> Gate:
     return gate
 
 
-def compare(old: Past, new: Past, gates: Sequence[Gate] = (), margin: float = MARGIN) -> Judged:
+def compare(
+    old: Past, new: Past, gates: Sequence[Gate] = (), margin: float = MARGIN, notes: Sequence[Note] = ()
+) -> Judged:
     """Hold a report against an earlier one of the same images.
 
     Parameters
@@ -259,6 +263,9 @@ def compare(old: Past, new: Past, gates: Sequence[Gate] = (), margin: float = MA
         None: ``DEFAULTS``.
     margin
         That of ``DEFAULTS``.
+    notes
+        A reader's, on answers of ``new``. Who accepts an answer accepts the losses it rests on: those that
+        analyses which its question needs measured of its subject.
 
     Raises
     ------
@@ -290,11 +297,38 @@ def compare(old: Past, new: Past, gates: Sequence[Gate] = (), margin: float = MA
     if not judged:
         raise UserError(f"{old.name} has none of {', '.join(DEFAULTS)}: say what to compare with --measure")
     rows = [_change(key, gate, old, new, len(judged)) for key, gate in judged.items()]
-    return Judged(f"{new.name} against {old.name}", _sorted(rows), len(rows), _changes(old, new))
+    found = applied(notes, new.answers)
+    rows = [_put_up_with(row, key, new, found) for row, key in zip(rows, judged, strict=True)]
+    told = [*_changes(old, new), *found.told(new.answers)]
+    return Judged(f"{new.name} against {old.name}", _sorted(rows), len(rows), told)
 
 
-def check(report: Past, gates: Sequence[Gate]) -> Judged:
+def _put_up_with(row: Row, key: Key, new: Past, notes: Applied) -> Row:
+    """Let a loss pass where a reader accepted an answer that rests on it."""
+    if row.outcome != "worse":
+        return row
+    for answer in new.answers:
+        note = notes.accepted(answer)
+        about = key.models and set(key.models) <= set(answer.models)
+        if note and about and key.analysis in _needed(answer.question):
+            return _accepted(row, note)
+    return row
+
+
+def _needed(name: str) -> Collection[str]:
+    """List the analyses that a question reads; none where it is of a package that is not here."""
+    return question.get(name).needs if name in question.names() else ()
+
+
+def _accepted(row: Row, note: Note) -> Row:
+    return Row(row.name, "accepted", f"{row.outcome}, and accepted{note.because}: {row.text}")
+
+
+def check(report: Past, gates: Sequence[Gate], notes: Sequence[Note] = ()) -> Judged:
     """Ask of one report whether its numbers and answers are where they have to be.
+
+    An answer that a reader accepted in ``notes`` does not fail, be it of another verdict or a hazard. Limits
+    of numbers hold whatever is accepted.
 
     Raises
     ------
@@ -308,11 +342,16 @@ def check(report: Past, gates: Sequence[Gate]) -> Judged:
         )
     limits = [(key, gate) for gate in asked if gate.measure for key in _taken(report, gate, needed=True)]
     rows = [_limit(key, gate, report.estimates[key], len(limits)) for key, gate in limits]
+    found = applied(notes, report.answers)
     for gate in asked:
         rows += (
-            _verdicts(report, gate) if gate.question else _hazards(report, gate) if gate.no_hazards else []
+            _verdicts(report, gate, found)
+            if gate.question
+            else _hazards(report, gate, found)
+            if gate.no_hazards
+            else []
         )
-    return Judged(report.name, _sorted(rows), len(limits))
+    return Judged(report.name, _sorted(rows), len(limits), found.told(report.answers))
 
 
 def _taken(report: Past, gate: Gate, *, needed: bool) -> list[Key]:
@@ -400,25 +439,38 @@ def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
     return Row(key.text, "holds" if least <= wide.low and wide.high <= most else "open", text)
 
 
-def _verdicts(report: Past, gate: Gate) -> list[Row]:
+def _verdicts(report: Past, gate: Gate, notes: Applied) -> list[Row]:
     found = gate.answers(report)
     if not found:
         there = ", ".join(sorted({one.question for one in report.answers})) or "none"
         raise UserError(
             f"{report.name} answers no question {gate.question!r} of model {gate.model!r}: there are {there}"
         )
+    asked = " or ".join(gate.verdicts)
     return [
-        Row(
-            one.name,
-            "holds" if one.verdict in gate.verdicts else "fails",
-            f"{one.verdict}, asked {' or '.join(gate.verdicts)}: {one.text}",
+        _judged(
+            one,
+            good=one.verdict in gate.verdicts,
+            name=one.name,
+            text=f"{one.verdict}, asked {asked}: {one.text}",
+            notes=notes,
         )
         for one in found
     ]
 
 
-def _hazards(report: Past, gate: Gate) -> list[Row]:
-    found = [Row(f"hazard, {one.name}", "fails", one.text) for one in gate.answers(report) if one.hazard]
+def _judged(answer: Answered, *, good: bool, name: str, text: str, notes: Applied) -> Row:
+    row = Row(name, "holds" if good else "fails", text)
+    note = notes.accepted(answer)
+    return row if good or note is None else _accepted(row, note)
+
+
+def _hazards(report: Past, gate: Gate, notes: Applied) -> list[Row]:
+    found = [
+        _judged(one, good=False, name=f"hazard, {one.name}", text=one.text, notes=notes)
+        for one in gate.answers(report)
+        if one.hazard
+    ]
     return found or [Row("hazards", "holds", "no answer is a hazard")]
 
 
@@ -492,17 +544,19 @@ def _plain(text: str) -> str:
 
 
 def as_junit(judged: Judged, *, unproven: bool = False) -> str:
-    """Write it as JUnit XML: a test case a row; what is open is skipped, what cannot be told an error."""
+    """Write it as JUnit XML: open or accepted rows are skipped cases, what cannot be told an error."""
     from xml.etree import ElementTree as ET
 
     failing = judged.count("worse", "fails")
     errors = judged.count("cannot") + (judged.count("open") if unproven else 0)
-    skipped = 0 if unproven else judged.count("open")
+    skipped = judged.count("accepted") + (0 if unproven else judged.count("open"))
     head = {"name": "embedlab", "tests": str(len(judged.rows)), "failures": str(failing)}
     suite = ET.Element("testsuite", head | {"errors": str(errors), "skipped": str(skipped)})
     for row in judged.rows:
         case = ET.SubElement(suite, "testcase", {"classname": "embedlab", "name": _printable(row.name)})
-        kind = {"worse": "failure", "fails": "failure", "cannot": "error"}.get(row.outcome)
+        kind = {"worse": "failure", "fails": "failure", "cannot": "error", "accepted": "skipped"}.get(
+            row.outcome
+        )
         kind = kind or (("error" if unproven else "skipped") if row.outcome == "open" else None)
         if kind:
             ET.SubElement(case, kind, {"message": _printable(f"{row.outcome}: {row.text}")})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate
 from embedlab.files.documents import text_of
-from embedlab.report import numbers
+from embedlab.report import notes, numbers
 
 
 @dataclass(frozen=True, order=True)
@@ -52,6 +52,7 @@ class Answered(NamedTuple):
     verdict: str
     hazard: bool
     text: str
+    fingerprint: str = ""
 
     @property
     def about(self) -> tuple[str, tuple[str, ...], str]:
@@ -168,6 +169,7 @@ def parsed(name: str, found: Mapping[str, Any]) -> Past:
             verdict=_word(one["verdict"]),
             hazard=one["hazard"] is True,
             text=_word(one["text"]),
+            fingerprint=notes.fingerprint(one),
         )
         for one in found.get("answers", ())
     )
