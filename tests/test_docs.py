@@ -143,8 +143,8 @@ def test_options_are_few_and_known():
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
-        "--measure", "--margin", "--rename", "--gates", "--fail-if", "--notes", "--markdown", "--junit", "--yes",
-        "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
+        "--measure", "--margin", "--rename", "--gates", "--fail-if", "--notes", "--markdown", "--junit",
+        "--yes", "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import shares
+from embedlab.estimates import counted, shares
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
 
@@ -63,10 +63,16 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
         unit="points of images",
         marks={"yes": "finds", "no": "hardly"},
         word="gain",
-        aside=where,
+        aside=f"{where}, {_over_fits(r, space)}",
         among=among,
         evidence=evidence,
     )
+
+
+def _over_fits(r: Registration, space: int) -> str:
+    """Say how far fits differ: some may find nearly all and others nothing, which their mean hides."""
+    each = r.fit_matches[r.fit_space == space, r.maps.index(AFTER)]
+    return f"{counted(len(each), 'fit')} of {each.min():.1%} to {each.max():.1%}"
 
 
 QUESTION = Question(
