@@ -27,7 +27,7 @@ from embedlab.formats import attributes
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
-from embedlab.maths.pairs.all_pairs import Kept
+from embedlab.maths.reused import Kept
 from embedlab.over import Input
 from embedlab.progress import about, busy, say, track
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
@@ -266,7 +266,7 @@ class _Inputs:
         self.read: dict[Input, Any] = {}
         self.without: dict[int, list[str]] = {}
         self.counted: dict[frozenset[Input], int] = {}
-        self.pairs = Kept()
+        self.kept = Kept()
 
     def get(self, wanted: Input) -> Any:
         if wanted not in self.read:
@@ -359,7 +359,7 @@ def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *
         begun = time.perf_counter()
         doing = f"{analysis.name}, {_named(chosen)}"
         enough = enough_memory(f"{analysis.name} of {title}", MEMORY_ADVICE)
-        with enough, busy(doing), about(doing), inputs.pairs.in_use():
+        with enough, busy(doing), about(doing), inputs.kept.in_use():
             result = analysis.run(values, params, planned.lists)
         record = {
             "analysis": analysis.name,

@@ -5,12 +5,9 @@ is kept serves every statistic and its identity bootstrap: fine histograms, a co
 person, every genuine score, and the highest impostor scores with both their people.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths import reused
 from embedlab.maths.pairs.grid import Grid
 from embedlab.progress import sweep, track
 
@@ -36,8 +34,6 @@ CLOSE = 0.02
 MIDDLE = 10_000
 # Bytes that the threads' histograms a person may take together.
 ROOM = 2 << 30
-# Bytes of counted pairs that are kept for who asks for the same again; 30 MB each at 13,000 images.
-KEPT = 512 << 20
 Metric = Literal["cosine", "euclidean"]
 Weigh = Literal["pairs", "people"]
 """Each pair weighs the same, as in the field's protocols; or each person's genuine pairs together weigh
@@ -185,58 +181,6 @@ class Pairs:
 NOBODY: Int[np.ndarray, "0 2"] = np.empty((0, 2), np.int64)
 
 
-class Kept:
-    """Pairs that were counted, the latest used last, of at most ``KEPT`` bytes together.
-
-    While it is in use, equal pairs are not counted again. Nobody may then write into what ``all_pairs``
-    gives.
-    """
-
-    def __init__(self) -> None:
-        self.found: dict[bytes, tuple[int, Pairs]] = {}
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Let ``all_pairs`` look here first, and put here what it counts."""
-        token = _kept.set(self)
-        try:
-            yield
-        finally:
-            _kept.reset(token)
-
-    def get(self, key: bytes, tail: int) -> Pairs | None:
-        """Give pairs with a tail of this size; a kept tail is left off for who asks for none."""
-        if key not in self.found:
-            return None
-        self.found[key] = had, pairs = self.found.pop(key)
-        if tail == had:
-            return pairs
-        return None if tail else replace(pairs, tail_scores=pairs.tail_scores[:0], tail_people=NOBODY)
-
-    def put(self, key: bytes, tail: int, pairs: Pairs) -> None:
-        """Keep pairs, and let the longest unused go."""
-        self.found.pop(key, None)
-        self.found[key] = tail, pairs
-        while self.found and sum(_size(one) for _, one in self.found.values()) > KEPT:
-            del self.found[next(iter(self.found))]
-
-
-_kept: ContextVar[Kept | None] = ContextVar("kept", default=None)
-
-
-def _size(pairs: Pairs) -> int:
-    return sum(value.nbytes for value in vars(pairs).values() if isinstance(value, np.ndarray))
-
-
-def _key(arrays: Iterable[np.ndarray | None], *options: Any) -> bytes:
-    digest = hashlib.blake2b(repr(options).encode(), digest_size=16)
-    for one in arrays:
-        if one is not None:
-            digest.update(repr((one.shape, one.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(one).data)
-    return digest.digest()
-
-
 def row_weights(sizes: Int[np.ndarray, " people"], weigh: Weigh) -> Float[np.ndarray, " people"]:
     """Give what one of each person's rows weighs, of which there are ``sizes``; 0 where there is none."""
     there = sizes > 0
@@ -291,15 +235,16 @@ def all_pairs(
     which are so few that this stays within 2 GB; 8 bytes where people of unlike numbers of images weigh.
     While ``Kept`` pairs are in use, cosines that were counted already are given again.
     """
-    kept = _kept.get()
+    kept = reused.in_use()
     if kept is None or metric != "cosine":
         return _counted(a, labels, b, metric, weigh, tail, bins, coarse)
-    key = _key((a, labels, b), b is None, weigh, bins, coarse)
-    found = kept.get(key, tail)
-    if found is None:
-        found = _counted(a, labels, b, metric, weigh, tail, bins, coarse)
-        kept.put(key, tail, found)
-    return found
+    key = reused.key((a, labels, b), "pairs", b is None, weigh, bins, coarse)
+    had, found = kept.get(key) or (None, None)
+    if found is None or tail not in (had, 0):
+        had, found = tail, _counted(a, labels, b, metric, weigh, tail, bins, coarse)
+        kept.put(key, (tail, found))
+    # A kept tail is left off for who asks for none.
+    return found if tail == had else replace(found, tail_scores=found.tail_scores[:0], tail_people=NOBODY)
 
 
 def _counted(

@@ -1,14 +1,16 @@
 """Two spaces' neighbourhoods of the same people, beside those of twins that differ in noise alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet, aligned
+from embedlab.maths import reused
 from embedlab.maths.space.kept import Agreement, agreement, kept, means, nearest_people
 from embedlab.maths.space.twins import Twins
 from embedlab.maths.turns import some_of_each
@@ -147,21 +149,59 @@ def beside_twins(there: Photographs, params: Any, values: int) -> Beside:
         ``k`` nearest people, at most half of the others; ``splits`` into halves; ``twins``; ``seed``.
     values
         How many shares of people to draw, of ``twins`` pairs at least and ``MOST_TWINS`` at most.
+
+    Notes
+    -----
+    While ``Kept`` is in use, spaces that were compared already are not compared again.
     """
-    people = len(there.names)
-    k = min(params.k, (people - 1) // 2)
-    longest = max(k, min(LONGEST, people - 2))
-    rng = np.random.default_rng([params.seed, 11])
-    real = agreement(there.a, there.b, there.owners, k, longest, params.splits, rng)
-    levels = real.within[:, :, k - 1].mean(axis=1)
-    same = kept(*(nearest_people(x, k, rng) for x in there.means))[:, k - 1]
-    # People stay where they are in the space where halves agree further.
-    twins = Twins.of(there.a if levels[0] >= levels[1] else there.b, there.owners)
-    with busy("making twins as noisy as the spaces"):
-        twins = twins.matched((float(levels[0]), float(levels[1])), float(same.mean()), k, rng)
-    pairs = max(params.twins, min(MOST_TWINS, -(-values // people)))
-    drawn = track(range(pairs), "drawing twins")
-    return Beside(k, real, [twins.agreement(k, longest, params.splits, rng) for _ in drawn], same)
+    memory = reused.in_use()
+    key = reused.key((there.a, there.b, there.owners), "twins", params.k, params.splits, params.seed)
+    found: _Drawing | None = memory.get(key) if memory else None
+    if found is None:
+        found = _Drawing.of(there, params)
+    alike = found.draw(max(params.twins, min(MOST_TWINS, -(-values // len(there.names)))))
+    if memory:
+        memory.put(key, found)
+    return Beside(found.k, found.real, alike, found.same)
+
+
+@dataclass
+class _Drawing:
+    """Twins as far as they are drawn: whoever asks for more of the same spaces' draws on."""
+
+    k: int
+    longest: int
+    splits: int
+    real: Agreement
+    same: Float[np.ndarray, " people"]
+    twins: Twins
+    rng: np.random.Generator
+    alike: list[Agreement] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, there: Photographs, params: Any) -> Self:
+        """Compare the real spaces, and make twins as noisy as they are."""
+        people = len(there.names)
+        k = min(params.k, (people - 1) // 2)
+        longest = max(k, min(LONGEST, people - 2))
+        rng = np.random.default_rng([params.seed, 11])
+        real = agreement(there.a, there.b, there.owners, k, longest, params.splits, rng)
+        levels = real.within[:, :, k - 1].mean(axis=1)
+        same = kept(*(nearest_people(x, k, rng) for x in there.means))[:, k - 1]
+        # People stay where they are in the space where halves agree further.
+        twins = Twins.of(there.a if levels[0] >= levels[1] else there.b, there.owners)
+        with busy("making twins as noisy as the spaces"):
+            twins = twins.matched((float(levels[0]), float(levels[1])), float(same.mean()), k, rng)
+        return cls(k, longest, params.splits, real, same, twins, rng)
+
+    def draw(self, pairs: int) -> Sequence[Agreement]:
+        """Give the first so many pairs of twins, the same however many were asked for before."""
+        for _ in track(range(len(self.alike), pairs), "drawing twins"):
+            # Where a draw is broken off, the next begins where this one did.
+            rng = deepcopy(self.rng)
+            self.alike.append(self.twins.agreement(self.k, self.longest, self.splits, rng))
+            self.rng = rng
+        return self.alike[:pairs]
 
 
 def resampled_means(

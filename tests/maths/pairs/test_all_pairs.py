@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from embedlab.maths import reused
 from embedlab.maths.pairs import all_pairs as pairs
 from embedlab.maths.pairs.all_pairs import all_pairs, template_pairs
 from tests.planted import embedding_set
@@ -214,7 +215,7 @@ def test_kept_pairs_are_what_counting_again_gives(cross, monkeypatch):
     a, b = two_probes()
     other = b.unit if cross else None
     fresh = {tail: all_pairs(a.unit, a.labels, other, tail=tail) for tail in (0, 50)}
-    kept = pairs.Kept()
+    kept = reused.Kept()
     with kept.in_use():
         counted = all_pairs(a.unit, a.labels, other, tail=50)
         monkeypatch.setattr(pairs, "_sweep_all", None)  # Nothing is swept again.
@@ -246,7 +247,7 @@ def test_pairs_are_counted_anew_where_anything_differs(differs):
     whole = {"a": a.unit, "labels": a.labels, "b": b.unit, "tail": 50}
     anew = {"a": {1: moved}, "labels": {1: swapped}, "b": {1: None, 2: a.unit}}
     other = {name: anew[name][value] if name in anew else value for name, value in differs.items()}
-    with pairs.Kept().in_use():
+    with reused.Kept().in_use():
         first = all_pairs(**whole)
         assert all_pairs(**whole) is first
         assert all_pairs(**whole | other) is not first
@@ -255,16 +256,16 @@ def test_pairs_are_counted_anew_where_anything_differs(differs):
 
 def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first(monkeypatch):
     a, b = two_probes()
-    kept = pairs.Kept()
+    kept = reused.Kept()
     with kept.in_use():
         one = all_pairs(a.unit, a.labels)
-        monkeypatch.setattr(pairs, "KEPT", int(2.5 * pairs._size(one)))
+        monkeypatch.setattr(reused, "KEPT", int(2.5 * reused.size(one)))
         two = all_pairs(b.unit, b.labels)
         assert all_pairs(a.unit, a.labels) is one
         all_pairs(a.unit[::-1], a.labels[::-1])
         assert len(kept.found) == 2
         assert all_pairs(a.unit, a.labels) is one
         assert all_pairs(b.unit, b.labels) is not two
-        monkeypatch.setattr(pairs, "KEPT", 10)
+        monkeypatch.setattr(reused, "KEPT", 10)
         all_pairs(a.unit[::2], a.labels[::2])
         assert not kept.found
