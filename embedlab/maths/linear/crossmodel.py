@@ -297,11 +297,13 @@ def search(
         each, own = np.arange(len(block)), who.owners[rows]
         genuine[rows] = block[each, own]
         block[each, own] = -np.inf
-        before = block >= genuine[rows, None]
-        above = before.sum(axis=1)
-        hits[rows] = above == 0
-        one = above == 1
-        blocked.append(np.stack([own[one], before[one].argmax(axis=1)], axis=1))
+        first = block.argmax(axis=1)
+        missed = np.flatnonzero(block[each, first] >= genuine[rows])
+        hits[rows] = True
+        hits[start + missed] = False
+        # Few are missed, so that only their rows are looked through for who stands before them.
+        alone = missed[(block[missed] >= genuine[start + missed, None]).sum(axis=1) == 1]
+        blocked.append(np.stack([own[alone], first[alone]], axis=1))
         if keep:
             tail.add(block, own)
     scores, pairs = tail.sorted()

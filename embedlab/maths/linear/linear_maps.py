@@ -190,14 +190,28 @@ def procrustes(
     _check(a, b)
     mean_a, mean_b = _mean(a, weights), _mean(b, weights)
     roots = 1.0 if weights is None else np.sqrt(weights)[:, None]
-    wide = max(a.shape[1], b.shape[1])
-    padded = [np.zeros((len(a), wide)), np.zeros((len(a), wide))]
-    for target, rows, mean in zip(padded, (a, b), (mean_a, mean_b), strict=True):
-        target[:, : rows.shape[1]] = (rows - mean) * roots
-    found = orthogonal.fit(*padded, scale=scale, shift=False)
-    matrix = np.ascontiguousarray(found.scale * found.rotation[: a.shape[1], : b.shape[1]])
+    x, y = (a - mean_a) * roots, (b - mean_b) * roots
+    found = _between(x, y, scale=scale) if x.shape[1] != y.shape[1] else None
+    matrix = _padded(x, y, scale=scale) if found is None else found
     name = "scaled Procrustes" if scale else "Procrustes"
     return LinearMap(name, matrix, mean_b - mean_a @ matrix, 0.0, min(matrix.shape))
+
+
+def _between(x: np.ndarray, y: np.ndarray, *, scale: bool) -> np.ndarray | None:
+    """Embed or project by what the rows say alone; None where they leave directions open."""
+    left, strengths, right = orthogonal.thin_svd(x.T @ y)
+    if not strengths[-1] > strengths[0] * max(len(x), x.shape[1], y.shape[1]) * np.finfo(np.float64).eps:
+        return None
+    size = float(strengths.sum()) / float((x**2).sum()) if scale else 1.0
+    return np.ascontiguousarray(size * (left @ right))
+
+
+def _padded(x: np.ndarray, y: np.ndarray, *, scale: bool) -> np.ndarray:
+    """Turn rows brought to one dimension by zeros; directions that they leave open are turned least."""
+    wide = max(x.shape[1], y.shape[1])
+    x_wide, y_wide = (np.pad(rows, ((0, 0), (0, wide - rows.shape[1]))) for rows in (x, y))
+    found = orthogonal.fit(x_wide, y_wide, scale=scale, shift=False)
+    return np.ascontiguousarray(found.scale * found.rotation[: x.shape[1], : y.shape[1]])
 
 
 def _check(a: np.ndarray, b: np.ndarray) -> None:

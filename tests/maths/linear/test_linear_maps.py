@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.maths.linear import linear_maps
+from embedlab.maths.linear import procrustes as turned
 from embedlab.maths.linear.linear_maps import (
     METHODS,
     PENALTIES,
@@ -167,6 +168,20 @@ def test_procrustes_is_that_of_scipy():
     np.testing.assert_allclose(procrustes(a, b, scale=False).matrix, rotation, atol=1e-9)
     np.testing.assert_allclose(procrustes(a, b).matrix, strength / (x**2).sum() * rotation, atol=1e-9)
     np.testing.assert_allclose(procrustes(a, b).apply(a).mean(axis=0), b.mean(axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("rows", [4, 7, 200])
+def test_procrustes_between_unequal_dimensions_is_that_of_rows_filled_up_with_zeros(rows, wide, scale):
+    draw = np.random.default_rng(rows)
+    a, b = draw.normal(size=(rows, 9)) * np.linspace(1, 1e-3, 9), draw.normal(size=(rows, 5))
+    b[:, :5] += a[:, :5]
+    x, y = (b, a) if wide else (a, b)
+    filled = [np.pad(one - one.mean(axis=0), ((0, 0), (0, 9 - one.shape[1]))) for one in (x, y)]
+    theirs = turned.fit(*filled, scale=scale, shift=False)
+    expected = (theirs.scale * theirs.rotation)[: x.shape[1], : y.shape[1]]
+    np.testing.assert_allclose(procrustes(x, y, scale=scale).matrix, expected, atol=1e-9)
 
 
 def test_procrustes_between_unequal_dimensions_embeds_or_projects():
