@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from embedlab.maths.clouds._expectation import Expectation, expectation, start_sigma2
+from embedlab.maths.clouds._expectation import Expectation, expectation, likelihood, start_sigma2
 
 
 def clouds(n, m, d, *, seed=0, offset=3.0):
@@ -191,3 +191,16 @@ def test_a_small_problem_loads_no_torch():
 def test_what_makes_no_sense_is_refused(x, y, sigma2, outliers, match):
     with pytest.raises(ValueError, match=match):
         expectation(x, y, sigma2, outliers)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+@pytest.mark.parametrize("outliers", [0.0, 0.2])
+@pytest.mark.parametrize("dimensions", [3, 24])
+def test_the_likelihood_alone_is_that_of_the_whole_step(dimensions, outliers, dtype, close):
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(70, dimensions)), draw.normal(size=(50, dimensions))
+    squares = ((x[:, None] - y) ** 2).sum(axis=2)
+    for volume in (None, 3.0):
+        whole = expectation(x, y, 0.3, outliers, log_volume=volume).loglik
+        alone = likelihood(squares, dimensions, 0.3, outliers, log_volume=volume, dtype=dtype)
+        assert alone == pytest.approx(whole, rel=close)

@@ -44,36 +44,47 @@ def around(dimensions: int, *, reflect: bool) -> list[np.ndarray]:
 
 
 def principal(
-    x: np.ndarray, y: np.ndarray, score: Callable[[np.ndarray], float], *, reflect: bool
+    x: np.ndarray,
+    y: np.ndarray,
+    some: tuple[np.ndarray, np.ndarray],
+    likelihood: Callable[[np.ndarray], float],
+    *,
+    reflect: bool,
 ) -> np.ndarray:
-    """Turn the principal axes of ``y`` onto those of ``x``, signs by skewness first, then by score."""
+    """Turn the principal axes of ``y`` onto those of ``x``, signs by skewness first, then by likelihood.
+
+    ``likelihood`` is told the squared distances of ``some`` targets to sources. Another sign of an axis
+    adds to them a product of two columns, so that it costs no product over all dimensions.
+    """
     to, of = _axes(x), _axes(y)
     signs = np.sign(((x @ to) ** 3).mean(axis=0) * ((y @ of) ** 3).mean(axis=0))
     signs[signs == 0] = 1
+    here, there = some[0] @ to, some[1] @ of
+    squares = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1) - 2 * (here * signs) @ there.T
 
     def turn() -> np.ndarray:
         whole: np.ndarray = (of * signs) @ to.T
         return whole
 
-    best = score(turn())
+    def flipped(axis: int) -> np.ndarray:
+        other: np.ndarray = np.multiply.outer(4 * signs[axis] * here[:, axis], there[:, axis])
+        other += squares
+        return other
+
+    best = likelihood(squares)
     for _ in range(3):
         before = best
         for axis in range(len(signs))[-FLIPPED:]:
-            signs[axis] *= -1
-            value = score(turn())
+            other = flipped(axis)
+            value = likelihood(other)
             if value > best:
-                best = value
-            else:
+                best, squares = value, other
                 signs[axis] *= -1
         if best == before:
             break
     # The sense of rotation is put right by the axis that matters least.
     if not reflect and np.linalg.det(turn()) < 0:
-        losses = []
-        for axis in range(min(len(signs), FLIPPED)):
-            signs[axis] *= -1
-            losses.append(score(turn()))
-            signs[axis] *= -1
+        losses = [likelihood(flipped(axis)) for axis in range(min(len(signs), FLIPPED))]
         signs[int(np.argmax(losses))] *= -1
     return turn()
 

@@ -111,11 +111,7 @@ def expectation(
     if not (sigma2 > 0 and math.isfinite(sigma2)) or not 0 <= outliers < 1:
         raise ValueError(f"sigma2 must be above 0 and outliers in [0, 1), not {sigma2} and {outliers}")
     (n, d), m = x.shape, len(ty)
-    log_normal = 0.5 * d * math.log(2 * math.pi * sigma2)
-    volume = math.log(n) if log_volume is None else log_volume
-    clutter = (
-        log_normal + math.log(outliers / (1 - outliers)) + math.log(m) - volume if outliers else -math.inf
-    )
+    clutter, each = _constants((n, m, d), sigma2, outliers, log_volume)
     # In units where the kernel is 2^(−r²), about a place amid the sources whatever lies far out.
     few = ty[:: 1 + m // 256]
     centre = np.partition(few, len(few) // 2, axis=0)[len(few) // 2].astype(np.float64)
@@ -136,8 +132,49 @@ def expectation(
         logs, pt1, sums = _torch(u, v, clutter, kind, block, "cpu" if device == "torch" else device)
     p1 = sums[0]
     px = np.ascontiguousarray((sums[1:] / unit).T) + p1[:, None] * centre
-    loglik = logs + n * (math.log1p(-outliers) - math.log(m) - log_normal)
-    return Expectation(p1, pt1, px, float(loglik))
+    return Expectation(p1, pt1, px, float(logs + n * each))
+
+
+def likelihood(
+    squares: Float[np.ndarray, "n m"],
+    dimensions: int,
+    sigma2: float,
+    outliers: float,
+    *,
+    log_volume: float | None = None,
+    dtype: DTypeLike = np.float64,
+) -> float:
+    """Give the log-likelihood alone, of few targets and sources whose squared distances are at hand.
+
+    Parameters
+    ----------
+    squares
+        Squared distances of targets to sources; below zero, by rounding, counts as zero.
+    dimensions
+        Of the points.
+    sigma2, outliers, log_volume, dtype
+        As in ``expectation``.
+    """
+    from embedlab.maths.clouds._expectation_loops import normalise
+
+    n, m = squares.shape
+    clutter, each = _constants((n, m, dimensions), sigma2, outliers, log_volume)
+    kernel = np.multiply(squares, math.log2(math.e) / (2 * sigma2), dtype=dtype, casting="same_kind")
+    np.maximum(kernel, 0, out=kernel)
+    return float(normalise(kernel, clutter, np.empty(n), np.empty(n)) + n * each)
+
+
+def _constants(
+    shape: tuple[int, int, int], sigma2: float, outliers: float, log_volume: float | None
+) -> tuple[float, float]:
+    """Give the log-density of outliers in units of one source's, and what makes log-densities of such."""
+    n, m, d = shape
+    log_normal = 0.5 * d * math.log(2 * math.pi * sigma2)
+    volume = math.log(n) if log_volume is None else log_volume
+    clutter = (
+        log_normal + math.log(outliers / (1 - outliers)) + math.log(m) - volume if outliers else -math.inf
+    )
+    return clutter, math.log1p(-outliers) - math.log(m) - log_normal
 
 
 def start_sigma2(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:

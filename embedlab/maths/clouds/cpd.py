@@ -54,7 +54,7 @@ from jaxtyping import Float
 from embedlab.maths.clouds import _cpd_turns
 from embedlab.maths.clouds._cpd_em import Outcome, Problem, State, run
 from embedlab.maths.clouds._cpd_frame import Frame, core, frame, log_volume
-from embedlab.maths.clouds._expectation import Expectation, expectation, start_sigma2
+from embedlab.maths.clouds._expectation import Expectation, expectation, likelihood, start_sigma2
 from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step
 
 __all__ = ["FLOOR", "Callback", "Frame", "Registration", "Settings", "affine", "frame", "log_volume", "rigid"]
@@ -355,15 +355,19 @@ def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflec
     x, y = (points[draw.permutation(len(points))[: _cpd_turns.FINE]] for points in (f.x, f.y))
     kind, d = _Rigid(scale, reflect), x.shape[1]
     few, others = x[: _cpd_turns.COARSE], y[: _cpd_turns.COARSE]
-    expect = _expect(few, settings, 1.0, log_volume(f.x))
-    spread = 0.1 if d <= 3 else 0.4
+    volume, spread = log_volume(f.x), 0.1 if d <= 3 else 0.4
+    expect, dtype = _expect(few, settings, 1.0, volume), settings.precision(spread, d)
 
     def score(turn: np.ndarray) -> float:
         return expect(others @ turn, spread).loglik
 
-    tried = [*_cpd_turns.around(d, reflect=reflect), _cpd_turns.principal(x, y, score, reflect=reflect)]
+    def of_squares(squares: np.ndarray) -> float:
+        return likelihood(squares, d, spread, settings.outliers, log_volume=volume, dtype=dtype)
+
+    along = _cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)
+    tried = [*_cpd_turns.around(d, reflect=reflect), along]
     tried.sort(key=score, reverse=True)
-    problem = _problem(x, y, kind, settings, 1.0, log_volume(f.x))
+    problem = _problem(x, y, kind, settings, 1.0, volume)
 
     def follow(first: State, iterations: int) -> Outcome:
         return run(problem, first, iterations=iterations, tolerance=1e-4, accelerate=settings.accelerate)

@@ -3,9 +3,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from embedlab.maths.clouds._cpd_turns import around, principal
-from embedlab.maths.clouds._expectation import expectation
+from embedlab.maths.clouds._expectation import expectation, likelihood
 from embedlab.maths.clouds.cpd import Settings, affine, frame, log_volume, rigid
 from embedlab.maths.linear import procrustes
 
@@ -248,13 +249,26 @@ def test_principal_axes_bring_a_cloud_back_from_any_turn_in_many_dimensions():
     np.testing.assert_allclose(rigid(x, y).rotation, basis, atol=1e-6)
 
 
-def test_signs_of_principal_axes_are_told_by_likelihood_where_clouds_are_not_skew():
+@pytest.mark.parametrize("reflect", [False, True])
+def test_signs_of_principal_axes_are_told_by_likelihood_where_clouds_are_not_skew(reflect):
     draw = np.random.default_rng(0)
     half = draw.normal(size=(100, 5)) * np.linspace(2, 1, 5)
-    y = np.vstack([half, -half])
+    y = np.vstack([half, -half, np.eye(5)])
     rotation = turn(5, 130, draw)
-    found = principal(y @ rotation, y, lambda tried: -np.abs(tried - rotation).sum(), reflect=False)
+    if reflect:
+        rotation[:, 0] *= -1
+    x = y @ rotation
+    told = []
+
+    def of_squares(squares):
+        told.append((squares, likelihood(squares, 5, 0.1, 0.1)))
+        return told[-1][1]
+
+    found = principal(x, y, (x, y), of_squares, reflect=reflect)
     np.testing.assert_allclose(found, rotation, atol=1e-9)
+    # Distances are kept up to date axis by axis; those of the best signs are of the clouds so turned.
+    best = max(told, key=lambda one: one[1])[0]
+    np.testing.assert_allclose(best, cdist(x, y @ found, "sqeuclidean"), atol=1e-9)
 
 
 def test_turns_tried_lie_close_to_any_turn():
