@@ -1,4 +1,4 @@
-"""The commands about files: ``import``, ``map`` and ``data``; see ``embedlab.commands.cli``."""
+"""The commands about files: ``import``, ``export``, ``map`` and ``data``; see ``embedlab.commands.cli``."""
 
 import argparse
 from collections.abc import Callable
@@ -25,6 +25,7 @@ Command = Callable[..., Any]
 def add(commands: Any, command: Command) -> None:
     """Add the parsers of these commands; ``command`` makes one with the options all have."""
     _import(commands, command)
+    _export(commands, command)
     _map(commands, command)
     _data(commands, command)
 
@@ -60,6 +61,23 @@ def _import(commands: Any, make: Command) -> None:
         "(default: by its keys)",
     )
     network.add_argument("--fresh", action="store_true", help="replace a model of that name")
+
+
+def _export(commands: Any, make: Command) -> None:
+    text = "write vectors or scores as other programs open them"
+    command = make(commands, "export", export, text, lab=False, device=False)
+    command.add_argument(
+        "file", metavar="FILE", help="embeddings (.parquet, .csv, .npz, .npy), such as one of the lab's"
+    )
+    command.add_argument(
+        "--out",
+        metavar="PATH",
+        required=True,
+        help="a .parquet with a map and neighbours, for Spotlight and embedding-atlas; a .csv or .txt of "
+        "scores, for bob; else a folder, for TensorBoard's projector",
+    )
+    command.add_argument("--pairs", metavar="FILE", help="which pairs' scores (default: all)")
+    add_reading(command, action="append")
 
 
 def add_reading(command: Any, **how: Any) -> None:
@@ -229,6 +247,36 @@ def _model(file: Path) -> str:
 
 def _by_model(*files: str) -> dict[str, Path]:
     return {_model(Path(file)): Path(file) for file in files}
+
+
+def export(options: argparse.Namespace) -> int:
+    """Handle ``embedlab export``."""
+    from embedlab.commands.request import reading_of
+    from embedlab.estimates import counted
+    from embedlab.formats import conversion, exports, protocols
+    from embedlab.lab.store import check_writable
+
+    file, out = Path(options.file), Path(options.out)
+    kind = out.suffix.lower()
+    if kind not in ("", ".parquet", ".csv", ".txt"):
+        raise UserError(f"{out} has no ending that is known: write .parquet, .csv, .txt or a folder")
+    if options.pairs and kind not in (".csv", ".txt"):
+        raise UserError(f"--pairs say which scores to write, and {out} holds none: write .csv or .txt")
+    if not kind and out.exists() and not (out / exports.CONFIG).is_file():
+        raise UserError(f"{out} is there and holds no projector: name a folder that is to be made")
+    check_writable(out, folder=not kind)
+    pairs = protocols.read(options.pairs) if options.pairs else None
+    how = reading_of(reading(options), _by_model(options.file), _model(file))
+    embedded = conversion.read_vectors(file, **how)
+    if kind == ".parquet":
+        exports.explorer(out, embedded)
+        print(f"table: {out} (embedding-atlas {out} --x projection_x --y projection_y --neighbors neighbors)")
+    elif kind:
+        print(f"scores: {out} ({counted(exports.scores(out, embedded, pairs), 'pair')})")
+    else:
+        exports.projector(out, embedded)
+        print(f"projector: {out} (tensorboard --logdir {out})")
+    return 0
 
 
 def map_fit(options: argparse.Namespace) -> int:

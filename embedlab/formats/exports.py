@@ -1,0 +1,215 @@
+"""Vectors and scores as other programs open them: explorers of tables, TensorBoard's projector, and bob.
+
+* ``.parquet``: an embedding set with a map and neighbours beside every image, for Renumics Spotlight and
+  embedding-atlas [1]_ [2]_.
+* a folder: vectors, names and a configuration, for the projector of TensorBoard [3]_.
+* ``.csv`` and ``.txt``: the cosine of every pair, as bob.bio.base reads scores: by name or in four
+  columns [4]_.
+
+References
+----------
+.. [1] Renumics Spotlight, https://renumics.com/docs.
+.. [2] Ren, D. et al. Embedding Atlas: low-friction, interactive embedding visualization. arXiv 2505.06386,
+   2025. Its ``--neighbors`` takes a column of {"ids", "distances"}, counted from 0.
+.. [3] Smilkov, D. et al. Embedding projector: interactive visualization and interpretation of embeddings.
+   arXiv 1611.05469, 2016.
+.. [4] Anjos, A. et al. Bob: a free signal processing and machine learning toolbox for researchers. ACM
+   Multimedia, 2012; `bob.bio.base.score.load`.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from embedlab.errors import UserError
+from embedlab.estimates import counted
+from embedlab.files import parquet
+from embedlab.formats.protocols import PairList
+from embedlab.lab import embeddings
+from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.store import atomic_file, atomic_folder
+from embedlab.progress import blocks, busy
+
+NEIGHBOURS = 15
+"""So many of an image's nearest others stand beside it, and shape the map."""
+
+LEAST = 5
+"""So few images make no map."""
+
+MOST_SCORES = 10**8
+"""More scores fill a disk: some 10 GB as text."""
+
+STEP = 1 << 18
+"""Scores written at a time."""
+
+CONFIG = "projector_config.pbtxt"
+
+BOB = ("probe_template_id", "probe_subject_id", "bio_ref_template_id", "bio_ref_subject_id", "score")
+
+
+def explorer(path: Path, embedded: EmbeddingSet, *, neighbours: int = NEIGHBOURS, seed: int = 0) -> None:
+    """Write a set as Parquet with a UMAP and the nearest images of each.
+
+    To the columns of every set come ``projection_x`` and ``projection_y``; ``neighbors``, a struct of
+    ``ids`` (rows, from 0) and ``distances`` (one minus the cosine), nearest first; ``neighbor_items``, their
+    names; and ``neighbors_of_same_identity``, how many of them show the same person.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than 5 images, or an attribute has the name of one of these columns.
+    """
+    import pyarrow as pa
+
+    from embedlab.maths.space import layouts
+    from embedlab.maths.space.neighbours import nearest
+
+    n = len(embedded.items)
+    if n < LEAST:
+        raise UserError(f"{embedded.title} holds {counted(n, 'image')}: a map takes at least {LEAST}")
+    k = min(neighbours, n - 1)
+    near, distances = nearest(embedded.unit, k)
+    # Of unit vectors half the squared distance is one minus the cosine, so the neighbours are the same.
+    around = layouts.Surroundings(embedded.unit, near, np.sqrt(2 * np.maximum(distances, 0)))
+    with busy(f"UMAP of {n:,} images"):
+        placed = layouts.umap(around, k + 1, seed)
+    people = np.asarray(embedded.identities)[embedded.labels]
+    struct = pa.StructArray.from_arrays(
+        [_lists(near), _lists(np.maximum(distances, 0).astype(np.float32))], names=["ids", "distances"]
+    )
+    further = {
+        "projection_x": pa.array(placed[:, 0].astype(np.float32)),
+        "projection_y": pa.array(placed[:, 1].astype(np.float32)),
+        "neighbors": struct,
+        "neighbor_items": _lists(embedded.items[near].astype(object)),
+        "neighbors_of_same_identity": pa.array(
+            (embedded.labels[near] == embedded.labels[:, None]).sum(axis=1).astype(np.int32)
+        ),
+    }
+    if twice := [name for name in further if name in embedded.attributes]:
+        raise UserError(f"{embedded.title} has a column {twice[0]!r} of its own: rename it")
+    rows = embeddings.table(embedded.vectors, embedded.items.tolist(), people.tolist(), embedded.attributes)
+    for name, column in further.items():
+        rows = rows.append_column(name, column)
+    with atomic_file(path) as temporary:
+        parquet.write(temporary, [rows], {"model": embedded.model, "probe": embedded.probe})
+
+
+def _lists(rows: np.ndarray) -> object:
+    """Give the rows of a matrix as an Arrow array of lists."""
+    import pyarrow as pa
+
+    ends = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(rows.reshape(-1)))
+
+
+def projector(folder: Path, embedded: EmbeddingSet) -> None:
+    """Write a folder that ``tensorboard --logdir`` opens as a projector: every vector at full precision."""
+    names = {"item": embedded.items, "identity": np.asarray(embedded.identities)[embedded.labels]}
+    columns = {**names, "norm": embedded.norms, **embedded.attributes}
+    n, d = embedded.vectors.shape
+    config = (
+        f"embeddings {{\n  tensor_name: {json.dumps(embedded.title, ensure_ascii=True)}\n"
+        f"  tensor_shape: {n}\n  tensor_shape: {d}\n"
+        '  tensor_path: "vectors.bytes"\n  metadata_path: "metadata.tsv"\n}\n'
+    )
+    with atomic_folder(folder, replace=True) as temporary:
+        embedded.vectors.astype("<f4").tofile(temporary / "vectors.bytes")
+        with (temporary / "metadata.tsv").open("w", encoding="utf-8", newline="\n") as file:
+            for row in (
+                tuple(columns),
+                *zip(*(np.asarray(one).tolist() for one in columns.values()), strict=True),
+            ):
+                file.write("\t".join(" ".join(str(value).split()) for value in row) + "\n")
+        (temporary / CONFIG).write_text(config, encoding="utf-8")
+
+
+def scores(path: Path, embedded: EmbeddingSet, pairs: PairList | None = None) -> int:
+    """Write the cosine of pairs as bob.bio.base reads scores: ``.csv`` with columns, else four columns.
+
+    The first of a pair is the reference, the second the probe; genuine is who bears one name.
+
+    Parameters
+    ----------
+    path
+        The file.
+    embedded
+        The vectors.
+    pairs
+        Which pairs, in this order; all pairs of two images if None.
+
+    Returns
+    -------
+    How many.
+
+    Raises
+    ------
+    UserError
+        If the pairs name an image that the set does not hold or call two people one, there are too many, or
+        a name has a blank or quotation mark and the file is to have four columns.
+    """
+    found = _all(len(embedded.items)) if pairs is None else _listed(embedded, pairs)
+    people = np.asarray(embedded.identities)[embedded.labels].tolist()
+    items, unit = embedded.items.tolist(), embedded.unit
+    four = path.suffix.lower() != ".csv"
+    if four and (odd := next((one for one in (*items, *people) if set(one) & set(' \t\r\n"')), None)):
+        raise UserError(f"{odd!r} would be no column of its own in {path}: write .csv")
+    count = 0
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter=" " if four else ",", lineterminator="\n")
+        if not four:
+            writer.writerow(BOB)
+        for a, b in found:
+            cosines = np.einsum("ij,ij->i", unit[a], unit[b]).tolist()
+            rows = zip(a.tolist(), b.tolist(), cosines, strict=True)
+            writer.writerows(
+                (people[i], people[j], items[j], f"{score:.9g}")
+                if four
+                else (items[j], people[j], items[i], people[i], f"{score:.9g}")
+                for i, j, score in rows
+            )
+            count += len(a)
+    return count
+
+
+Pairs = Iterator[tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]]
+
+
+def _all(n: int) -> Pairs:
+    if (count := n * (n - 1) // 2) > MOST_SCORES:
+        raise UserError(
+            f"all {count:,} pairs of {n:,} images are too many to write: say which with --pairs FILE"
+        )
+    return _triangle(n)
+
+
+def _triangle(n: int) -> Pairs:
+    """Give all pairs once, some rows at a time."""
+    step = max(1, STEP // max(n, 1))
+    for start in blocks(range(0, n, step), f"scores of {counted(n, 'image')}"):
+        a, b = np.nonzero(np.arange(n)[None, :] > np.arange(start, min(start + step, n))[:, None])
+        if len(a):
+            yield a + start, b
+
+
+def _listed(embedded: EmbeddingSet, pairs: PairList) -> Pairs:
+    a, b = pairs.rows(embedded.items.tolist())
+    missing = np.flatnonzero((a < 0) | (b < 0))
+    if len(missing):
+        k = int(missing[0])
+        raise UserError(
+            f"{pairs.name} names {counted(len(missing), 'pair')} that {embedded.title} does not hold, the "
+            f"first {pairs.a[k]!r} and {pairs.b[k]!r}: leave them out"
+        )
+    other = np.flatnonzero((embedded.labels[a] == embedded.labels[b]) != pairs.same)
+    if len(other):
+        k = int(other[0])
+        raise UserError(
+            f"{pairs.name} and {embedded.title} do not agree whether {pairs.a[k]!r} and {pairs.b[k]!r} show "
+            "one person: correct either"
+        )
+    return ((a[k : k + STEP], b[k : k + STEP]) for k in range(0, len(a), STEP))

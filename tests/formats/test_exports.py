@@ -1,0 +1,185 @@
+"""What other programs are given opens in their own readers, with the numbers that were written."""
+
+import csv
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from embedlab.commands import cli
+from embedlab.errors import UserError
+from embedlab.formats import exports, protocols
+from embedlab.formats.protocols import PairList
+from embedlab.lab import embeddings
+from embedlab.lab.embeddings import EmbeddingSet
+from tests.planted import embedding_set
+
+ODD = "a\tb\n<i>"
+
+
+def named(items, people, n=None):
+    vectors = np.random.default_rng(0).normal(size=(n or len(items), 4)).astype(np.float32)
+    return EmbeddingSet.from_rows("m", "p", vectors, items, people)
+
+
+def test_the_table_holds_the_set_a_map_that_keeps_people_and_exact_neighbours(tmp_path):
+    one = embedding_set(noise=0.3)
+    path = tmp_path / "t.parquet"
+    exports.explorer(path, one, neighbours=4)
+    found = pq.read_table(path).to_pandas()
+    assert found["item"].tolist() == one.items.tolist()
+    peer = NearestNeighbors(n_neighbors=4, metric="cosine").fit(one.unit)
+    distances, ids = peer.kneighbors()
+    assert np.array_equal(np.stack([row["ids"] for row in found["neighbors"]]), ids)
+    np.testing.assert_allclose(
+        np.stack([row["distances"] for row in found["neighbors"]]), distances, atol=1e-6
+    )
+    assert found["neighbor_items"][0].tolist() == one.items[ids[0]].tolist()
+    same = (one.labels[ids] == one.labels[:, None]).sum(axis=1)
+    assert found["neighbors_of_same_identity"].tolist() == same.tolist()
+    # Planted people lie apart, so an image's nearest point on the map shows the same person.
+    placed = found[["projection_x", "projection_y"]].to_numpy()
+    nearest = NearestNeighbors(n_neighbors=1).fit(placed).kneighbors(return_distance=False)[:, 0]
+    assert (one.labels[nearest] == one.labels).mean() > 0.9
+    again = embeddings.read(path)
+    assert again.items.tolist() == one.items.tolist()
+    np.testing.assert_array_equal(again.vectors, one.vectors)
+
+
+def test_a_map_of_few_images_or_a_column_of_its_name_is_refused_in_a_line(tmp_path):
+    with pytest.raises(UserError, match="4 images: a map takes at least 5"):
+        exports.explorer(tmp_path / "t.parquet", named(list("abcd"), list("aabb")))
+    vectors = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    clash = EmbeddingSet.from_rows(
+        "m", "p", vectors, list("abcdefgh"), list("aabbccdd"), {"neighbors": np.arange(8)}
+    )
+    with pytest.raises(UserError, match="column 'neighbors' of its own"):
+        exports.explorer(tmp_path / "t.parquet", clash)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def plugin():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip("tensorboard.plugins.projector.projector_plugin")
+
+
+def test_tensorboard_serves_the_vectors_and_names_of_the_folder(tmp_path, plugin):
+    from tensorboard.plugins.base_plugin import TBContext
+    from werkzeug.test import Client
+
+    vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    one = EmbeddingSet.from_rows(
+        "m", 'p"}', vectors, ["x", ODD, "ü"], ["a", "a", "b"], {"light": ["1", "2", "3"]}
+    )
+    exports.projector(tmp_path / "log", one)
+    exports.projector(tmp_path / "log", one)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        served = plugin.ProjectorPlugin(
+            TBContext(logdir=str(tmp_path / "log"), multiplexer=None)
+        ).get_plugin_apps()
+        (run,) = Client(served["/runs"]).get("/runs").json
+        config = Client(served["/info"]).get(f"/info?run={run}").json
+        (entry,) = config["embeddings"]
+        assert (entry["tensorName"], entry["tensorShape"]) == (one.title, [3, 4])
+        ask = {"run": run, "name": one.title}
+        raw = Client(served["/tensor"]).get("/tensor", query_string=ask).data
+        text = Client(served["/metadata"]).get("/metadata", query_string=ask).data.decode()
+    np.testing.assert_array_equal(np.frombuffer(raw, "<f4").reshape(3, 4), one.vectors)
+    head, *rows = (line.split("\t") for line in text.splitlines())
+    assert head == ["item", "identity", "norm", "light"]
+    assert [row[0] for row in rows] == ["x", "a b <i>", "ü"]
+    assert [row[3] for row in rows] == ["1", "2", "3"]
+
+
+def bob_four(path):
+    """As `bob.bio.base.score.load` 8.1 iterates lines of four columns, and splits them."""
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file, delimiter=" "))
+    assert {len(row) for row in rows} == {4}
+    found = {True: [], False: []}
+    for claimed, real, _, score in rows:
+        found[claimed == real].append(float(score))
+    return found
+
+
+def bob_csv(path):
+    """As its `split_csv_scores` does, with pandas in the place of dask."""
+    rows = pd.read_csv(path, dtype=dict.fromkeys(exports.BOB[:4], str))
+    same = rows.probe_subject_id == rows.bio_ref_subject_id
+    return {True: rows[same].score.tolist(), False: rows[~same].score.tolist()}
+
+
+@pytest.mark.parametrize(("name", "reader"), [("s.txt", bob_four), ("s.csv", bob_csv)])
+def test_scores_of_all_pairs_are_the_cosines(tmp_path, monkeypatch, name, reader):
+    monkeypatch.setattr(exports, "STEP", 100)
+    one = embedding_set(noise=0.3)
+    n = len(one.items)
+    assert exports.scores(tmp_path / name, one) == n * (n - 1) // 2
+    a, b = np.triu_indices(n, 1)
+    cosines = (one.unit.astype(float) @ one.unit.T.astype(float))[a, b]
+    same = one.labels[a] == one.labels[b]
+    found = reader(tmp_path / name)
+    for truth in (True, False):
+        np.testing.assert_allclose(sorted(found[truth]), sorted(cosines[same == truth]), atol=1e-6)
+
+
+def test_listed_pairs_keep_their_order_and_their_sides(tmp_path):
+    one = named(["x", "y", "z"], ["ann, b", "ann, b", 'e"ve'])
+    pairs = PairList(("z", "x"), ("y", "y"), np.array([False, True]))
+    assert exports.scores(tmp_path / "s.csv", one, pairs) == 2
+    with (tmp_path / "s.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [
+        (r["bio_ref_template_id"], r["bio_ref_subject_id"], r["probe_template_id"], r["probe_subject_id"])
+        for r in rows
+    ]
+    assert told == [("z", 'e"ve', "y", "ann, b"), ("x", "ann, b", "y", "ann, b")]
+    assert float(rows[0]["score"]) == pytest.approx(float(one.unit[2] @ one.unit[1]), abs=1e-6)
+
+
+def test_what_cannot_be_written_is_told_in_a_line_and_leaves_nothing(tmp_path, monkeypatch):
+    one = named(["x", "y", "z z"], ["a", "a", "b"])
+    for path, pairs, said in (
+        ("s.txt", None, "'z z' would be no column of its own"),
+        ("s.csv", PairList(("x",), ("w",), np.array([True])), "names 1 pair that .* does not hold"),
+        ("s.csv", PairList(("x",), ("y",), np.array([False])), "do not agree whether 'x' and 'y'"),
+    ):
+        with pytest.raises(UserError, match=said):
+            exports.scores(tmp_path / path, one, pairs)
+    monkeypatch.setattr(exports, "MOST_SCORES", 2)
+    with pytest.raises(UserError, match="all 3 pairs of 3 images are too many"):
+        exports.scores(tmp_path / "s.csv", one)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_each_by_its_ending(tmp_path, capsys):
+    one = embedding_set()
+    file = tmp_path / "m.parquet"
+    embeddings.write(file, one, {})
+    pairs = tmp_path / "pairs.csv"
+    protocols.write(
+        pairs, PairList((str(one.items[0]),), (str(one.items[1]),), one.labels[:1] == one.labels[1:2])
+    )
+    for words, there in (
+        (["t.parquet"], "t.parquet"),
+        (["s.txt"], "s.txt"),
+        (["s.csv", "--pairs", str(pairs)], "s.csv"),
+        (["log"], "log/projector_config.pbtxt"),
+    ):
+        assert cli.main(["export", str(file), "--out", str(tmp_path / words[0]), *words[1:]]) == 0
+        assert (tmp_path / there).is_file()
+    assert "(1 pairs)" not in capsys.readouterr().out
+    for words, said in (
+        (["x.json"], "no ending that is known"),
+        (["x", "--pairs", str(pairs)], "holds none"),
+        (["taken"], "holds no projector"),
+    ):
+        (tmp_path / "taken").mkdir(exist_ok=True)
+        assert cli.main(["export", str(file), "--out", str(tmp_path / words[0]), *words[1:]]) == 2
+        assert said in capsys.readouterr().err
