@@ -203,22 +203,37 @@ def steadily(folder: Path, read: Callable[[Path], T]) -> T:
         And whatever else ``read`` raises of a folder that nobody replaced.
     """
     for _ in range(READINGS):
-        before = _inode(folder)
-        try:
-            found = read(folder)
-        except Exception:
-            if before is not None and _inode(folder) == before:
-                raise
-        else:
-            if _inode(folder) == before:
-                return found
+        with _kept(folder) as before:
+            try:
+                found = read(folder)
+            except Exception:
+                if before is not None and _inode(folder) == before:
+                    raise
+            else:
+                if _inode(folder) == before:
+                    return found
         time.sleep(0.01)
-    return read(folder)
+    with locked(folder, f"replacing {folder}"):
+        return read(folder)
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
+@contextmanager
+def _kept(folder: Path) -> Iterator[tuple[int, int] | None]:
+    """Give a folder's inode, and hold it open, so that no other folder gets that number meanwhile."""
     try:
-        status = path.stat()
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Not there, or a system that opens no folders.
+        yield _inode(folder)
+        return
+    try:
+        yield _inode(handle)
+    finally:
+        os.close(handle)
+
+
+def _inode(path: Path | int) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- of an open folder too
     except OSError:
         return None
     return status.st_dev, status.st_ino

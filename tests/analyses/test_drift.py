@@ -119,8 +119,8 @@ def test_several_pairings_with_far_too_high_a_far_are_counted():
     (said,) = (f for f in drift.findings([found]) if "pairings" in f.text)
     worst = found.table(FAR)[1, 1]
     assert said.text == (
-        "In m, the native threshold gets over 3 × its FAR in 3 of 5 pairings, the sharpest "
-        f"between 16-px images ({worst:.2g})."
+        "In m, the native threshold gets over 3 × its FAR in 3 of 5 pairings, already "
+        f"between 16-px images (FAR {worst:.2g})."
     )
     assert said.tone == "bad"
 
