@@ -12,16 +12,15 @@ import pkgutil
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Literal, Self, TypeVar, cast
 
 import numpy as np
 
-from embedlab import closure
+from embedlab import closure, plugins
 from embedlab.charts import Chart
-from embedlab.errors import Terminated, UserError, first_line
+from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, Finding, Tone, counted
 from embedlab.estimates import label as written
 from embedlab.files.frames import frame
@@ -428,8 +427,8 @@ def names() -> dict[str, str]:
     -------
     Name → module, or ``module:attribute`` as an entry point may have it.
     """
-    plugins = {point.name: point.value for point in reversed(_plugins())}
-    return dict(sorted((plugins | builtin()).items()))
+    others = {point.name: point.value for point in reversed(plugins.points(ENTRY_POINTS))}
+    return dict(sorted((others | builtin()).items()))
 
 
 def unusable() -> dict[str, str]:
@@ -441,7 +440,7 @@ def unusable() -> dict[str, str]:
     value, ``name = module``.
     """
     found, taken = {}, dict(builtin())
-    for point in _plugins():
+    for point in plugins.points(ENTRY_POINTS):
         if point.name in taken:
             found[f"{point.name} = {point.value}"] = (
                 f"the analysis {point.name!r} of {point.value} has the name of that of {taken[point.name]}, "
@@ -473,31 +472,14 @@ def get(name: str) -> Analysis[Any, Any]:
     return cast("Analysis[Any, Any]", importlib.import_module(known[name]).ANALYSIS)
 
 
-def _plugins() -> list[EntryPoint]:
-    """List other packages' analyses; of two that bear one name the first counts."""
-    found = list(dict.fromkeys(entry_points(group=ENTRY_POINTS)))
-    return sorted(found, key=lambda point: (point.name, point.value))
-
-
 def _declared(name: str, value: str) -> Analysis[Any, Any]:
     """Import what an entry point names: a module that declares ``ANALYSIS``, or ``module:attribute``."""
-    where = f"the analysis {name!r}, which another package declares as {value},"
-    module, _, attribute = value.partition("[")[0].strip().partition(":")
+    where = plugins.where("analysis", name, value)
     try:
         checked_name(name, "analysis")
     except UserError as error:
         raise UserError(f"{where} is left out: {error}") from None
-    try:
-        found: Any = importlib.import_module(module.strip())
-        for part in (attribute.strip() or "ANALYSIS").split("."):
-            found = getattr(found, part)
-    except Terminated:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UserError(
-            f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): mend or uninstall "
-            "that package"
-        ) from error
+    found = plugins.load("analysis", name, value, "ANALYSIS")
     if not isinstance(found, Analysis):
         kind = type(found).__name__
         raise UserError(

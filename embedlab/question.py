@@ -28,13 +28,14 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from embedlab import plugins
 from embedlab.analysis import Params, Result
-from embedlab.errors import Terminated, UserError, first_line
+from embedlab.errors import UserError, first_line
 from embedlab.estimates import Estimate, counted, unknown
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
@@ -233,8 +234,7 @@ def unusable() -> dict[str, str]:
 
 def _plugged() -> tuple[dict[str, Question], dict[str, str]]:
     """Import what other packages declare under ``embedlab.questions``, by name; and why some cannot be."""
-    points = sorted(set(entry_points(group=ENTRY_POINTS)), key=lambda point: (point.name, point.value))
-    return _imported(tuple(points))
+    return _imported(tuple(plugins.points(ENTRY_POINTS)))
 
 
 @cache
@@ -242,17 +242,13 @@ def _imported(points: tuple[EntryPoint, ...]) -> tuple[dict[str, Question], dict
     found: dict[str, Question] = {}
     why: dict[str, str] = {}
     for point in points:
-        where = f"the question {point.name!r}, which another package declares as {point.value},"
-        mend = "mend or uninstall that package"
+        where, mend = plugins.where("question", point.name, point.value), plugins.MEND
         try:
-            one = point.load()
-            one = getattr(one, "QUESTION", one)
-        except Terminated:
-            raise
-        except (Exception, SystemExit) as error:
-            told = f"{type(error).__name__}: {first_line(error)}"
-            why[point.name] = f"{where} cannot be imported ({told}): {mend}"
+            one = plugins.load("question", point.name, point.value)
+        except UserError as error:
+            why[point.name] = str(error)
             continue
+        one = getattr(one, "QUESTION", one)
         if not isinstance(one, Question):
             why[point.name] = f"{where} is {type(one).__name__}, not an embedlab.question.Question: {mend}"
         elif point.name in (*_builtin(), *found):

@@ -13,8 +13,10 @@ import pytest
 from embedlab import analysis, question, study
 from embedlab.commands import catalogue, cli
 from embedlab.errors import Terminated, UserError
+from embedlab.formats import interchange
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
+from embedlab.training import recipe
 from tests.planted import embedding_set
 
 TEXT = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -239,3 +241,133 @@ def test_a_broken_question_of_another_package_costs_itself_alone(install, tmp_pa
     assert said in question.unusable()[name]
     assert cli.main(["list", "analyses", "--lab", str(tmp_path / "lab")]) == 0
     assert "cannot be used" in capsys.readouterr().out
+
+
+READER = """
+import numpy as np
+
+
+def read(path):
+    rows = [line.split() for line in path.read_text().splitlines()]
+    return {
+        "vectors": np.array([row[2:] for row in rows], float),
+        "items": [row[0] for row in rows],
+        "identities": [row[1] for row in rows],
+        "light": np.arange(len(rows)),
+    }
+"""
+
+
+@pytest.fixture
+def fea(tmp_path):
+    one = embedding_set()
+    path = tmp_path / "theirs.fea"
+    people = np.asarray(one.identities)[one.labels]
+    rows = zip(one.items, people, one.vectors, strict=True)
+    path.write_text("".join(f"{i} {who} {' '.join(map(str, v.tolist()))}\n" for i, who, v in rows))
+    return one, path
+
+
+@pytest.mark.parametrize("value", ["reading_fea", "reading_fea:read"])
+def test_a_file_of_another_package_s_reader_is_taken_like_any_other(install, fea, tmp_path, capsys, value):
+    one, path = fea
+    install("reading", {"FEA": value}, group="embedlab.readers", reading_fea=READER)
+    found = interchange.import_embeddings(path, model="m", probe="p")
+    assert found.items.tolist() == one.items.tolist()
+    np.testing.assert_array_equal(found.vectors, one.vectors)
+    assert found.attributes["light"].tolist() == list(range(len(one.items)))
+    words = ["--models", str(path), "--lab", str(tmp_path / "lab"), "--set", "resamples=50", "--json"]
+    assert cli.main(["run", "verification", *words]) == 0
+    assert "imported in theirs" in json.loads(capsys.readouterr().out)["sections"][0]["numbers"]
+    with pytest.raises(UserError, match="names its items itself"):
+        interchange.import_embeddings(path, model="m", probe="p", items=path)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("1 / 0", r"the reader 'fea', .* cannot be imported \(ZeroDivisionError"),
+        (
+            "def read(path):\n    raise ValueError('one\\ntwo')",
+            r"cannot read .*theirs.fea \(ValueError: one\)",
+        ),
+        ("def read(path):\n    return {}", r"cannot read .* \(KeyError"),
+        ("def read(path):\n    return None", r"cannot read .* \(TypeError"),
+        (READER.replace("[row[0] for row in rows]", '"x"'), r"a column of shape \(\): it must give"),
+        (READER.replace("row[2:]", "row[3]"), r"vectors of float64 and shape \(\d+,\)"),
+        (READER.replace(", float)", ")"), r"vectors of <U\d+ and shape"),
+    ],
+)
+def test_a_broken_reader_is_told_in_a_line(install, fea, code, said):
+    _, path = fea
+    install("reading", {"fea": "reading_bad"}, group="embedlab.readers", reading_bad=code)
+    with pytest.raises(UserError, match=said) as told:
+        interchange.import_embeddings(path, model="m", probe="p")
+    assert "\n" not in str(told.value)
+
+
+def test_a_reader_of_an_ending_that_embedlab_reads_is_passed_over(install, tmp_path):
+    install("reading", {"npy": "reading_bad"}, group="embedlab.readers", reading_bad="1 / 0")
+    with pytest.raises(UserError, match="does not say whose vectors"):
+        interchange.import_embeddings(tmp_path / "x.npy", model="m", probe="p")
+    with pytest.raises(UserError, match="is no file of embeddings: give one of .npy, .npz, .csv, .parquet$"):
+        interchange.import_embeddings(tmp_path / "x.fea", model="m", probe="p")
+
+
+def test_a_recipe_of_another_package_is_listed_and_read(install, tmp_path, monkeypatch, capsys):
+    package = tmp_path / "shipped"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "theirs.toml").write_text('title = "Faces of theirs"\ndata = "lowres"\n[demo]\nepochs = 1\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = {
+        "theirs": "shipped",
+        "gone": "shipped",
+        "broken": "no_such_",
+        "lowres32": "shipped",
+        "flat": "alone",
+    }
+    install("shipping", points, group="embedlab.recipes", alone="")
+    try:
+        assert recipe.load("theirs", "demo").epochs == 1
+        why = recipe.unusable()
+        assert set(why) == {"gone", "broken", "flat", "lowres32 = shipped"}
+        assert "is no package that holds gone.toml" in why["gone"]
+        assert "ModuleNotFoundError" in why["broken"]
+        assert recipe.title("lowres32") != ""
+        with pytest.raises(UserError, match="holds gone.toml: mend or uninstall"):
+            recipe.load("gone")
+        assert cli.main(["list", "recipes", "--lab", str(tmp_path / "lab")]) == 0
+        text = capsys.readouterr().out
+        assert re.search("theirs +not trained +Faces of theirs", text)
+        assert re.search("broken +cannot be used +the recipe 'broken', ", text)
+    finally:
+        sys.modules.pop("shipped", None)
+
+
+CHART = """
+
+class Ring:
+    title, note, projection = "A ring of one's own", "Drawn by another package.", None
+
+    def plotly(self):
+        import plotly.graph_objects as go
+
+        return go.Figure(go.Scatter(x=[0, 1], y=[1, 0]))
+
+    def matplotlib(self, ax):
+        ax.plot([0, 1], [1, 0])
+
+
+import dataclasses
+ANALYSIS = dataclasses.replace(ANALYSIS, charts=lambda results: [Ring()])
+"""
+
+
+def test_a_chart_of_one_s_own_stands_in_the_page_without_being_declared(install, vectors, tmp_path):
+    install("ringed", {"ringed": "ringed_spread"}, ringed_spread=CODE + CHART)
+    page = tmp_path / "r.html"
+    assert cli.main(["report", *vectors, "--only", "ringed", "--out", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert 'class="chart ring"' in text
+    assert "Drawn by another package." in text

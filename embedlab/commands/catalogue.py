@@ -75,8 +75,14 @@ def _recipes(lab: Lab) -> list[tuple[str, ...]]:
     from embedlab.training import recipe
 
     trained = lab.trained()
+    unusable = recipe.unusable()
     return [
-        (name, "trained" if name in trained else "not trained", recipe.title(name)) for name in recipe.names()
+        *(
+            (name, "trained" if name in trained else "not trained", recipe.title(name))
+            for name in recipe.names()
+            if name not in unusable
+        ),
+        *((name, "cannot be used", reason) for name, reason in unusable.items()),
     ]
 
 

@@ -188,7 +188,10 @@ def of(text: str) -> Word:
     if CALLABLE.fullmatch(text):
         return Code(text)
     ending = Path(text).suffix.lower()
-    return next((kind(text) for kind in FILES if ending in kind.endings), Word(text))
+    kind = next((kind for kind in FILES if ending in kind.endings), None)
+    if kind is None and ending in (interchange.readers() if ending else ()):
+        kind = VectorsFile
+    return (kind or Word)(text)
 
 
 def recognised(text: str, lab: Lab) -> Word:

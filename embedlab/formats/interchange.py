@@ -4,14 +4,15 @@ import hashlib
 import re
 from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from embedlab import __version__
-from embedlab.errors import UserError
+from embedlab import __version__, plugins
+from embedlab.errors import Terminated, UserError, first_line
 from embedlab.files import arrays, names, parquet, tables
 from embedlab.files import columns as convert
 from embedlab.files.columns import narrowed
@@ -21,6 +22,7 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab, atomic_file, checked_name, sha256_of
 from embedlab.progress import say
 
+ENTRY_POINTS = "embedlab.readers"
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
 
 # What arrays of vectors and of people are usually called in .npz files.
@@ -97,15 +99,18 @@ def import_embeddings(
     checked_name(model, "model")
     checked_name(probe, "probe")
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(f"{path} is no file of embeddings: give one of {', '.join(SUFFIXES)}")
-    if items is not None and suffix in (".csv", ".parquet"):
+    if suffix not in (*SUFFIXES, *readers()):
+        there = ", ".join((*SUFFIXES, *readers()))
+        raise UserError(f"{path} is no file of embeddings: give one of {there}")
+    if items is not None and suffix not in (".npy", ".npz"):
         raise UserError(f"{path} names its items itself: leave out the list of items {items}")
     columns = _Names(item_column, identity_column, vector_column)
     if suffix == ".csv":
         found = _from_csv(path, columns)
     elif suffix == ".parquet":
         found = _from_parquet(path, columns)
+    elif suffix not in SUFFIXES:
+        found = _from_reader(path, readers()[suffix])
     else:
         found = _from_numpy(path, None if items is None else Path(items), columns)
     _check(path, found)
@@ -300,6 +305,47 @@ def _from_numpy(path: Path, items: Path | None, columns: _Names) -> _Found:
     _check_named(items, rows.names, columns)
     further = {name: rows.guessed(name) for name in rows.names if name not in columns[:2]}
     return _Found(vectors, *_listed(rows, columns), further, {})
+
+
+def readers() -> dict[str, EntryPoint]:
+    """List other packages' readers by the ending of their files, as in ``.fea``; embedlab's own go before."""
+    found = {f".{point.name.lower()}": point for point in reversed(plugins.points(ENTRY_POINTS))}
+    return {ending: point for ending, point in found.items() if ending not in SUFFIXES}
+
+
+def _from_reader(path: Path, point: EntryPoint) -> _Found:
+    """Read by another package's function: path → ``vectors``, ``items``, ``identities``, more columns."""
+    read = plugins.load("reader", point.name, point.value, "read")
+    try:
+        given = dict(read(path))
+        vectors = np.asarray(given.pop("vectors"))
+        columns = {name: np.asarray(column) for name, column in given.items()}
+        items, people = columns.pop("items"), columns.pop("identities")
+    except (UserError, Terminated):
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{plugins.where('reader', point.name, point.value)} cannot read {path} ({type(error).__name__}: "
+            f"{first_line(error)}): check the file, or mend that package"
+        ) from error
+    n = len(vectors) if vectors.ndim == 2 and vectors.dtype.kind in "fiu" else -1
+    if odd := [one.shape for one in (items, people, *columns.values()) if one.shape != (n,)]:
+        raise UserError(
+            f"{plugins.where('reader', point.name, point.value)} gave, of {path}, vectors of {vectors.dtype} "
+            f"and shape {vectors.shape}, and a column of shape {odd[0]}: it must give numbers of shape (n, "
+            "d) and columns of n"
+        )
+    place = Place(path, "row", range(n))
+    plain = {name: column for name, column in columns.items() if column.dtype.kind in "fiubSU"}
+    left_out = {name: str(column.dtype) for name, column in columns.items() if name not in plain}
+    return _Found(
+        narrowed(vectors),
+        convert.names(items, "items", place),
+        convert.names(people, "identities", place),
+        place,
+        plain,
+        left_out,
+    )
 
 
 def _first(there: Container[str], names: Sequence[str]) -> str | None:

@@ -42,6 +42,7 @@ SHOWN, ALARMS = 2, 3
 KEYS = ("resolution", "verification", "distances")
 # What plotly keeps free for a heading of its own.
 HEADING_PX = 44
+PLOTLY_TOP, PLOTLY_HEIGHT = 100, 450
 # Each builds on those before it.
 SCRIPTS = ("report.js", "tools.js", "roll.js", "words.js", "linked.js", "notes.js")
 STYLES = ("style.css", "notes.css")
@@ -525,8 +526,10 @@ def figure_json(chart: Any, items: Items) -> tuple[str, int]:
     for name in ("template", "title", "height"):
         layout.pop(name, None)
     margin = layout.setdefault("margin", {})
-    margin["t"] = max(20, margin.get("t", figure.layout.template.layout.margin.t) - HEADING_PX)
-    height = int(figure.layout.height) - HEADING_PX
+    # A chart of another package may say neither; then plotly's own values hold.
+    top = margin.get("t", figure.layout.template.layout.margin.t)
+    margin["t"] = max(20, (PLOTLY_TOP if top is None else top) - HEADING_PX)
+    height = int(figure.layout.height or PLOTLY_HEIGHT) - HEADING_PX
     return json.dumps(whole, separators=(",", ":"), sort_keys=True), height
 
 

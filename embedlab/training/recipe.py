@@ -22,10 +22,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from embedlab import plugins
 from embedlab.analysis import Params, bounded
 from embedlab.errors import UserError
 from embedlab.files.documents import toml
 
+ENTRY_POINTS = "embedlab.recipes"
 SCALES = ("demo", "small", "paper")
 MARGINS = {
     "softmax": "0, as softmax has none",
@@ -144,9 +146,45 @@ class Recipe(Params):
 
 
 def names() -> list[str]:
-    """List the recipes that come with embedlab."""
+    """List the recipes that come with embedlab, and those of other packages."""
+    return sorted({*_builtin(), *(point.name for point in plugins.points(ENTRY_POINTS))})
+
+
+def _builtin() -> list[str]:
     folder = resources.files("embedlab.training") / "recipes"
-    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    return [file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")]
+
+
+def unusable() -> dict[str, str]:
+    """Say of each recipe of another package that cannot be used why, in a sentence."""
+    found = {}
+    builtin = _builtin()
+    for point in plugins.points(ENTRY_POINTS):
+        if point.name in builtin:
+            said = plugins.where("recipe", point.name, point.value)
+            found[f"{point.name} = {point.value}"] = (
+                f"{said} has the name of one of embedlab's, and is left out: rename its entry point"
+            )
+            continue
+        try:
+            title(point.name)
+        except UserError as error:
+            found[point.name] = str(error)
+    return found
+
+
+def _of_a_package(name: str) -> Any:
+    """Find the file of a recipe that a package declares: ``<name>.toml`` in the package that is named."""
+    point = next(point for point in plugins.points(ENTRY_POINTS) if point.name == name)
+    package = plugins.load("recipe", name, point.value)
+    try:
+        file = resources.files(package) / f"{name}.toml"
+    except TypeError:
+        file = None
+    if file is None or not file.is_file():
+        said = plugins.where("recipe", name, point.value)
+        raise UserError(f"{said} is no package that holds {name}.toml: {plugins.MEND}")
+    return file
 
 
 def title(name: str) -> str:
@@ -194,7 +232,8 @@ def _read(name: str | Path) -> tuple[dict[str, Any], str]:
             raise UserError(
                 f"unknown recipe {str(name)!r}: there are {', '.join(names())}, or name a .toml file"
             )
-        file = resources.files("embedlab.training") / "recipes" / f"{name}.toml"
+        own = resources.files("embedlab.training") / "recipes" / f"{name}.toml"
+        file = own if own.is_file() else _of_a_package(str(name))
         return tomllib.loads(file.read_text(encoding="utf-8")), str(name)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read recipe {name} ({error}): correct the file or its path") from None
