@@ -123,8 +123,8 @@ def compute(sets: Sequence[EmbeddingSet], params: MembershipParams) -> Membershi
                 found[attack, *place[::-1]] = people.estimate(other, n, 0.5, share=True, graded=True)
     if not found:
         raise UserError(
-            f"{sets[0].model}: people trained on are held against others, and no two probes show different "
-            "images: name a probe of the training's images beside another, or give a column of attributes "
+            "people trained on are held against others, and no two probes show different images: name a "
+            "probe of the training's images beside another, or give a column of attributes "
             f"{params.column!r} of yes and no"
         )
     return Membership(

@@ -606,9 +606,13 @@ def environment() -> Any:
 
 
 def shown_of(findings: Sequence[Finding]) -> int:
-    """Say how many findings of a section stand open: a few, and one more where they call for attention."""
+    """Say how many findings of a section stand open: a few, and one more where they call for attention.
+
+    Those that may be chance stand open only where nothing else does.
+    """
     alarms = sum(one.tone == "bad" for one in findings[:ALARMS])
-    return max(SHOWN, alarms)
+    sure = sum(one.claimed is not False for one in findings[:SHOWN])
+    return max(1, sure, alarms)
 
 
 def kinds_of(charts: Sequence[Drawn], but: Sequence[int] = ()) -> str:

@@ -129,7 +129,7 @@ def _of_outcome(outcome: Outcome) -> Section:
     inputs = [one for run in outcome.runs for one in run.inputs]
     probes = tuple(dict.fromkeys(one.probe for one in inputs if one.probe))
     section = of_results(outcome.analysis, outcome.results, probes)
-    notes = [*(_note(run) for run in outcome.runs if run.result is None), *section.notes]
+    notes = [*_notes([run for run in outcome.runs if run.result is None]), *section.notes]
     state: State = "ok"
     if not outcome.results:
         state = "failed" if any(run.error for run in outcome.runs) else "inapplicable"
@@ -315,11 +315,17 @@ def short_null(estimate: Estimate) -> str:
     return short(null) if 0 < abs(null) < 0.01 else estimate_text(Estimate(null))
 
 
-def _note(run: Run) -> Note:
-    if run.error:
-        last = run.error.strip().splitlines()[-1]
-        return Note(f"Failed on {run.title}: {last}", "error", run.error.strip())
-    return Note(f"Does not apply to {run.title}: {run.reason}")
+def _notes(runs: Sequence[Run]) -> Iterator[Note]:
+    """Say what failed on each run, and once why it does not apply to those that share the reason."""
+    shared: dict[str, list[str]] = {}
+    for run in runs:
+        if run.error:
+            last = run.error.strip().splitlines()[-1]
+            yield Note(f"Failed on {run.title}: {last}", "error", run.error.strip())
+        else:
+            shared.setdefault(str(run.reason), []).append(run.title)
+    for reason, titles in shared.items():
+        yield Note(f"Does not apply to {'; nor to '.join(titles)}: {reason}")
 
 
 def _params(outcome: Outcome) -> tuple[tuple[str, str, str, str], ...]:

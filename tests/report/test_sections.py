@@ -32,6 +32,13 @@ def test_a_run_that_does_not_apply_is_a_grey_note_with_its_reason(outcome):
     assert [note.text for note in grey] == ["Does not apply to as is in feta: feta has one person only"]
 
 
+def test_runs_that_do_not_apply_for_one_reason_share_a_note(outcome):
+    away = outcome.runs[2]
+    twice = dataclasses.replace(outcome, runs=(away, dataclasses.replace(away, title="as is in brie")))
+    (note,) = of_outcome(twice).notes
+    assert note.text == "Does not apply to as is in feta; nor to as is in brie: feta has one person only"
+
+
 def test_a_failed_run_is_an_error_with_its_traceback(outcome):
     errors = [note for note in of_outcome(outcome).notes if note.kind == "error"]
     assert [note.text for note in errors] == ["Failed on as is in edam: ZeroDivisionError: by zero"]
