@@ -33,7 +33,7 @@ FEW |= dict.fromkeys(("refits", "nulls", "restarts", "penalties", "splits"), 3)
 # Registration is two thirds of the time of all, and has three fits a deal and space.
 FEW |= {"deals": 1, "native": 3}
 # What these find between two equally good models is so: they share who is who, and a map between them loses.
-OF_SPACES = ("families", "mapping", "registration", "similarity")
+OF_SPACES = ("families", "mapping", "migration", "registration", "similarity")
 SECOND = {"equal": NOISE, "worse": 1.5 * NOISE}
 
 
