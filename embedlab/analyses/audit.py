@@ -273,7 +273,8 @@ def findings(results: Sequence[Audited]) -> list[Finding]:
     for r in results:
         by = "every model" if len(r.models) > 1 else r.models[0]
         share = r.estimates[DOUBTED,]
-        text = f"On {r.probe}, {share.value:.2%} of images look mislabelled to {by}"
+        many = f"{share.value:.2%} of images look" if share.value else "no image looks"
+        text = f"On {r.probe}, {many} mislabelled to {by}"
         said.append(
             Finding(f"{text}, where chance would give {share.null:.2%}.", "bad" if r.of(WRONG) else "plain")
         )

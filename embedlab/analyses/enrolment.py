@@ -263,7 +263,7 @@ def findings(results: Sequence[Enrolment]) -> list[Finding]:
         before, after = (r.estimates[FMR, which].value for which in (BEFORE, AFTER))
         share = r.removed / r.images
         text = f"On {r.title}, removing the {share:.1%} of enrolled images that others' probes call worst "
-        text += f"takes FMR from {before:.3%} to {after:.3%}"
+        text += f"takes FMR from {before:.3%} to {after:.3%}, as a share of it"
         gap = r.estimates[CHANGE,]
         said.append(judged(text, gap, spec="+.1%", word="change", tones=("plain", "plain"), family="null"))
         if r.alone:

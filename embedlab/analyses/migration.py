@@ -319,8 +319,8 @@ def _of_way(way: Way) -> list[Finding]:
     said.append(_certified(way))
     if (COST, TAR, old, new) in r.estimates:
         half, cost = _of(way, TAR, HALF), r.estimates[COST, TAR, old, new]
-        text = f"Half moved from {old} to {new} on {r.probe}, a gallery has {r.tar} of {half.value:.1%}, "
-        text += f"where moved and new ones have {half.value + cost.value:.1%} on average"
+        text = f"Half moved from {old} to {new} on {r.probe}, a gallery has a TAR of {half.value:.1%} at FAR "
+        text += f"{r.tar.partition('=')[2]}, moved and new ones {half.value + cost.value:.1%} on average"
         said.append(judged(text, -cost, tones=("bad", "plain")))
     return said
 

@@ -134,7 +134,7 @@ def test_where_nothing_is_wrong_nothing_is_named():
     assert found.faults == ()
     (one,) = audit.findings([found])
     assert one.tone == "plain"
-    assert one.text == "On p, 0.00% of images look mislabelled to every model, where chance would give 0.00%."
+    assert one.text == "On p, no image looks mislabelled to every model, where chance would give 0.00%."
 
 
 def test_many_faults_are_counted():
