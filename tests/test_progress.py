@@ -203,9 +203,13 @@ class Ears:
         pass
 
 
+def trained_on_some(a):
+    return grouped(a, ("yes", "yes", "no", "no"), "trained")
+
+
 def inputs(over):
     sets = [
-        [grouped(embedding_set(30, model=m, probe=p, seed=k)) for p in ("p", "p@32")]
+        [trained_on_some(grouped(embedding_set(30, model=m, probe=p, seed=k))) for p in ("p", "p@32")]
         for k, m in enumerate("ab")
     ]
     return {

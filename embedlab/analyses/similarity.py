@@ -55,7 +55,7 @@ References
 .. [6] Kriegeskorte, N., Mur, M. and Bandettini, P. Representational similarity analysis: connecting the
    branches of systems neuroscience. Frontiers in Systems Neuroscience 2, 2008.
 .. [7] Huh, M., Cheung, B., Wang, T. and Isola, P. The platonic representation hypothesis. ICML 2024.
-.. [8] Gröger, F., Wen, S. and Brbić, M. Revisiting the Platonic representation hypothesis. arXiv 2602.14486.
+.. [8] Gröger, F. et al. Revisiting the Platonic representation hypothesis. arXiv 2602.14486, 2026.
 """
 
 from collections.abc import Mapping, Sequence

@@ -349,7 +349,7 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
         If the place will not do, as ``check_place`` says, or cannot be written.
     """
     check_place(path)
-    with speaking(head.words, names_of(parts, head) if head.words else ()):
+    with speaking(head.words, {head.title, *names_of(parts, head)} if head.words else ()):
         page, whole = _written(settled(parts), head, items)
     # Else the page of one and the numbers of another could stand side by side.
     with store.locked(path, f"writing {path}"):
@@ -454,7 +454,7 @@ def _page(
 
 def names_of(parts: Sequence[Part], head: Head) -> set[str]:
     """Gather the names of models, probes, people and images, in which no word is explained."""
-    found = {head.title, *head.models, *head.probes}
+    found = {*head.models, *head.probes}
     for part in parts:
         found |= names_in(part.outcome.results if part.outcome else (), part.section.charts)
     return found

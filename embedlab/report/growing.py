@@ -97,7 +97,7 @@ class Report:
         """
         parts = settled([*self._parts, *self._extra])
         outcomes = [part.outcome for part in parts if part.outcome]
-        with model_colours(self.head.shown), naming(lambda: names_of(parts, self.head)):
+        with model_colours(self.head.shown), naming(lambda: {self.head.title, *names_of(parts, self.head)}):
             answers = answering.of(outcomes, self.head.overrides)
             models = overview.of(outcomes, answers, self.head.facts)
             return paper.write(folder, [part.section for part in parts], self.head, answers, models)

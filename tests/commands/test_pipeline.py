@@ -50,7 +50,8 @@ def test_page_numbers_and_terminal_judge_by_what_matters_to_whoever_asks(tmp_pat
         Statement("It recognises all.", "recognition", "yes"),
         Statement("The sphere is used.", "sphere", "yes", ("m",)),
     )
-    for wanted, verdict, borne in ((0.0001, "yes", "supported"), (0.9999, "no", "not supported")):
+    decided = ((0.0001, "yes", "enough", "supported"), (0.9999, "no", "too few", "not supported"))
+    for wanted, verdict, shown, borne in decided:
         matters = {"recognition": {"wanted": wanted}}
         asked = Study((str(path),), analyses=("verification",), overrides=matters, statements=said)
         with progress.shown():
@@ -59,7 +60,7 @@ def test_page_numbers_and_terminal_judge_by_what_matters_to_whoever_asks(tmp_pat
         assert [one["verdict"] for one in whole["answers"]] == [verdict]
         assert [one["borne"] for one in whole["statements"]] == [borne, "undecided here"]
         text = capsys.readouterr().err
-        assert f"{verdict}  " in text
+        assert f"{shown}  " in text
         assert f"{borne}  It recognises all." in text
         assert "It recognises all." in page.read_text()
         assert whole["answers"][0]["text"] in html.unescape(page.read_text())
