@@ -16,7 +16,7 @@ from embedlab.charts import PALETTE, Table
 from embedlab.errors import UserError
 from embedlab.estimates import claim
 from embedlab.report import Section, build
-from embedlab.report.build import across, check_place, part_of, prose_html, words_of
+from embedlab.report.build import across, check_place, part_of, prose_html, shown_of, words_of
 from embedlab.report.items import Items
 from embedlab.report.sections import Numbers
 
@@ -466,3 +466,14 @@ def test_a_folder_in_the_place_of_a_file_is_told(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(UserError, match=rf"cannot write .*{name}: it is a folder"):
         check_place(tmp_path / "index.html")
+
+
+def test_what_may_be_chance_stands_open_only_where_nothing_else_does():
+    sure, unsure, bad = (
+        claim("So it is.", "That may be chance.", p, tone=tone)
+        for p, tone in ((0.001, "plain"), (0.5, "plain"), (0.001, "bad"))
+    )
+    assert shown_of([sure, unsure, unsure]) == 1
+    assert shown_of([unsure, unsure, unsure]) == 1
+    assert shown_of([sure, sure, unsure]) == 2
+    assert shown_of([bad, bad, bad, bad]) == 3

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from embedlab.charts import Face, Faces, Scatter
@@ -72,7 +72,6 @@ NAMES = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # A busy machine is no fault.
 @given(st.lists(NAMES, min_size=1, max_size=4))
 def test_no_name_is_ever_marked_and_none_brings_an_element(names):
     """Whatever models, probes or people are called, their names stand in the page as they were written."""
