@@ -245,7 +245,11 @@ def _train(commands: Any) -> None:
     command = _command(
         commands, "train", train, "train a recipe into a checkpoint, resuming where it stopped"
     )
-    command.add_argument("recipe", metavar="RECIPE", help="which one; `embedlab list recipes` names them")
+    command.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="which one; `embedlab list recipes` names them; NAME_seed31 is NAME from seed 31",
+    )
     command.add_argument("--name", help="name of the checkpoint (default: the recipe's)")
     _data(command)
     command.add_argument(

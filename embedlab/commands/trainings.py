@@ -165,7 +165,7 @@ def needed(request: Request, names: Sequence[str]) -> list[list[str]]:
     def place(name: str, asked_by: str = "") -> int:
         if asked_by and name in request.lab.trained() and name not in names:
             return -1
-        if name not in recipe.names():
+        if not recipe.known(name):
             raise UserError(
                 f"recipe {asked_by} needs the model {name!r}, which is neither in {request.lab.root} nor a "
                 "recipe: train or import it first"

@@ -210,7 +210,7 @@ def recognised(text: str, lab: Lab) -> Word:
     models, recipes = lab.models(), recipe.names()
     if text in lab.trained():
         return Checkpoint(text)
-    if text in recipes:
+    if recipe.known(text):
         return Recipe(text)
     if text in models:
         return Stored(text)

@@ -11,8 +11,12 @@ of them::
     [demo]
     width = 8
     epochs = 2
+
+The name of a recipe with ``_seed`` and a number, as in ``lowres144_seed31``, is the recipe with that seed:
+another training of it, which shows how much two trainings differ that differ in nothing else.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +32,7 @@ from embedlab.errors import UserError
 from embedlab.files.documents import toml
 
 ENTRY_POINTS = "embedlab.recipes"
+SEEDED = re.compile(r"(.+)_seed([0-9]{1,9})")
 SCALES = ("demo", "small", "paper")
 MARGINS = {
     "softmax": "0, as softmax has none",
@@ -150,6 +155,17 @@ def names() -> list[str]:
     return sorted({*_builtin(), *(point.name for point in plugins.points(ENTRY_POINTS))})
 
 
+def known(name: str) -> bool:
+    """Tell whether a name is a recipe's, or a recipe's with another seed."""
+    return _seeded(name)[0] in names()
+
+
+def _seeded(name: str) -> tuple[str, int | None]:
+    """Take a name apart into the recipe's and the seed; a recipe that is called so itself has none."""
+    told = SEEDED.fullmatch(name)
+    return (told[1], int(told[2])) if told and name not in names() else (name, None)
+
+
 def _builtin() -> list[str]:
     folder = resources.files("embedlab.training") / "recipes"
     return [file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")]
@@ -198,7 +214,7 @@ def load(name: str | Path, scale: str = "paper", overrides: Mapping[str, Any] | 
     Parameters
     ----------
     name
-        One of ``names()``, or a path that ends in ``.toml``.
+        One of ``names()``, such a name with ``_seed`` and a number, or a path that ends in ``.toml``.
     scale
         Whose table of values replaces those of full scale; a scale without a table changes nothing.
     overrides
@@ -228,15 +244,26 @@ def _read(name: str | Path) -> tuple[dict[str, Any], str]:
     try:
         if str(name).endswith(".toml"):
             return toml(Path(name), "recipe"), str(name)
-        if name not in names():
+        recipe, seed = _seeded(str(name))
+        if recipe not in names():
             raise UserError(
                 f"unknown recipe {str(name)!r}: there are {', '.join(names())}, or name a .toml file"
             )
-        own = resources.files("embedlab.training") / "recipes" / f"{name}.toml"
-        file = own if own.is_file() else _of_a_package(str(name))
-        return tomllib.loads(file.read_text(encoding="utf-8")), str(name)
+        own = resources.files("embedlab.training") / "recipes" / f"{recipe}.toml"
+        file = own if own.is_file() else _of_a_package(recipe)
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        return values if seed is None else _with_seed(values, seed), str(name)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read recipe {name} ({error}): correct the file or its path") from None
+
+
+def _with_seed(values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Put the seed in place of the recipe's, at every scale; the rest, the title too, stays the recipe's."""
+    dropped = {
+        key: {k: v for k, v in value.items() if k != "seed"} if isinstance(value, dict) else value
+        for key, value in values.items()
+    }
+    return {**dropped, "seed": seed}
 
 
 def _check(recipe: Recipe, where: str) -> None:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+from dataclasses import replace
 from importlib import resources
 
 import pytest
@@ -49,6 +50,22 @@ def test_a_scale_replaces_some_values_and_overrides_replace_both(tmp_path):
     assert (demo.width, demo.epochs, demo.batch) == (4, 5, 8)
     assert demo.datasets == ("a", "b")
     assert recipe.load(path, "small") == recipe.load(path)
+
+
+def test_a_recipe_with_another_seed_differs_in_nothing_else():
+    for scale in SCALES:
+        again = recipe.load("lowres144_seed31", scale)
+        assert again.seed == 31
+        assert replace(again, seed=1) == recipe.load("lowres144", scale)
+    assert recipe.known("lowres144_seed31")
+    assert "lowres144_seed31" not in recipe.names()
+
+
+@pytest.mark.parametrize("name", ["lowres99_seed3", "lowres144_seed", "lowres144_seedx", "_seed3"])
+def test_what_only_looks_like_another_seed_is_no_recipe(name):
+    assert not recipe.known(name)
+    with pytest.raises(UserError, match=f"unknown recipe '{name}'"):
+        recipe.load(name)
 
 
 def test_an_unknown_recipe_lists_those_that_are():
