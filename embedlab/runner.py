@@ -261,7 +261,7 @@ class _Inputs:
     """Inputs read once, however many analyses ask for them; with the study's attributes, if any."""
 
     def __init__(self, lab: Lab, study: Study) -> None:
-        self.lab = lab
+        self.lab, self.people = lab, study.people
         self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
         self.without: dict[int, list[str]] = {}
@@ -277,7 +277,7 @@ class _Inputs:
         return self.read[wanted]
 
     def _set(self, wanted: Input) -> EmbeddingSet:
-        found = self.lab.embeddings(wanted.model, wanted.probe)
+        found = self.lab.embeddings(wanted.model, wanted.probe).draw(self.people)
         if is_stale(self.lab, wanted.model, wanted.probe):
             say(
                 f"  {wanted.title} was not made by the network {wanted.model} as it is in {self.lab.root} "
@@ -325,7 +325,7 @@ class _Inputs:
         for count, (first, *others) in self.without.items():
             more = f" and of {len(others)} other sets" if others else ""
             say(f"  {count:,} {self.attributes.by} of {first}{more} have no row in {self.attributes.path}")
-        if unknown:
+        if unknown and not self.people:
             say(
                 f"  {len(unknown):,} {self.attributes.by} of {self.attributes.path} are in no set, such as "
                 f"{unknown[0]!r}"
@@ -463,7 +463,8 @@ def is_stale(lab: Lab, model: str, probe: str) -> bool:
 def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) -> list[dict[str, Any]]:
     """List the sets that a study uses: model, probe, numbers of images and people, and a hash of their names.
 
-    Equal hashes say that the same images of the same people were measured, whatever their order.
+    Equal hashes say that the same images of the same people were measured, whatever their order. Where people
+    are drawn, ``of_people`` says of how many.
     """
     found, last = [], None
     for model, probe in itertools.product(study.models, probes_used(lab, study, planned)):
@@ -471,9 +472,23 @@ def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) 
         # What cannot be read is told where it is needed.
         with suppress(UserError):
             if path.is_file():
-                last = embeddings.members(path, last)
+                last = embeddings.members(path, last, study.people)
                 found.append({"model": model, "probe": probe, **last.told})
     return found
+
+
+def told_drawn(sets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say of the sets in ``sets_used`` how many people were drawn, and of how many, where they were."""
+    found: dict[tuple[int, int, int], dict[str, None]] = {}
+    for one in sets:
+        if "of_people" in one:
+            key = (one["people"], one["of_people"], one["images"])
+            found.setdefault(key, {})[str(one["probe"])] = None
+    return [
+        f"{some:,} of the {every:,} people of {' and '.join(probes)} were drawn, with all their "
+        f"{counted(images, 'image')}"
+        for (some, every, images), probes in found.items()
+    ]
 
 
 def _dimension(path: Path) -> int | None:

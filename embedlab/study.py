@@ -103,6 +103,8 @@ class Study:
         What was said before, to be held against the answers.
     words
         What people and images are called; see ``wording.speaking``.
+    people
+        How many people of each set are drawn, with all their images; 0 takes all.
     """
 
     models: tuple[str, ...]
@@ -115,6 +117,7 @@ class Study:
     prose: str = ""
     statements: tuple[Statement, ...] = ()
     words: Words = field(default_factory=dict)
+    people: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,8 @@ def read(path: Path) -> Study:
 
     The file has ``models`` and, if wanted, ``title``, ``probes``, ``analyses``, ``pairs``,
     ``attributes``, a table ``[set.<analysis>]`` of parameters, ``words = { identity = "speaker" }`` where it
-    is not about images of people, and a ``[[statement]]`` for each thing that was said before, with the keys
-    of ``Statement``. Paths start from the working folder,
+    is not about images of people, ``people = 5000`` where so many of them are enough, and a ``[[statement]]``
+    for each thing that was said before, with the keys of ``Statement``. Paths start from the working folder,
     as those of the command line do.
 
     Raises
@@ -163,6 +166,7 @@ def read(path: Path) -> Study:
     """
     values = toml(path, "the study")
     known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set", "statement", "words"}
+    known.add("people")
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
     for key in ("models", "probes", "analyses"):
@@ -182,6 +186,9 @@ def read(path: Path) -> Study:
         raise UserError(f'{path}: words must be a table, such as words = {{ identity = "speaker" }}')
     if not values.get("models"):
         raise UserError(f'{path}: no models named: add a line such as models = ["lowres144"]')
+    people = values.get("people", 0)
+    if not isinstance(people, int) or isinstance(people, bool) or people < 0:
+        raise UserError(f"{path}: people must be a whole number of people to draw, or 0 for all")
     prose = path.with_suffix(".md")
     return Study(
         models=tuple(values["models"]),
@@ -194,6 +201,7 @@ def read(path: Path) -> Study:
         prose=text_of(prose, "the prose") if prose.is_file() else "",
         statements=_statements(path, values.get("statement", [])),
         words=wording.checked(words, f"{path}: words"),
+        people=people,
     )
 
 
@@ -231,6 +239,7 @@ def merged(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     pairs: str | None = None,
     attributes: str | None = None,
+    people: int | None = None,
 ) -> Study:
     """Return a study with words of the command line put over those of its file."""
     sets = {name: dict(values) for name, values in study.overrides.items()}
@@ -246,6 +255,7 @@ def merged(
         overrides=sets,
         pairs=pairs or study.pairs,
         attributes=attributes or study.attributes,
+        people=study.people if people is None else people,
     )
 
 

@@ -17,6 +17,7 @@ def test_a_study_reads_its_models_parameters_and_prose(tmp_path):
     (tmp_path / "gap.md").write_text("Why we asked.")
     found = study.read(tmp_path / "gap.toml")
     assert (found.title, found.models, found.prose) == ("The gap", ("a", "b"), "Why we asked.")
+    assert found.people == 0
     (planned,) = study.plan(found)
     assert planned.params.bins == 64
 
@@ -30,6 +31,10 @@ def test_a_study_reads_its_models_parameters_and_prose(tmp_path):
         ("models = ['a']\nmodel = 1", "unknown key 'model': a study has analyses, attributes, models"),
         ("models = ['a']\npairs = ['p']", 'pairs must be the path of a file, such as pairs = "pairs.csv"'),
         ("models = ['a']\nattributes = 3", "attributes must be the path of a file"),
+        *(
+            (f"models = ['a']\npeople = {wrong}", "people must be a whole number of people to draw")
+            for wrong in ("-1", "true", "2.5", "'all'")
+        ),
         ("models = ['a']\n[set]\nbins = 3", "parameters stand in a table each"),
     ],
 )
@@ -75,6 +80,8 @@ def test_words_override_the_file():
     assert merged.probes == ("q",)
     assert merged.overrides == {"distances": {"bins": "32", "seed": 1}}
     assert study.merged(merged).probes == ("q",)
+    some = study.merged(merged, people=5)
+    assert (study.merged(some).people, study.merged(some, people=7).people) == (5, 7)
 
 
 def test_set_words_are_read():

@@ -36,6 +36,7 @@ SCALES = ("demo", "small", "paper")
 POPULATIONS = ("easy", "families")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BOUNDS = {
+    "people": (2, 1_000_000_000),
     "batch": (1, 1 << 16),
     "images": (1, 10_000_000),
     "input": (1, 4096),
@@ -178,6 +179,15 @@ def _models(command: Any, *, required: bool) -> None:
     cli_files.add_reading(command, nargs="+", action="extend")
 
 
+def _drawing(command: Any) -> None:
+    command.add_argument(
+        "--people",
+        type=int,
+        metavar="N",
+        help="draw so many people of each set, with all their images, and ask about them (default: all)",
+    )
+
+
 def _settings(command: Any) -> None:
     command.add_argument(
         "--set",
@@ -210,6 +220,7 @@ def _report(commands: Any) -> None:
     _models(command, required=False)
     _data(command)
     command.add_argument("--only", nargs="+", default=[], metavar="ANALYSIS", help="these analyses only")
+    _drawing(command)
     _settings(command)
     _tables(command)
     command.add_argument(
@@ -233,6 +244,7 @@ def _run(commands: Any) -> None:
     )
     _models(command, required=True)
     _data(command)
+    _drawing(command)
     _settings(command)
     _tables(command)
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
@@ -367,6 +379,7 @@ def _study(options: argparse.Namespace) -> "Study":
         overrides=study.parse_set(options.set),
         pairs=options.pairs,
         attributes=options.attributes,
+        people=options.people,
     )
 
 
@@ -398,6 +411,7 @@ def run(options: argparse.Namespace) -> int:
         overrides=study.parse_set(options.set, options.analysis),
         pairs=options.pairs,
         attributes=options.attributes,
+        people=options.people,
     )
     save = Path(options.save) if options.save else None
     text, sound = pipeline.run(_request(options), asked, as_json=options.json, save=save)

@@ -64,7 +64,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     from embedlab.report.build import Head, check_place
     from embedlab.report.growing import growing
     from embedlab.report.methods import Sources
-    from embedlab.runner import embedding_records, outcomes, probes_used, sets_used
+    from embedlab.runner import embedding_records, outcomes, probes_used, sets_used, told_drawn
     from embedlab.study import names
 
     study, questions = _checked(request, study)
@@ -76,9 +76,10 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     prepared = prepare(request, study, questions)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
+    sets = sets_used(request.lab, settled, planned)
     probes = probes_used(request.lab, settled, planned)
     hidden = _pseudonyms(request, prepared, probes) if request.pseudonyms else None
-    cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared)]
+    cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared, sets)]
 
     def origin() -> dict[str, list[tuple[str, str]]]:
         found = _provenance(request, prepared, records, files)
@@ -90,11 +91,11 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         provenance=origin(),
         probes=probes,
         prose="\n\n".join(filter(None, [settled.prose, *cautions])),
-        sets=sets_used(request.lab, settled, planned),
+        sets=sets,
         overrides=settled.overrides,
         said=settled.statements,
         facts=_facts(request.lab, settled, records),
-        sources=Sources.of(request.lab, settled.models, records),
+        sources=Sources.of(request.lab, settled.models, records, told_drawn(sets)),
         words=settled.words,
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
@@ -167,13 +168,15 @@ def run(request: Request, study: Study, *, as_json: bool, save: Path | None = No
     UserError
         As ``prepare`` does, if none of the analyses applies, or one has nothing to save.
     """
-    from embedlab.runner import run_study
+    from embedlab.runner import run_study, sets_used, told_drawn
 
     study, questions = _checked(request, study)
     if save is not None:
         _check_saving(study, save)
     prepared = prepare(request, study, questions)
     settled, planned = prepared.study, prepared.planned
+    for line in told_drawn(sets_used(request.lab, settled, planned)) if settled.people else ():
+        say(f"  {line}")
     outcomes = run_study(request.lab, settled, planned, fresh=request.fresh, quiet=not as_json)
     _check_answered(outcomes, settled)
     for one in outcomes:
@@ -320,11 +323,13 @@ def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
     )
 
 
-def _cautions(prepared: Prepared) -> list[str]:
+def _cautions(prepared: Prepared, sets: Sequence[Mapping[str, Any]]) -> list[str]:
     from embedlab import analysis
+    from embedlab.runner import told_drawn
 
     every = prepared.datasets.values()
-    found = [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
+    found = [f"{one}." for one in told_drawn(sets)]
+    found += [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
     return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
@@ -166,6 +166,15 @@ class EmbeddingSet:
             attributes={name: np.asarray(v)[rows] for name, v in self.attributes.items()},
         )
 
+    def draw(self, people: int) -> "EmbeddingSet":
+        """Draw so many people, with all their images, where a set is larger than a question needs.
+
+        Who is drawn hangs on the names alone: sets of the same people keep the same ones, whatever the order
+        of their rows, and a larger draw holds a smaller one. 0 takes all, as does a number not below theirs.
+        """
+        kept = _drawn(self.identities, people)
+        return self if kept.all() else self.take(np.flatnonzero(kept[self.labels]))
+
     @classmethod
     def of(
         cls,
@@ -234,6 +243,16 @@ class EmbeddingSet:
             identities=tuple(map(str, names)),
             attributes=dict(attributes or {}),
         )
+
+
+def _drawn(identities: Sequence[str], people: int) -> Bool[np.ndarray, " people"]:
+    """Say of each person whether they are among so many that are drawn by their names."""
+    if not 0 < people < len(identities):
+        return np.ones(len(identities), dtype=bool)
+    mixed = [hashlib.blake2b(name.encode(errors="surrogatepass")).digest() for name in identities]
+    kept = np.zeros(len(identities), dtype=bool)
+    kept[sorted(range(len(identities)), key=mixed.__getitem__)[:people]] = True
+    return kept
 
 
 class Alignment(NamedTuple):
@@ -425,10 +444,11 @@ class Members(NamedTuple):
     table: Any
     """The columns of items and people, as they stand in it."""
     told: dict[str, Any]
-    """``images`` and ``people``, how many, and ``members``, a hash of their names, whatever their order."""
+    """``images`` and ``people``, how many, and ``members``, a hash of their names, whatever their order;
+    where people are drawn, ``of_people`` says of how many."""
 
 
-def members(path: Path, before: Members | None = None) -> Members:
+def members(path: Path, before: Members | None = None, people: int = 0) -> Members:
     """Say which images of which people a Parquet file holds.
 
     Parameters
@@ -437,6 +457,8 @@ def members(path: Path, before: Members | None = None) -> Members:
         The file.
     before
         What was said of another file: of one that holds the same rows it is said again.
+    people
+        So many of them that are drawn, as by ``EmbeddingSet.draw``; 0 means all.
 
     Raises
     ------
@@ -450,13 +472,17 @@ def members(path: Path, before: Members | None = None) -> Members:
         table = pq.read_table(path, columns=list(COLUMNS[:2]))
         if before is not None and table.equals(before.table):
             return before
-        rows = [map(str, table.column(name).to_pylist()) for name in COLUMNS[:2]]
+        rows = [[str(value) for value in table.column(name).to_pylist()] for name in COLUMNS[:2]]
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise parquet.unreadable(path, error) from None
-    pairs = sorted(zip(*rows, strict=True))
+    every = sorted(set(rows[1]))
+    kept = dict(zip(every, _drawn(every, people), strict=True))
+    pairs = sorted(pair for pair in zip(*rows, strict=True) if kept[pair[1]])
     text = "\n".join("\0".join(pair) for pair in pairs)
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-    return Members(table, {"images": len(pairs), "people": len({who for _, who in pairs}), "members": digest})
+    count = sum(map(bool, kept.values()))
+    told = {"images": len(pairs), "people": count, "members": digest}
+    return Members(table, told if count == len(every) else {**told, "of_people": len(every)})
 
 
 def check(path: Path) -> None:

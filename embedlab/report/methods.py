@@ -58,13 +58,18 @@ class Sources:
         What stands in each embedding file, as `embedlab.runner.embedding_records` gives it.
     trained
         The lab's record of each model's training, by the model's name.
+    drawn
+        How many people were drawn of how many, in sentences without their full stops.
     """
 
     embedded: Sequence[Record] = ()
     trained: Mapping[str, Record] = dataclasses.field(default_factory=dict)
+    drawn: Sequence[str] = ()
 
     @classmethod
-    def of(cls, lab: Lab, models: Sequence[str], embedded: Sequence[Record]) -> "Sources":
+    def of(
+        cls, lab: Lab, models: Sequence[str], embedded: Sequence[Record], drawn: Sequence[str] = ()
+    ) -> "Sources":
         """Read what the lab knows of the training of some models; a record that cannot be read is none."""
         found = {}
         for model in models:
@@ -73,7 +78,7 @@ class Sources:
                 found[model] = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, UserError):
                 continue
-        return cls(embedded, found)
+        return cls(embedded, found, drawn)
 
 
 def of(
@@ -143,6 +148,7 @@ def _data(sources: Sources) -> str:
         said.append(f"{counted(images, 'image')}{whom} ({name}) were embedded{how}.")
     if imported:
         said.append(f"The embeddings of {_and(list(imported))} were imported.")
+    said += [f"{one}." for one in sources.drawn]
     return " ".join(said)
 
 

@@ -42,6 +42,32 @@ def test_a_second_report_says_the_same(asked, tmp_path):
     assert pages[0] == pages[1]
 
 
+def test_a_report_of_drawn_people_says_so_and_keeps_its_results_apart(tmp_path, capsys):
+    sets = [embedding_set(40, probe=probe, seed=k) for k, probe in enumerate(("p", "p@32"))]
+    lab = Lab(tmp_path / "lab")
+    for one in sets:
+        file = lab.embeddings_file("m", one.probe)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        embeddings.write(file, one, {})
+    asked = Study(("m",), analyses=("distances",), people=15)
+    page, sound = pipeline.report(Request(lab), asked, tmp_path / "some.html")
+    whole = json.loads(page.with_suffix(".json").read_text())
+    images = len(sets[0].draw(15).items)
+    said = f"15 of the 40 people of p and p@32 were drawn, with all their {images} images."
+    assert sound
+    assert said in html.unescape(page.read_text())
+    assert said in json.dumps(whole["methods"])
+    assert {(one["people"], one["of_people"], one["images"]) for one in whole["sets"]} == {(15, 40, images)}
+    with progress.shown():
+        told, _ = pipeline.run(Request(lab), asked, as_json=True)
+    assert said.rstrip(".") in capsys.readouterr().err
+    everybody = dataclasses.replace(asked, people=0)
+    others, _ = pipeline.run(Request(lab), everybody, as_json=True)
+    fetched = [json.loads(one)["sections"][0]["runs"][0]["record"]["key"] for one in (told, others)]
+    assert fetched[0] != fetched[1]
+    assert "of_people" not in json.loads(others)["sets"][0]
+
+
 def test_page_numbers_and_terminal_judge_by_what_matters_to_whoever_asks(tmp_path, capsys):
     lab = Lab(tmp_path / "lab")
     path = tmp_path / "m.parquet"

@@ -308,6 +308,32 @@ def test_members_are_the_same_in_any_order_and_others_for_other_people(tmp_path)
     assert (found[0]["images"], found[0]["people"], found[2]["people"]) == (len(one.items), 20, 1)
 
 
+def test_people_are_drawn_by_name_whole_and_larger_draws_hold_smaller_ones(tmp_path):
+    one = embedding_set(60)
+    shuffled = one.take(np.random.default_rng(0).permutation(len(one.items)))
+    few, more = one.draw(12), one.draw(30)
+    assert (len(few.identities), len(more.identities)) == (12, 30)
+    assert set(few.identities) < set(more.identities)
+    assert shuffled.draw(12).identities == few.identities
+    for who in few.identities:
+        of_all = one.items[one.labels == one.identities.index(who)]
+        assert set(few.items[few.labels == few.identities.index(who)]) == set(of_all)
+    assert few.fingerprint != one.fingerprint
+    assert one.draw(0) is one.draw(60) is one.draw(1000) is one
+    embeddings.write(tmp_path / "all.parquet", one, {})
+    embeddings.write(tmp_path / "few.parquet", few, {})
+    told = embeddings.members(tmp_path / "all.parquet", people=12).told
+    assert told == {**embeddings.members(tmp_path / "few.parquet").told, "of_people": 60}
+
+
+def test_who_is_drawn_is_not_said_by_the_order_of_names():
+    """A draw of neighbours in the alphabet would be of one country or one year of a data set."""
+    one = EmbeddingSet.of(np.eye(500, dtype=np.float32), [f"{k:03d}" for k in range(500)])
+    ranks = np.array([int(who) for who in one.draw(100).identities])
+    assert abs(ranks.mean() - 249.5) < 4 * 144 / 10
+    assert np.diff(np.sort(ranks)).max() < 60
+
+
 def test_members_of_the_same_rows_are_found_once(tmp_path):
     for name, seed in (("a", 0), ("b", 1)):
         embeddings.write(tmp_path / f"{name}.parquet", embedding_set(20, seed=seed), {})
