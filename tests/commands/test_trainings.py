@@ -225,6 +225,8 @@ def test_what_a_recipe_starts_from_or_fuses_comes_before_it(request_):
         ["lowres144"],
         ["lowres144_ft_highres"],
     ]
+    again = "lowres144_ft_highres_seed31"
+    assert trainings.needed(request_, [again]) == [["lowres144"], [again]]
 
 
 def test_what_the_lab_has_is_not_trained_again_for_another(request_):

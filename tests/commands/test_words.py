@@ -77,9 +77,10 @@ def test_a_network_from_elsewhere_has_the_preset_that_names_it_else_the_one_for_
     assert words.of("b.pth").preset(Request(lab)) is None
 
 
-def test_a_recipe_is_opened_only_where_it_may_be_trained(lab):
-    assert words.recognised("lowres144", lab).opened(Request(lab, train=True)) is None
+@pytest.mark.parametrize("name", ["lowres144", "lowres144_seed31"])
+def test_a_recipe_is_opened_only_where_it_may_be_trained(lab, name):
+    assert words.recognised(name, lab).opened(Request(lab, train=True)) is None
     with pytest.raises(
-        UserError, match="known recipe without a checkpoint .* `embedlab train lowres144 --scale"
+        UserError, match=f"known recipe without a checkpoint .* `embedlab train {name} --scale"
     ):
-        words.recognised("lowres144", lab).opened(Request(lab))
+        words.recognised(name, lab).opened(Request(lab))
