@@ -11,8 +11,24 @@ _HOMES = {
     "Lab": "embedlab.lab.store",
     "UserError": "embedlab.errors",
     "aligned": "embedlab.lab.embeddings",
+    "answers": "embedlab.report.show",
+    "linked": "embedlab.report.linked",
+    "person": "embedlab.report.person",
+    "report_of": "embedlab.report.show",
+    "show": "embedlab.report.show",
 }
-__all__ = ["EmbeddingSet", "Lab", "UserError", "__version__", "aligned"]
+__all__ = [
+    "EmbeddingSet",
+    "Lab",
+    "UserError",
+    "__version__",
+    "aligned",
+    "answers",
+    "linked",
+    "person",
+    "report_of",
+    "show",
+]
 
 
 def __getattr__(name: str) -> Any:

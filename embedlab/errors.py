@@ -27,7 +27,7 @@ class UserError(Exception):
         return " ".join(super().__str__().splitlines())
 
 
-EXTRAS = {"torch": "train", "onnxruntime": "onnx", "cv2": "detection"}
+EXTRAS = {"torch": "train", "onnxruntime": "onnx", "cv2": "detection", "anywidget": "notebooks"}
 """Packages that only some work needs → the extra that brings them."""
 
 

@@ -154,6 +154,15 @@ def _fetched(face: Face) -> np.ndarray | None:
     return None if lookup is None else lookup(face.probe, face.item)
 
 
+def thumbnail(face: Face) -> str:
+    """Give a face as the ``data:`` address of a picture of 64 px at most; empty where there is none."""
+    found = _fetched(face)
+    if found is None:
+        return ""
+    small = _shrunk(found)
+    return webp(np.dstack([small, np.full(small.shape[:2], 255, np.uint8)]), QUALITY)
+
+
 def _tile(face: Face) -> Tile:
     found = _fetched(face)
     return Tile(MISSING if found is None else _shrunk(found), face.caption, (face.person, face.item))

@@ -6,10 +6,12 @@ hold, whole numbers without decimals. What is changed is said in a sentence.
 """
 
 import ast
+import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from embedlab.errors import UserError
@@ -213,3 +215,18 @@ def _needed(one: str, other: str, words: Sequence[str]) -> list[str]:
         if a == b:
             kept.remove(word)
     return kept
+
+
+def near(name: str, there: Iterable[object]) -> str:
+    """Say which of the names that are there somebody may have meant by one that is not.
+
+    Returns
+    -------
+    The end of a message, such as "did you mean 'Ann'?", or the first names that are there.
+    """
+    known = [str(one) for one in itertools.islice(there, MOST_COMPARED)]
+    folded = {one.casefold(): one for one in known}
+    close = get_close_matches(name.casefold(), folded, n=3)
+    if close:
+        return f"did you mean {' or '.join(repr(folded[one]) for one in close)}?"
+    return f"there are {', '.join(repr(one) for one in known[:3])}{' …' if len(known) > 3 else ''}"

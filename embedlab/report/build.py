@@ -6,7 +6,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -546,11 +546,16 @@ def _safe(text: str) -> Any:
 
 def answers_fragment(answers: Sequence[Answer]) -> str:
     """Give answers as HTML for a notebook."""
-    style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
     made = environment().get_template("answers.html.jinja").module
     names = {name for one in answers for name in one.subject}
+    return for_notebook(made.answers(answering.screen(answers), {}), names)
+
+
+def for_notebook(made: str, names: Collection[str]) -> str:
+    """Give a template's HTML as a notebook shows it: in a study's words but for ``names``, and explained."""
+    style = (files("embedlab.report") / "static" / "notebook.css").read_text(encoding="utf-8")
     with naming(lambda: names):
-        body = said_in_html(Marker(names, as_link=False)(made.answers(answering.screen(answers), {})))
+        body = said_in_html(Marker(names, as_link=False)(made))
     return f'<style>{style}</style><div class="embedlab">{body}</div>'
 
 

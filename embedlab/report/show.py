@@ -52,7 +52,7 @@ def show(analysis: Analysis[Any, Any] | ModuleType, results: Result | Sequence[R
         if not isinstance(declared, Analysis):
             raise TypeError(f"{analysis.__name__} declares no ANALYSIS")
         analysis = declared
-    with _faces():
+    with faces_of(Lab()):
         section = sections.of_results(analysis, [results] if isinstance(results, Result) else list(results))
         _show(section)
 
@@ -169,11 +169,11 @@ def report_of(
     return _answers(found, study.overrides, study.words)
 
 
-def _faces() -> AbstractContextManager[None]:
-    """Let charts find the faces that lie in the lab, unless somebody lends others already."""
+def faces_of(lab: Lab) -> AbstractContextManager[None]:
+    """Let charts find the faces that lie in a lab, unless somebody lends others already."""
     from embedlab.data.pictures import pictures_in
 
-    found = None if faces_at_hand() else pictures_in(Lab().data)
+    found = None if faces_at_hand() else pictures_in(lab.data)
     return nullcontext() if found is None else faces_from(found)
 
 

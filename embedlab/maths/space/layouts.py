@@ -147,12 +147,18 @@ def umap(around: Surroundings, neighbours: int, seed: int, dimensions: int = 2) 
     return placed
 
 
-def _start(vectors: np.ndarray, seed: int, size: int) -> Float[np.ndarray, "n k"]:
-    """Give the first principal components, of spread one along the first, with a little noise."""
+def pca(vectors: Float[np.ndarray, "n d"], dimensions: int = 2) -> Float[np.ndarray, "n k"]:
+    """Lay points out by their first principal components, signed so that the largest loading is positive."""
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     left, strengths, right = np.linalg.svd(centred, full_matrices=False)
-    signs = np.sign(right[np.arange(size), np.abs(right[:size]).argmax(axis=1)])
-    placed: np.ndarray = left[:, :size] * strengths[:size] * signs
+    signs = np.sign(right[np.arange(dimensions), np.abs(right[:dimensions]).argmax(axis=1)])
+    placed: np.ndarray = left[:, :dimensions] * strengths[:dimensions] * signs
+    return placed
+
+
+def _start(vectors: np.ndarray, seed: int, size: int) -> Float[np.ndarray, "n k"]:
+    """Give the first principal components, of spread one along the first, with a little noise."""
+    placed = pca(vectors, size)
     noise = np.random.default_rng(seed).normal(scale=NOISE, size=placed.shape)
     started: np.ndarray = placed / (placed[:, 0].std() or 1.0) + noise
     return started
