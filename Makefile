@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT ?= reports/demo
 
-.PHONY: report studies test check lint types imports docs numbers clean help
+.PHONY: report studies test check lint types imports docs site numbers clean help
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,6 +40,9 @@ check: lint types imports test ## what CI runs: lint, types, import order, tests
 docs: .venv/.installed ## write the generated table of analyses and the glossary
 	$(BIN)/python -c "from embedlab.commands.catalogue import markdown; print(markdown(), end='')" > analyses/README.md
 	$(BIN)/python -c "from embedlab.report.glossary import markdown; print(markdown(), end='')" > docs/glossary.md
+
+site: .venv/.installed ## build docs/ as a site that is read offline: dist/site/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q docs dist/site
 
 numbers: ## keep the headline numbers of the demo report, for the tests to compare with
 	$(BIN)/python -c "import json; from embedlab.report.numbers import headlines; d = json.load(open('reports/demo/report.json')); print(json.dumps(headlines(d), indent=1, ensure_ascii=False))" > reports/demo/numbers.json

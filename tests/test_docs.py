@@ -2,22 +2,29 @@
 
 import argparse
 import ast
+import os
 import re
+import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+import embedlab
 from embedlab import __version__, question, study
 from embedlab import analysis as contract
 from embedlab.commands import catalogue, cli
 from embedlab.errors import EXTRAS
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
+from embedlab.training import recipe
 from tests.planted import embedding_set
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands():
@@ -25,9 +32,9 @@ def commands():
     return subparsers.choices
 
 
-def shown():
-    """Every line of the README's code blocks that runs embedlab or make."""
-    blocks = re.findall(r"```(?:console|sh|bash)\n(.*?)```", README, flags=re.DOTALL)
+def shown(page=ROOT / "README.md"):
+    """Every line of a page's code blocks that runs embedlab or make."""
+    blocks = re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
     lines = [line.removeprefix("$ ").strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith(("embedlab ", "make "))]
 
@@ -39,21 +46,29 @@ def test_the_readme_shows_the_main_commands():
     assert any(line.startswith("embedlab report --models lowres144 highlow144") for line in lines)
 
 
-@pytest.mark.parametrize("line", [line for line in shown() if line.startswith("embedlab ")])
-def test_every_readme_command_is_understood(line):
-    words = line.split(" #")[0].split()[1:]
-    cli.parser().parse_args(words)
+COMMANDS = {line for page in PAGES for line in shown(page) if line.startswith("embedlab ")}
 
 
-def guided():
-    text = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"`embedlab ((?:report|run|compare) [^`]*)`", text)
+def guided(page=ROOT / "docs" / "questions.md"):
+    """Every command that stands in a page's sentences and tables."""
+    return re.findall(r"`embedlab ((?:report|run|compare|check|export) [^`]*)`", page.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("line", guided())
-def test_every_command_of_the_guide_is_understood_and_names_what_there_is(line):
-    options = cli.parser().parse_args(line.split())
-    assert set(getattr(options, "only", [])) <= set(contract.names())
+@pytest.mark.parametrize(
+    "line",
+    sorted({line.split(" #")[0].removeprefix("embedlab ") for line in COMMANDS} | {
+        line for page in PAGES for line in guided(page)
+    }),
+)  # fmt: skip
+def test_every_command_of_the_docs_is_understood_and_names_what_there_is(line):
+    options = cli.parser().parse_args(shlex.split(line))
+    if options.command in ("report", "run") and options.models:
+        only = [options.analysis] if options.command == "run" else options.only or ()
+        overrides = study.parse_set(options.set or (), only[0] if options.command == "run" else "")
+        study.plan(study.Study(tuple(options.models), analyses=tuple(only), overrides=overrides))
+    if options.command == "train" and options.recipe in recipe.names():
+        changes = study.parse_set(options.set or (), options.recipe).get(options.recipe, {})
+        recipe.load(options.recipe, options.scale or "paper", changes)
 
 
 def test_the_guide_leads_to_every_question():
@@ -66,6 +81,16 @@ def test_the_guide_leads_to_every_question():
 def test_every_make_target_exists(line):
     target = line.split()[1]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [one for one in PAGES[1:] if "```python" in one.read_text("utf-8")])
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL):
+        exec(block, names)
+    assert names
 
 
 def test_the_notebook_lines_run(tmp_path, monkeypatch, capsys):
@@ -202,11 +227,49 @@ def test_every_package_that_only_some_work_needs_has_its_extra():
 
 
 def test_relative_links_lead_somewhere():
-    names = ["README.md", "CONTRIBUTING.md", "analyses/README.md", "reports/README.md"]
-    for path in (*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("*.md"))):
+    names = ["CONTRIBUTING.md", "analyses/README.md", "reports/README.md"]
+    for path in (*PAGES, *(ROOT / name for name in names)):
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_page_can_be_reached_from_the_first():
+    found, ahead = set(), [ROOT / "docs" / "index.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in found:
+            continue
+        found.add(page)
+        text = page.read_text("utf-8")
+        trees = re.findall(r"```\{toctree\}\n(.*?)```", text, flags=re.DOTALL)
+        named = [f"{line}.md" for tree in trees for line in tree.split() if line[0] != ":"]
+        named += re.findall(r"\]\(([^)#]+\.md)", text)
+        ahead += [path for name in named if (path := (page.parent / name).resolve()).is_file()]
+    assert set(PAGES[1:]) <= found
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_asks_nothing_of_a_network(tmp_path):
+    for package in ("sphinx", "furo", "myst_parser", "numpydoc"):
+        pytest.importorskip(package, reason="the extra docs is not installed: make test installs it")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > len(PAGES)
+    fetched = r"<(?:script|img|link|iframe|source)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//"
+    for page in pages:
+        assert not re.search(fetched, page.read_text("utf-8")), page.name
+    for sheet in tmp_path.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", sheet.read_text("utf-8")), (
+            sheet.name
+        )
+    reference = (tmp_path / "reference.html").read_text("utf-8")
+    for name in embedlab.__all__:
+        assert name.startswith("_") or f'id="embedlab.{name}"' in reference, name
+    assert "mailto:" not in reference
 
 
 RUNNING = ("report", "run", "extract")

@@ -3,6 +3,8 @@
 import importlib
 import json
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -371,3 +373,45 @@ def test_a_chart_of_one_s_own_stands_in_the_page_without_being_declared(install,
     text = page.read_text(encoding="utf-8")
     assert 'class="chart ring"' in text
     assert "Drawn by another package." in text
+
+
+OFFICE = Path(__file__).parent.parent / "docs" / "examples" / "embedlab-office"
+
+
+@pytest.fixture
+def office(tmp_path, monkeypatch):
+    """The package of the docs, as pip installs it."""
+    pytest.importorskip("hatchling", reason="hatchling is not installed: make test installs it")
+    source, site = tmp_path / "source", tmp_path / "office"
+    shutil.copytree(OFFICE, source)
+    words = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *words, "--target", str(site), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.syspath_prepend(str(site))
+    importlib.invalidate_caches()
+    yield
+    for name in [name for name in sys.modules if name.startswith("embedlab_office")]:
+        sys.modules.pop(name)
+
+
+@pytest.mark.slow
+def test_the_documented_reader_and_recipe_are_installed_and_used(office, tmp_path, capsys):
+    one = embedding_set()
+    people = np.asarray(one.identities)[one.labels]
+    rows = zip(people, one.items, one.vectors, strict=True)
+    path = tmp_path / "faces.vec"
+    path.write_text("".join(f"{who} {item} {' '.join(map(str, v.tolist()))}\n" for who, item, v in rows))
+    np.testing.assert_array_equal(
+        interchange.import_embeddings(path, model="m", probe="p").vectors, one.vectors
+    )
+    lab = ["--lab", str(tmp_path / "lab")]
+    assert cli.main(["run", "verification", "--models", str(path), *lab, "--set", "resamples=50"]) == 0
+    assert "imported in faces" in capsys.readouterr().out
+    path.write_text("ann ann/1 1 2\nann ann/2 1\n")
+    with pytest.raises(UserError, match="lines are not equally long"):
+        interchange.import_embeddings(path, model="m", probe="p")
+    assert recipe.load("office", "demo").epochs == 2
+    assert recipe.load("office").backbone == "mobilefacenet"
+    assert cli.main(["list", "recipes", *lab]) == 0
+    assert re.search("office +not trained +Office cameras", capsys.readouterr().out)

@@ -1,0 +1,1 @@
+"""A reader and a recipe for embedlab."""
