@@ -129,6 +129,12 @@ class Estimate:
             value or 0.0, low, high, self.n, 0.0, self.draws - np.float32(self.null), self.drawn_from
         )
 
+    @property
+    def log(self) -> "Estimate":
+        """The natural logarithm of a number above zero, with the interval of that of its replicates."""
+        draws, value = np.log(self.draws.astype(np.float64)), math.log(self.value)
+        return Estimate(value, *evidence.expanded(value, draws, self.n), self.n, None, draws, self.drawn_from)
+
     def beyond(self, margin: float) -> "tuple[Estimate, Estimate]":
         """Give what it has above −``margin`` and above ``margin``, each with its own interval."""
         below, above = (dataclasses.replace(self, null=end).over_null for end in (-margin, margin))

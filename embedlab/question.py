@@ -62,8 +62,10 @@ NOTHING = "the results hold nothing that it could be judged by"
 BEYOND_REACH = 100
 """More than so many times the people at hand are not proposed: nobody has them."""
 
-TIMES = "times"
-"""How an effect is written that is the logarithm of a ratio."""
+TIMES, MANY = "times", "many"
+"""How an effect is written that is the logarithm of a ratio, or of a number of people."""
+
+LOGARITHMS = {TIMES: ".2g", MANY: ",.0f"}
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Claim:
         The sentence of each verdict that can be, without the effect and without a stop; and of ``some``,
         where the effect is surely above zero, and it is open whether it is above what matters.
     spec
-        How the effect is written: in percentage points, by a format such as ``.2f``, or as "times" where it
-        and ``matters`` are logarithms.
+        How the effect is written: in percentage points, by a format such as ``.2f``, or as ``TIMES`` or
+        ``MANY`` where it and ``matters`` are logarithms.
     unit
         What ``matters`` is counted in and where, in words, as "points of TAR at 8 px": answers of one unit
         and verdict are told in one line.
@@ -350,7 +352,7 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
     said = claim.said["some" if surely else verdict]
     matters = claim.matters
-    if claim.spec == TIMES:
+    if claim.spec in LOGARITHMS:
         effect, matters = effect and _exp(effect), math.exp(matters)
     if told and claim.word:
         told = f"{claim.word} {told}"
@@ -375,13 +377,13 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
 
 
 def _told(effect: Estimate, claim: Claim) -> str:
-    if claim.spec == TIMES:
-        return f"{_exp(effect):.2g} {claim.unit}"
+    if claim.spec in LOGARITHMS:
+        return f"{format(_exp(effect), LOGARITHMS[claim.spec])} {claim.unit}"
     return effect.points() if claim.spec == "points" else format(effect, claim.spec)
 
 
 def _exp(effect: Estimate) -> Estimate:
-    """Bring the logarithm of a ratio back to the ratio."""
+    """Bring a logarithm back to what it is of."""
     low, high = (None if end is None else math.exp(end) for end in (effect.low, effect.high))
     value, draws = math.exp(effect.value), np.exp(effect.draws)
     return dataclasses.replace(effect, value=value, low=low, high=high, null=1.0, draws=draws)

@@ -64,6 +64,14 @@ def test_a_difference_of_differences_is_paired_too():
     assert gap.low == pytest.approx(0.6, abs=1e-6)
 
 
+def test_the_logarithm_has_the_interval_of_the_logarithms():
+    draws = np.exp(np.random.default_rng(0).normal(np.log(30), 0.2, 4000)).astype(np.float32)
+    found = Estimate(30.0, 20.0, 45.0, 10_000, draws=draws, drawn_from="p").log
+    assert found.value == pytest.approx(np.log(30))
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * 0.2, rel=0.05)
+    assert (Estimate(30.0, n=40).log.low, Estimate(30.0, n=40).log.sign) == (None, None)
+
+
 @pytest.mark.parametrize(
     "other",
     [measured(who="q"), measured(people=39), Estimate(0.2, 0.1, 0.3, 40), undrawn(measured())],

@@ -1,66 +1,131 @@
-"""Asks whether two models' spaces are the same up to a linear map: what converting a gallery loses."""
+"""Asks what a gallery loses that a map moves to another model, and how many people must be known for it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 from embedlab.analyses.mapping import Mapping
+from embedlab.analyses.migration import NEEDED, Migration
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate, shares
+from embedlab.maths.clouds.migration import ADAPTERS, MOVED, NEW, WRONG
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET
 from embedlab.over import degraded_pairs
-from embedlab.question import Claim, Question, Results
+from embedlab.question import MANY, Claim, Question, Results
 
 FEW = 2
 
 
 @dataclass(frozen=True)
 class ConversionParams(Params):
-    """What counts as a loss."""
+    """What counts as a loss, and as few people."""
 
     matters: float = bounded(0.02, least=0, below=1)
-    """The loss of rank-1 that a converted gallery may have before it is said to lose."""
+    """The loss of rank-1 that a moved gallery may have before it is said to lose."""
+    known: int = bounded(100, least=1)
+    """How many people are few enough to have them photographed, or to embed their images, anew."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A gallery of one model, moved to another: rank-1 of a map from so many known people, and anew.
+
+    ``needed`` are known people by adapter, where the map finds more than chance.
+    """
+
+    ends: tuple[str, str]
+    moved: Estimate
+    own: Estimate
+    known: int
+    others: int
+    near: float = 0.0
+    needed: dict[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> Estimate:
+        return self.own - self.moved
 
 
 def judge(results: Results, params: ConversionParams) -> list[Claim]:
     """Judge both directions of two models on images as they are; of more, the best and the worst one."""
-    every = [r for r in results["mapping"] if isinstance(r, Mapping)]
-    degraded = {probe for _, probe in degraded_pairs(tuple(dict.fromkeys(r.probe for r in every)))}
-    ways = [(r, *way) for r in every if r.probe not in degraded for way in (r.sources, r.sources[::-1])]
-    ways.sort(key=lambda way: _loss(*way).value)
+    # Where both moved a gallery, migration did what is asked: it mapped the gallery, not what is searched.
+    tried = [r for name in ("mapping", "migration") for r in results.get(name, ())]
+    both = [r for r in tried if isinstance(r, Mapping | Migration)]
+    degraded = {probe for _, probe in degraded_pairs(tuple(dict.fromkeys(r.probe for r in both)))}
+    every: dict[tuple[str, ...], _Way] = {}
+    for r in (one for one in both if one.probe not in degraded):
+        for ends in (r.sources, r.sources[::-1]):
+            every[r.probe, *ends] = _mapped(r, ends) if isinstance(r, Mapping) else _moved(r, ends)
+    ways = sorted(every.values(), key=lambda way: way.loss.value)
     shown = ways if len(ways) <= FEW else [ways[0], ways[-1]]
-    return [_converted(*way, among=max(1, len(ways) // len(shown)), matters=params.matters) for way in shown]
+    among = max(1, len(ways) // max(1, len(shown)))
+    lost = [_loses(way, among, params.matters) for way in shown]
+    return lost + [_takes(way, among, params.known) for way in shown if way.needed]
 
 
-def _loss(r: Mapping, source: str, target: str) -> Estimate:
-    return r.estimates[RANK_1, TARGET, source, target] - r.estimates[RANK_1, RIDGE, source, target]
+def _mapped(r: Mapping, ends: tuple[str, str]) -> _Way:
+    moved, own = (r.estimates[RANK_1, entry, *ends] for entry in (RIDGE, TARGET))
+    return _Way(ends, moved, own, r.fitted_people, r.gallery)
 
 
-def _converted(r: Mapping, source: str, target: str, *, among: int, matters: float) -> Claim:
-    mapped, own = (r.estimates[RANK_1, entry, source, target] for entry in (RIDGE, TARGET))
-    top, left = shares(own, mapped)
-    told = f"rank-1 among {r.gallery:,} others is {left} converted, {top} in {target} itself"
-    what = f"Converting {source} to {target} by a map learned from {r.fitted_people:,} people"
+def _moved(r: Migration, ends: tuple[str, str]) -> _Way:
+    moved, own, wrong = (r.estimates[RANK_1, gallery, *ends] for gallery in (MOVED, NEW, WRONG))
+    found = {name: r.estimates.at(NEEDED, (name, *ends)) for name in ADAPTERS}
+    needed = {name: one for name, one in found.items() if one and (moved - wrong).sign == 1}
+    return _Way(ends, moved, own, r.known, r.gallery, r.matters, needed)
+
+
+def _loses(way: _Way, among: int, matters: float) -> Claim:
+    (old, new), (top, left) = way.ends, shares(way.own, way.moved)
+    told = f"rank-1 among {way.others:,} others is {left} moved, {top} enrolled anew"
+    what = f"moving a gallery of {old} to {new} by a map learned from {way.known:,} people"
+    points = f"{100 * matters:g} points"
     return Claim(
-        (source, target),
-        _loss(r, source, target),
+        way.ends,
+        way.loss,
         matters,
         {
-            "yes": f"{what} loses: {told}",
-            "no": f"{what} loses less than {100 * matters:g} points: {told}",
-            "undecided": f"Whether c{what[1:]} loses over {100 * matters:g} points is open: {told}",
-            "some": f"{what} loses; whether over {100 * matters:g} points is open: {told}",
+            "yes": f"M{what[1:]} loses: {told}",
+            "no": f"M{what[1:]} loses less than {points}: {told}",
+            "undecided": f"Whether {what} loses over {points} is open: {told}",
+            "some": f"M{what[1:]} loses; whether over {points} is open: {told}",
         },
         word="loss",
         unit="points of rank-1 lost",
         marks={"yes": "loses", "no": "keeps"},
         among=among,
-        evidence={f"rank-1, {entry}": one for entry, one in ((RIDGE, mapped), (TARGET, own))},
+        evidence={f"rank-1, {name}": one for name, one in (("moved", way.moved), ("anew", way.own))},
+    )
+
+
+def _takes(way: _Way, among: int, enough: int) -> Claim:
+    (old, new), best = way.ends, min(way.needed, key=lambda name: way.needed[name].value)
+    there = f"move a gallery of {old} to {new} within {100 * way.near:g} points of what {way.known:,} do"
+    return Claim(
+        way.ends,
+        way.needed[best].log,
+        math.log(enough),
+        {
+            "yes": f"More than {enough:,} known people are needed to {there}",
+            "no": f"Fewer than {enough:,} known people {there}",
+            "undecided": f"Whether over {enough:,} known people are needed to {there} is open",
+        },
+        spec=MANY,
+        unit="known people",
+        marks={"yes": "many", "no": "few"},
+        aside=f"by {best}",
+        among=among * len(way.needed),
+        kind=NEEDED,
+        evidence={f"{NEEDED}, {name}": one for name, one in way.needed.items()},
     )
 
 
 QUESTION = Question(
-    text="Does converting a gallery from one model's space to another's by a linear map lose?",
-    needs={"mapping": "it fits maps between the models, and judges them on other people"},
+    text="Does a gallery lose when a map moves it to another model, and how many people must be known?",
+    needs={
+        "migration": "it moves galleries by maps from rising numbers of known people",
+        "mapping": "it fits maps between the models, and judges them on other people",
+    },
     params=ConversionParams(),
     judge=judge,
 )

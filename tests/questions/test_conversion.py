@@ -1,10 +1,14 @@
-"""What converting a gallery loses, in both directions of two models and at the ends of many."""
+"""What a moved gallery loses, both ways of two models and at the ends of many; and how many must be known."""
+
+import pytest
 
 from embedlab.analyses.mapping import Mapping
+from embedlab.analyses.migration import NEEDED, Migration
+from embedlab.maths.clouds.migration import ADAPTERS, MOVED, NEW, SELF, WRONG
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET
 from embedlab.questions.conversion import QUESTION
-from tests.questions.planted import bare, by_key, told
+from tests.questions.planted import bare, by_key, estimate, told
 
 
 def mapping(a, b, forth, back, own=0.9, probe="faces"):
@@ -16,15 +20,68 @@ def mapping(a, b, forth, back, own=0.9, probe="faces"):
     return bare(Mapping, probe=probe, sources=(a, b), gallery=100, fitted_people=40, estimates=by_key(found))
 
 
+def migration(a, b, moved=0.9, needed=20, spread=2.0, own=0.9, wrong=0.01, probe="faces"):
+    """Galleries moved equally well both ways; one adapter needs fewest, the others ten times as many."""
+    found = by_key(
+        {
+            (RANK_1, gallery, *way): value
+            for way in ((a, b), (b, a))
+            for gallery, value in ((MOVED, moved), (NEW, own), (WRONG, wrong))
+        }
+    )
+    for way in ((a, b), (b, a)):
+        for seed, name in enumerate(ADAPTERS):
+            many = 1 if name == SELF else 10
+            found[NEEDED, name, *way] = estimate(many * needed, many * spread, seed)
+    return bare(Migration, probe=probe, sources=(a, b), gallery=100, known=840, matters=0.02, estimates=found)
+
+
 def test_each_direction_is_judged():
     no, yes = told(QUESTION, mapping=[mapping("a", "b", forth=0.9, back=0.3)])
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
-    assert yes.text.startswith("Converting b to a by a map learned from 40 people loses: ")
-    assert "rank-1 among 100 others is 30.0% converted, 90.0% in a itself" in yes.text
+    assert yes.text.startswith("Moving a gallery of b to a by a map learned from 40 people loses: ")
+    assert "rank-1 among 100 others is 30.0% moved, 90.0% enrolled anew" in yes.text
 
 
 def test_of_many_models_the_best_and_the_worst_direction_are_told():
     every = [mapping("a", "b", 0.8, 0.5), mapping("a", "c", 0.7, 0.2), mapping("b", "c", 0.6, 0.4)]
     best, worst = told(QUESTION, mapping=[*every, mapping("a", "b", 0.0, 0.0, probe="faces@32")])
     assert (best.subject, worst.subject) == (("a", "b"), ("c", "a"))
+
+
+@pytest.mark.parametrize(
+    ("needed", "spread", "verdict", "said"),
+    [
+        (20, 2, "no", "Fewer than 100 known people move a gallery of a to b within 2 points of what 840 do"),
+        (400, 40, "yes", "More than 100 known people are needed to move a gallery of a to b within 2 points"),
+        (90, 30, "undecided", "Whether over 100 known people are needed to move a gallery of a to b within"),
+    ],
+)
+def test_how_many_must_be_known_is_told_by_the_adapter_that_needs_fewest(needed, spread, verdict, said):
+    *_, one, other = told(QUESTION, over=10, migration=[migration("a", "b", needed=needed, spread=spread)])
+    assert one.subject == other.subject[::-1] == ("a", "b")
+    assert one.verdict == verdict
+    assert one.text.startswith(said)
+    assert f"(by {SELF}; {needed:,} [" in one.text
+    assert one.effect.low < needed < one.effect.high
+    assert one.effect.value == pytest.approx(needed)
+    assert len(one.evidence) == len(ADAPTERS)
+
+
+def test_a_gallery_that_was_moved_says_more_than_maps_of_single_images():
+    found = told(QUESTION, mapping=[mapping("a", "b", 0.5, 0.5)], migration=[migration("a", "b", moved=0.9)])
+    assert [one.verdict for one in found] == ["no"] * 4
+    assert "learned from 840 people" in found[0].text
+    # Where migration could not, of people with one image, what mapping found is told.
+    found = told(QUESTION, mapping=[mapping("a", "c", 0.5, 0.5)], migration=[migration("a", "b")])
+    assert [(one.subject, one.verdict) for one in found if "learned from" in one.text] == [
+        (("a", "b"), "no"),
+        (("c", "a"), "yes"),
+    ]
+
+
+def test_of_a_map_that_finds_no_more_than_chance_nobody_asks_how_many_it_takes():
+    found = told(QUESTION, migration=[migration("a", "b", moved=0.01)])
+    assert [one.verdict for one in found] == ["yes", "yes"]
+    assert not any("known people" in one.text for one in found)
