@@ -5,7 +5,8 @@ known people a map is made, the old vectors of everybody else are moved by it, a
 are searched among them: other images of these people, of whom nobody is told who is who. Three adapters are
 tried: *ridge* (any linear map, its size penalised), a *rotation* (orthogonal Procrustes), and
 *self-training*: points of the old gallery, rotated, and of the new probes that are each other's nearest by
-CSLS [1]_ are taken for pairs, and the rotation is fitted anew, round after round.
+CSLS [1]_ are taken for pairs, and the rotation is fitted anew, round after round. From all known people a
+*residual MLP* is tried too: ridge and a small network that learns what it leaves, where that helps others.
 
 How to read it
 --------------
@@ -47,19 +48,7 @@ from embedlab.errors import UserError
 from embedlab.estimates import Estimate, Estimates, People, bars, claim, compared, judged
 from embedlab.lab.embeddings import EmbeddingSet, aligned
 from embedlab.maths.clouds import migration
-from embedlab.maths.clouds.migration import (
-    ADAPTERS,
-    HALF,
-    MOVED,
-    NEW,
-    OLD,
-    RIDGE,
-    SELF,
-    WRONG,
-    Attempts,
-    Certificate,
-    Moving,
-)
+from embedlab.maths.clouds.migration import ADAPTERS, HALF, MLP, MOVED, NEW, OLD, RIDGE, SELF, WRONG
 from embedlab.maths.linear.crossmodel import R2, RANK_1, TAR, trial
 from embedlab.maths.linear.map_inputs import MapInputs
 
@@ -144,11 +133,11 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MigrationParams) -> Migrat
     tar = f"TAR@FAR={params.far:g}" + (", unstable" if params.far * who.impostors < STABLE else "")
     found, fewer, told = Estimates(), Estimates(), []
     for inputs, ends in ((there, (a.model, b.model)), (there.turned(), (b.model, a.model))):
-        moving = Moving(inputs, who, drawn.counts, far, params.seed)
+        moving = migration.Moving(inputs, who, drawn.counts, far, params.seed)
         tried = migration.along(moving, params.draws)
         for kept, own in zip((found, fewer), _figures(moving, tried, drawn, ends, params), strict=True):
             kept |= own
-        told.append(Certificate.of(tried))
+        told.append(migration.Certificate.of(tried))
     return Migration(
         title=f"{a.model} and {b.model} on {a.probe}",
         probe=a.probe,
@@ -169,14 +158,18 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: MigrationParams) -> Migrat
 
 
 def _figures(
-    moving: Moving, tried: dict[int, Attempts], people: People, ends: tuple[str, str], params: MigrationParams
+    moving: migration.Moving,
+    tried: dict[int, migration.Attempts],
+    people: People,
+    ends: tuple[str, str],
+    params: MigrationParams,
 ) -> tuple[Estimates, Estimates]:
     """Give the figures of whole galleries and what is needed; and rank-1 by adapter and number."""
     n, chance, found, fewer = moving.who.searched, 1 / len(moving.who.gallery), Estimates(), Estimates()
     whole, cost = migration.galleries(moving)
     for gallery, figures in whole.items():
         for what, drawn in figures.items():
-            null = whole[WRONG][what].value if gallery == MOVED else chance if what == RANK_1 else None
+            null = whole[WRONG][what].value if gallery in (MOVED, MLP) else chance if what == RANK_1 else None
             found[what, gallery, *ends] = people.estimate(drawn, n, null, share=what != R2)
     found |= {(COST, what, *ends): people.estimate(drawn, n, 0.0) for what, drawn in cost.items()}
     for name, (size, one) in product(ADAPTERS, tried.items()):
@@ -261,7 +254,7 @@ def _galleries(ways: Sequence[Way], there: int) -> Bars:
     places = [(_label(way),) for way in ways]
     series = {
         name: Estimates({(RANK_1, _label(way)): _of(way, RANK_1, name) for way in ways})
-        for name in (OLD, MOVED, HALF, NEW)
+        for name in (OLD, MOVED, MLP, HALF, NEW)
     }
     more = f" These are {len(ways)} of {there} ways." if there > len(ways) else ""
     return Bars(
@@ -311,6 +304,9 @@ def _of_way(way: Way) -> list[Finding]:
     if (moved - wrong).sign in (0, -1):
         return [compared(f"{text}, by wrong pairs {wrong.value:.1%}", moved, wrong, tones=("plain", "plain"))]
     said = [compared(f"{text}, enrolled anew {own.value:.1%}", moved, own, tones=("plain", "plain"))]
+    bent = _of(way, RANK_1, MLP)
+    text = f"Moved from {old} to {new} on {r.probe}, ridge and a residual MLP give {bent.value:.1%} rank-1"
+    said.append(compared(f"{text}, ridge alone {moved.value:.1%}", bent, moved, tones=("plain", "plain")))
     needed = [r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE)]
     if needed[0] and needed[1]:
         text = f"From {old} to {new} on {r.probe}, self-training on {needed[0].value:,.0f} known people is "

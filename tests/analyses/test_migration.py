@@ -8,7 +8,7 @@ import pytest
 
 from embedlab.analyses.migration import COST, NEEDED, MigrationParams, charts, compute, findings
 from embedlab.errors import UserError
-from embedlab.maths.clouds.migration import ADAPTERS, HALF, MOVED, NEW, RIDGE, ROTATION, SELF, WRONG
+from embedlab.maths.clouds.migration import ADAPTERS, HALF, MLP, MOVED, NEW, RIDGE, ROTATION, SELF, WRONG
 from embedlab.maths.linear.crossmodel import RANK_1, TAR
 from tests.maps import faces, turn, vectors
 
@@ -83,9 +83,22 @@ def test_a_half_moved_gallery_is_held_against_the_mean_of_a_moved_and_a_new_one(
     assert found[COST, TAR, "a", "b"].value == pytest.approx((moved + new) / 2 - half)
 
 
+def test_between_bent_spaces_a_small_network_moves_more_and_between_turned_ones_it_is_ridge(turned):
+    x = vectors(300, d=16, noise=0.35)
+    away = np.random.default_rng(3).normal(size=(16, 16))
+    bent = x @ turn(16) + 0.8 * np.abs(x @ away)
+    found = compute(faces(x), faces(bent, "b"), QUICK).estimates
+    gap = found[RANK_1, MLP, "a", "b"] - found[RANK_1, MOVED, "a", "b"]
+    assert gap.sign == 1
+    for ends in WAYS:
+        assert turned.estimates[RANK_1, MLP, *ends] == turned.estimates[RANK_1, MOVED, *ends]
+    text = next(f.text for f in findings([turned]) if "residual MLP" in f.text)
+    assert text.endswith("ridge alone 100.0%: there is no difference.")
+
+
 def test_what_is_said_stands_with_its_numbers(turned):
     said = [f.text for f in findings([turned])]
-    assert len(said) == 8
+    assert len(said) == 10
     assert any(re.match(r"Moved from a to b on p by 100 known people, a gallery gives \d", t) for t in said)
     assert any(
         re.match(
@@ -154,6 +167,6 @@ def test_many_results_stay_readable(turned):
     assert len(drawn) == 6
     assert "These are 4 of 8 ways." in drawn[4].note
     assert len(drawn[5].rows) == 8
-    assert len(findings(results)) == 8
+    assert len(findings(results)) == 10
     assert set(ADAPTERS) == {c.name for c in drawn[0].curves[:3]}
     assert turned.estimates[RANK_1, WRONG, "a", "b"].value < 0.1

@@ -3,7 +3,8 @@
 Of known people all images were embedded by both models. Of the others only the old gallery is there, one
 vector a person, and the new model's vectors of other images of them come in as probes. Each adapter maps the
 gallery: ridge and a rotation fitted on the known people, and the rotation trained on by itself
-(`self_training`) with the old gallery and the new probes, whose people it is not told.
+(`self_training`) with the old gallery and the new probes, whose people it is not told. From all known people
+a small network is tried too (`residual_mlp`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from embedlab.maths.clouds.self_training import rotation, self_trained
 from embedlab.maths.clouds.trials import over_trials
+from embedlab.maths.linear import residual_mlp
 from embedlab.maths.linear.crossmodel import R2, Figures, Judge, Trial, search
 from embedlab.maths.linear.linear_maps import PENALTIES, RidgePath
 from embedlab.maths.linear.map_inputs import MapInputs
@@ -32,6 +34,7 @@ ENOUGH = 0.85
 # Folds that choose ridge's penalty; and of all known people, left out one after another for intervals.
 FOLDS, REFITS = 5, 10
 OLD, MOVED, HALF, NEW, WRONG = "old by itself", "moved", "half moved", "new by itself", "wrong pairs"
+MLP = "moved by a residual MLP"
 LEVEL = 0.05
 
 
@@ -82,11 +85,15 @@ class Moving:
         owners = np.unique(self.inputs.labels[rows], return_inverse=True)[1]
         return self.inputs.a[rows], self.inputs.b[rows], owners
 
+    def folds(self, owners: np.ndarray, folds: int) -> Int[np.ndarray, " n"]:
+        """Deal known people into folds; of so few as there are."""
+        people = int(owners.max()) + 1
+        dealt: np.ndarray = identity_folds(people, min(folds, people), self.seed)[owners]
+        return dealt
+
     def ridge(self, x: np.ndarray, y: np.ndarray, owners: np.ndarray, folds: int = FOLDS) -> RidgePath:
         """Fit ridge on known people."""
-        people = int(owners.max()) + 1
-        fold = identity_folds(people, min(folds, people), self.seed)[owners]
-        return RidgePath.of(x, y, fold, penalties=PENALTIES * self.inputs.units[0])
+        return RidgePath.of(x, y, self.folds(owners, folds), penalties=PENALTIES * self.inputs.units[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +154,7 @@ def along(moving: Moving, draws: int) -> dict[int, Attempts]:
 
 
 def galleries(moving: Moving) -> tuple[dict[str, Figures], Figures]:
-    """Judge galleries by ridge on all known people: old by itself, moved, half moved, new; by wrong pairs.
+    """Judge galleries by all known people: old by itself, moved, half moved, new; by wrong pairs, by an MLP.
 
     One half of the people is moved while the other is enrolled anew, and the other way round, so that the
     mean of both is of the same people as the mean of a gallery that is all moved and one that is all new.
@@ -164,6 +171,7 @@ def galleries(moving: Moving) -> tuple[dict[str, Figures], Figures]:
     )  # fmt: skip
     path = moving.ridge(x, y, owners, REFITS)
     wrong = moving.ridge(x, y[other_people(owners, rng)], owners, REFITS)
+    bent, others = residual_mlp.fit(x, y, moving.folds(owners, REFITS), path, seed=moving.seed)
     moved = path.ridge().apply(old)
     first = rng.permutation(np.arange(len(moving.who.gallery)) % 2 == 0)
     halves = [judge.mapped(_mixed(moved, new, moving.who, half)) for half in (first, ~first)]
@@ -173,6 +181,7 @@ def galleries(moving: Moving) -> tuple[dict[str, Figures], Figures]:
     found = {
         OLD: judge.native(old),
         MOVED: judge.mapped(moved, [one.apply(old) for one in path.without_each()]),
+        MLP: judge.mapped(bent.apply(old), [one.apply(old) for one in others]),
         HALF: half,
         NEW: own,
         WRONG: replace(judge, seed=judge.seed + 1).mapped(
