@@ -14,7 +14,7 @@ registration stand
 - *before*: the clouds as they lie;
 - *shift only*: centroid onto centroid, which needs no registration;
 - *unrelated people*, the null: clouds of different people registered likewise, from the first two groups;
-- *known pairs*: Procrustes, which is what rigid registration can hope for [2]_; for affine and deformable
+- *known pairs*: Procrustes, which is what rigid registration can hope for; for affine and deformable
   registration the affine map of least squares too.
 
 *RMSE* is that of known pairs; *intra over inter* the mean distance across the clouds to images of the same
@@ -35,12 +35,11 @@ Limits
 Matches depend on how many images are searched, and on three axes even a perfect map finds few among many.
 CPD finds the optimum nearest to its start: within one model it may miss a large turn and never mirrors;
 between models turns and mirrorings are tried first, and the right one may be missed, on many axes above all.
+It is *identifiable* if CPD from known pairs on gets more likely than by itself, and than from wrong pairs.
 
 References
 ----------
 .. [1] Myronenko, A. and Song, X. Point set registration: coherent point drift. IEEE TPAMI 32(12), 2010.
-.. [2] Schönemann, P. H. A generalized solution of the orthogonal Procrustes problem. Psychometrika
-   31(1), 1966.
 """
 
 from collections.abc import Sequence
@@ -53,6 +52,7 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Role, Scatter, Table
 from embedlab.estimates import Estimate, Estimates, People, compared
+from embedlab.identified import missed
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.clouds import trials
 from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED
@@ -115,7 +115,7 @@ class Registration(Result):
     """One cloud brought onto another, over several fits.
 
     Tuples and ``chance`` have an entry a space: a few axes, all axes. Arrays of ``fits`` have a row a fit;
-    the columns of ``fit_matches`` are ``maps``. The picture is of the first fit.
+    columns of ``fit_matches`` are ``maps``, of ``fit_likelihood`` `trials.ENDS`. The picture is of the first.
     """
 
     models: tuple[str, str] = field(metadata={"hidden": True})
@@ -134,6 +134,7 @@ class Registration(Result):
     maps: tuple[str, ...] = field(metadata={"hidden": True})
     fit_space: Int[np.ndarray, " fits"]
     fit_matches: Float[np.ndarray, "fits maps"]
+    fit_likelihood: Float[np.ndarray, "fits 3"]
     items: Shaped[np.ndarray, " drawn"]
     fixed: Float[np.ndarray, "drawn shown"]
     moving: Float[np.ndarray, "drawn shown"]
@@ -170,10 +171,10 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         If they share fewer than nine people, a cloud has no spread, or points are too few for the map.
     """
     within = a.model == b.model
+    title = f"{b.probe} onto {a.probe} in {a.model}" if within else f"{b.model} onto {a.model} on {a.probe}"
     search = params.search == "always" or (params.search == "between models" and not within)
     whole = min(a.vectors.shape[1], b.vectors.shape[1])
-    few = params.dimensions
-    asked = {min(axes, whole) for axes in (max(params.native, few), few) if axes}
+    asked = {min(axes, whole) for axes in (max(params.native, params.dimensions), params.dimensions) if axes}
     tried = [Trials.of(a, b, params, axes=n, deals=params.deals, search=search) for n in sorted(asked)]
     spaces = [f"all {some.axes} axes" if some.axes == whole else f"{some.axes} axes" for some in tried]
     people = People.of(tried[0].people, params, items=np.concatenate([some.names for some in tried]))
@@ -182,9 +183,7 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
     fixed = first.clouds.rows(JUDGED)[0]
     shown = np.random.default_rng([params.seed, 22]).permutation(len(fixed))[:DRAWN]
     return Registration(
-        title=f"{b.probe} onto {a.probe} in {a.model}"
-        if within
-        else f"{b.model} onto {a.model} on {a.probe}",
+        title=title,
         models=(a.model, b.model),
         probes=(a.probe, b.probe),
         spaces=tuple(spaces),
@@ -201,6 +200,7 @@ def compute(a: EmbeddingSet, b: EmbeddingSet, params: RegistrationParams) -> Reg
         maps=tried[0].maps,
         fit_space=np.repeat(np.arange(len(tried)), [len(some.each) for some in tried]),
         fit_matches=np.concatenate([some.matches for some in tried]),
+        fit_likelihood=np.concatenate([some.likelihoods for some in tried]),
         items=tried[0].names[shown],
         fixed=fixed[shown, :3],
         moving=first.moved[BEFORE][shown, :3],
@@ -258,15 +258,14 @@ def _bars(results: Sequence[Registration]) -> Bars:
         name = f"registered to {NULL}" if how == NULL else how
         value, low, high = np.hstack([r.estimates.row(IMAGE, [(how, space)]) for r, space in some])
         series.append(BarSeries(name, value, low, high, role=ROLES.get(how)))
-    rest = f" The first {LISTED} of {len(results)}; the others are in the table."
+    rest = f" The first {LISTED} of {len(results)}; the others are in the table." if results[LISTED:] else ""
     return Bars(
         title="Held-out images whose nearest neighbour across the clouds is the same image",
         ylabel="share of held-out images",
         categories=tuple(f"{r.short}, {space}" for r, space in some),
         series=tuple(series),
         nulls=np.array([r.estimates[IMAGE, AFTER, space].null for r, space in some]),
-        note="Means over all fits, with 95 % intervals of a bootstrap over people and fits. "
-        f"The dotted mark is chance.{rest if len(results) > LISTED else ''}",
+        note=f"Means over all fits; 95 % intervals over people and fits. The dotted mark is chance.{rest}",
     )
 
 
@@ -328,6 +327,7 @@ def _outcome(r: Registration) -> list[Finding]:
         good: Tone = "good" if r.verdicts[k] == FOUND else "plain"
         text += f"{other}, registered {after.value:.1%}"
         said.append(compared(text, after, r.of(IMAGE, rival, k), tones=("bad", good)))
+        said += [] if r.verdicts[k] in (FOUND, MORE, NOTHING) else missed(r, k)
         if r.verdicts[k] == UNSURE:
             fits = f"{r.agreeing[k]} of {(r.fit_space == k).sum()} surely find more, the others do not"
             said.append(Finding(f"Fits disagree on {space} of {r.title}: {fits}."))

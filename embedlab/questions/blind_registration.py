@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import counted, shares
+from embedlab.identified import unfound
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
 
@@ -63,7 +64,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
         unit="points of images",
         marks={"yes": "finds", "no": "hardly"},
         word="gain",
-        aside=f"{where}, {_over_fits(r, space)}",
+        aside=f"{where}, {_over_fits(r, space)}{_likelier(r, space)}",
         among=among,
         evidence=evidence,
     )
@@ -73,6 +74,14 @@ def _over_fits(r: Registration, space: int) -> str:
     """Say how far fits differ: some may find nearly all and others nothing, which their mean hides."""
     each = r.fit_matches[r.fit_space == space, r.maps.index(AFTER)]
     return f"{counted(len(each), 'fit')} of {each.min():.1%} to {each.max():.1%}"
+
+
+def _likelier(r: Registration, space: int) -> str:
+    """Say how likely known pairs are where they find more: whether a better search had something to find."""
+    held = unfound(r, space)
+    return (
+        f", log-likelihood an image {held[0]:.1f} from known pairs on, {held[1]:.1f} without" if held else ""
+    )
 
 
 QUESTION = Question(

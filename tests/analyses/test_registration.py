@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.registration import EXPECTED, NULLS, as_set, claims, models, over_seeds, people, turned, world
 from embedlab.analyses import registration
@@ -144,6 +145,43 @@ def test_between_models_what_is_said_does_not_hang_on_the_seed():
     assert not any(claims(r) for r in over_seeds(models(0.7), 2, params))
 
 
+def test_a_turn_that_is_missed_is_identifiable_by_the_likelihood_of_known_pairs():
+    """Much noise on each of 32 axes: hardly any fit finds the turn, though known pairs find three of four."""
+    missed = compute(*models(0.7), dataclasses.replace(QUICK, dimensions=0, native=128))
+    assert missed.verdicts == (NONE,)
+    found, known, wrong = missed.fit_likelihood.T
+    assert (known > found + 3).all()
+    assert (found > wrong).all()
+    told = next(one for one in findings([missed]) if "is identifiable, and was not found" in one.text)
+    assert f"{known.mean():.1f} from known pairs on, {found.mean():.1f} at best without" in told.text
+    assert 2 * stats.ttest_rel(known, found, alternative="greater").pvalue == pytest.approx(told.p)
+    assert 0.0001 < told.p < 0.01
+
+
+def test_of_spaces_that_have_nothing_in_common_nothing_is_identifiable():
+    """In 32 axes pairs of few images make a fit of anything, wrong ones as well as those of one name."""
+    for seed in range(3):
+        pair = models(0.5, seed)[0], models(0.5, seed + 50)[1]
+        nothing = compute(*pair, dataclasses.replace(QUICK, dimensions=0, native=128, seed=seed))
+        found, known, wrong = nothing.fit_likelihood.T
+        assert (known < found).all()
+        assert abs(known.mean() - wrong.mean()) < 3
+        assert not any("identifiable" in one.text for one in findings([nothing]))
+
+
+def test_what_wrong_pairs_fit_as_well_is_not_called_identifiable(found):
+    rows = np.array([[1.0, 9.0, 9.0], [1.2, 9.3, 9.1], [1.1, 8.8, 9.2]])
+    worse = {(IMAGE, how, "3 axes"): found.of(IMAGE, how) for how in found.maps}
+    worse[IMAGE, AFTER, "3 axes"] = found.of(IMAGE, BEFORE)
+    missed = dataclasses.replace(found, verdicts=(NONE,), estimates=Estimates(worse), fit_likelihood=rows)
+    told = next(one for one in findings([missed]) if "identifiable" in one.text)
+    assert (
+        "is identifiable is open (log-likelihood an image 9.0 from known pairs on, 9.1 at best" in told.text
+    )
+    right = dataclasses.replace(missed, fit_likelihood=rows[:, [0, 1, 0]])
+    assert any("is identifiable, and was not found" in one.text for one in findings([right]))
+
+
 def test_people_who_judge_have_no_part_in_the_fit(turned_pair, found):
     a, b = turned_pair
     judged = np.isin(b.items, found.items)
@@ -217,6 +255,7 @@ def test_of_many_axes_those_of_most_variance_are_taken(turned_pair):
 @pytest.mark.parametrize("kind", ["rigid", "affine", "deformable"])
 def test_every_kind_of_map_finds_it(turned_pair, kind):
     result = compute(*turned_pair, dataclasses.replace(QUICK, kind=kind))
+    assert np.isfinite(result.fit_likelihood).all() == (kind == "rigid")
     assert result.verdicts[0] in (FOUND, PARTLY)
     assert result.of(IMAGE, AFTER).value > 0.4
     assert (AFFINE in result.maps) == (kind in ("affine", "deformable"))

@@ -10,7 +10,7 @@ from tests.questions.planted import bare, by_key, told
 MAPS = (BEFORE, SHIFT, AFTER, NULL, PROCRUSTES)
 
 
-def registration(after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1):
+def registration(after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1, likelihood=np.nan):
     values = {BEFORE: before, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
     found = by_key({(IMAGE, how, space): values[how] for how in MAPS for space in spaces})
     probes = ("faces", "faces@32") if models[0] == models[1] else ("faces", "faces")
@@ -20,6 +20,7 @@ def registration(after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1
     shown["fit_matches"] = np.array(
         [[values[how] + off for how in MAPS] for _ in spaces for off in (-0.05, 0.05)]
     )
+    shown["fit_likelihood"] = np.array([[2.0, likelihood, 1.0], [2.2, likelihood, 1.1]] * len(spaces))
     return bare(Registration, **shown, maps=MAPS, estimates=found)
 
 
@@ -52,3 +53,16 @@ def test_all_axes_are_judged_and_not_the_few():
     (one,) = told(QUESTION, registration=[found])
     assert "90.0% of images" in one.text
     assert "(on all 128 axes, 2 fits of 85.0% to 95.0%; gain" in one.text
+
+
+def test_where_known_pairs_find_more_it_says_how_likely_they_are():
+    missed, same, bent = told(
+        QUESTION,
+        registration=[registration(0.2, 0.2, models=("a", "b"), likelihood=7.0)],
+    ) + [
+        one
+        for likely, after in ((7.0, 0.95), (np.nan, 0.2))
+        for one in told(QUESTION, registration=[registration(after, 0.1, likelihood=likely)])
+    ]
+    assert "log-likelihood an image 7.0 from known pairs on, 2.1 without" in missed.text
+    assert "log-likelihood" not in same.text + bent.text

@@ -6,11 +6,15 @@ groups, whose parts go round, so that in three trials each person judges once; a
 more. Beside the blind map each trial has what it must beat and what it may hope for, judged alike: the
 cloud as it lies, the shift from centroid to centroid, the same registration of clouds that show different
 people, and the maps that know the pairs.
+
+A search that misses the true correspondence may have had nothing to see, or not have looked there. What it
+climbs tells them apart: the likelihood of the target under the mixture, from known pairs on as from its own
+start. Of many axes known pairs make a likely fit of anything, so wrong pairs stand beside them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -21,9 +25,13 @@ from embedlab.maths.clouds import correspondence
 from embedlab.maths.clouds.correspondence import Correspondence
 from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED, PairedClouds
 from embedlab.maths.linear import linear_maps, procrustes
+from embedlab.maths.linear.matched import other_people
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import weighted_mean
 from embedlab.progress import track
+
+if TYPE_CHECKING:
+    from embedlab.maths.clouds.cpd import Settings
 
 PARTS = 3
 # In many dimensions a step costs as the dimension cubed, and what is not found soon is not found.
@@ -32,16 +40,21 @@ MANY, SOON, NEARLY = 16, 60, 1e-4
 BEFORE, SHIFT, AFTER, NULL = "before", "shift only", "after", "unrelated people"
 PROCRUSTES, AFFINE = "Procrustes, known pairs", "affine, known pairs"
 MAPS = (BEFORE, SHIFT, AFTER, PROCRUSTES, AFFINE, NULL)
+WRONG = "Procrustes, wrong pairs"
+ENDS = (AFTER, PROCRUSTES, WRONG)
 IMAGE, PERSON, RMSE, RATIO = "same image", "same person", "RMSE", "intra over inter"
+# From pairs on CPD only settles.
+SETTLING = 20
 Map = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Blind:
-    """A map that was fitted without pairs, and whether the fit converged."""
+    """A map that was fitted without pairs, whether that converged, and its log-likelihood if it has one."""
 
     apply: Map
     converged: bool
+    likelihood: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +71,15 @@ class Trial:
         How each lies to the judged target; of ``NULL`` the mean over its registrations.
     converged
         Whether CPD came to rest.
+    likelihood
+        Of what was fitted: ``AFTER``, from known pairs on, and from ``WRONG`` ones; none of maps that bend.
     """
 
     clouds: PairedClouds
     moved: Mapping[str, Float[np.ndarray, "n axes"]]
     judged: Mapping[str, Correspondence]
     converged: bool
+    likelihood: Mapping[str, float]
 
     @classmethod
     def of(cls, clouds: PairedClouds, params: Any, seed: int, *, search: bool) -> "Trial":
@@ -78,7 +94,11 @@ class Trial:
             for k in range(params.nulls)
         ]
         judged[NULL] = correspondence.pooled([correspondence.judge(s, fixed, owners) for s in strangers])
-        return cls(clouds, moved, judged, found.converged)
+        likely = {} if found.likelihood is None else {AFTER: found.likelihood}
+        if likely:
+            wrong = other_people(clouds.owners(FITTED), np.random.default_rng([seed, 32]))
+            likely |= {PROCRUSTES: settled(x, y, params, seed), WRONG: settled(x[wrong], y, params, seed)}
+        return cls(clouds, moved, judged, found.converged, likely)
 
     def measured(self, what: str, how: str, counts: Float[np.ndarray, "b people"]) -> Float[np.ndarray, " b"]:
         """Give a figure of a map where the people who judge weigh so."""
@@ -197,23 +217,26 @@ class Trials:
         ]
         return over_trials(np.array(rows), self.seed), [Drawn.of(row) for row in rows]
 
+    @property
+    def likelihoods(self) -> Float[np.ndarray, "trials 3"]:
+        """The log-likelihoods of the maps of ``ENDS``, by trial; NaN where there is none."""
+        return np.array([[one.likelihood.get(how, np.nan) for how in ENDS] for one in self.each])
+
 
 def blind(
     x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], params: Any, seed: int, *, search: bool
 ) -> Blind:
     """Register y onto x, from where it stands or from the turn that is likeliest in the end."""
-    from embedlab.maths.clouds.cpd import Settings, rigid
+    from embedlab.maths.clouds.cpd import rigid
     from embedlab.maths.clouds.registration import register
 
-    settings = Settings(outliers=params.outliers, search=search, seed=seed)
-    if x.shape[1] > MANY:
-        settings = replace(settings, iterations=SOON, tolerance=NEARLY)
+    settings = _settings(x, params, seed, search=search)
     of_a_body = params.kind in ("rigid", "similarity")
     start = np.eye(x.shape[1])
     if search or (of_a_body and params.engine == "embedlab"):
         first = rigid(x, y, scale=params.kind != "rigid", reflect=search, settings=settings)
         if of_a_body and params.engine == "embedlab":
-            return Blind(first.transform, first.converged)
+            return Blind(first.transform, first.converged, float(first.trace_loglik[-1]))
         start = first.rotation
     made = register(
         x,
@@ -226,6 +249,27 @@ def blind(
         rank=min(params.rank, len(y)) or None if params.engine == "embedlab" else None,
     )
     return Blind(lambda points: made.transform(points @ start), made.converged)
+
+
+def settled(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n d"], params: Any, seed: int) -> float:
+    """Give the log-likelihood of a row of x where CPD comes to rest from y laid onto x row by row."""
+    from embedlab.maths.clouds.cpd import rigid
+
+    found = procrustes.fit(y, x, scale=params.kind != "rigid")
+    apart = float(((x - found.apply(y)) ** 2).mean()) or None
+    settings = replace(_settings(x, params, seed, search=False), sigma2=apart, iterations=SETTLING)
+    ended = rigid(
+        x, y, scale=params.kind != "rigid", reflect=True, settings=settings,
+        rotation=found.rotation, size=max(found.scale, 1e-3), shift=found.shift,
+    )  # fmt: skip
+    return float(ended.trace_loglik[-1])
+
+
+def _settings(x: np.ndarray, params: Any, seed: int, *, search: bool) -> "Settings":
+    from embedlab.maths.clouds.cpd import Settings
+
+    settings = Settings(outliers=params.outliers, search=search, seed=seed)
+    return replace(settings, iterations=SOON, tolerance=NEARLY) if x.shape[1] > MANY else settings
 
 
 def _known(x: np.ndarray, y: np.ndarray, kind: str) -> dict[str, Map]:
