@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from embedlab.estimates import Estimate, Finding, claim
 from embedlab.maths.clouds.trials import AFTER, IMAGE, PROCRUSTES
 
-LEVEL = 0.05
+NEAR = 0.9
+"""Near known pairs is what comes this far from chance to them."""
 
 
 class Registered(Protocol):
@@ -46,18 +47,20 @@ def unfound(r: Registered, space: int) -> tuple[float, float, float] | None:
     Returns
     -------
     Both, means over fits, and the p of their difference by a paired t-test over fits. None where there is no
-    likelihood, or known pairs do not surely find more images than registration.
+    likelihood, or registration comes near what known pairs find.
     """
     from scipy.special import stdtr
 
     rows = r.fit_likelihood[r.fit_space == space].astype(np.float64)
-    if not np.isfinite(rows).all() or (r.of(IMAGE, PROCRUSTES, space) - r.of(IMAGE, AFTER, space)).sign != 1:
+    known, after = (r.of(IMAGE, how, space) for how in (PROCRUSTES, AFTER))
+    chance = after.null or 0.0
+    if not np.isfinite(rows).all() or after.value - chance >= NEAR * (known.value - chance):
         return None
-    found, known, wrong = rows.mean(axis=0)
+    found, paired, wrong = rows.mean(axis=0)
     gaps = rows[:, 1] - rows[:, 0 if found >= wrong else 2]
     spread = float(gaps.std(ddof=1)) / len(gaps) ** 0.5
     p = 2 * float(stdtr(len(gaps) - 1, -abs(gaps.mean()) / spread)) if spread else 1.0
-    return float(known), float(max(found, wrong)), p if gaps.mean() > 0 else 1.0
+    return float(paired), float(max(found, wrong)), p if gaps.mean() > 0 else 1.0
 
 
 def missed(r: Registered, space: int) -> list[Finding]:

@@ -52,7 +52,7 @@ from jaxtyping import Float, Int, Shaped
 from embedlab.analysis import Analysis, Finding, Params, Result, Tone, bounded
 from embedlab.charts import Bars, BarSeries, Chart, Role, Scatter, Table
 from embedlab.estimates import Estimate, Estimates, People, compared
-from embedlab.identified import missed
+from embedlab.identified import NEAR, missed
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.clouds import trials
 from embedlab.maths.clouds.paired_clouds import FITTED, JUDGED
@@ -60,8 +60,8 @@ from embedlab.maths.clouds.trials import AFFINE, AFTER, BEFORE, IMAGE, NULL, PRO
 
 DRAWN, LINKED = 150, 40
 CHARTED, LISTED, FEW = 2, 6, 4
-# Near known pairs is what comes this far from chance to them; most images are at least this share.
-NEAR, MOST = 0.9, 0.5
+# Most images are at least this share.
+MOST = 0.5
 # This share of the fits must come half as far as their mean; so many that surely find more disagree with the
 # others; and where so many images are matched before, nothing is left to find.
 MOSTLY, SOME, ALL = 2 / 3, 2, 0.98

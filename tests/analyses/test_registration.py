@@ -212,6 +212,8 @@ def test_what_lies_together_already_has_nothing_left():
         "100.0% of images find themselves without registration: nothing is left to find"
         in findings([result])[0].text
     )
+    same = compute(as_set(rows), as_set(rows, probe="p@32"), QUICK)
+    assert same.verdicts == (KEPT,)
 
 
 def test_clouds_of_one_shape_with_the_wrong_people_overlap_and_nothing_more():

@@ -236,7 +236,7 @@ def blind(
     if search or (of_a_body and params.engine == "embedlab"):
         first = rigid(x, y, scale=params.kind != "rigid", reflect=search, settings=settings)
         if of_a_body and params.engine == "embedlab":
-            return Blind(first.transform, first.converged, float(first.trace_loglik[-1]))
+            return Blind(first.transform, first.converged, _last(first.trace_loglik))
         start = first.rotation
     made = register(
         x,
@@ -262,7 +262,12 @@ def settled(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n d"], params: An
         x, y, scale=params.kind != "rigid", reflect=True, settings=settings,
         rotation=found.rotation, size=max(found.scale, 1e-3), shift=found.shift,
     )  # fmt: skip
-    return float(ended.trace_loglik[-1])
+    return _last(ended.trace_loglik)
+
+
+def _last(trace: Float[np.ndarray, " steps"]) -> float:
+    """Give the likelihood at the end; NaN of clouds that coincide, where no step is taken."""
+    return float(trace[-1]) if len(trace) else np.nan
 
 
 def _settings(x: np.ndarray, params: Any, seed: int, *, search: bool) -> "Settings":
