@@ -12,6 +12,7 @@ ORDER = (
     "data",
     "groups",
     "growth",
+    "worth",
     "hiding",
 )
 """The order in which a report answers them."""
