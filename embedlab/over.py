@@ -8,14 +8,22 @@ from typing import Literal, Protocol
 from embedlab.errors import UserError
 
 Word = Literal[
-    "set", "model", "probe pair", "degraded pair", "model pair", "models", "weights", "weight pair"
+    "set",
+    "model",
+    "probe pair",
+    "degraded pair",
+    "model pair",
+    "models",
+    "weights",
+    "weight pair",
+    "network pair",
 ]
-Kind = Literal["set", "weights"]
+Kind = Literal["set", "weights", "network"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a run: a model's vectors for a probe, or a model's weights."""
+    """One input of a run: a model's vectors for a probe, its weights, or the network with images to run."""
 
     kind: Kind
     model: str
@@ -24,7 +32,8 @@ class Input:
     @property
     def title(self) -> str:
         """Name the input in words."""
-        return f"{self.probe} in {self.model}" if self.kind == "set" else f"weights of {self.model}"
+        words = {"set": f"{self.probe} in {self.model}", "network": f"{self.probe} through {self.model}"}
+        return words.get(self.kind, f"weights of {self.model}")
 
 
 class Asked(Protocol):
@@ -54,7 +63,7 @@ class Over:
     runs
         Models and probes → the inputs of each run, in the order in which ``compute`` takes them.
     kind
-        Whether the inputs are embedding sets or weights.
+        Whether the inputs are embedding sets, weights, or networks with images (`embedlab.lab.live`).
     many
         Whether ``compute`` takes one sequence of however many inputs, and not each as an argument.
     """
@@ -167,6 +176,17 @@ OVERS: dict[str, Over] = {
             "two models",
             lambda asked: [(Input("weights", a), Input("weights", b)) for a, b in _pairs(asked.models)],
             kind="weights",
+        ),
+        Over(
+            "network pair",
+            "two networks, and images as they are",
+            "two models and a probe",
+            lambda asked: [
+                (Input("network", a, probe), Input("network", b, probe))
+                for probe in asked.probes[:1]
+                for a, b in _pairs(asked.models)
+            ],
+            kind="network",
         ),
     )
 }

@@ -37,7 +37,7 @@ PACKAGES = (
     *("scikit-learn", "umap-learn"),
 )
 
-PAIRS = ("model pair", "weight pair")
+PAIRS = ("model pair", "weight pair", "network pair")
 """Words of analyses whose runs grow as the pairs of models."""
 
 MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
@@ -272,6 +272,8 @@ class _Inputs:
         if wanted not in self.read:
             if wanted.kind == "set":
                 self.read[wanted] = self._with_attributes(self._set(wanted))
+            elif wanted.kind == "network":
+                self.read[wanted] = self.lab.network(wanted.model, wanted.probe)
             else:
                 self.read[wanted] = self.lab.weights(wanted.model)
         return self.read[wanted]
@@ -316,8 +318,10 @@ class _Inputs:
         if self.attributes is None:
             return
         sets = [one for one in wanted if one.kind == "set" and self._readable(one)]
+        if not sets:
+            return
         unknown = self.attributes.unknown()
-        if sets and not self.attributes.used:
+        if not self.attributes.used:
             raise UserError(
                 f"{self.attributes.path} names none of the {self.attributes.by} of {sets[0].title}: its "
                 f"names, such as {unknown[0]!r}, must be written as there, such as {self._example(sets[0])!r}"

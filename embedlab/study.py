@@ -37,6 +37,7 @@ CHAPTERS: Mapping[str, tuple[str, ...]] = {
         "kernels",
         "directions",
         "layers",
+        "barrier",
         "spectra",
         "norm_layers",
         "training",
@@ -369,8 +370,8 @@ def names(study: Study) -> tuple[str, ...]:
 
 
 def takes_sets(planned: Sequence[Planned]) -> bool:
-    """Say whether an analysis looks at embeddings, or all look at weights alone."""
-    return any(one.analysis.looks_at("set") for one in planned)
+    """Say whether an analysis looks at images or their embeddings, or all look at weights alone."""
+    return any(one.analysis.looks_at(kind) for one in planned for kind in ("set", "network"))
 
 
 def probes_of(planned: Sequence[Planned], study: Study) -> tuple[str, ...]:

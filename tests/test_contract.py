@@ -19,6 +19,7 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.study import params_of
 from embedlab.training.recipe import Recipe
 from tests.planted import embedding_set, grouped, layer_weights
+from tests.planted_live import Planted
 
 NAMES = sorted(analysis.names())
 PROBES = ("p", "p@32")
@@ -55,6 +56,7 @@ def cases_of(overs, sets):
         ],
         "weights": [(one,) for one in weights],
         "weight pair": [(weights[0], weights[1]), (weights[0], weights[2])],
+        "network pair": [tuple(Planted(s, k) for k, s in enumerate(c)) for c in zip(*sets, strict=True)],
     }
     return [one for over in overs for one in kinds[over.word]]
 

@@ -16,6 +16,7 @@ from embedlab.report.build import fragment, part_of
 from embedlab.report.items import Items
 from embedlab.report.show import told
 from embedlab.runner import Outcome, Run
+from tests.planted_live import Planted
 
 NAMES = sorted(analysis.names())
 # What is drawn again and again, so often only.
@@ -95,6 +96,8 @@ def inputs(over, case):
             return (a, shrunk)
         case "models":
             return (a, b, made(**case, model="c", seed=3))
+        case "network pair":
+            return (Planted(a), Planted(b, 1))
         case _:
             return (a, b)
 
@@ -182,6 +185,8 @@ def hostile(one):
             for named in (one.layers, one.norms, one.wires)
         )
         return dataclasses.replace(one, model=f"{one.model}{EVIL}", layers=layers, norms=norms, wires=wires)
+    if isinstance(one, Planted):
+        return dataclasses.replace(one, images=hostile(one.images))
     return dataclasses.replace(
         one,
         model=f"{one.model}{EVIL}",

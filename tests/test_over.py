@@ -22,6 +22,7 @@ from embedlab.study import Study
         ("models", [("ap", "bp"), ("aq", "bq")]),
         ("weights", [("a",), ("b",)]),
         ("weight pair", [("a", "b")]),
+        ("network pair", [("ap", "bp")]),
     ],
 )
 def test_runs_follow_from_what_an_analysis_is_over(word, expected):
@@ -38,6 +39,7 @@ def test_a_degraded_pair_is_the_native_probe_and_another_of_its_data_set():
 
 def test_inputs_are_named_in_words():
     assert Input("set", "m", "p@32").title == "p@32 in m"
+    assert Input("network", "m", "p@32").title == "p@32 through m"
     assert Input("weights", "m").title == "weights of m"
 
 

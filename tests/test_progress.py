@@ -12,6 +12,7 @@ import pytest
 from embedlab import analysis, progress
 from embedlab.progress import about, blocks, busy, carried, in_words, say, shown, sweep, track
 from tests.planted import embedding_set, grouped, layer_weights
+from tests.planted_live import Planted
 
 
 class Terminal(io.StringIO):
@@ -221,6 +222,7 @@ def inputs(over):
         "models": [*(row[0] for row in sets), embedding_set(model="c", seed=2)],
         "weight pair": [layer_weights("a"), layer_weights("b", seed=1)],
         "weights": [layer_weights("a")],
+        "network pair": [Planted(row[0], k) for k, row in enumerate(sets)],
     }[over]
 
 

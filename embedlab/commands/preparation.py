@@ -160,6 +160,7 @@ def prepare(
     if extracting:
         wanted = probes_of(planned, settled)
         skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
+    _lend_networks(request.lab, networks, names, planned, opened)
     if extracting and request.data is None and not settled.attributes:
         settled = replace(settled, attributes=known_attributes(request, next(iter(opened), EMBEDDED_PROBE)))
     return Prepared(settled, stages, tuple(skipped), opened, planned)
@@ -356,6 +357,32 @@ def _lend_weights(
     for word, network in theirs.items():
         if (weights := callables.layer_weights(network)) is not None:
             lab.lent[names[word]] = weights
+
+
+def _lend_networks(
+    lab: Lab,
+    networks: Networks,
+    names: Mapping[Word, str],
+    planned: Sequence[Planned],
+    opened: "Mapping[str, Dataset]",
+) -> None:
+    """Hand on networks with images to be run on, or why that cannot be, where an analysis asks for it."""
+    wanted = {one for each in planned for run in each.runs for one in run if one.kind == "network"}
+    if not wanted:
+        return
+    from embedlab.extraction.live import LiveNetwork
+
+    having = {names[word]: network for word, network in networks.items() if network is not None}
+    for one in wanted:
+        shown = parse_probe(one.probe)
+        if one.model in having and shown.dataset in opened:
+            recipe = lab.recipe(one.model) if one.model in lab.trained() else ""
+            try:
+                made = LiveNetwork(having[one.model], opened[shown.dataset], shown, recipe)
+            except UserError as error:
+                lab.live[one.model, one.probe] = error
+            else:
+                lab.live[one.model, one.probe] = made
 
 
 def _extracted(

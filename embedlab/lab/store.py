@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeVar
 from embedlab.errors import ESCAPED, Unwritable, UserError, unwritable
 from embedlab.lab import embeddings, weights
 from embedlab.lab.embeddings import EmbeddingSet
+from embedlab.lab.live import Live
 from embedlab.lab.weights import LayerWeights
 from embedlab.progress import say
 
@@ -522,6 +523,8 @@ class Lab:
     ----------
     lent
         The weights of networks that lie elsewhere, by the name of the model; gone with this object.
+    live
+        Networks that can be run on images, by model and probe, or why one cannot; gone with it too.
 
     Raises
     ------
@@ -532,6 +535,7 @@ class Lab:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or os.environ.get("EMBEDLAB_LAB") or "lab")
         self.lent: dict[str, LayerWeights] = {}
+        self.live: dict[tuple[str, str], Live | UserError] = {}
         if os.path.lexists(self.root) and not self.root.is_dir():
             raise UserError(f"the lab {self.root} is no folder: name another with --lab or $EMBEDLAB_LAB")
 
@@ -619,6 +623,24 @@ class Lab:
         self.refuse_strangers(model)
         found = replace(weights.read(path, model), recipe=self.recipe(model))
         return weights.wired(found, record.get("wiring", {}), path.with_name("model.json"))
+
+    def network(self, model: str, probe: str) -> Live:
+        """Give a network that can be run on images of a probe, as lent.
+
+        Raises
+        ------
+        UserError
+            If none was lent, or why none could be.
+        """
+        found = self.live.get((model, probe))
+        if isinstance(found, UserError):
+            raise found
+        if found is None:
+            raise UserError(
+                f"there is no network {model} to be run on images of {probe}: name a trained model or a "
+                "network's file, and the images (--data)"
+            )
+        return found
 
     def is_made_here(self, model: str, probe: str) -> bool:
         """Say whether stored vectors were made by the network that is the model's checkpoint now.

@@ -307,10 +307,11 @@ def jsonable(value: Any) -> Any:
 
 
 SEARCHED = {
+    "barrier": ("",),
     "directions": ("",),
     "kernels": ("",),
     "layers": ("",),
-    "migration": ("self-training",),
+    "migration": ("self-training", "residual MLP"),
     "norm_layers": ("",),
     "projection": ("t-SNE", "UMAP"),
     "registration": (", after", "after minus", "unrelated people"),

@@ -104,6 +104,42 @@ def reordered(
     return replace(weights, layers=layers, norms=norms, slopes=slopes)
 
 
+def rewired(
+    tensors: Mapping[str, np.ndarray],
+    wires: Mapping[str, Wire],
+    permutations: Mapping[str, Int[np.ndarray, " c"]],
+) -> dict[str, np.ndarray]:
+    """Permute a network's channels in all its tensors, as ``reordered`` does in its kernels.
+
+    A linear layer that reads a flattened map has as many numbers a channel as the map has places.
+
+    Parameters
+    ----------
+    tensors
+        Weights, biases and statistics by the name of their layer and their own.
+    wires
+        Of every layer with weights.
+    permutations
+        As in ``Matching``.
+    """
+
+    def along(values: np.ndarray, group: str, axis: int) -> np.ndarray:
+        order = permutations.get(group)
+        if order is None or values.ndim <= axis or values.shape[axis] < len(order):
+            return values
+        places = values.shape[axis] // len(order)
+        rows = (order[:, None] * places + np.arange(places)).ravel()
+        moved: np.ndarray = values.take(rows, axis=axis)
+        return moved
+
+    found = {}
+    for key, values in tensors.items():
+        wire = wires.get(key.rpartition(".")[0])
+        # The second axis of kernels is what they read; all else has one, which is what they write.
+        found[key] = values if wire is None else along(along(values, wire.outputs, 0), wire.inputs, 1)
+    return found
+
+
 def match(
     a: LayerWeights,
     b: LayerWeights,
