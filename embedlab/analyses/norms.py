@@ -196,7 +196,7 @@ def _lengths(r: Norms) -> list[Finding]:
     most = sorted(places, key=lambda place: -abs(r.estimates[CHANGE, *place].value))[:1]
     return [
         judged(
-            f"In {r.title}, the mean length of vectors of {probe} is held against that on {first}",
+            f"In {r.title}, vectors on {probe} have another mean length than on {first}",
             r.estimates[CHANGE, first, probe],
             spec="+.1%",
             word="change",

@@ -88,7 +88,7 @@ def test_a_shorter_vector_of_the_same_image_is_found_and_the_order_of_rows_is_no
     assert change.value == pytest.approx(ratio - 1, abs=1e-6)
     assert change.low < ratio - 1 < change.high < 0 == change.null
     said = next(f for f in norms.findings([found]) if f.gap == change)
-    start = "In m, the mean length of vectors of p@32 is held against that on p: a change of -20."
+    start = "In m, vectors on p@32 have another mean length than on p: a change of -20."
     assert said.text.startswith(start)
     bars = norms.charts([found])[-1]
     assert bars.series[0].values.tolist() == pytest.approx([a.norms.mean(), b.norms.mean()])
