@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
 from embedlab.files import headroom, signatures
+from embedlab.files.columns import narrowed, row_by_row
 
 
 class Head(NamedTuple):
@@ -56,6 +58,27 @@ class Arrays:
         with _told(self.path), self._stream(name) as file:
             found: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
             return found
+
+    def matrix(self, name: str) -> Float[np.ndarray, "n d"]:
+        """Give an array of numbers of shape (n, d) as float32.
+
+        That of a ``.npy`` file is opened in place and read when it is looked at: float32 takes no memory,
+        and other types are converted some rows at a time.
+
+        Raises
+        ------
+        UserError
+            If it is damaged, or would fill the memory.
+        """
+        if self.archive is not None or self.heads[name].dtype.kind not in "fiu":
+            return narrowed(self.read(name))
+        n, d = self.heads[name].shape
+        with _told(self.path):
+            found = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        if found.dtype == np.float32 and found.flags.c_contiguous:
+            return np.asarray(found)
+        headroom.check(self.path, 4 * n * d)
+        return row_by_row(narrowed, found, np.empty((n, d), np.float32))
 
     def _stream(self, name: str) -> IO[bytes]:
         return self.path.open("rb") if self.archive is None else self.archive.open(f"{name}.npy")

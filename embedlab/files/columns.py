@@ -3,14 +3,18 @@
 numpy's arrays become Arrow's first, so that there is one table of types.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from embedlab.errors import UserError
 from embedlab.files.names import LONGEST, Place
+
+CELLS = 1 << 20
+"""Numbers looked at in one go."""
 
 EXACT = 1 << 53
 """Larger whole numbers are not exact as floats."""
@@ -221,8 +225,8 @@ def _name(value: Any) -> str:
     return str(whole)
 
 
-def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
-    """Turn a list column of numbers into an (n, d) float32 matrix.
+def matrix(column: Any, path: Path, first: int = 0) -> Float[np.ndarray, "n d"]:
+    """Turn a list column of numbers into an (n, d) float32 matrix; ``first`` is the number of its first row.
 
     Raises
     ------
@@ -242,13 +246,13 @@ def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
         raise UserError(f"{path}: the vector column holds {lists.type}, not lists of numbers: name another")
     if lists.null_count:
         row = lists.is_null().index(True).as_py()
-        raise UserError(f"{path}: row {row} has no vector: remove it or extract it again")
-    lengths = np.asarray(lists.value_lengths())
-    if len(lengths) and (lengths != lengths[0]).any():
-        row = int(np.argmax(lengths != lengths[0]))
+        raise UserError(f"{path}: row {first + row} has no vector: remove it or extract it again")
+    sizes = np.asarray(lists.value_lengths())
+    if len(sizes) and (sizes != sizes[0]).any():
+        row = int(np.argmax(sizes != sizes[0]))
         raise UserError(
-            f"{path}: row {row} has {lengths[row]} numbers where row 0 has {lengths[0]}: all vectors of a "
-            "set must be of one length"
+            f"{path}: row {first + row} has {sizes[row]} numbers where row {first} has {sizes[0]}: all "
+            "vectors of a set must be of one length"
         )
     values = unwrapped(lists.flatten())
     if t.is_decimal(values.type):
@@ -256,6 +260,41 @@ def matrix(column: Any, path: Path) -> Float[np.ndarray, "n d"]:
     if not (t.is_floating(values.type) or t.is_integer(values.type)):
         raise UserError(f"{path}: the vectors hold {values.type}, not numbers: name another column")
     return narrowed(values.to_numpy(zero_copy_only=False).reshape(len(lists), -1))
+
+
+def row_by_row(
+    found: Callable[[np.ndarray], np.ndarray], rows: np.ndarray, into: np.ndarray | None = None
+) -> np.ndarray:
+    """Apply a function of rows to some rows at a time, so that what it makes on the way takes bounded memory.
+
+    Parameters
+    ----------
+    found
+        Rows → as many values or rows.
+    rows
+        Of shape (n, d).
+    into
+        Where the results go; an array of their own if None.
+    """
+    step = max(1, CELLS // max(1, rows.shape[1]))
+    for k in range(0, max(1, len(rows)), step):
+        part = found(rows[k : k + step])
+        if into is None:
+            into = np.empty((len(rows), *part.shape[1:]), part.dtype)
+        into[k : k + step] = part
+    assert into is not None
+    return into
+
+
+def finite(vectors: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+    """Say which rows hold finite numbers only."""
+    return row_by_row(lambda rows: np.isfinite(rows).all(axis=1), vectors)
+
+
+def lengths(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Give the Euclidean length of each row; infinite where that is beyond 32 bits."""
+    with np.errstate(over="ignore"):
+        return row_by_row(lambda rows: np.linalg.norm(rows, axis=1), vectors)
 
 
 def narrowed(numbers: np.ndarray) -> Float[np.ndarray, "n d"]:

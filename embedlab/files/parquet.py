@@ -1,13 +1,19 @@
 """Parquet files of any maker, and folders of their parts, read as tables of what has a use."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
 from embedlab.files import columns, footers, headroom, signatures
 from embedlab.files.names import LONGEST
+
+BATCH = 1 << 16
+"""Rows of a group, and rows of vectors read at once."""
 
 LETTER = 4
 """Bytes of a letter in numpy's arrays of text."""
@@ -51,8 +57,8 @@ def parts(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, wanted: Collection[str]) -> Read:
-    """Read a file, or a folder of parts in the order of their names.
+def read(path: Path, wanted: Collection[str], apart: str) -> Read:
+    """Read a file, or a folder of parts in the order of their names, but for the vectors.
 
     Parameters
     ----------
@@ -60,6 +66,8 @@ def read(path: Path, wanted: Collection[str]) -> Read:
         The file or the folder.
     wanted
         Columns to read whatever they hold. Of the others only those that can be attributes are unpacked.
+    apart
+        The column of vectors, which ``vectors`` reads.
 
     Raises
     ------
@@ -73,7 +81,7 @@ def read(path: Path, wanted: Collection[str]) -> Read:
     found: list[Read] = []
     held = 0
     for file in files:
-        found.append(_one(file, wanted, held))
+        found.append(_one(file, wanted, apart, held))
         held += _bytes(found[-1].table)
         if sorted(found[-1].names) != sorted(found[0].names):
             raise UserError(
@@ -90,13 +98,78 @@ def read(path: Path, wanted: Collection[str]) -> Read:
         ) from None
 
 
-def _one(path: Path, wanted: Collection[str], held: int) -> Read:
+def vectors(path: Path, name: str, rows: int) -> Float[np.ndarray, "n d"]:
+    """Read the column of vectors, some rows at a time: beside the vectors themselves it takes bounded memory.
+
+    Parameters
+    ----------
+    path
+        The file or the folder of parts.
+    name
+        The column.
+    rows
+        How many rows there are, as ``read`` found.
+
+    Raises
+    ------
+    UserError
+        If a file is damaged, the column holds no vectors of one length, or they would fill the memory.
+    """
+    found, at = np.empty((rows, 0), np.float32), 0
+    files = parts(path)
+    try:
+        stated = [one for file in files for one in footers.stated(file) if one.path and one.path[0] == name]
+    except (ValueError, OSError) as error:
+        raise unreadable(path, error) from None
+    headroom.check(path, 4 * sum(one.values for one in stated))
+    for file in files:
+        for column in _batches(file, name):
+            part = columns.matrix(column, path, at)
+            if at == 0:
+                found = np.empty((rows, part.shape[1]), np.float32)
+            if at + len(part) > rows:
+                raise _short(path, at + len(part), rows)
+            if part.shape[1] != found.shape[1]:
+                raise UserError(
+                    f"{path}: row {at} has {part.shape[1]} numbers where row 0 has {found.shape[1]}: all "
+                    "vectors of a set must be of one length"
+                )
+            found[at : at + len(part)] = part
+            at += len(part)
+    if at != rows:
+        raise _short(path, at, rows)
+    return found
+
+
+def _short(path: Path, held: int, rows: int) -> UserError:
+    return unreadable(path, ValueError(f"{held:,} vectors for {rows:,} rows"))
+
+
+def _batches(path: Path, name: str) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(BATCH, columns=[name]):
+                if len(batch):
+                    batch.validate(full=True)
+                    yield batch.column(0)
+    except (ValueError, pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from None
+
+
+def _one(path: Path, wanted: Collection[str], apart: str, held: int) -> Read:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         schema = pq.read_schema(path)
-        kept = [one.name for one in schema if one.name in wanted or columns.is_plain(one.type)]
+        kept = [
+            one.name
+            for one in schema
+            if one.name != apart and (one.name in wanted or columns.is_plain(one.type))
+        ]
         if twice := [name for name in schema.names if schema.names.count(name) > 1]:
             raise UserError(f"{path} has two columns of one name, {twice[0]!r}: rename one")
         # As a dictionary a text that stands in many rows is unpacked once.
@@ -109,7 +182,8 @@ def _one(path: Path, wanted: Collection[str], held: int) -> Read:
         headroom.check(path, held + _bytes(table))
     except (ValueError, pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from None
-    return Read(table, {one.name: str(one.type) for one in schema if one.name not in kept}, schema.names)
+    left_out = {one.name: str(one.type) for one in schema if one.name not in (*kept, apart)}
+    return Read(table, left_out, schema.names)
 
 
 def _unpacked(path: Path, file: Any, kept: Collection[str]) -> int:
@@ -173,7 +247,8 @@ def write(path: Path, tables: Iterable[Any], metadata: Mapping[str, Any]) -> int
     path
         The file; without tables there is none.
     tables
-        Arrow tables, each a row group or more; what their own schemas say beside the columns is left out.
+        Arrow tables, each row groups of at most 65,536 rows; what their own schemas say beside the
+        columns is left out.
     metadata
         Goes as JSON under the schema's key ``embedlab``.
 
@@ -192,7 +267,7 @@ def write(path: Path, tables: Iterable[Any], metadata: Mapping[str, Any]) -> int
                 writer = pq.ParquetWriter(
                     path, described.schema, compression="zstd", write_page_checksum=True
                 )
-            writer.write_table(described)
+            writer.write_table(described, row_group_size=BATCH)
             rows += len(table)
     finally:
         if writer is not None:

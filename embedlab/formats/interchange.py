@@ -174,14 +174,14 @@ def _check(path: Path, found: _Found) -> None:
         )
     if len(vectors) == 0 or vectors.shape[1] == 0:
         raise UserError(f"{path} holds no vectors: give at least one")
-    finite = np.isfinite(vectors).all(axis=1)
+    finite = convert.finite(vectors)
     if not finite.all():
         row = int(np.argmin(finite))
         raise UserError(
             f"{found.place(row)} (item {found.items[row]!r}): the vector has NaN, infinity or a gap, as "
             f"do {int((~finite).sum()) - 1:,} more: remove those rows"
         )
-    length = vectors.any(axis=1)
+    length = convert.row_by_row(lambda rows: np.any(rows, axis=1), vectors)
     if not length.all():
         row = int(np.argmin(length))
         raise UserError(
@@ -269,7 +269,7 @@ def _some(names: Sequence[str], most: int = 20) -> str:
 
 
 def _from_parquet(path: Path, columns: _Names) -> _Found:
-    table, left_out, there = parquet.read(path, columns)
+    table, left_out, there = parquet.read(path, columns[:2], columns.vector)
     if columns.vector not in there:
         raise _missing(path, columns.vector, there, "--vector-column")
     _check_named(path, there, columns)
@@ -277,7 +277,7 @@ def _from_parquet(path: Path, columns: _Names) -> _Found:
     items, people = (convert.names(table.column(name), name, place) for name in columns[:2])
     vectors = np.empty((0, 0), np.float32)
     if table.num_rows:
-        vectors = convert.matrix(table.column(columns.vector), path)
+        vectors = parquet.vectors(path, columns.vector, table.num_rows)
     further = {name: table.column(name) for name in table.column_names if name not in columns}
     return _Found(vectors, items, people, place, further, left_out)
 
@@ -298,7 +298,7 @@ def _from_numpy(path: Path, items: Path | None, columns: _Names) -> _Found:
                 f"{path} holds {head.dtype} of shape {head.shape}, not vectors: it must be numbers of "
                 "shape (n, d)"
             )
-        vectors = narrowed(file.read(name))
+        vectors = file.matrix(name)
         if items is None:
             return _from_arrays(file, name, vectors, columns)
     rows = tables.read(items, "CSV")

@@ -71,7 +71,7 @@ class EmbeddingSet:
         check_shapes(self)
         if len(self.items) == 0:
             raise UserError(f"{self.title} holds no vectors: give at least one row")
-        finite = np.isfinite(self.vectors).all(axis=1)
+        finite = columns.finite(self.vectors)
         if not finite.all():
             row = int(np.argmin(finite))
             raise UserError(
@@ -129,9 +129,7 @@ class EmbeddingSet:
     @cached_property
     def norms(self) -> Float[np.ndarray, " n"]:
         """Euclidean length of each vector."""
-        with np.errstate(over="ignore"):
-            norms: np.ndarray = np.linalg.norm(self.vectors, axis=1)
-        return norms
+        return columns.lengths(self.vectors)
 
     @cached_property
     def unit(self) -> Float[np.ndarray, "n d"]:
@@ -415,7 +413,7 @@ def measured(vectors: Float[np.ndarray, "n d"]) -> tuple[Any, Any]:
     import pyarrow as pa
 
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-    norms = np.linalg.norm(vectors, axis=1).astype(np.float32)
+    norms = columns.lengths(vectors).astype(np.float32)
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]), pa.array(norms)
 
 
@@ -520,7 +518,7 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
         If the file cannot be read as Parquet, lacks a column, or holds an unusable row.
     """
     head = metadata(path)
-    table, left_out, there = parquet.read(path, COLUMNS[:3])
+    table, left_out, there = parquet.read(path, COLUMNS[:2], COLUMNS[2])
     for column in COLUMNS[:3]:
         if column not in there:
             raise UserError(
@@ -531,7 +529,7 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
     return EmbeddingSet.from_rows(
         model=model or str(head.get("model", path.parent.name)),
         probe=probe or str(head.get("probe", path.stem)),
-        vectors=columns.matrix(table.column("embedding"), path),
+        vectors=parquet.vectors(path, COLUMNS[2], table.num_rows),
         items=names.of_items(columns.names(table.column("item"), "item", place), place),
         people=names.of_people(columns.names(table.column("identity"), "identity", place), place),
         attributes=attributes({name: table.column(name) for name in table.column_names}, left_out),

@@ -2,13 +2,14 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
 from embedlab.errors import UserError
-from embedlab.files import headroom
+from embedlab.files import columns, headroom
 from embedlab.formats.interchange import import_embeddings
 
 
@@ -44,9 +45,41 @@ def test_an_array_that_would_fill_the_memory_is_refused(tmp_path, little_memory)
     path = npz(tmp_path / "a.npz", vectors=np.ones((1000, 2000), np.float32), items=["a"], labels=[0])
     with pytest.raises(UserError, match=r"a\.npz is not read: it unpacks to"):
         imported(path)
-    np.save(tmp_path / "a.npy", np.ones((1000, 2000), np.float32))
+    np.save(tmp_path / "a.npy", np.ones((1000, 2000), np.float64))
     with pytest.raises(UserError, match=r"a\.npy is not read: it unpacks to"):
         imported(tmp_path / "a.npy", items=tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f4", "<f2", "<f8", "<i2", "u1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_opened_in_place_holds_what_numpy_reads(tmp_path, kind, order):
+    numbers = np.asarray(np.random.default_rng(0).normal(size=(501, 7)) * 9 + 60, dtype=kind, order=order)
+    np.save(tmp_path / "a.npy", numbers)
+    (tmp_path / "items.csv").write_text("item,identity\n" + "".join(f"i{k},p{k // 3}\n" for k in range(501)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "CELLS", 50)
+        found = imported(tmp_path / "a.npy", items=tmp_path / "items.csv")
+    np.testing.assert_array_equal(found.vectors, numbers.astype(np.float32))
+    np.testing.assert_array_equal(found.norms, np.linalg.norm(numbers.astype(np.float32), axis=1))
+    assert found.vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize(("kind", "copies"), [(np.float32, 0), (np.float64, 1), (np.float16, 1)])
+def test_a_file_opened_in_place_is_copied_at_most_once_and_never_as_a_whole_twice(tmp_path, kind, copies):
+    n, d = 20_000, 256
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(n, d)).astype(kind))
+    (tmp_path / "items.csv").write_text("item,identity\n" + "".join(f"i{k},p{k // 3}\n" for k in range(n)))
+    imported(tmp_path / "a.npy", items=tmp_path / "items.csv")  # what is imported and compiled once
+    tracemalloc.start()
+    try:
+        found = imported(tmp_path / "a.npy", items=tmp_path / "items.csv")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    whole = 4 * n * d
+    assert len(found.norms) == n
+    # Names of 20,000 rows and blocks of rows: half of the vectors' bytes is more than both.
+    assert copies * whole <= peak < (copies + 0.9) * whole
 
 
 def head_of(shape, code="<f4"):
