@@ -269,7 +269,8 @@ def export(options: argparse.Namespace) -> int:
     how = reading_of(reading(options), _by_model(options.file), _model(file))
     embedded = conversion.read_vectors(file, **how)
     if kind == ".parquet":
-        exports.explorer(out, embedded)
+        if told := exports.explorer(out, embedded):
+            print(told)
         print(f"table: {out} (embedding-atlas {out} --x projection_x --y projection_y --neighbors neighbors)")
     elif kind:
         print(f"scores: {out} ({counted(exports.scores(out, embedded, pairs), 'pair')})")

@@ -1,6 +1,7 @@
 """What other programs are given opens in their own readers, with the numbers that were written."""
 
 import csv
+import re
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from embedlab.commands import cli
 from embedlab.errors import UserError
+from embedlab.files import parquet
 from embedlab.formats import exports, protocols
 from embedlab.formats.protocols import PairList
 from embedlab.lab import embeddings
@@ -47,6 +49,25 @@ def test_the_table_holds_the_set_a_map_that_keeps_people_and_exact_neighbours(tm
     again = embeddings.read(path)
     assert again.items.tolist() == one.items.tolist()
     np.testing.assert_array_equal(again.vectors, one.vectors)
+
+
+@pytest.mark.slow
+def test_of_many_images_neighbours_are_not_exact_and_the_file_says_of_how_many(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(exports, "EXACT", 500)
+    monkeypatch.setattr(parquet, "BATCH", 256)
+    one = embedding_set(people=200, images=4, noise=0.3)
+    embeddings.write(tmp_path / "a.parquet", one, {})
+    out = tmp_path / "t.parquet"
+    assert cli.main(["export", str(tmp_path / "a.parquet"), "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    share = float(re.search(r"not exact: ([\d.]+)% of those of 500 images were found", said)[1])
+    assert share > 90
+    assert embeddings.metadata(out)["neighbors"] == said
+    found = pq.read_table(out).to_pandas()
+    assert found["item"].tolist() == one.items.tolist()
+    first = found["neighbors"][700]["ids"]
+    assert found["neighbor_items"][700].tolist() == one.items[first].tolist()
+    assert found["neighbors_of_same_identity"][700] == (one.labels[first] == one.labels[700]).sum() == 3
 
 
 def test_a_map_of_few_images_or_a_column_of_its_name_is_refused_in_a_line(tmp_path):

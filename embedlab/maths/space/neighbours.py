@@ -1,4 +1,4 @@
-"""Nearest neighbours, exact, and how far a picture keeps them.
+"""Nearest neighbours, exact or about so, and how far a picture keeps them.
 
 Distances of all pairs are a matrix product, a block of rows at a time, in single precision; those that
 may be among the k nearest within its rounding error are then measured again in double precision. The
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.turns import turns
-from embedlab.progress import blocks
+from embedlab.progress import blocks, busy
 
 # Entries of one block of distances; a block takes four bytes an entry, a few times over.
 BLOCK = 1 << 23
@@ -85,6 +85,71 @@ def nearest(
         found, distances[rows] = _closest(a[rows], b, near, k)
         indices[rows] = columns[found]
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
+
+
+def descended(
+    unit: Float[np.ndarray, "n d"], k: int, *, seed: int = 0, judged: int = 500
+) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"], float]:
+    """Find about each row's k nearest others by NN-descent [1]_, at a cost far below that of all pairs.
+
+    Parameters
+    ----------
+    unit
+        Rows of length one, shape (n, d), n above k.
+    k
+        How many neighbours.
+    seed
+        Seed of the search and of the rows judged.
+    judged
+        For how many rows, drawn at random, the search is held against an exact one.
+
+    Returns
+    -------
+    Indices and distances (one minus the cosine, float64), each of shape (n, k), nearest first; and the share
+    of the exact neighbours of the rows judged that was found.
+
+    References
+    ----------
+    .. [1] Dong, W., Moses, C. and Li, K. Efficient k-nearest neighbor graph construction for generic
+       similarity measures. WWW 2011; as pynndescent has it.
+    """
+    import warnings
+
+    from pynndescent import NNDescent
+
+    n = len(unit)
+    with busy(f"about {k} nearest of {n:,} images"), warnings.catch_warnings():
+        # Rows for which it finds too few are searched for exactly.
+        warnings.filterwarnings("ignore", "Failed to correctly find", UserWarning)
+        search = NNDescent(
+            unit, metric="euclidean", n_neighbors=k + 1, random_state=seed, n_jobs=1, low_memory=True
+        )
+        found, apart = search.neighbor_graph
+    # Each row stands among its own, first but where another is equal to it.
+    own = found == np.arange(n)[:, None]
+    own[:, -1] |= ~own.any(axis=1)
+    near = found[~own].reshape(n, k).astype(np.int64)
+    distances = np.maximum(apart[~own].reshape(n, k).astype(np.float64), 0) ** 2 / 2
+    lacking = np.flatnonzero((near < 0).any(axis=1))
+    near[lacking], distances[lacking] = _searched(unit, lacking, k)
+    rows = np.sort(np.random.default_rng(seed).choice(n, min(judged, n), replace=False))
+    return near, distances, float(overlap(near[rows], _searched(unit, rows, k)[0]).mean())
+
+
+def _searched(unit: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the k nearest others of a few rows in single precision, without a copy of all."""
+    near, cosines = np.empty((len(rows), k), np.int64), np.empty((len(rows), k))
+    step = max(1, BLOCK // len(unit))
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        scores = unit[some] @ unit.T
+        scores[np.arange(len(some)), some] = -np.inf
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        found = np.take_along_axis(scores, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        near[start : start + step] = np.take_along_axis(best, order, axis=1)
+        cosines[start : start + step] = np.take_along_axis(found, order, axis=1)
+    return near, np.maximum(1 - cosines, 0)
 
 
 def _prepared(

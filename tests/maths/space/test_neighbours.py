@@ -6,7 +6,13 @@ from scipy.spatial.distance import cdist
 from sklearn import manifold
 
 from embedlab.maths.space import neighbours
-from embedlab.maths.space.neighbours import chance_trustworthiness, nearest, overlap, trustworthiness
+from embedlab.maths.space.neighbours import (
+    chance_trustworthiness,
+    descended,
+    nearest,
+    overlap,
+    trustworthiness,
+)
 
 
 def plainly(a, b, k, metric, *, alone):
@@ -112,3 +118,32 @@ def test_random_positions_are_trusted_as_chance_has_it(n, k):
 def test_trustworthiness_needs_more_points_than_twice_the_neighbours():
     with pytest.raises(ValueError, match="less than half of the 10 points, not 5"):
         trustworthiness(np.eye(10), np.eye(10), 5)
+
+
+@pytest.mark.slow
+def test_neighbours_that_are_not_exact_are_nearly_all_and_how_many_is_told():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 8))[np.repeat(np.arange(300), 8)] + 0.3 * rng.normal(size=(2400, 8))
+    rows[::100] = rows[0]  # equal rows: nobody is their own neighbour for that
+    unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    near, distances, share = descended(unit, 5)
+    assert not (near == np.arange(len(unit))[:, None]).any()
+    assert all(len(set(row)) == 5 for row in near.tolist())
+    cosines = np.einsum("ijk,ik->ij", unit[near].astype(float), unit.astype(float))
+    np.testing.assert_allclose(distances, np.maximum(1 - cosines, 0), atol=1e-6)
+    assert (np.diff(distances) >= -1e-7).all()
+    plain = np.ones(len(unit), dtype=bool)
+    plain[::100] = False
+    exact, _ = nearest(unit, 5)
+    assert overlap(near, exact)[plain].mean() > 0.95
+    assert share == pytest.approx(overlap(near, exact)[plain].mean(), abs=0.05)
+
+
+def test_the_few_rows_searched_for_alone_are_those_of_the_exact_search():
+    unit = np.random.default_rng(0).normal(size=(400, 8)).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    rows = np.array([0, 17, 399])
+    near, distances = neighbours._searched(unit, rows, 6)
+    exact, apart = nearest(unit, 6)
+    np.testing.assert_array_equal(near, exact[rows])
+    np.testing.assert_allclose(distances, apart[rows], atol=1e-6)
