@@ -92,7 +92,7 @@ class Barrier(Result):
 
     def at(self, how: str, step: float) -> Estimate:
         """Give TAR at a step of the way."""
-        return self.estimates[TAR, how, f"{step:g}"]
+        return self.estimates[TAR, how, _step(step)]
 
 
 def compute(a: Live, b: Live, params: BarrierParams) -> Barrier:
@@ -130,7 +130,7 @@ def compute(a: Live, b: Live, params: BarrierParams) -> Barrier:
     }
     first, last = drawn[MATCHED, 0.0], drawn[MATCHED, 1.0]
     mean = Drawn((first.value + last.value) / 2, (first.replicates + last.replicates) / 2)
-    found = {(TAR, how, f"{step:g}"): one for (how, step), one in drawn.items()} | {(TAR, ENDS): mean}
+    found = {(TAR, how, _step(step)): one for (how, step), one in drawn.items()} | {(TAR, ENDS): mean}
     cka, nulls = _cka(a.responses(), b.responses(), params)
     return Barrier(
         title=f"{a.model} to {b.model} on {a.probe}",
@@ -149,6 +149,10 @@ def compute(a: Live, b: Live, params: BarrierParams) -> Barrier:
         p_value=float((1 + (nulls.mean(axis=1) >= np.mean(list(cka.values()))).sum()) / (1 + len(nulls))),
         least_p=1 / (1 + len(nulls)),
     )
+
+
+def _step(step: float) -> str:
+    return format(step, "g")
 
 
 def _between(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], step: float) -> dict[str, np.ndarray]:
@@ -195,8 +199,8 @@ def charts(results: Sequence[Barrier]) -> list[Chart]:
 
 
 def _way(r: Barrier) -> Curves:
-    matched = r.estimates.row(TAR, [(MATCHED, f"{step:g}") for step in r.steps])
-    plain = r.estimates.row(TAR, [(AS_THEY_ARE, f"{HALFWAY:g}")])
+    matched = r.estimates.row(TAR, [(MATCHED, _step(step)) for step in r.steps])
+    plain = r.estimates.row(TAR, [(AS_THEY_ARE, _step(HALFWAY))])
     (a, b), straight = r.models, np.array([r.at(MATCHED, 0.0).value, r.at(MATCHED, 1.0).value])
     return Curves(
         title=f"From {a} to {b} in steps",
@@ -217,7 +221,7 @@ def _layers(r: Barrier) -> Curves:
         title=f"CKA of {r.models[0]} and {r.models[1]} by layer",
         xlabel="convolution, from the image on",
         ylabel="CKA",
-        curves=(Curve("same images", x, r.cka), Curve("shuffled images (null)", x, r.null, role="null")),
+        curves=(Curve("CKA", x, r.cka), Curve("images shuffled (null)", x, r.null, role="null")),
     )
 
 

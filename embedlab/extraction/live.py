@@ -24,7 +24,6 @@ from embedlab.lab import weights
 from embedlab.lab.weights import LayerWeights, Wire
 from embedlab.networks import wiring
 from embedlab.networks.blocks import Backbone
-from embedlab.networks.inference import TorchEmbedder
 
 IMAGES, EACH, BATCH, PLACES = 512, 4, 32, 4
 
@@ -38,7 +37,7 @@ class LiveNetwork:
     Parameters
     ----------
     embedder
-        The network; its backbone is copied before it is changed.
+        The network, a `embedlab.networks.embedder.Embedder`; its backbone is copied before it is changed.
     dataset, probe
         The images, and how they are shown.
     recipe
@@ -51,7 +50,7 @@ class LiveNetwork:
     """
 
     def __init__(self, embedder: Any, dataset: Dataset, probe: Probe, recipe: str = "") -> None:
-        if not isinstance(embedder, TorchEmbedder) or not isinstance(embedder.network, Backbone):
+        if not isinstance(getattr(embedder, "network", None), Backbone):
             raise UserError(
                 f"{embedder.name} is no network whose weights can be changed here: train or import one of "
                 "embedlab's own backbones"
@@ -152,7 +151,7 @@ class LiveNetwork:
 
     def _with(self, tensors: Mapping[str, np.ndarray]) -> nn.Module:
         """Copy the network, give it these weights, and set its norm statistics: means over all batches."""
-        network = copy.deepcopy(self.embedder.network)
+        network: nn.Module = copy.deepcopy(self.embedder.network)
         network.load_state_dict({name: torch.from_numpy(np.array(one)) for name, one in tensors.items()})
         network.to(self.embedder.device).eval()
         norms = [one for one in network.modules() if isinstance(one, _BatchNorm)]

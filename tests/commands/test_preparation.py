@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from embedlab import progress
 from embedlab.commands import cli, preparation, words
@@ -152,6 +153,37 @@ def test_kernels_of_live_networks_are_those_of_their_checkpoints(networks, capsy
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
     assert "first-layer kernels" in told[0]
+
+
+def people_of_noise(folder, people=16, each=4):
+    rng = np.random.default_rng(0)
+    for p in range(people):
+        (folder / f"p{p:02d}").mkdir(parents=True)
+        for k in range(each):
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"p{p:02d}" / f"{k}.png")
+    return str(folder)
+
+
+def test_networks_are_lent_with_images_to_whoever_asks_for_them(networks, tmp_path, capsys):
+    few = ["--set", "shuffles=19", "resamples=20", "steps=1", "--data", people_of_noise(tmp_path / "faces")]
+    told = []
+    for models, status in (
+        (("a.pth", "b.pth"), 0),
+        (("a.pth",), 2),
+        (("a.pth", "two_nets:function"), 2),
+    ):
+        assert cli.main(["run", "barrier", "--models", *models, "--lab", "empty", *few]) == status
+        told.append("".join(capsys.readouterr()))
+    assert "Halfway between a and b, channels matched, TAR is" in told[0]
+    assert "barrier compares two models and a probe" in told[1]
+    assert "two_nets_function is no network whose weights can be changed here" in told[2]
+
+
+def test_vectors_alone_have_no_network_to_run(request_, networks, tmp_path):
+    embeddings.write(tmp_path / "v.parquet", embedding_set(), {})
+    with pytest.raises(UserError, match="there is no network v to be run on images of .*--data"):
+        request_.lab.network("v", "p")
 
 
 @pytest.mark.parametrize("models", [("two_nets:function", "a.pth"), ("v.parquet", "two_nets:a")])

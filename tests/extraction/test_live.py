@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -164,7 +165,7 @@ def test_networks_of_unlike_shape_and_those_that_are_no_backbones_are_refused(fa
     one = lent(network(), faces)
     with pytest.raises(UserError, match="a and b are of unlike shape"):
         compute(one, lent(network(width=8), faces, "b"), QUICK)
-    strange = dataclasses.replace(one.embedder, network=torch.nn.Linear(3, 2))
+    strange = SimpleNamespace(name="strange", network=torch.nn.Linear(3, 2))
     with pytest.raises(UserError, match="no network whose weights can be changed"):
         LiveNetwork(strange, faces, Probe(faces.name))
     with pytest.raises(UserError, match="impostor pairs resolve no FAR"):
