@@ -638,7 +638,7 @@ class Lab:
         if found is None:
             raise UserError(
                 f"there is no network {model} to be run on images of {probe}: name a trained model or a "
-                "network's file, and the images (--data)"
+                "network's file, and give the images"
             )
         return found
 

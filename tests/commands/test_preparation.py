@@ -182,7 +182,9 @@ def test_networks_are_lent_with_images_to_whoever_asks_for_them(networks, tmp_pa
 
 def test_vectors_alone_have_no_network_to_run(request_, networks, tmp_path):
     embeddings.write(tmp_path / "v.parquet", embedding_set(), {})
-    with pytest.raises(UserError, match="there is no network v to be run on images of .*--data"):
+    with pytest.raises(
+        UserError, match="there is no network v to be run on images of p: name a trained model"
+    ):
         request_.lab.network("v", "p")
 
 
