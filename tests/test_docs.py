@@ -169,7 +169,7 @@ def test_options_are_few_and_known():
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
         "--measure", "--margin", "--rename", "--gates", "--fail-if", "--notes", "--markdown", "--junit",
-        "--yes", "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
+        "--yes", "--to", "--size", "--fit", "--hold-out", "--landmarks", "--detector", "--crop",
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The commands about files: ``import``, ``export``, ``map`` and ``data``; see ``embedlab.commands.cli``."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def _export(commands: Any, make: Command) -> None:
         help="a .parquet with a map and neighbours, for Spotlight and embedding-atlas; a .csv or .txt of "
         "scores, for bob; else a folder, for TensorBoard's projector",
     )
+    command.add_argument("--to", choices=("fiftyone",), help="write a folder for FiftyOne, with the images")
+    command.add_argument("--data", metavar="PATH", help="for FiftyOne: the images that the vectors are of")
     command.add_argument("--pairs", metavar="FILE", help="which pairs' scores (default: all)")
     add_reading(command, action="append")
 
@@ -262,13 +264,24 @@ def export(options: argparse.Namespace) -> int:
         raise UserError(f"{out} has no ending that is known: write .parquet, .csv, .txt or a folder")
     if options.pairs and kind not in (".csv", ".txt"):
         raise UserError(f"--pairs say which scores to write, and {out} holds none: write .csv or .txt")
-    if not kind and out.exists() and not (out / exports.CONFIG).is_file():
-        raise UserError(f"{out} is there and holds no projector: name a folder that is to be made")
+    if options.to and (kind or not options.data):
+        raise UserError("FiftyOne takes a folder and shows images: name both, --out DIR and --data PATH")
+    if options.data and not options.to:
+        raise UserError("--data names the images for FiftyOne: add --to fiftyone, or leave it out")
+    mine = "samples.json" if options.to else exports.CONFIG
+    if not kind and out.exists() and not (out / mine).is_file():
+        held = "samples of FiftyOne" if options.to else "projector"
+        raise UserError(f"{out} is there and holds no {held}: name a folder that is to be made")
     check_writable(out, folder=not kind)
     pairs = protocols.read(options.pairs) if options.pairs else None
     how = reading_of(reading(options), _by_model(options.file), _model(file))
     embedded = conversion.read_vectors(file, **how)
-    if kind == ".parquet":
+    if options.to:
+        exports.fiftyone(out, embedded, _jpegs(options.data, embedded.items.tolist()))
+        print(
+            f"FiftyOne: {out} (Dataset.from_dir({str(out)!r}, dataset_type=fiftyone.types.FiftyOneDataset))"
+        )
+    elif kind == ".parquet":
         if told := exports.explorer(out, embedded):
             print(told)
         print(f"table: {out} (embedding-atlas {out} --x projection_x --y projection_y --neighbors neighbors)")
@@ -278,6 +291,28 @@ def export(options: argparse.Namespace) -> int:
         exports.projector(out, embedded)
         print(f"projector: {out} (tensorboard --logdir {out})")
     return 0
+
+
+def _jpegs(data: str, items: Sequence[str]) -> Callable[[str], bytes]:
+    """Give a function from an item to the JPEG of its image.
+
+    Raises
+    ------
+    UserError
+        If the data hold no image of an item.
+    """
+    from embedlab.data.encoding import encoder
+    from embedlab.data.sources import open_source
+    from embedlab.estimates import counted
+
+    images, encode = open_source(data), encoder("jpg")
+    rows = {item: row for row, item in enumerate(images.items)}
+    if missing := [item for item in items if item not in rows]:
+        raise UserError(
+            f"{data} has no image of {counted(len(missing), 'item')}, the first {missing[0]!r}: name the "
+            "images that the vectors are of"
+        )
+    return lambda item: encode(images.image(rows[item]))
 
 
 def map_fit(options: argparse.Namespace) -> int:

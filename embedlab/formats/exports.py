@@ -3,6 +3,7 @@
 * ``.parquet``: an embedding set with a map and neighbours beside every image, for Renumics Spotlight and
   embedding-atlas [1]_ [2]_.
 * a folder: vectors, names and a configuration, for the projector of TensorBoard [3]_.
+* a folder of images, names and vectors, as FiftyOne imports it: ``FiftyOneDataset`` [5]_.
 * ``.csv`` and ``.txt``: the cosine of every pair, as bob.bio.base reads scores: by name or in four
   columns [4]_.
 
@@ -15,16 +16,22 @@ References
    arXiv 1611.05469, 2016.
 .. [4] Anjos, A. et al. Bob: a free signal processing and machine learning toolbox for researchers. ACM
    Multimedia, 2012; `bob.bio.base.score.load`.
+.. [5] Moore, B. E. and Corso, J. J. FiftyOne, 2020; "FiftyOneDataset" in its user guide.
 """
 
 import csv
+import hashlib
+import io
 import json
-from collections.abc import Iterator
+import re
+import zlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from embedlab.errors import UserError
 from embedlab.estimates import counted
@@ -33,7 +40,7 @@ from embedlab.formats.protocols import PairList
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import atomic_file, atomic_folder
-from embedlab.progress import blocks, busy
+from embedlab.progress import blocks, busy, track
 
 NEIGHBOURS = 15
 """So many of an image's nearest others stand beside it, and shape the map."""
@@ -51,6 +58,12 @@ MOST_SCORES = 10**8
 
 STEP = 1 << 18
 """Scores written at a time."""
+
+FORMAT = "1.0.0"
+"""The version of FiftyOne whose files are written; later ones bring them up to date as they read them."""
+
+FIELDS = {"id": "ObjectIdField", "filepath": "StringField", "tags": "ListField", "metadata": ""}
+"""What every sample has."""
 
 CONFIG = "projector_config.pbtxt"
 
@@ -155,6 +168,90 @@ def projector(folder: Path, embedded: EmbeddingSet) -> None:
             ):
                 file.write("\t".join(" ".join(str(value).split()) for value in row) + "\n")
         (temporary / CONFIG).write_text(config, encoding="utf-8")
+
+
+def fiftyone(folder: Path, embedded: EmbeddingSet, picture: Callable[[str], bytes]) -> None:
+    """Write a folder that ``fiftyone.Dataset.from_dir(folder, dataset_type=FiftyOneDataset)`` opens.
+
+    A sample has the image, ``item``, ``identity`` (a Classification), ``norm``, ``embedding`` and attributes.
+
+    Parameters
+    ----------
+    folder
+        Where to; images go into it, so that it can be moved.
+    embedded
+        The set.
+    picture
+        Item → the bytes of a JPEG.
+
+    Raises
+    ------
+    UserError
+        If an attribute's name is one of FiftyOne's, or none for it.
+    """
+    own = {**FIELDS, "item": "StringField", "identity": "", "norm": "FloatField", "embedding": "VectorField"}
+    columns = {name: np.asarray(column).tolist() for name, column in embedded.attributes.items()}
+    for name in columns:
+        if name in own or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise UserError(
+                f"{embedded.title} has a column {name!r}, which is no name for FiftyOne: rename it"
+            )
+    kinds = {bool: "BooleanField", int: "IntField", float: "FloatField"}
+    extra = {name: kinds.get(type(column[0]), "StringField") for name, column in columns.items()}
+    people = np.asarray(embedded.identities)[embedded.labels].tolist()
+    head = {
+        **{"name": embedded.title, "version": FORMAT, "media_type": "image", "tags": [], "frame_fields": []},
+        "info": {"model": embedded.model, "probe": embedded.probe},
+        "sample_fields": [_field(name, kind) for name, kind in {**own, **extra}.items()],
+    }
+    with atomic_folder(folder, replace=True) as temporary:
+        (temporary / "data").mkdir()
+        (temporary / "metadata.json").write_text(json.dumps(head), encoding="utf-8")
+        with (temporary / "samples.json").open("w", encoding="utf-8") as file:
+            file.write('{"samples": [')
+            for row, item in enumerate(track(embedded.items.tolist(), "writing images")):
+                name = f"data/{row:08d}.jpg"
+                (temporary / name).write_bytes(picture(item))
+                sample = {
+                    **{"filepath": name, "tags": [], "_media_type": "image", "item": item},
+                    "identity": {
+                        "_id": _id(item, "identity"),
+                        "_cls": "Classification",
+                        "label": people[row],
+                    },
+                    "norm": float(embedded.norms[row]),
+                    "embedding": {"$binary": {"base64": _packed(embedded.vectors[row]), "subType": "00"}},
+                    **{name: column[row] for name, column in columns.items()},
+                    "_id": _id(item, "sample"),
+                }
+                file.write(("" if row == 0 else ",") + "\n" + json.dumps(sample))
+            file.write("\n]}\n")
+
+
+def _packed(vector: Float[np.ndarray, " d"]) -> str:
+    """Write a vector as FiftyOne's ``VectorField`` holds it: numpy's file, compressed."""
+    file = io.BytesIO()
+    np.save(file, vector, allow_pickle=False)
+    return b64encode(zlib.compress(file.getvalue())).decode("ascii")
+
+
+def _id(item: str, of: str) -> dict[str, str]:
+    """Make the number that a document of MongoDB has; the same for the same image."""
+    return {"$oid": hashlib.sha256(f"{of} {item}".encode(errors="surrogatepass")).hexdigest()[:24]}
+
+
+def _field(name: str, kind: str) -> dict[str, Any]:
+    place, document = "fiftyone.core.fields.", None
+    if name in ("identity", "metadata"):
+        kind = "EmbeddedDocumentField"
+        document = (
+            f"fiftyone.core.{'labels.Classification' if name == 'identity' else 'metadata.ImageMetadata'}"
+        )
+    return {
+        **{"name": name, "db_field": "_id" if name == "id" else name, "ftype": f"{place}{kind}"},
+        "subfield": f"{place}StringField" if kind == "ListField" else None,
+        "embedded_doc_type": document,
+    }
 
 
 def scores(path: Path, embedded: EmbeddingSet, pairs: PairList | None = None) -> int:

@@ -1,13 +1,18 @@
 """What other programs are given opens in their own readers, with the numbers that were written."""
 
+import base64
 import csv
+import io
+import json
 import re
 import warnings
+import zlib
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from embedlab.commands import cli
@@ -204,3 +209,77 @@ def test_the_command_writes_each_by_its_ending(tmp_path, capsys):
         (tmp_path / "taken").mkdir(exist_ok=True)
         assert cli.main(["export", str(file), "--out", str(tmp_path / words[0]), *words[1:]]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """A set with attributes, and a folder of its images."""
+    items = [f"p{k // 3}/{k}.png" for k in range(12)]
+    for k, item in enumerate(items):
+        path = tmp_path / "faces" / item
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((30, 30, 3), 20 * k, np.uint8)).save(path)
+    one = EmbeddingSet.of(
+        np.random.default_rng(0).normal(size=(12, 5)),
+        [item.split("/")[0] for item in items],
+        items,
+        model="m",
+        probe="faces",
+        attributes={
+            "age": range(12),
+            "bright": [True, False] * 6,
+            "light": [0.5] * 12,
+            "cam": list("ab") * 6,
+        },
+    )
+    embeddings.write(tmp_path / "a.parquet", one, {})
+    return one, ["export", str(tmp_path / "a.parquet"), "--data", str(tmp_path / "faces"), "--to", "fiftyone"]
+
+
+def test_a_folder_for_fiftyone_holds_images_vectors_and_a_schema_of_every_field(shown, tmp_path):
+    """As `fiftyone.Dataset.from_dir` read it in 1.22, which brought its version up to date by itself."""
+    one, words = shown
+    out = tmp_path / "fo"
+    assert cli.main([*words, "--out", str(out)]) == 0
+    head = json.loads((out / "metadata.json").read_text())
+    samples = json.loads((out / "samples.json").read_text())["samples"]
+    assert [sample["item"] for sample in samples] == one.items.tolist()
+    kinds = {field["name"]: field["ftype"].rpartition(".")[2] for field in head["sample_fields"]}
+    assert kinds["embedding"] == "VectorField"
+    assert [kinds[name] for name in one.attributes] == [
+        "IntField",
+        "BooleanField",
+        "FloatField",
+        "StringField",
+    ]
+    for k, sample in enumerate(samples):
+        with Image.open(out / sample["filepath"]) as image:
+            assert np.abs(np.asarray(image).astype(int) - 20 * k).max() <= 3
+        packed = zlib.decompress(base64.b64decode(sample["embedding"]["$binary"]["base64"]))
+        np.testing.assert_array_equal(np.load(io.BytesIO(packed)), one.vectors[k])
+        assert sample["identity"]["label"] == one.identities[one.labels[k]]
+        assert {name for name in sample if name[0] != "_"} < set(kinds)
+        assert (sample["age"], sample["bright"]) == (k, k % 2 == 0)
+    assert len({sample["_id"]["$oid"] for sample in samples}) == 12
+    assert cli.main([*words, "--out", str(out)]) == 0, "its own folder is replaced"
+
+
+def test_fiftyone_s_mistakes_are_one_line(shown, tmp_path, capsys):
+    one, words = shown
+    out = ["--out", str(tmp_path / "fo")]
+
+    def said(*given):
+        assert cli.main(list(given)) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "FiftyOne takes a folder and shows images" in said(*words, "--out", str(tmp_path / "a.csv"))
+    assert "FiftyOne takes a folder" in said(words[0], words[1], "--to", "fiftyone", *out)
+    assert "--data names the images for FiftyOne" in said(*words[:4], *out)
+    (tmp_path / "faces" / one.items[3]).unlink()
+    assert "has no image of 1 item, the first 'p1/3.png'" in said(*words, *out)
+    clash = EmbeddingSet.of(one.vectors, [0] * 12, model="m", attributes={"filepath": range(12)})
+    with pytest.raises(UserError, match="a column 'filepath', which is no name for FiftyOne"):
+        exports.fiftyone(tmp_path / "fo", clash, lambda item: b"")
+    (tmp_path / "fo").mkdir()
+    (tmp_path / "fo" / "mine.txt").write_text("")
+    assert "holds no samples of FiftyOne" in said(*words, *out)
