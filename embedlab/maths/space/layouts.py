@@ -12,6 +12,8 @@ References
 
 import warnings
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,6 +23,11 @@ from embedlab.maths.space.neighbours import nearest
 NOISE = 0.01
 # The spread of t-SNE's start, far below that of the picture it grows into.
 SMALL = 1e-4
+# What UMAP compiles anew in each process, for nine seconds in all, by its modules.
+COMPILED = {
+    "umap_": ("smooth_knn_dist", "compute_membership_strengths"),
+    "layouts": ("_nb_optimize_layout_euclidean_single_epoch",),
+}
 
 
 @dataclass(frozen=True)
@@ -127,13 +134,11 @@ def umap(around: Surroundings, neighbours: int, seed: int, dimensions: int = 2) 
     n = len(around.vectors)
     k = min(neighbours, n - 1)
     indices, distances = around.with_selves(k - 1)
+    made = _umap()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         # Without a search index of its own it cannot place further points, which nobody asks for.
         warnings.filterwarnings("ignore", r"precomputed_knn\[2\]", UserWarning)
-        from umap import UMAP
-
-        model = UMAP(
+        model = made(
             n_components=dimensions,
             n_neighbors=k,
             metric="euclidean",
@@ -145,6 +150,23 @@ def umap(around: Surroundings, neighbours: int, seed: int, dimensions: int = 2) 
         )
         placed: np.ndarray = model.fit_transform(around.vectors.astype(np.float32))
     return placed
+
+
+@cache
+def _umap() -> Any:
+    """Import UMAP's class, and let what it compiles be kept on disk."""
+    from embedlab.maths._compiled import kept
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
+        import umap
+
+    for module, names in COMPILED.items():
+        for name in names:
+            # Other versions may call it otherwise: then it is compiled anew.
+            if hasattr(function := getattr(getattr(umap, module), name, None), "enable_caching"):
+                kept(function)
+    return umap.UMAP
 
 
 def pca(vectors: Float[np.ndarray, "n d"], dimensions: int = 2) -> Float[np.ndarray, "n k"]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numba.core.caching import FunctionCache
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
@@ -43,6 +44,17 @@ def test_five_points_are_enough_and_equal_ones_do_no_harm(place, size):
     few = np.random.default_rng(0).normal(size=(5, 3))
     few[1] = few[0]
     assert np.isfinite(place(around(few, 30.0, 15), size, 0)).all()
+
+
+def test_what_umap_compiles_is_kept_on_disk():
+    """These are the installed version's names: else every report would compile for nine seconds."""
+    layouts._umap()
+    import umap as package
+
+    for module, names in layouts.COMPILED.items():
+        for name in names:
+            function = getattr(getattr(package, module), name)
+            assert isinstance(function._cache, FunctionCache)
 
 
 def test_global_order_comes_from_the_start(clusters):
