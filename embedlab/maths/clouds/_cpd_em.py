@@ -60,7 +60,7 @@ class Problem:
     maximise
         From the posterior to the state of the next step.
     project
-        From an extrapolated matrix to one of the kind.
+        From an extrapolated matrix, and one of the kind that it is extrapolated from, to one of the kind.
     targets
         How many there are.
     floor, extent
@@ -72,7 +72,7 @@ class Problem:
     y: np.ndarray
     expect: Callable[[np.ndarray, float], Expectation]
     maximise: Callable[[Expectation], State]
-    project: Callable[[np.ndarray], np.ndarray]
+    project: Callable[[np.ndarray, np.ndarray], np.ndarray]
     targets: int
     floor: float
     extent: float
@@ -142,8 +142,9 @@ class _Memory:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.places: list[np.ndarray] = []
-        self.steps: list[np.ndarray] = []
+        self.last: tuple[np.ndarray, np.ndarray] | None = None
+        self.moves: list[np.ndarray] = []
+        self.turns: list[np.ndarray] = []
         self.reach = FAR
 
     def distrust(self) -> None:
@@ -154,18 +155,18 @@ class _Memory:
         """Take in a step and give a state further on."""
         here = self._pack(before)
         step = self._pack(after) - here
-        self.places.append(here)
-        self.steps.append(step)
-        if len(self.steps) > MEMORY:
-            del self.places[0], self.steps[0]
-        if len(self.steps) < 2:
+        before_that, self.last = self.last, (here, step)
+        if before_that is None:
             return after
-        moves = np.diff(np.array(self.places), axis=0)
-        turns = np.diff(np.array(self.steps), axis=0)
+        self.moves.append(here - before_that[0])
+        self.turns.append(step - before_that[1])
+        if len(self.turns) == MEMORY:
+            del self.moves[0], self.turns[0]
+        moves, turns = np.array(self.moves), np.array(self.turns)
         gram = turns @ turns.T
         ridge = 1e-10 * np.trace(gram) + 1e-300
         share = np.linalg.solve(gram + ridge * np.eye(len(gram)), turns @ step)
-        onward = -share @ (moves + turns)
+        onward = -share @ moves - share @ turns
         longest = self.reach * float(np.linalg.norm(step))
         onward *= min(1.0, longest / max(float(np.linalg.norm(onward)), 1e-300))
         self.reach = min(2 * self.reach, FAR)
@@ -183,7 +184,7 @@ class _Memory:
 
     def _unpack(self, packed: np.ndarray, near: State) -> State:
         d = len(near.shift)
-        matrix = self.problem.project(packed[: d * d].reshape(d, d) / self.problem.extent)
+        matrix = self.problem.project(packed[: d * d].reshape(d, d) / self.problem.extent, near.matrix)
         ln = packed[-1] / (0.5 * math.sqrt(d) * self.problem.extent)
         ln = min(max(ln, math.log(near.sigma2) - 1), math.log(near.sigma2) + 1)
         return State(matrix, packed[d * d : -1], max(math.exp(ln), self.problem.floor))

@@ -11,6 +11,7 @@ References
 
 import math
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import numpy as np
 
@@ -30,6 +31,7 @@ MARGIN = 10.0
 """Log-likelihood, over all targets of the sample, that a turn must gain on the turn at hand."""
 
 
+@cache
 def around(dimensions: int, *, reflect: bool) -> list[np.ndarray]:
     """Give turns that cover all turns evenly, of two or three dimensions; else none."""
     if dimensions == 2:

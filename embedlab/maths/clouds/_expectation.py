@@ -164,6 +164,39 @@ def likelihood(
     return float(normalise(kernel, clutter, np.empty(n), np.empty(n)) + n * each)
 
 
+def likelihoods(
+    x: Float[np.ndarray, "n d"],
+    tys: Float[np.ndarray, "k m d"],
+    sigma2: float,
+    outliers: float,
+    *,
+    log_volume: float | None = None,
+    dtype: DTypeLike = np.float64,
+) -> Float[np.ndarray, " k"]:
+    """Give the log-likelihood alone, of few targets in up to three dimensions, for several places of sources.
+
+    Parameters
+    ----------
+    x
+        Targets.
+    tys
+        Sources, once for each place they are tried in.
+    sigma2, outliers, log_volume, dtype
+        As in ``expectation``.
+    """
+    from embedlab.maths.clouds._expectation_loops import score
+
+    (n, d), (places, m, _) = x.shape, tys.shape
+    clutter, each = _constants((n, m, d), sigma2, outliers, log_volume)
+    unit = math.sqrt(math.log2(math.e) / (2 * sigma2))
+    targets, sources = np.zeros((n, 3), dtype), np.zeros((places, 3, m), dtype)
+    np.multiply(x, unit, out=targets[:, :d], casting="same_kind")
+    np.multiply(tys.transpose(0, 2, 1), unit, out=sources[:, :d], casting="same_kind")
+    logs = np.empty(places)
+    score(targets, sources, clutter, logs)
+    return logs + n * each
+
+
 def _constants(
     shape: tuple[int, int, int], sigma2: float, outliers: float, log_volume: float | None
 ) -> tuple[float, float]:
@@ -189,8 +222,6 @@ _Sums = tuple[float, np.ndarray, np.ndarray]
 
 def _compiled(u: np.ndarray, v: np.ndarray, clutter: float, kind: np.dtype[Any], block: int | None) -> _Sums:
     """Run the compiled loop, a part of the targets a thread."""
-    from numba import get_num_threads
-
     (n, d), m = u.shape, len(v)
     direct = d <= LOOPS
     share = _direct if direct else _products
@@ -206,7 +237,7 @@ def _compiled(u: np.ndarray, v: np.ndarray, clutter: float, kind: np.dtype[Any],
         own = slice(edges[part], edges[part + 1])
         return share(u[own], v, clutter, kind, min(rows, -(-n // 4) * 4), pt1[own])
 
-    threads = min(parts, get_num_threads())
+    threads = min(parts, _threads()) if parts > 1 else 1
     if threads == 1:
         done: Iterable[tuple[float, np.ndarray]] = map(work, range(parts))
     else:
@@ -217,6 +248,12 @@ def _compiled(u: np.ndarray, v: np.ndarray, clutter: float, kind: np.dtype[Any],
         logs += more
         sums += part[: d + 1, :m]
     return logs, pt1, sums
+
+
+def _threads() -> int:
+    from numba import get_num_threads
+
+    return int(get_num_threads())
 
 
 def _loop_layout(u: np.ndarray, v: np.ndarray, kind: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:

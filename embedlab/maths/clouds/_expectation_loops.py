@@ -14,6 +14,9 @@ from embedlab.maths._compiled import compiled
 STRIP = 1024
 """Sources that loops take at once: short enough for the nearest cache."""
 
+ROWS = 16
+"""Targets that are scored at once."""
+
 NOTHING = 1e-30
 """Posteriors below it are none: single precision would be slow on them."""
 
@@ -192,6 +195,19 @@ def normalise(kernel: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: 
         least = _least(kernel, b)
         nearest[b], totals[b] = least, _weigh(kernel, b, least)
     return _densities(nearest, totals, log_clutter, weights, pt1)
+
+
+@compiled(nogil=True)
+def score(u: np.ndarray, v: np.ndarray, log_clutter: float, logs: np.ndarray) -> None:
+    """Write the sum of log-densities of targets ``u`` (n, 3) for sources in each place ``v`` (k, 3, m)."""
+    kernel, nearest = np.empty((ROWS, v.shape[2]), u.dtype), np.empty(ROWS, u.dtype)
+    totals, weights, pt1 = np.empty(ROWS), np.empty(ROWS), np.empty(ROWS)
+    for k in range(len(v)):
+        logs[k] = 0.0
+        for first in range(0, len(u), ROWS):
+            used = min(ROWS, len(u) - first)
+            _few(kernel, u[first : first + used], v[k], nearest, totals)
+            logs[k] += _densities(nearest, totals, log_clutter, weights, pt1[:used])
 
 
 @compiled(nogil=True)

@@ -54,8 +54,14 @@ from jaxtyping import Float
 from embedlab.maths.clouds import _cpd_turns
 from embedlab.maths.clouds._cpd_em import Outcome, Problem, State, run
 from embedlab.maths.clouds._cpd_frame import Frame, core, frame, log_volume
-from embedlab.maths.clouds._expectation import Expectation, expectation, likelihood, start_sigma2
-from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step
+from embedlab.maths.clouds._expectation import (
+    Expectation,
+    expectation,
+    likelihood,
+    likelihoods,
+    start_sigma2,
+)
+from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step, turned
 
 __all__ = ["FLOOR", "Callback", "Frame", "Registration", "Settings", "affine", "frame", "log_volume", "rigid"]
 
@@ -290,9 +296,9 @@ class _Rigid:
         step = rigid_step(x, y, e, scale=self.scale, reflect=self.reflect)
         return State(step.matrix, step.shift, step.sigma2)
 
-    def project(self, matrix: np.ndarray) -> np.ndarray:
-        """Give the nearest map of the kind; sizes below a thousandth count as that."""
-        turn = nearest_rotation(matrix, reflect=self.reflect)
+    def project(self, matrix: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """Give a map of the kind; sizes below a thousandth count as that."""
+        turn = turned(near, matrix)
         return turn * (max(float((turn * matrix).sum()) / len(turn), 1e-3) if self.scale else 1.0)
 
 
@@ -304,7 +310,7 @@ class _Affine:
         step = affine_step(x, y, e)
         return State(step.matrix, step.shift, step.sigma2)
 
-    def project(self, matrix: np.ndarray) -> np.ndarray:
+    def project(self, matrix: np.ndarray, _near: np.ndarray) -> np.ndarray:
         return matrix
 
 
@@ -356,17 +362,17 @@ def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflec
     kind, d = _Rigid(scale, reflect), x.shape[1]
     few, others = x[: _cpd_turns.COARSE], y[: _cpd_turns.COARSE]
     volume, spread = log_volume(f.x), 0.1 if d <= 3 else 0.4
-    expect, dtype = _expect(few, settings, 1.0, volume), settings.precision(spread, d)
-
-    def score(turn: np.ndarray) -> float:
-        return expect(others @ turn, spread).loglik
+    dtype = settings.precision(spread, d)
 
     def of_squares(squares: np.ndarray) -> float:
         return likelihood(squares, d, spread, settings.outliers, log_volume=volume, dtype=dtype)
 
     along = _cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)
     tried = [*_cpd_turns.around(d, reflect=reflect), along]
-    tried.sort(key=score, reverse=True)
+    if len(tried) > 1:
+        places = others @ np.array(tried)
+        scores = likelihoods(few, places, spread, settings.outliers, log_volume=volume, dtype=dtype)
+        tried = [tried[k] for k in np.argsort(-scores, kind="stable")]
     problem = _problem(x, y, kind, settings, 1.0, volume)
 
     def follow(first: State, iterations: int) -> Outcome:
@@ -375,10 +381,11 @@ def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflec
     def begin(turn: np.ndarray) -> Outcome:
         return follow(State(turn, start.shift, settings.start * start_sigma2(x, y @ turn)), 10)
 
-    # All a few steps, and the best of them to their ends.
+    # All a few steps, and the best of them further: what many axes have not told soon they do not tell.
+    further = min(max(settings.iterations // 4, 10), 50)
     begun = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
     begun.sort(key=_likelihood, reverse=True)
-    own, *ends = [follow(one.state, 50) for one in (begin(start.matrix), *begun[: _cpd_turns.FINISHED])]
+    own, *ends = [follow(one.state, further) for one in (begin(start.matrix), *begun[: _cpd_turns.FINISHED])]
     best = max([own, *ends], key=_likelihood)
     if not _likelihood(best) > _likelihood(own) + _cpd_turns.MARGIN / len(x):
         best = own

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from embedlab.maths.clouds._expectation import expectation
-from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step
+from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step, turned
 from embedlab.maths.linear import procrustes
 
 
@@ -46,3 +46,24 @@ def test_a_step_does_not_mirror_unless_it_may():
     e = expectation(x, x, 1e-9, 0.0)
     assert np.linalg.det(rigid_step(x, y, e).rotation) == pytest.approx(1)
     np.testing.assert_allclose(rigid_step(x, y, e, reflect=True).matrix, np.diag([1.0, 1, -1]), atol=1e-9)
+
+
+@pytest.mark.parametrize("d", [2, 3, 40])
+def test_a_turn_towards_a_matrix_is_to_first_order_that_to_the_rotation_nearest_to_it(d):
+    draw = np.random.default_rng(2)
+    near = np.linalg.qr(draw.normal(size=(d, d)))[0]
+    way = draw.normal(size=(d, d)) / np.sqrt(d)
+    for small in (0.1, 0.01):
+        towards = near + small * way
+        found = turned(1.7 * near, 1.7 * towards)
+        np.testing.assert_allclose(found @ found.T, np.eye(d), atol=1e-12)
+        off = np.abs(found - nearest_rotation(towards, reflect=True)).max()
+        assert off < 2 * small**2 < np.abs(found - near).max()
+    np.testing.assert_allclose(turned(0.3 * near, 5 * near), near, atol=1e-12)
+
+
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+def test_a_turn_mirrors_where_it_begins_mirrored(mirror):
+    near = np.diag([1.0, 1.0, mirror])
+    for towards in (np.eye(3), -np.eye(3), np.zeros((3, 3)), np.diag([1.0, 1.0, -mirror])):
+        assert np.linalg.det(turned(near, towards)) == pytest.approx(mirror)
