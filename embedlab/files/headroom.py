@@ -6,6 +6,9 @@ from pathlib import Path
 
 from embedlab.errors import UserError
 
+SMALL = 1 << 26
+"""Bytes that are there in any case."""
+
 
 def free() -> int:
     """Give the bytes of memory that may still be taken, as far as the system says."""
@@ -38,8 +41,31 @@ def check(path: Path, needed: int) -> None:
     UserError
         If that is more than is free.
     """
+    _check(f"{path} is not read: it unpacks to", needed, "give a file of fewer rows")
+
+
+def check_rows(title: str, needed: int) -> None:
+    """Refuse to make vectors of a set that would fill the memory; of few bytes nothing is asked.
+
+    Parameters
+    ----------
+    title
+        The set's.
+    needed
+        How many bytes they take.
+
+    Raises
+    ------
+    UserError
+        If that is more than is free.
+    """
+    if needed > SMALL:
+        _check(f"{title} at length one takes", needed, "give fewer images")
+
+
+def _check(what: str, needed: int, advice: str) -> None:
     if needed > (there := free()):
         raise UserError(
-            f"{path} is not read: it unpacks to {needed / 1e9:,.1f} GB, and {there / 1e9:,.1f} GB of memory "
-            "are free: give a file of fewer rows, or use a machine of more memory"
+            f"{what} {needed / 1e9:,.1f} GB, and {there / 1e9:,.1f} GB of memory are free: {advice}, or use "
+            "a machine of more memory"
         )

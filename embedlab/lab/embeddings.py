@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from embedlab.digest import Digest
 from embedlab.errors import UserError, first_line
-from embedlab.files import columns, names, parquet
+from embedlab.files import columns, headroom, names, parquet
 from embedlab.files.frames import frame
 from embedlab.progress import say
 from embedlab.shapes import check_shapes
@@ -133,7 +133,14 @@ class EmbeddingSet:
 
     @cached_property
     def unit(self) -> Float[np.ndarray, "n d"]:
-        """The vectors at length one."""
+        """The vectors at length one, a copy of them.
+
+        Raises
+        ------
+        UserError
+            If it would fill the memory.
+        """
+        headroom.check_rows(self.title, self.vectors.nbytes)
         unit: np.ndarray = self.vectors / self.norms[:, None]
         return unit
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from embedlab.errors import UserError
+from embedlab.files import headroom
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet, aligned, shared_by
 from tests.heard import heard
@@ -347,3 +348,16 @@ def test_members_of_what_is_no_set_are_told_in_a_line(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="x.parquet"):
         embeddings.members(tmp_path / "x.parquet")
+
+
+def test_vectors_at_length_one_that_would_fill_the_memory_are_refused_in_a_line(monkeypatch):
+    one = rows("abcd")
+    monkeypatch.setattr(headroom, "free", lambda: 40)
+    assert one.unit.shape == (4, 3), "of few bytes nothing is asked"
+    monkeypatch.setattr(headroom, "SMALL", 0)
+    with pytest.raises(
+        UserError, match=r"^p in m at length one takes 0\.0 GB, and 0\.0 GB of memory are free"
+    ):
+        _ = rows("abcd").unit
+    monkeypatch.setattr(headroom, "free", lambda: 48)
+    assert rows("abcd").unit.shape == (4, 3)
