@@ -270,6 +270,9 @@ def test_the_site_is_built_without_a_warning_and_asks_nothing_of_a_network(tmp_p
     for name in embedlab.__all__:
         assert name.startswith("_") or f'id="embedlab.{name}"' in reference, name
     assert "mailto:" not in reference
+    told = (tmp_path / "commands.html").read_text("utf-8")
+    for name in parsers():
+        assert f"usage: embedlab {name} " in told, name
 
 
 RUNNING = ("report", "run", "extract")
