@@ -93,7 +93,7 @@ def test_between_bent_spaces_a_small_network_moves_more_and_between_turned_ones_
     for ends in WAYS:
         assert turned.estimates[RANK_1, MLP, *ends] == turned.estimates[RANK_1, MOVED, *ends]
     text = next(f.text for f in findings([turned]) if "residual MLP" in f.text)
-    assert text.endswith("ridge alone 100.0%: there is no difference.")
+    assert text == "A residual MLP from a to b on p adds nothing to ridge, and is left out."
 
 
 def test_what_is_said_stands_with_its_numbers(turned):

@@ -23,7 +23,7 @@ from embedlab.progress import track
 
 HIDDEN, STEPS, BATCH = 128, 600, 256
 RATE, MOMENTS, TINY = 1e-2, (0.9, 0.99), 1e-8
-DECAYS = (0.3, 1.0, 3.0)
+DECAYS = (0.3, 3.0, 30.0)
 # Of ten folds two choose the decay.
 EVERY = 5
 
