@@ -194,7 +194,8 @@ def likelihoods(
     np.multiply(tys.transpose(0, 2, 1), unit, out=sources[:, :d], casting="same_kind")
     logs = np.empty(places)
     score(targets, sources, clutter, logs)
-    return logs + n * each
+    found: np.ndarray = logs + n * each
+    return found
 
 
 def _constants(
