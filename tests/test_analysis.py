@@ -143,7 +143,7 @@ def test_an_estimate_prints_with_its_interval():
 
 def test_an_unknown_analysis_lists_what_there_is():
     with pytest.raises(
-        UserError, match="unknown analysis 'distance': there are accuracy, audit, calibration"
+        UserError, match="unknown analysis 'distance': there are accuracy, audit, barrier, calibration"
     ):
         analysis.get("distance")
 
