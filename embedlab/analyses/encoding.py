@@ -51,6 +51,7 @@ from embedlab.maths.people.folds import identity_folds
 from embedlab.maths.people.permutation import p_value
 from embedlab.maths.space.components import principal
 from embedlab.maths.space.variance import Shuffle, Units, dealt_out, versions_changed
+from embedlab.maths.sums import by_person
 from embedlab.progress import busy
 
 FEWEST_PEOPLE = 4
@@ -190,10 +191,7 @@ def _missing(value: Any) -> bool:
 def _by_probe(points: np.ndarray, owners: np.ndarray, params: EncodingParams) -> _Explained:
     """Group the points by probe; a person's images under one probe stay together."""
     versions, people = len(points), int(owners.max()) + 1
-    sums = np.zeros((2, versions, people, points.shape[2]))
-    for k, version in enumerate(points):
-        np.add.at(sums[0, k], owners, version)
-        np.add.at(sums[1, k], owners, version**2)
+    sums = np.array([[by_person(one, owners) for one in points**power] for power in (1, 2)])
     units = Units(
         np.tile(np.arange(people), versions),
         np.tile(np.bincount(owners), versions).astype(float),

@@ -62,6 +62,7 @@ from embedlab.maths.people.bootstrap import resamples
 from embedlab.maths.space import evenness, sphere
 from embedlab.maths.space.components import ratio_between
 from embedlab.maths.space.evenness import MEASURES
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
 RESULTANT, UNIFORMITY, TWO_NN, HUBNESS = MEASURES
@@ -179,7 +180,7 @@ def _spread(
     few, k, seed = (sample.unit, sample.labels, drawn), params.neighbours, params.seed
     even = evenness.measure(unit, labels, everybody.counts, few, chosen, k=k, seed=seed)
     uniform = null(len(embeddings.identities), len(sample.items), len(chosen), unit.shape[1])
-    sums, sizes = sphere.person_sums(unit, labels), np.bincount(labels)
+    sums, sizes = by_person(unit, labels), np.bincount(labels)
     rank, ranks = ratio_between(unit, labels, everybody.counts)
     near, near_drawn, far = sphere.alignment(sums, sizes, everybody.counts)
     rows = [

@@ -51,6 +51,7 @@ from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.space.neighbours import nearest
 from embedlab.maths.space.recognition import resampled_auc
+from embedlab.maths.sums import by_person
 
 COMPACT, APART, NORM = "compactness", "apartness", "norm"
 ATTACKS = (COMPACT, APART, NORM)
@@ -199,24 +200,18 @@ def _aucs(
     """Give the AUC of each attack that can be made."""
     sides = (members, others)
     inside = np.repeat([True, False], [len(one.identities) for one in sides])
-    sums = np.concatenate([_by_person(one, one.unit) for one in sides])
+    sums = np.concatenate([by_person(one.unit, one.labels, len(one.identities)) for one in sides])
     k = np.concatenate([np.bincount(one.labels) for one in sides])
     squared = (sums**2).sum(axis=1)
     # Images that cancel out have no mean direction; any then does.
     means = np.where(squared[:, None] > ONE_LENGTH, sums, 1.0)
     scores = {COMPACT: (squared - k) / (k * (k - 1)), APART: nearest(means, 1)[1][:, 0]}
-    norms = np.concatenate([_by_person(one, one.norms[:, None])[:, 0] for one in sides]) / k
+    norms = np.concatenate([np.bincount(one.labels, one.norms) for one in sides]) / k
     if np.ptp(norms) >= ONE_LENGTH * norms.mean():
         scores[NORM] = norms
     rows = np.concatenate([np.ones((1, len(inside)), np.float32), counts])
     owners = np.arange(len(inside))
     return {name: Drawn.of(resampled_auc(score, inside, owners, rows)) for name, score in scores.items()}
-
-
-def _by_person(one: EmbeddingSet, values: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "people d"]:
-    sums = np.zeros((len(one.identities), values.shape[1]))
-    np.add.at(sums, one.labels, values)
-    return sums
 
 
 def charts(results: Sequence[Membership]) -> list[Chart]:

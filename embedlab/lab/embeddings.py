@@ -279,6 +279,28 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
     UserError
         If they share no item, or call the person of an item differently.
     """
+    cut_a, cut_b = _shared(a, b)
+    people_a = np.asarray(cut_a.identities)[cut_a.labels]
+    people_b = np.asarray(cut_b.identities)[cut_b.labels]
+    if (people_a != people_b).any():
+        row = int(np.argmax(people_a != people_b))
+        raise UserError(
+            f"{a.title} and {b.title} name different people for item {str(cut_a.items[row])!r} "
+            f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
+        )
+    shared = len(cut_a.items)
+    found = Alignment(cut_a, cut_b, len(a.items) - shared, len(b.items) - shared)
+    # A set and what was cut from it have one title, and nothing is left out of a comparison.
+    if (found.dropped_a or found.dropped_b) and a.title != b.title:
+        say(_dropped(a, b, found), once=True)
+    return found
+
+
+def _shared(a: EmbeddingSet, b: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
+    """Cut both to the items they share, in the order of the first."""
+    if np.array_equal(a.items, b.items) and _all_shown(a) and _all_shown(b):
+        # Nothing is copied, nor checked and brought to length one again.
+        return a, b
     _, rows_a, rows_b = np.intersect1d(a.items, b.items, return_indices=True)
     if len(rows_a) == 0:
         hint = names.differing(a.items.tolist(), b.items.tolist())
@@ -288,20 +310,12 @@ def aligned(a: EmbeddingSet, b: EmbeddingSet) -> Alignment:
             "them the same item names"
         )
     order = np.argsort(rows_a)
-    cut_a, cut_b = a.take(rows_a[order]), b.take(rows_b[order])
-    people_a = np.asarray(cut_a.identities)[cut_a.labels]
-    people_b = np.asarray(cut_b.identities)[cut_b.labels]
-    if (people_a != people_b).any():
-        row = int(np.argmax(people_a != people_b))
-        raise UserError(
-            f"{a.title} and {b.title} name different people for item {str(cut_a.items[row])!r} "
-            f"({str(people_a[row])!r} and {str(people_b[row])!r}): correct one of them"
-        )
-    found = Alignment(cut_a, cut_b, len(a.items) - len(order), len(b.items) - len(order))
-    # A set and what was cut from it have one title, and nothing is left out of a comparison.
-    if (found.dropped_a or found.dropped_b) and a.title != b.title:
-        say(_dropped(a, b, found), once=True)
-    return found
+    return a.take(rows_a[order]), b.take(rows_b[order])
+
+
+def _all_shown(one: EmbeddingSet) -> bool:
+    """Say whether every person has a row; one without would be dropped."""
+    return bool(np.bincount(one.labels, minlength=len(one.identities)).all())
 
 
 def shared_by(sets: Sequence[EmbeddingSet]) -> tuple[list[EmbeddingSet], int]:

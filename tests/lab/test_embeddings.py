@@ -28,6 +28,16 @@ def test_pairs_images_by_name_not_by_row():
     np.testing.assert_array_equal(both.a.vectors, both.b.vectors)
 
 
+def test_sets_of_the_same_images_are_not_copied_but_whoever_has_none_is_dropped():
+    a, b = rows("abcd"), rows("abcd", model="n")
+    both = aligned(a, b)
+    assert (both.a is a, both.b is b, both.dropped_a, both.dropped_b) == (True, True, 0, 0)
+    more = replace(b, labels=b.labels + 1, identities=("nobody", *b.identities))
+    for both in (aligned(a, more), aligned(more, a)):
+        assert both.a.identities == both.b.identities == ("x", "y")
+        np.testing.assert_array_equal(both.a.labels, both.b.labels)
+
+
 def test_alignment_counts_what_it_drops():
     both = aligned(rows("abcd"), rows("cdef", "yyzz"))
     assert (both.dropped_a, both.dropped_b) == (2, 2)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.people.bootstrap import weighted_mean
+from embedlab.maths.sums import by_person
 
 BLOCK = 512
 
@@ -101,7 +102,7 @@ def judge(
         rows = slice(start, start + BLOCK)
         apart = _distances(moved[rows], fixed)
         nearest[rows] = apart.argmin(axis=1)
-        np.add.at(sums, owners[rows], np.add.reduceat(apart, starts, axis=1))
+        sums += by_person(np.add.reduceat(apart, starts, axis=1), owners[rows], len(sizes))
     return Correspondence(
         owners=owners,
         items=(nearest == np.arange(len(owners))).astype(np.float64),

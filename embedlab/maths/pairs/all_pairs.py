@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths import reused
 from embedlab.maths.pairs.grid import Grid
+from embedlab.maths.sums import by_person
 from embedlab.progress import sweep, track
 
 BINS = 65_536
@@ -302,8 +303,7 @@ def template_pairs(
     left = np.ascontiguousarray(a[order], dtype=np.float32)
     people = labels[order].astype(np.uint32)
     images = np.bincount(people)
-    sums = np.zeros((len(images), left.shape[1]))
-    np.add.at(sums, people, left)
+    sums = by_person(left, people)
     several = np.flatnonzero(images[people] > 1)
     rest = _at_length_one(sums[people[several]] - left[several])
     genuine = np.einsum("ij,ij->i", left[several], rest)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from embedlab.maths.pairs import likelihood
 from embedlab.maths.pairs.all_pairs import all_pairs
 from embedlab.maths.pairs.likelihood import Weighed
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
 BLOCK = 1 << 24
@@ -43,9 +44,7 @@ class Voter:
         self, labels: Int[np.ndarray, " n"], kept: Bool[np.ndarray, " n"]
     ) -> Float[np.ndarray, "people d"]:
         """Sum each person's vectors, of the images that are kept."""
-        found = np.zeros((int(labels.max()) + 1, self.unit.shape[1]))
-        np.add.at(found, labels[kept], self.unit[kept])
-        return found.astype(np.float32)
+        return by_person(self.unit[kept], labels[kept], int(labels.max()) + 1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.pairs.all_pairs import Pairs, all_pairs
+from embedlab.maths.sums import by_person
 
 
 def identity_means(
@@ -51,6 +52,4 @@ def identity_means(
 
 
 def _means(vectors: np.ndarray, labels: np.ndarray, images: np.ndarray) -> np.ndarray:
-    means = np.zeros((len(images), vectors.shape[1]))
-    np.add.at(means, labels, vectors / images[labels])
-    return means
+    return by_person(vectors / images[labels], labels, len(images))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.linear.span import basis_of, within_span
+from embedlab.maths.sums import by_person
 
 BLOCK = 8192
 
@@ -50,7 +51,8 @@ class Components:
         found = np.zeros((people, len(self.variances)))
         for start in range(0, len(vectors), BLOCK):
             some = slice(start, start + BLOCK)
-            np.add.at(found, owners[some], self.project(vectors[some], len(self.variances)) ** 2)
+            squares = self.project(vectors[some], len(self.variances)) ** 2
+            found += by_person(squares, owners[some], people)
         return found
 
 

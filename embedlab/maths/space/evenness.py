@@ -9,6 +9,7 @@ from embedlab.maths.people.bootstrap import LEVEL
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.maths.people.permutation import further_p_value, p_value
 from embedlab.maths.space import sphere, subsampling
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
 MEASURES = (
@@ -67,7 +68,7 @@ def measure(
         Seed of the thirds of people among which neighbours are found anew.
     """
     some, owners, drawn = sample
-    sums = sphere.person_sums(unit, labels)
+    sums = by_person(unit, labels)
     directions = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     thirds = subsampling.thirds(drawn.shape[1], len(drawn), seed)[:, owners]
     dimension, dimensions, rows = sphere.two_nn(some[chosen], thirds[:, chosen])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embedlab.maths.sums import by_person
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
 
@@ -68,8 +69,7 @@ def drawn(
     order, turn = shuffled(labels, rng)
     own = np.maximum(images // 2, 1) if template else np.ones_like(images)
     enrolled = turn < own[labels]
-    entries = np.zeros((people, unit.shape[1]))
-    np.add.at(entries, labels[enrolled], unit[order[enrolled]])
+    entries = by_person(unit[order[enrolled]], labels[enrolled], people)
     lengths = np.linalg.norm(entries, axis=1, keepdims=True)
     entries = np.divide(entries, lengths, out=np.zeros_like(entries), where=lengths > 0)
     probe = ~enrolled & (turn < (own + most)[labels]) | (unknown & (images == 1))[labels]

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.linear.span import within_span
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
 RIDGE = 1e-3
@@ -131,8 +132,7 @@ def held_out(
     weights = 1.0 / np.bincount(owners)[owners]
     group = _groups(fold, rng)
     sums = _Sums.of(versions, weights, group[owners], dimension)
-    gaps = np.zeros((people, versions.shape[2]))
-    np.add.at(gaps, owners, (versions[1] - versions[0]) * weights[:, None])
+    gaps = by_person((versions[1] - versions[0]) * weights[:, None], owners, people)
     odds, right = np.empty(versions.shape[:2]), np.empty(len(owners))
     found = np.zeros(3 + refits + len(signs))
     labels = np.concatenate([np.ones((3 + refits, people)), signs])

@@ -44,13 +44,6 @@ def uniform_resultant(n: int, d: int, rng: np.random.Generator) -> float:
     return float(np.linalg.norm(total) / n)
 
 
-def person_sums(unit: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, "p d"]:
-    """Add up each person's vectors; labels are 0…p−1."""
-    sums = np.zeros((int(labels.max()) + 1, unit.shape[1]))
-    np.add.at(sums, labels, unit)
-    return sums
-
-
 def mean_resultant_length(
     sums: Float[np.ndarray, "p d"], sizes: Int[np.ndarray, " p"], counts: Float[np.ndarray, "b p"]
 ) -> tuple[float, Float[np.ndarray, " b"]]:

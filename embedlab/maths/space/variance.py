@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
 Shuffle = Callable[[np.random.Generator], np.ndarray]
@@ -55,12 +56,12 @@ class Units:
         """Give η² of each resample of people, as ``bootstrap.resamples`` draws them."""
         member = np.eye(int(codes.max()) + 1)[codes]
         people, groups, axes = counts.shape[1], member.shape[1], self.sums.shape[1]
-        sums = np.zeros((people, groups, axes))
-        sizes, squares = np.zeros((people, groups)), np.zeros((people, axes))
-        np.add.at(sums, self.owners, member[:, :, None] * self.sums[:, None])
-        np.add.at(sizes, self.owners, member * self.sizes[:, None])
-        np.add.at(squares, self.owners, self.squares)
-        drawn = (counts @ sums.reshape(people, -1)).reshape(len(counts), groups, axes)
+        spread = (member[:, :, None] * self.sums[:, None]).reshape(len(member), -1)
+        sums, sizes, squares = (
+            by_person(values, self.owners, people)
+            for values in (spread, member * self.sizes[:, None], self.squares)
+        )
+        drawn = (counts @ sums).reshape(len(counts), groups, axes)
         return eta_squared(drawn, counts @ sizes, counts @ squares)
 
     def by_chance(

@@ -6,6 +6,7 @@ from scipy.stats import skew as skew_of_scipy
 
 from embedlab.maths.people.bootstrap import resamples
 from embedlab.maths.space import sphere, subsampling
+from embedlab.maths.sums import by_person
 
 PEOPLE, EACH, D = 60, 3, 8
 LABELS = np.repeat(np.arange(PEOPLE), EACH)
@@ -56,7 +57,7 @@ def test_the_resultant_of_uniform_vectors_has_mean_square_one_over_n():
 
 def test_the_mean_resultant_length_is_that_of_the_mean():
     x = unit(towards=2)
-    sums, sizes = sphere.person_sums(x, LABELS), np.bincount(LABELS)
+    sums, sizes = by_person(x, LABELS), np.bincount(LABELS)
     value, replicates = sphere.mean_resultant_length(sums, sizes, ONCE)
     assert value == pytest.approx(np.linalg.norm(x.mean(axis=0)), abs=1e-6)
     assert replicates[0] == pytest.approx(value, abs=1e-6)
@@ -65,7 +66,7 @@ def test_the_mean_resultant_length_is_that_of_the_mean():
 def test_resamples_leave_out_pairs_of_two_copies():
     x = unit(towards=1)
     counts = resamples(PEOPLE, 2, 0)
-    sums, sizes = sphere.person_sums(x, LABELS), np.bincount(LABELS)
+    sums, sizes = by_person(x, LABELS), np.bincount(LABELS)
     _, lengths = sphere.mean_resultant_length(sums, sizes, counts)
     logs = sphere.resampled_uniformity(x, LABELS, counts)
     for b, row in enumerate(counts):
@@ -79,7 +80,7 @@ def test_replicates_lie_round_the_value_even_where_there_is_no_direction():
     """A plain bootstrap would put all of them above it: each copy points its own way twice."""
     x = unit(n=900)
     labels = np.arange(900)
-    sums = sphere.person_sums(x, labels)
+    sums = by_person(x, labels)
     value, replicates = sphere.mean_resultant_length(sums, np.ones(900, int), resamples(900, 500, 0))
     assert (replicates < value).mean() > 0.3
 
@@ -107,7 +108,7 @@ def test_sums_over_pairs_do_not_hang_on_the_blocks(monkeypatch):
 
 def test_alignment_is_the_mean_squared_distance_of_each_kind_of_pair():
     x = unit(towards=1)
-    sums, sizes = sphere.person_sums(x, LABELS), np.bincount(LABELS)
+    sums, sizes = by_person(x, LABELS), np.bincount(LABELS)
     same, replicates, different = sphere.alignment(sums, sizes, ONCE)
     squared = ((x[:, None] - x) ** 2).sum(axis=2)
     own = LABELS[:, None] == LABELS
@@ -119,7 +120,7 @@ def test_alignment_is_the_mean_squared_distance_of_each_kind_of_pair():
 def test_a_person_of_many_images_weighs_no_more_in_alignment():
     x = unit(towards=1)
     labels = np.r_[np.zeros(30, int), LABELS[:-30] + 1]
-    sums, sizes = sphere.person_sums(x, labels), np.bincount(labels)
+    sums, sizes = by_person(x, labels), np.bincount(labels)
     once = np.ones((1, len(sizes)), np.float32)
     squared = ((x[:, None] - x) ** 2).sum(axis=2)
     of = [squared[labels == p][:, labels == p] for p in range(len(sizes))]
