@@ -72,7 +72,7 @@ def missed(r: Registered, space: int) -> list[Finding]:
     told = f"(log-likelihood an image {known:.1f} from known pairs on, {other:.1f} at best without)"
     return [
         claim(
-            f"The correspondence on {where} is identifiable, and was not found {told}.",
+            f"The correspondence on {where} is identifiable, though not surely found {told}.",
             f"Whether the correspondence on {where} is identifiable is open {told}.",
             p,
             family="difference",

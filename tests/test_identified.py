@@ -34,7 +34,7 @@ def test_a_sentence_says_which_of_both():
     (one,) = missed(registered(), 1)
     assert one.claimed
     assert one.text == (
-        "The correspondence on all axes of b onto a is identifiable, and was not found "
+        "The correspondence on all axes of b onto a is identifiable, though not surely found "
         "(log-likelihood an image 27.2 from known pairs on, 20.0 at best without)."
     )
     for other in (registered(known=WRONG, wrong=KNOWN), registered(known=[27, 19, 20.5])):
