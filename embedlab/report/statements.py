@@ -53,8 +53,15 @@ def _held(said: Statement, answers: Sequence[Answer]) -> Held:
         borne = "not supported"
     elif verdicts == {said.verdict}:
         borne = "supported"
-    because = tuple(one.text for one in about) or ("the report does not answer that question.",)
+    because = tuple(one.text for one in about) or (_unanswered(said, answers),)
     return Held(said.text, borne, because)
+
+
+def _unanswered(said: Statement, answers: Sequence[Answer]) -> str:
+    of = dict.fromkeys(model for one in answers if one.question == said.question for model in one.subject)
+    if not of or not said.models:
+        return "the report does not answer that question."
+    return f"the report answers that question of {' and '.join(of)}, not of {' and '.join(said.models)}."
 
 
 def _of(said: Statement, one: Answer) -> Verdict:

@@ -50,6 +50,17 @@ def test_only_what_it_is_about_counts():
     assert borne(said, *others, answer("yes", "a", "b")) == "supported"
 
 
+def test_a_statement_of_models_that_an_answer_leaves_out_says_of_whom_it_is():
+    said = Statement("c is best.", "recognition", "yes", ("c",))
+    (one,) = statements.held([said], [answer("yes", "a", "b", question="recognition")])
+    assert (one.borne, one.because) == (
+        "undecided here",
+        ("the report answers that question of a and b, not of c.",),
+    )
+    (none,) = statements.held([said], [answer("yes", "a")])
+    assert none.because == ("the report does not answer that question.",)
+
+
 def test_where_another_model_wins_the_one_named_does_not():
     said = Statement("a is best.", "recognition", "yes", ("a",))
     for winner, outcome in (("a", "supported"), ("b", "not supported"), ("", "supported")):
