@@ -114,6 +114,8 @@ class Claim:
     marks
         The verdict in a word or two that need no question beside them, as "breaks": what a yes is good for
         differs from one question to the next. Where there is none a reader sees yes or no.
+    most
+        The most that an effect can be which is no share: the logarithm of all who are known.
     """
 
     subject: tuple[str, ...]
@@ -133,6 +135,7 @@ class Claim:
     kind: str = ""
     brief: Mapping[Verdict, str] = field(default_factory=dict)
     marks: Mapping[Verdict, str] = field(default_factory=dict)
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -336,10 +339,11 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     effect = claim.effect and simultaneous(claim.effect, over)
     if effect and claim.spec == "points":
         effect = _of_nobody(effect, over)
-    least = -1.0 if claim.spec == "points" else 0.0 if claim.spec.endswith("%") else None
-    if effect and least is not None and effect.low is not None and effect.high is not None:
-        # Widened, the ends would pass what a share, or the difference of two, can be.
-        effect = dataclasses.replace(effect, low=max(effect.low, least), high=min(effect.high, 1.0))
+    least = -1.0 if claim.spec == "points" else 0.0 if claim.spec.endswith("%") else -math.inf
+    most = claim.most if math.isinf(least) else 1.0
+    if effect and effect.low is not None and effect.high is not None:
+        # Widened, the ends would pass what a share, the difference of two, or a number can be.
+        effect = dataclasses.replace(effect, low=max(effect.low, least), high=min(effect.high, most))
     verdict, told, ending = claim.fact or "undecided", "", ""
     if claim.fact is None and effect is not None:
         if claim.p is not None:

@@ -78,7 +78,7 @@ def _moved(r: Migration, ends: tuple[str, str]) -> _Way:
 def _loses(way: _Way, among: int, matters: float) -> Claim:
     (old, new), (top, left) = way.ends, shares(way.own, way.moved)
     told = f"rank-1 among {way.others:,} others is {left} moved, {top} enrolled anew"
-    what = f"moving a gallery of {old} to {new} by a map learned from {way.known:,} people"
+    what = f"moving a gallery of {old} to {new}"
     points = f"{100 * matters:g} points"
     return Claim(
         way.ends,
@@ -91,6 +91,7 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
             "some": f"M{what[1:]} loses; whether over {points} is open: {told}",
         },
         word="loss",
+        aside=f"by a map learned from {way.known:,} people",
         unit="points of rank-1 lost",
         marks={"yes": "loses", "no": "keeps"},
         among=among,
@@ -116,6 +117,7 @@ def _takes(way: _Way, among: int, enough: int) -> Claim:
         aside=f"by {best}",
         among=among * len(way.needed),
         kind=NEEDED,
+        most=math.log(way.known),
         evidence={f"{NEEDED}, {name}": one for name, one in way.needed.items()},
     )
 

@@ -40,7 +40,8 @@ def test_each_direction_is_judged():
     no, yes = told(QUESTION, mapping=[mapping("a", "b", forth=0.9, back=0.3)])
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
-    assert yes.text.startswith("Moving a gallery of b to a by a map learned from 40 people loses: ")
+    assert yes.text.startswith("Moving a gallery of b to a loses: ")
+    assert "(by a map learned from 40 people; loss " in yes.text
     assert "rank-1 among 100 others is 30.0% moved, 90.0% enrolled anew" in yes.text
 
 
@@ -67,6 +68,13 @@ def test_how_many_must_be_known_is_told_by_the_adapter_that_needs_fewest(needed,
     assert one.effect.low < needed < one.effect.high
     assert one.effect.value == pytest.approx(needed)
     assert len(one.evidence) == len(ADAPTERS)
+
+
+def test_no_more_people_are_needed_than_are_known():
+    *_, one, _ = told(QUESTION, over=90, migration=[migration("a", "b", needed=700, spread=100)])
+    assert one.verdict == "yes"
+    assert one.effect.low < 700 < one.effect.high
+    assert one.effect.high == pytest.approx(840)
 
 
 def test_a_gallery_that_was_moved_says_more_than_maps_of_single_images():
