@@ -14,7 +14,7 @@ START = State(np.eye(3), np.zeros(3), 0.5)
 def problem(maximise, answered=0.5):
     return Problem(
         y=X, expect=lambda moved, sigma2: expectation(X, moved, sigma2, 0.1), maximise=maximise,
-        project=lambda matrix: matrix, targets=len(X), floor=1e-12, extent=1.0, answered=answered,
+        project=lambda matrix, near: matrix, targets=len(X), floor=1e-12, extent=1.0, answered=answered,
     )  # fmt: skip
 
 

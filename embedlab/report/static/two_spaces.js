@@ -111,13 +111,21 @@ function render({ model, el }) {
   }
 
   canvases.forEach((canvas, space) => {
-    const at = (event) => [event.offsetX, event.offsetY];
+    const at = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left - canvas.clientLeft, event.clientY - box.top - canvas.clientTop];
+    };
+    // A busy browser tells several moves as one event, which would cut corners off.
+    const every = (event) => {
+      const told = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+      return told.length ? told : [event];
+    };
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       [path, drawnIn] = [[at(event)], space];
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (path && drawnIn === space) path.push(at(event));
+      if (path && drawnIn === space) path.push(...every(event).map(at));
       else under = nearest(space, canvas, at(event));
       draw();
     });
