@@ -30,6 +30,7 @@ from embedlab.lab.store import Lab, atomic_folder, sha256_of, steadily, sweep, w
 from embedlab.maths.reused import Kept
 from embedlab.over import Input
 from embedlab.progress import about, busy, say, track
+from embedlab.question import listed
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
 
 PACKAGES = (
@@ -489,7 +490,7 @@ def told_drawn(sets: Sequence[Mapping[str, Any]]) -> list[str]:
             key = (one["people"], one["of_people"], one["images"])
             found.setdefault(key, {})[str(one["probe"])] = None
     return [
-        f"{some:,} of the {every:,} people of {' and '.join(probes)} were drawn, with all their "
+        f"{some:,} of the {every:,} people of {listed(probes)} were drawn, with all their "
         f"{counted(images, 'image')}"
         for (some, every, images), probes in found.items()
     ]

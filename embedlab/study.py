@@ -166,8 +166,18 @@ def read(path: Path) -> Study:
         If the file is missing or no TOML, a key is unknown or of the wrong kind, or the prose is no text.
     """
     values = toml(path, "the study")
-    known = {"title", "models", "probes", "analyses", "pairs", "attributes", "set", "statement", "words"}
-    known.add("people")
+    known = {
+        "title",
+        "models",
+        "probes",
+        "analyses",
+        "pairs",
+        "attributes",
+        "people",
+        "set",
+        "statement",
+        "words",
+    }
     if unknown := sorted(set(values) - known):
         raise UserError(f"{path}: unknown key {unknown[0]!r}: a study has {', '.join(sorted(known))}")
     for key in ("models", "probes", "analyses"):
@@ -188,8 +198,8 @@ def read(path: Path) -> Study:
     if not values.get("models"):
         raise UserError(f'{path}: no models named: add a line such as models = ["lowres144"]')
     people = values.get("people", 0)
-    if not isinstance(people, int) or isinstance(people, bool) or people < 0:
-        raise UserError(f"{path}: people must be a whole number of people to draw, or 0 for all")
+    if not isinstance(people, int) or isinstance(people, bool) or people < 0 or people == 1:
+        raise UserError(f"{path}: people must be a whole number of people to draw, two or more, or 0 for all")
     prose = path.with_suffix(".md")
     return Study(
         models=tuple(values["models"]),

@@ -33,7 +33,7 @@ def test_a_study_reads_its_models_parameters_and_prose(tmp_path):
         ("models = ['a']\nattributes = 3", "attributes must be the path of a file"),
         *(
             (f"models = ['a']\npeople = {wrong}", "people must be a whole number of people to draw")
-            for wrong in ("-1", "true", "2.5", "'all'")
+            for wrong in ("-1", "1", "true", "2.5", "'all'")
         ),
         ("models = ['a']\n[set]\nbins = 3", "parameters stand in a table each"),
     ],

@@ -77,9 +77,12 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
     sets = sets_used(request.lab, settled, planned)
+    drawn = told_drawn(sets)
+    for line in drawn:
+        say(f"  {line}")
     probes = probes_used(request.lab, settled, planned)
     hidden = _pseudonyms(request, prepared, probes) if request.pseudonyms else None
-    cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared, sets)]
+    cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared, drawn)]
 
     def origin() -> dict[str, list[tuple[str, str]]]:
         found = _provenance(request, prepared, records, files)
@@ -95,7 +98,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         overrides=settled.overrides,
         said=settled.statements,
         facts=_facts(request.lab, settled, records),
-        sources=Sources.of(request.lab, settled.models, records, told_drawn(sets)),
+        sources=Sources.of(request.lab, settled.models, records, drawn),
         words=settled.words,
     )
     with _faces(request, prepared, hidden), growing(page, head, names(settled)) as made:
@@ -323,12 +326,11 @@ def _check_answered(outcomes: "Sequence[Outcome]", study: Study) -> None:
     )
 
 
-def _cautions(prepared: Prepared, sets: Sequence[Mapping[str, Any]]) -> list[str]:
+def _cautions(prepared: Prepared, drawn: Sequence[str]) -> list[str]:
     from embedlab import analysis
-    from embedlab.runner import told_drawn
 
     every = prepared.datasets.values()
-    found = [f"{one}." for one in told_drawn(sets)]
+    found = [f"{one}." for one in drawn]
     found += [f"*Caution* for {one.name}: {one.caution}." for one in every if one.caution]
     return [*found, *(f"*Caution*: {reason}." for reason in analysis.unusable().values())]
 

@@ -160,7 +160,7 @@ def prepare(
     if extracting:
         wanted = probes_of(planned, settled)
         skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
-    _lend_networks(request.lab, networks, names, planned, opened)
+    _lend_networks(request.lab, networks, names, planned, opened, settled.people)
     if extracting and request.data is None and not settled.attributes:
         settled = replace(settled, attributes=known_attributes(request, next(iter(opened), EMBEDDED_PROBE)))
     return Prepared(settled, stages, tuple(skipped), opened, planned)
@@ -365,6 +365,7 @@ def _lend_networks(
     names: Mapping[Word, str],
     planned: Sequence[Planned],
     opened: "Mapping[str, Dataset]",
+    people: int,
 ) -> None:
     """Hand on networks with images to be run on, or why that cannot be, where an analysis asks for it."""
     wanted = {one for each in planned for run in each.runs for one in run if one.kind == "network"}
@@ -378,7 +379,7 @@ def _lend_networks(
         if one.model in having and shown.dataset in opened:
             recipe = lab.recipe(one.model) if one.model in lab.trained() else ""
             try:
-                made = LiveNetwork(having[one.model], opened[shown.dataset], shown, recipe)
+                made = LiveNetwork(having[one.model], opened[shown.dataset], shown, recipe, people)
             except UserError as error:
                 lab.live[one.model, one.probe] = error
             else:

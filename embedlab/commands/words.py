@@ -210,10 +210,12 @@ def recognised(text: str, lab: Lab) -> Word:
     models, recipes = lab.models(), recipe.names()
     if text in lab.trained():
         return Checkpoint(text)
-    if recipe.known(text):
+    if text in recipes:
         return Recipe(text)
     if text in models:
         return Stored(text)
+    if recipe.known(text):  # From another seed: after vectors that happen to be called so.
+        return Recipe(text)
     known = ", ".join(dict.fromkeys((*models, *recipes)))
     *vectors, last = VectorsFile.endings
     raise UserError(

@@ -21,6 +21,7 @@ from embedlab.digest import Digest
 from embedlab.errors import UserError
 from embedlab.estimates import counted
 from embedlab.lab import weights
+from embedlab.lab.embeddings import drawn
 from embedlab.lab.weights import LayerWeights, Wire
 from embedlab.networks import wiring
 from embedlab.networks.blocks import Backbone
@@ -42,6 +43,8 @@ class LiveNetwork:
         The images, and how they are shown.
     recipe
         What two trainings of one recipe share; empty if unknown.
+    people
+        How many of the people are drawn, as `embedlab.lab.embeddings.drawn` does; 0 takes all.
 
     Raises
     ------
@@ -49,7 +52,9 @@ class LiveNetwork:
         If the network is no backbone of this package, or two people with two images are not there.
     """
 
-    def __init__(self, embedder: Any, dataset: Dataset, probe: Probe, recipe: str = "") -> None:
+    def __init__(
+        self, embedder: Any, dataset: Dataset, probe: Probe, recipe: str = "", people: int = 0
+    ) -> None:
         if not isinstance(getattr(embedder, "network", None), Backbone):
             raise UserError(
                 f"{embedder.name} is no network whose weights can be changed here: train or import one of "
@@ -57,7 +62,8 @@ class LiveNetwork:
             )
         self.embedder, self.dataset, self.recipe = embedder, dataset, recipe
         self.model, self.probe, self._shown = embedder.name, str(probe), probe
-        self._setting, self._judging = _dealt(dataset)
+        self.people = people
+        self._setting, self._judging = _dealt(dataset, people)
 
     @property
     def title(self) -> str:
@@ -68,7 +74,8 @@ class LiveNetwork:
     def fingerprint(self) -> str:
         """A hash of weights, images and how they are shown, and of the code here."""
         digest, code = Digest(), closure.fingerprint(__name__)
-        for text in (self.embedder.fingerprint, self.dataset.fingerprint, self.probe, self.recipe, code):
+        shown = (self.dataset.fingerprint, self.probe, str(self.people))
+        for text in (self.embedder.fingerprint, *shown, self.recipe, code):
             digest.text(text)
         return digest.hexdigest()
 
@@ -165,7 +172,7 @@ class LiveNetwork:
         return network.eval()
 
 
-def _dealt(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _dealt(dataset: Dataset, people: int) -> tuple[np.ndarray, np.ndarray]:
     """Deal people with two images or more into two halves, by their names' hashes; give both halves' rows.
 
     Every network is shown the same images, whatever order the data set lists them in.
@@ -174,8 +181,8 @@ def _dealt(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     def place(name: str) -> bytes:
         return hashlib.sha256(name.encode()).digest()
 
-    labels = np.asarray(dataset.labels)
-    several = [k for k, count in Counter(labels.tolist()).items() if count > 1]
+    labels, there = np.asarray(dataset.labels), drawn(dataset.identities, people)
+    several = [k for k, count in Counter(labels.tolist()).items() if count > 1 and there[k]]
     several.sort(key=lambda k: place(dataset.identities[k]))
     rows: list[list[int]] = [[], []]
     for turn, person in enumerate(several[: 2 * (IMAGES // EACH)]):
@@ -183,9 +190,8 @@ def _dealt(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         if len(rows[turn % 2]) + EACH <= IMAGES // 2:
             rows[turn % 2] += mine[:EACH]
     if not rows[1]:
-        there = counted(len(several), "person", "people")
         raise UserError(
-            f"{dataset.name} has {there} with two images: two are needed, one to set norm statistics and one "
-            "to judge; add images"
+            f"{dataset.name} has {counted(len(several), 'person', 'people')} with two images: two are "
+            "needed, one to set norm statistics and one to judge; add images"
         )
     return np.array(rows[0]), np.array(rows[1])

@@ -177,7 +177,7 @@ class EmbeddingSet:
         Who is drawn hangs on the names alone: sets of the same people keep the same ones, whatever the order
         of their rows, and a larger draw holds a smaller one. 0 takes all, as does a number not below theirs.
         """
-        kept = _drawn(self.identities, people)
+        kept = drawn(self.identities, people)
         return self if kept.all() else self.take(np.flatnonzero(kept[self.labels]))
 
     @classmethod
@@ -250,8 +250,8 @@ class EmbeddingSet:
         )
 
 
-def _drawn(identities: Sequence[str], people: int) -> Bool[np.ndarray, " people"]:
-    """Say of each person whether they are among so many that are drawn by their names."""
+def drawn(identities: Sequence[str], people: int) -> Bool[np.ndarray, " people"]:
+    """Say of each person whether they are among so many that are drawn by their names; 0 takes all."""
     if not 0 < people < len(identities):
         return np.ones(len(identities), dtype=bool)
     mixed = [hashlib.blake2b(name.encode(errors="surrogatepass")).digest() for name in identities]
@@ -495,7 +495,7 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise parquet.unreadable(path, error) from None
     every = sorted(set(rows[1]))
-    kept = dict(zip(every, _drawn(every, people), strict=True))
+    kept = dict(zip(every, drawn(every, people), strict=True))
     pairs = sorted(pair for pair in zip(*rows, strict=True) if kept[pair[1]])
     text = "\n".join("\0".join(pair) for pair in pairs)
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -16,6 +16,7 @@ from embedlab.files import names
 from embedlab.files.frames import frame
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab
+from embedlab.maths.sums import by_person
 from embedlab.progress import track
 from embedlab.report.show import faces_of
 from embedlab.wording import naming, said
@@ -134,6 +135,7 @@ def _sets(among: Lab | EmbeddingSet | Sequence[EmbeddingSet]) -> Iterable[Embedd
 def _standing(one: EmbeddingSet, who: int, most: int) -> tuple[Standing, list[dict[str, Any]]]:
     """Say where a person lies in a set, and of each image what is nearest to it."""
     own = np.flatnonzero(one.labels == who)
+    several, others = len(own) > 1, len(one.identities) > 1
     apart = _from_centre(one)
     counts = np.bincount(one.labels)
     # One row a image of the person: memory is that of as many rows of scores as there are such images.
@@ -141,17 +143,16 @@ def _standing(one: EmbeddingSet, who: int, most: int) -> tuple[Standing, list[di
     scores[np.arange(len(own)), own] = -np.inf
     mine, theirs = scores[:, own], scores.copy()
     theirs[:, own] = -np.inf
-    others = len(one.identities) > 1
     images = []
     for k, row in enumerate(own):
         best = int(theirs[k].argmax())
-        same = float(mine[k].max()) if len(own) > 1 else None
+        same = float(mine[k].max()) if several else None
         images.append(
             {
                 "model": one.model,
                 "probe": one.probe,
                 "item": str(one.items[row]),
-                "from centre": float(apart[row]) if len(own) > 1 else None,
+                "from centre": float(apart[row]) if several else None,
                 "own nearest": same,
                 "impostor": one.identities[one.labels[best]] if others else None,
                 "impostor item": str(one.items[best]) if others else None,
@@ -159,7 +160,6 @@ def _standing(one: EmbeddingSet, who: int, most: int) -> tuple[Standing, list[di
                 "rank 1": None if same is None or not others else same > float(theirs[k, best]),
             }
         )
-    several = len(own) > 1
     spread = _mean_of_people(apart, one.labels, counts)
     rest = np.flatnonzero((counts > 1) & (np.arange(len(counts)) != who))
     return Standing(
@@ -178,9 +178,7 @@ def _from_centre(one: EmbeddingSet) -> Float[np.ndarray, " n"]:
 
     The image itself is left out, or it would lie the closer to the centre the fewer images there are.
     """
-    sums = np.zeros((len(one.identities), one.unit.shape[1]))
-    np.add.at(sums, one.labels, one.unit)
-    others = sums[one.labels] - one.unit
+    others = by_person(one.unit, one.labels, len(one.identities))[one.labels] - one.unit
     lengths = np.linalg.norm(others, axis=1)
     apart: np.ndarray = 1 - np.einsum("ij,ij->i", others, one.unit) / np.where(lengths > 0, lengths, 1)
     return np.where(np.bincount(one.labels)[one.labels] > 1, apart, np.nan)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from embedlab.question import Answer, Verdict
+from embedlab.question import Answer, Verdict, listed
 from embedlab.study import Statement
 
 Borne = Literal["supported", "not supported", "undecided here"]
@@ -61,7 +61,7 @@ def _unanswered(said: Statement, answers: Sequence[Answer]) -> str:
     of = dict.fromkeys(model for one in answers if one.question == said.question for model in one.subject)
     if not of or not said.models:
         return "the report does not answer that question."
-    return f"the report answers that question of {' and '.join(of)}, not of {' and '.join(said.models)}."
+    return f"the report answers that question of {listed(of)}, not of {listed(said.models)}."
 
 
 def _of(said: Statement, one: Answer) -> Verdict:

@@ -50,11 +50,13 @@ def test_a_report_of_drawn_people_says_so_and_keeps_its_results_apart(tmp_path, 
         file.parent.mkdir(parents=True, exist_ok=True)
         embeddings.write(file, one, {})
     asked = Study(("m",), analyses=("distances",), people=15)
-    page, sound = pipeline.report(Request(lab), asked, tmp_path / "some.html")
+    with progress.shown():
+        page, sound = pipeline.report(Request(lab), asked, tmp_path / "some.html")
     whole = json.loads(page.with_suffix(".json").read_text())
     images = len(sets[0].draw(15).items)
     said = f"15 of the 40 people of p and p@32 were drawn, with all their {images} images."
     assert sound
+    assert said.rstrip(".") in capsys.readouterr().err
     assert said in html.unescape(page.read_text())
     assert said in json.dumps(whole["methods"])
     assert {(one["people"], one["of_people"], one["images"]) for one in whole["sets"]} == {(15, 40, images)}

@@ -77,6 +77,14 @@ def test_a_network_from_elsewhere_has_the_preset_that_names_it_else_the_one_for_
     assert words.of("b.pth").preset(Request(lab)) is None
 
 
+def test_vectors_that_are_called_as_another_seed_would_be_stay_vectors(lab):
+    file = lab.embeddings_file("lowres144_seed31", "p")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert type(words.recognised("lowres144_seed31", lab)) is words.Stored
+    assert type(words.recognised("lowres144_seed32", lab)) is words.Recipe
+
+
 @pytest.mark.parametrize("name", ["lowres144", "lowres144_seed31"])
 def test_a_recipe_is_opened_only_where_it_may_be_trained(lab, name):
     assert words.recognised(name, lab).opened(Request(lab, train=True)) is None

@@ -24,6 +24,7 @@ from embedlab.data.degradations import Probe
 from embedlab.errors import UserError
 from embedlab.extraction import live
 from embedlab.extraction.live import LiveNetwork
+from embedlab.lab.embeddings import drawn
 from embedlab.lab.weights import FIXED
 from embedlab.maths.kernels.channel_matching import rewired
 from embedlab.networks import inference
@@ -63,6 +64,16 @@ def reordered(one, seed=0):
         sizes[one.wires[name].outputs] = len(kernels)
     orders = {group: rng.permutation(size) for group, size in sizes.items() if group != FIXED}
     return rewired(one.tensors, one.wires, orders)
+
+
+def test_of_people_that_are_drawn_others_are_not_shown(faces):
+    everybody = lent(network(), faces)
+    few = LiveNetwork(everybody.embedder, faces, Probe(faces.name), people=6)
+    kept = {name for name, there in zip(faces.identities, drawn(faces.identities, 6), strict=True) if there}
+    shown = {faces.identities[faces.labels[row]] for row in (*few._setting, *few._judging)}
+    assert shown == kept
+    assert set(few.names[: few.labels.max() + 1]) < kept
+    assert few.fingerprint != everybody.fingerprint
 
 
 @pytest.mark.parametrize("backbone", ["ir_18", "ir_se_18", "sphereface_20_bn", "mobilefacenet"])
