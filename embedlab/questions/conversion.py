@@ -60,7 +60,9 @@ def judge(results: Results, params: ConversionParams) -> list[Claim]:
     shown = ways if len(ways) <= FEW else [ways[0], ways[-1]]
     among = max(1, len(ways) // max(1, len(shown)))
     lost = [_loses(way, among, params.matters) for way in shown]
-    return lost + [_takes(way, among, params.known) for way in shown if way.needed]
+    # Of no more people than that any number would be few.
+    asked = [way for way in shown if way.needed and way.known > params.known]
+    return lost + [_takes(way, among, params.known) for way in asked]
 
 
 def _mapped(r: Mapping, ends: tuple[str, str]) -> _Way:

@@ -20,7 +20,7 @@ def mapping(a, b, forth, back, own=0.9, probe="faces"):
     return bare(Mapping, probe=probe, sources=(a, b), gallery=100, fitted_people=40, estimates=by_key(found))
 
 
-def migration(a, b, moved=0.9, needed=20, spread=2.0, own=0.9, wrong=0.01, probe="faces"):
+def migration(a, b, moved=0.9, needed=20, spread=2.0, own=0.9, wrong=0.01, probe="faces", known=840):
     """Galleries moved equally well both ways; one adapter needs fewest, the others ten times as many."""
     found = by_key(
         {
@@ -33,7 +33,9 @@ def migration(a, b, moved=0.9, needed=20, spread=2.0, own=0.9, wrong=0.01, probe
         for seed, name in enumerate(ADAPTERS):
             many = 1 if name == SELF else 10
             found[NEEDED, name, *way] = estimate(many * needed, many * spread, seed)
-    return bare(Migration, probe=probe, sources=(a, b), gallery=100, known=840, matters=0.02, estimates=found)
+    return bare(
+        Migration, probe=probe, sources=(a, b), gallery=100, known=known, matters=0.02, estimates=found
+    )
 
 
 def test_each_direction_is_judged():
@@ -68,6 +70,12 @@ def test_how_many_must_be_known_is_told_by_the_adapter_that_needs_fewest(needed,
     assert one.effect.low < needed < one.effect.high
     assert one.effect.value == pytest.approx(needed)
     assert len(one.evidence) == len(ADAPTERS)
+
+
+@pytest.mark.parametrize(("known", "claims"), [(20, 2), (100, 2), (101, 4)])
+def test_of_fewer_people_than_would_be_few_it_is_not_asked_how_many_it_takes(known, claims):
+    found = told(QUESTION, migration=[migration("a", "b", needed=10, known=known)])
+    assert len(found) == claims
 
 
 def test_no_more_people_are_needed_than_are_known():
