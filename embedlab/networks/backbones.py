@@ -14,13 +14,13 @@ mobilefacenet                             the small one (`embedlab.networks.mobi
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from embedlab.errors import UserError
-from embedlab.networks.blocks import STRIDE, Backbone
+from embedlab.networks.blocks import STRIDE, Backbone, Subsample
 from embedlab.networks.fused import Fused
 from embedlab.networks.mobilefacenet import MobileFaceNet
 from embedlab.networks.residual import BLOCKS, IR, STEMS, Layout
@@ -37,6 +37,8 @@ _OTHERS: dict[str, Callable[..., Backbone]] = {
     "mobilefacenet": MobileFaceNet,
 }
 NAMES = (*_RESIDUAL, *_OTHERS)
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def build(
@@ -153,6 +155,14 @@ def output_parameters(network: nn.Module) -> list[str]:
     assert isinstance(network, Backbone)
     within = tuple(f"{layer}." for layer in network.output_layers)
     return [name for name, _ in network.named_parameters() if name.startswith(within)]
+
+
+def placed(network: N, device: str) -> N:
+    """Move a network to a device, in the layout and with the strides that it is fastest with there."""
+    for module in network.modules():
+        if isinstance(module, Subsample):
+            module.place(device)
+    return network.to(device).to(memory_format=memory_format(device))  # type: ignore[call-overload,no-any-return]
 
 
 def memory_format(device: str) -> torch.memory_format:

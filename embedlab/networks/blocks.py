@@ -38,14 +38,32 @@ class Backbone(nn.Module):
 class Subsample(nn.Module):
     """Keep every ``stride``-th row and column: a max-pool of 1×1 windows, at no cost.
 
-    Before a 1×1 convolution it does what a stride of that convolution would. The stride itself is not to be
+    Before 1×1 convolutions it does what a stride of theirs would. On a CPU the stride itself is not to be
     had: in channels-last layout oneDNN's gradient of such a kernel writes out of bounds where there are fewer
-    channels than a register has numbers, 16 with AVX-512 and 8 with AVX2 (oneDNN 3.12, in torch 2.13).
+    channels than a register has numbers, 16 with AVX-512 and 8 with AVX2 (oneDNN 3.12, in torch 2.13). On a
+    card the view costs copies, and a training step an eighth more, so that there the convolutions stride.
+
+    Parameters
+    ----------
+    stride
+        Rows and columns from one that is kept to the next.
+    *pointwise
+        The 1×1 convolutions that alone read what is kept.
     """
 
-    def __init__(self, stride: int) -> None:
+    def __init__(self, stride: int, *pointwise: nn.Conv2d) -> None:
         super().__init__()
+        self.whole = stride
         self.stride = stride
+        # In a tuple, so that their parameters have one name each.
+        self.pointwise = pointwise
+
+    def place(self, device: str) -> None:
+        """Stride here, or have the convolutions do it where that is sound and faster."""
+        theirs = self.whole if self.pointwise and device.startswith("cuda") else 1
+        self.stride = self.whole // theirs
+        for convolution in self.pointwise:
+            convolution.stride = (theirs, theirs)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c i j"]:
         """Give a view of the kept pixels."""

@@ -188,12 +188,11 @@ def embedder(
     device
         ``cpu``, ``cuda`` or ``mps``.
     """
-    from embedlab.networks.backbones import memory_format
+    from embedlab.networks.backbones import placed
     from embedlab.networks.blocks import Backbone
     from embedlab.networks.folding import folded
 
-    network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=memory_format(device))  # type: ignore[call-overload]
+    network = placed(network.eval().requires_grad_(False), device)
     made = TorchEmbedder(name, preprocessing, int(network.dimension), fingerprint, network, device)  # type: ignore[arg-type]
     if device == "cpu" and isinstance(network, Backbone):
         made._folded = folded(network)

@@ -73,11 +73,12 @@ class IRBlock(nn.Module):
         super().__init__()
         self.shortcut_layer: nn.Module
         if convolved or channels != out_channels:
+            pointwise = nn.Conv2d(channels, out_channels, 1, bias=False)
             self.shortcut_layer = nn.Sequential(
                 OrderedDict(
                     {
-                        "subsample": Subsample(stride),
-                        "0": nn.Conv2d(channels, out_channels, 1, bias=False),
+                        "subsample": Subsample(stride, pointwise),
+                        "0": pointwise,
                         "1": nn.BatchNorm2d(out_channels),
                     }
                 )

@@ -27,7 +27,6 @@ class SEBottleneck(nn.Module):
     def __init__(self, channels: int, inner: int, stride: int, *, convolved: bool) -> None:
         super().__init__()
         out = EXPANSION * inner
-        self.subsample = Subsample(stride)
         self.conv1 = nn.Conv2d(channels, inner, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = nn.Conv2d(inner, inner, 3, 1, 1, bias=False)
@@ -36,9 +35,13 @@ class SEBottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(out)
         self.se = SEModule(out, bias=True)
         self.relu = nn.ReLU(inplace=True)
+        # Without a convolution the shortcut is the input itself, and its stride 1.
+        self.subsample = Subsample(1)
         self.downsample: nn.Module = nn.Identity()
         if convolved:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, bias=False), nn.BatchNorm2d(out))
+            pointwise = nn.Conv2d(channels, out, 1, bias=False)
+            self.downsample = nn.Sequential(pointwise, nn.BatchNorm2d(out))
+            self.subsample = Subsample(stride, self.conv1, pointwise)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
         """Add the weighed branch to the shortcut."""

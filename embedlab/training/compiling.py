@@ -14,21 +14,26 @@ BACKEND = "inductor"
 COMPILERS = ("g++", "clang++", "c++")
 
 
-def compiled(network: Callable[..., Tensor], device: str) -> Callable[..., Tensor]:
+def compiled(network: Callable[..., Tensor], device: str, *, alone: bool = True) -> Callable[..., Tensor]:
     """Compile a network with ``torch.compile``; where that cannot be, say why and give it as it is.
 
-    The compiler runs at the first call; if it fails there, the network goes on uncompiled.
+    The compiler runs at the first call; if it fails there, the network goes on uncompiled. On a card whose
+    process trains ``alone`` the kernels are recorded and played back as CUDA graphs, because a step of narrow
+    layers waits for launches; what a call gives is then good until the next call.
     """
     if missing := _missing(device):
         say(f"  not compiled: {missing}")
         return network
-    made = torch.compile(network, backend=BACKEND)
+    graphs = alone and device.startswith("cuda") and BACKEND == "inductor"
+    made = torch.compile(network, backend=BACKEND, mode="reduce-overhead" if graphs else None)
     sound = True
 
     def call(x: Tensor) -> Tensor:
         nonlocal sound
         if sound:
             try:
+                if graphs:
+                    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
                 return made(x)
             except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
                 sound = False

@@ -151,8 +151,7 @@ def make(lab: Lab, recipe: Recipe, classes: int, device: str) -> Learner:
     reader = None
     if recipe.adversarial:
         reader = ResolutionReader(int(network.dimension), recipe.input_size).to(device)
-    network = network.to(device)
-    network = network.to(memory_format=backbones.memory_format(device))  # type: ignore[call-overload]
+    network = backbones.placed(network, device)
     freeze(network, recipe.trained)
     optimiser = _optimiser(recipe, [network] if reader is None else [network, reader], head)
     return Learner(network, head, optimiser, network, head, reader, reader)
@@ -183,7 +182,7 @@ def readied(learner: Learner, recipe: Recipe, device: str, ranks: Ranks, here: S
         if learner.reader is not None:
             read = distributed.averaging(learner.reader)
     if recipe.compiled:
-        embed = compiling.compiled(embed, device)
+        embed = compiling.compiled(embed, device, alone=ranks.world == 1)
     return replace(learner, embed=embed, score=score, read=read)
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from embedlab.networks import backbones
+from embedlab.networks.backbones import placed
+from embedlab.networks.blocks import Subsample
 from embedlab.networks.folding import folded
 from embedlab.networks.fused import Fused
 from tests.networks.drawn import built, images
@@ -80,19 +82,16 @@ def test_no_backbone_has_a_strided_pointwise_convolution():
 
 
 @pytest.mark.parametrize("name", ["ir_18", "se_resnet_50"])
-def test_a_subsampled_convolution_gives_what_a_strided_one_of_the_same_weights_gives(name):
+def test_on_a_card_pointwise_convolutions_stride_by_themselves_and_give_the_same(name):
     network = built(name, input_size=32, width=4, dimension=8, dropout=0.0).double()
     x = images(32, 2).double()
     expected = network(x)
-    subsampled = 0
-    for module in network.modules():
-        if hasattr(module, "downsample") and module.subsample.stride > 1:
-            module.subsample.stride = 1
-            module.conv1.stride = module.downsample[0].stride = (2, 2)
-            subsampled += 1
-        elif isinstance(getattr(module, "shortcut_layer", None), nn.Sequential):
-            module.shortcut_layer.subsample.stride = 1
-            module.shortcut_layer.get_submodule("0").stride = (2, 2)
-            subsampled += 1
-    assert subsampled == 3
+    steps = [module for module in network.modules() if isinstance(module, Subsample)]
+    for module in steps:
+        module.place("cuda:0")
+    assert len(strided(network)) == {"ir_18": 3, "se_resnet_50": 6}[name]
+    assert all(module.stride == 1 for module in steps if module.pointwise)
+    torch.testing.assert_close(network(x), expected, rtol=1e-12, atol=1e-12)
+    # Back on a CPU none does, whatever device it was on.
+    assert not strided(placed(network, "cpu"))
     torch.testing.assert_close(network(x), expected, rtol=1e-12, atol=1e-12)

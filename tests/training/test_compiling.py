@@ -1,5 +1,6 @@
 """Compiling changes no vector, and where it cannot be the reason is said."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -48,3 +49,19 @@ def test_a_compiler_that_fails_is_said_once(monkeypatch, capsys):
             assert torch.equal(call(x), made(x))
     assert capsys.readouterr().err.count("not compiled: ") == 1
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize(
+    ("device", "alone", "mode"),
+    [("cuda", True, "reduce-overhead"), ("cuda", False, None), ("cpu", True, None)],
+)
+def test_a_card_s_kernels_are_played_back_where_one_process_trains(monkeypatch, device, alone, mode):
+    asked = []
+    monkeypatch.setattr(compiling, "find_spec", lambda _: True)
+    monkeypatch.setattr(compiling.shutil, "which", lambda _: "c++")
+    monkeypatch.setattr(
+        compiling.torch, "compile", lambda network, **options: asked.append(options["mode"]) or network
+    )
+    made, x = network(), torch.ones(2, 4)
+    assert torch.equal(compiling.compiled(made, device, alone=alone)(x), made(x))
+    assert asked == [mode]
