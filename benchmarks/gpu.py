@@ -49,6 +49,7 @@ from embedlab.training.state import Progress
 from embedlab.training.steps import Run
 
 BASELINES = ("lowres32", "highres32", "lowres144", "highres144", "highlow144")
+PEERS = ("plain", "insightface")
 NETWORKS = (("ir_se_18", 64), ("ir_50", 64), ("se_resnet_50", 64))
 
 
@@ -121,6 +122,7 @@ def correctness(bench: Bench) -> None:
     data = steps._faces(bench.folder / "small", 300, 32)
     bench.check("training steps, float32", lambda: _losses(bench, data, "float32"))
     bench.check("training steps, bfloat16", lambda: _losses(bench, data, "bfloat16"))
+    bench.check("training steps, compiled", lambda: _losses(bench, data, "bfloat16", compiled=True))
     bench.check("resume after SIGTERM", lambda: _resumed(bench, data))
     bench.check("pack held on the device: a batch", lambda: _batch(bench, data))
     bench.check("extraction, all vectors (1 − cosine)", lambda: _extracted(bench, data))
@@ -130,20 +132,22 @@ def correctness(bench: Bench) -> None:
     bench.check("renderer, mean difference of pixels", lambda: _rendered(bench))
 
 
-def _losses(bench: Bench, data: Dataset, precision: str) -> tuple[float, float]:
+def _losses(bench: Bench, data: Dataset, precision: str, *, compiled: bool = False) -> tuple[float, float]:
     found = {
-        device: _steps(bench, data, device, "float32" if device == "cpu" else precision, 6)
+        device: _steps(bench, data, device, "float32" if device == "cpu" else precision, 6, compiled=compiled)
         for device in dict.fromkeys(("cpu", bench.device))
     }
     gap = np.abs(np.subtract(found[bench.device], found["cpu"])) / np.abs(found["cpu"])
     return float(gap.max()), 2e-3 if precision == "float32" else 0.1
 
 
-def _steps(bench: Bench, data: Dataset, device: str, precision: str, count: int) -> list[float]:
+def _steps(
+    bench: Bench, data: Dataset, device: str, precision: str, count: int, *, compiled: bool
+) -> list[float]:
     """Take some steps without dropout, whose masks a card draws otherwise; give the losses."""
     made = Recipe(
         data="faces", input_size=32, width=16, dropout=0.0, batch=32, epochs=count, warmup_epochs=0.0,
-        learning_rate=0.01, scale=16.0, precision=precision,
+        learning_rate=0.01, scale=16.0, precision=precision, compiled=compiled and device != "cpu",
     )  # fmt: skip
     images = training_images.read([data], Preprocessing(32), device)
     with torch.random.fork_rng(devices=[]):
@@ -280,6 +284,8 @@ def _speed(bench: Bench, folder: Path, name: str, width: int, size: int, practic
     work = steps._operations(made) * batch
     ways = {
         "embedlab": steps._embedlab(folder, dataset, made, bench.device),
+        # Some half a minute before the first step: what a long training has.
+        "compiled": steps._embedlab(folder / "compiled", dataset, replace(made, compiled=True), bench.device),
         "plain": steps._plain(dataset, made, bench.device),
         "insightface": steps._insightface(folder, dataset, made, bench.device),
     }
@@ -289,8 +295,10 @@ def _speed(bench: Bench, folder: Path, name: str, width: int, size: int, practic
         "network": name, "width": width, "pixels": size, "batch": batch,
         "gflop_an_image": round(work / batch / 1e9, 2),
         **{f"{way}_images_per_s": round(batch / seconds, 1) for way, seconds in took.items()},
-        **{f"over_{way}": round(took[way] / took["embedlab"], 2) for way in ("plain", "insightface")},
+        **{f"over_{way}": round(took[way] / took["embedlab"], 2) for way in PEERS},
+        **{f"compiled_over_{way}": round(took[way] / took["compiled"], 2) for way in PEERS},
         "share_of_peak": round(work / took["embedlab"] / practical, 4),
+        "compiled_share_of_peak": round(work / took["compiled"] / practical, 4),
         "feed_share": round(feed / took["embedlab"], 4),
     }  # fmt: skip
     bench.speeds.append(entry)

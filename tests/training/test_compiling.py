@@ -56,7 +56,8 @@ def test_a_compiler_that_fails_is_said_once(monkeypatch, capsys):
     [("cuda", True, "reduce-overhead"), ("cuda", False, None), ("cpu", True, None)],
 )
 def test_a_card_s_kernels_are_played_back_where_one_process_trains(monkeypatch, device, alone, mode):
-    asked = []
+    asked, begun = [], []
+    monkeypatch.setattr(compiling.torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(1))
     monkeypatch.setattr(compiling, "find_spec", lambda _: True)
     monkeypatch.setattr(compiling.shutil, "which", lambda _: "c++")
     monkeypatch.setattr(
@@ -65,3 +66,4 @@ def test_a_card_s_kernels_are_played_back_where_one_process_trains(monkeypatch, 
     made, x = network(), torch.ones(2, 4)
     assert torch.equal(compiling.compiled(made, device, alone=alone)(x), made(x))
     assert asked == [mode]
+    assert bool(begun) == (mode is not None)
