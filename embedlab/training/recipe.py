@@ -1,16 +1,19 @@
 """Recipes: how a model is trained, as a TOML file of flat values.
 
-A file gives the values of full scale, and may have a table for each smaller scale that replaces some
-of them::
+A file gives the values of full scale, and may have a table for each smaller scale. It replaces some of the
+values of the next larger one::
 
     title = "Faces of 36 px, brought to 144 px"
     data = "lowres"
     input_size = 144
     epochs = 20
 
+    [small]
+    width = 16
+    epochs = 4
+
     [demo]
     width = 8
-    epochs = 2
 
 The name of a recipe with ``_seed`` and a number, as in ``lowres144_seed31``, is the recipe with that seed:
 another training of it, which shows how much two trainings differ that differ in nothing else.
@@ -34,6 +37,7 @@ from embedlab.files.documents import toml
 ENTRY_POINTS = "embedlab.recipes"
 SEEDED = re.compile(r"(.+)_seed([0-9]{1,9})")
 SCALES = ("demo", "small", "paper")
+"""From the smallest on."""
 MARGINS = {
     "softmax": "0, as softmax has none",
     "cosface": "from 0 to 1, a cosine",
@@ -216,7 +220,7 @@ def load(name: str | Path, scale: str = "paper", overrides: Mapping[str, Any] | 
     name
         One of ``names()``, such a name with ``_seed`` and a number, or a path that ends in ``.toml``.
     scale
-        Whose table of values replaces those of full scale; a scale without a table changes nothing.
+        Down to which scale the tables replace values; a scale without a table changes nothing.
     overrides
         Values that replace both.
 
@@ -234,7 +238,8 @@ def load(name: str | Path, scale: str = "paper", overrides: Mapping[str, Any] | 
         raise UserError(f"{where} has an unknown table [{min(unknown)}]: scales are {', '.join(SCALES)}")
     flat = {key: value for key, value in values.items() if key not in tables}
     recipe = Recipe().with_overrides(flat, f"{where}: ")
-    recipe = recipe.with_overrides(tables.get(scale, {}), f"{where} [{scale}]: ")
+    for larger in reversed(SCALES[SCALES.index(scale) :]):
+        recipe = recipe.with_overrides(tables.get(larger, {}), f"{where} [{larger}]: ")
     recipe = recipe.with_overrides(overrides or {})
     _check(recipe, where)
     return recipe

@@ -52,6 +52,27 @@ def test_a_scale_replaces_some_values_and_overrides_replace_both(tmp_path):
     assert recipe.load(path, "small") == recipe.load(path)
 
 
+def test_a_smaller_scale_has_the_values_of_the_next_larger_one_but_its_own(tmp_path):
+    small, demo = "[small]\nwidth = 16\nepochs = 4\n", "[demo]\nwidth = 8\n"
+    for tables in (small + demo, demo + small):
+        path = written(tmp_path, f'data = "a"\nwidth = 64\nepochs = 20\nbatch = 512\n{tables}')
+        read = [recipe.load(path, scale) for scale in ("paper", "small", "demo")]
+        assert [(one.width, one.epochs, one.batch) for one in read] == [
+            (64, 20, 512),
+            (16, 4, 512),
+            (8, 4, 512),
+        ]
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_networks_of_small_scale_are_wider_than_the_demo_s_and_see_more(name):
+    demo, small, paper = (recipe.load(name, scale) for scale in ("demo", "small", "paper"))
+    assert demo.width <= small.width <= paper.width
+    assert demo.batch < small.batch
+    assert demo.epochs < small.epochs
+    assert small.epoch_images in (0, 2 * demo.epoch_images)
+
+
 def test_a_recipe_with_another_seed_differs_in_nothing_else():
     for scale in SCALES:
         again = recipe.load("lowres144_seed31", scale)
