@@ -180,11 +180,18 @@ def _models(command: Any, *, required: bool) -> None:
 
 
 def _drawing(command: Any) -> None:
-    command.add_argument(
+    drawn = command.add_mutually_exclusive_group()
+    drawn.add_argument(
         "--people",
         type=int,
         metavar="N",
         help="draw so many people of each set, with all their images, and ask about them (default: all)",
+    )
+    drawn.add_argument(
+        "--within",
+        metavar="TIME",
+        help="draw as many people as are analysed in this time, as in 90s, 5min or 2h; embedding images is "
+        "not counted",
     )
 
 
@@ -383,6 +390,12 @@ def _study(options: argparse.Namespace) -> "Study":
     )
 
 
+def _seconds(options: argparse.Namespace) -> float | None:
+    from embedlab.commands.within import seconds_of
+
+    return None if options.within is None else seconds_of(options.within)
+
+
 def report(options: argparse.Namespace) -> int:
     """Handle ``embedlab report``."""
     from embedlab.commands import pipeline
@@ -391,7 +404,7 @@ def report(options: argparse.Namespace) -> int:
     name = Path(options.study).stem if options.study else pipeline.named(asked.models)
     out = Path(options.out) if options.out else Path("reports") / name
     paper = Path(options.paper) if options.paper else None
-    page, sound = pipeline.report(_request(options), asked, out, paper)
+    page, sound = pipeline.report(_request(options), asked, out, paper, _seconds(options))
     print(f"report: {page}")
     if paper is not None:
         print(f"for a paper: {paper}")
@@ -414,7 +427,9 @@ def run(options: argparse.Namespace) -> int:
         people=options.people,
     )
     save = Path(options.save) if options.save else None
-    text, sound = pipeline.run(_request(options), asked, as_json=options.json, save=save)
+    text, sound = pipeline.run(
+        _request(options), asked, as_json=options.json, save=save, within=_seconds(options)
+    )
     print(text)
     return 0 if sound else 1
 

@@ -35,7 +35,9 @@ NAMED = 3
 """Reasons that a message gives at most."""
 
 
-def report(request: Request, study: Study, out: Path, paper: Path | None = None) -> tuple[Path, bool]:
+def report(
+    request: Request, study: Study, out: Path, paper: Path | None = None, within: float | None = None
+) -> tuple[Path, bool]:
     """Do the main job: prepare, analyse, write the report.
 
     Parameters
@@ -46,6 +48,8 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
         Where the report goes: a folder, or the HTML file.
     paper
         A folder for its figures, tables and text in the forms that a paper takes; None for none.
+    within
+        Seconds that the analyses may take, on as many people as that allows; None takes all.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def report(request: Request, study: Study, out: Path, paper: Path | None = None)
     check_writable(page)
     if paper is not None:
         for_paper.check_place(paper, page)
-    prepared = prepare(request, study, questions)
+    request, prepared = _prepared(request, study, questions, within)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
     sets = sets_used(request.lab, settled, planned)
@@ -157,10 +161,22 @@ def _curves(request: Request, study: Study, records: Sequence[Mapping[str, Any]]
         return sections.broken("training", "How did the models learn?")
 
 
-def run(request: Request, study: Study, *, as_json: bool, save: Path | None = None) -> tuple[str, bool]:
+def _prepared(
+    request: Request, study: Study, questions: "Sequence[Planned]", within: float | None
+) -> tuple[Request, Prepared]:
+    if within is None:
+        return request, prepare(request, study, questions)
+    from embedlab.commands.within import fitted
+
+    return fitted(request, study, questions, within)
+
+
+def run(
+    request: Request, study: Study, *, as_json: bool, save: Path | None = None, within: float | None = None
+) -> tuple[str, bool]:
     """Prepare, run the study's analyses, and give numbers and findings as text or JSON.
 
-    With ``save`` each analysis writes its results there as well.
+    With ``save`` each analysis writes its results there as well; ``within`` is as ``report`` has it.
 
     Returns
     -------
@@ -176,7 +192,7 @@ def run(request: Request, study: Study, *, as_json: bool, save: Path | None = No
     study, questions = _checked(request, study)
     if save is not None:
         _check_saving(study, save)
-    prepared = prepare(request, study, questions)
+    request, prepared = _prepared(request, study, questions, within)
     settled, planned = prepared.study, prepared.planned
     for line in told_drawn(sets_used(request.lab, settled, planned)) if settled.people else ():
         say(f"  {line}")
