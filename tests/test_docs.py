@@ -164,7 +164,7 @@ def test_options_are_few_and_known():
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
         "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save", "--paper",
-        "--population", "--people",
+        "--population", "--people", "--within",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",
@@ -278,6 +278,7 @@ def test_the_site_is_built_without_a_warning_and_asks_nothing_of_a_network(tmp_p
 RUNNING = ("report", "run", "extract")
 PARSERS = ("commands/cli.py", "commands/files.py", "commands/gating.py", "commands/upkeep.py")
 RAISED_BY = {
+    "commands/within.py": ("report", "run"),
     "networks/foreign.py": (*RUNNING, "doctor"),
     "networks/callables.py": (*RUNNING, "doctor"),
     "networks/imports.py": ("import",),
