@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +54,44 @@ def test_two_trainings_run_side_by_side_and_their_mistakes_are_told(request_, tm
     with progress.shown(said), pytest.raises(UserError, match="data"):
         trainings.train_all(request_, ["lowres144", "highlow144"])
     assert "embedlab: " in said.getvalue()
+
+
+class Begun(Exception):
+    """A process would have been begun."""
+
+
+@pytest.mark.parametrize(
+    ("device", "scale", "names", "together"),
+    [
+        ("cpu", "paper", ["lowres144", "highlow144"], True),
+        ("cuda", "small", ["lowres144", "highlow144"], True),
+        ("cuda", "paper", ["lowres144", "highlow144"], False),
+        ("cuda", "small", ["fused_frozen", "fused_output"], True),
+        ("cuda", "paper", ["fused_frozen", "fused_output"], False),
+        ("cuda", "small", ["lowres144"], False),
+        ("mps", "demo", ["lowres144", "highlow144"], False),
+    ],
+)
+def test_on_a_card_narrow_networks_are_trained_side_by_side(
+    request_, monkeypatch, device, scale, names, together
+):
+    from embedlab import compute
+
+    begun, alone = [], []
+
+    def popen(words, **_):
+        begun.append(words)
+        raise Begun
+
+    monkeypatch.setattr(trainings.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(compute, "device", lambda: device)
+    monkeypatch.setattr(trainings.subprocess, "Popen", popen)
+    monkeypatch.setattr(trainings, "train", lambda _, name, __: alone.append(name))
+    with pytest.raises(Begun) if together else nullcontext():
+        trainings._train_group(replace(request_, scale=scale), names)
+    assert alone == ([] if together else names)
+    if together:
+        assert begun[0][begun[0].index("--device") + 1] == device
 
 
 LAUNCHED = """
