@@ -316,6 +316,7 @@ RAISED_BY = {
 }
 """Which commands can say what a module says, where the words do not name a command themselves."""
 NOT_SAID = {
+    ("commands/catalogue.py", "--set"),  # Of the page of analyses, which is no message.
     # An option that only the Python function has: no command can come there without it.
     ("training/images.py", "--strict"),
     # What one process tells another.

@@ -96,18 +96,27 @@ def markdown() -> str:
         "",
         "A study is a TOML file in this folder that says which models, probes, analyses and parameters, with",
         "its prose in the `.md` file beside it: `embedlab report analyses/resolution_gap.toml`. The code of",
-        "each analysis is one file in `embedlab/analyses/`. This table is generated: `make docs`.",
+        "each analysis is one file in `embedlab/analyses/`, whose docstring says how to read it and what it",
+        "cannot say. This page is generated: `make docs`.",
         "",
-        "| analysis | question | one run takes | parameters (default) |",
-        "|---|---|---|---|",
+        "| analysis | question | one run takes |",
+        "|---|---|---|",
     ]
+    knobs = []
     for name in analysis.builtin():
         found = analysis.get(name)
-        knobs = "; ".join(f"`{k}` ({default}): {text}" for k, (default, text) in params_of(name).items())
         takes = "; or ".join(over.takes for over in found.overs)
-        link = f"[{name}](../embedlab/analyses/{name}.py)"
-        lines.append(f"| {link} | {found.question} | {takes} | {knobs} |")
-    return "\n".join(lines) + "\n"
+        lines.append(f"| [{name}](../embedlab/analyses/{name}.py) | {found.question} | {takes} |")
+        knobs += ["", f"### {name}", ""]
+        knobs += [
+            f"- `{k}` ({'empty' if default == '' else default}): {text}"
+            for k, (default, text) in params_of(name).items()
+        ]
+    about = (
+        "In brackets what holds where nothing is said. `--set distances.bins=512` changes one, and so does a"
+    )
+    lines += ["", "## Parameters", "", about, "study's table `[set.distances]`."]
+    return "\n".join([*lines, *knobs]) + "\n"
 
 
 def checkup(lab: Lab) -> str:
