@@ -7,14 +7,14 @@ often as well, and of more errors it is the other way round. So one claim covers
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate, shares, times_the_errors
 from embedlab.over import degraded_pairs
-from embedlab.question import TIMES, Claim, Question, Results, best_of
+from embedlab.question import TIMES, Claim, Question, Results
 
 CLOSE = 1e-3
 """A threshold so near to 1 is one of scores that lie close together, and needs more digits."""
@@ -33,7 +33,7 @@ class RecognitionParams(Params):
 
 
 def judge(results: Results, params: RecognitionParams) -> list[Claim]:
-    """Hold the best model against the second, on images as they are; one model against what is wanted."""
+    """Hold the best model against the others, on images as they are; one model against what is wanted."""
     every = [r for r in results["verification"] if isinstance(r, Verification) and not r.templates]
     probes = tuple(dict.fromkeys(r.probe for r in every))
     degraded = {probe for _, probe in degraded_pairs(probes)}
@@ -41,7 +41,7 @@ def judge(results: Results, params: RecognitionParams) -> list[Claim]:
     for probe in (probe for probe in probes if probe not in degraded):
         there = {r.model: r for r in every if r.probe == probe and r.at(r.far) is not None}
         if len(there) > 1:
-            found.append(_best(there, probe, params))
+            found += _best(there, probe, params)
         else:
             found += [_enough(r, probe, params.wanted) for r in there.values()]
     if not found and every:
@@ -61,12 +61,28 @@ def _threshold(r: Verification) -> str:
     return f"{score:.4f}" if abs(1 - score) > CLOSE else f"{score:.8f}"
 
 
-def _best(there: dict[str, Verification], probe: str, params: RecognitionParams) -> Claim:
-    best, second, gap, among = best_of({name: _tar(r) for name, r in there.items()})
-    first, other = there[best], there[second]
+def _best(there: dict[str, Verification], probe: str, params: RecognitionParams) -> list[Claim]:
+    """Hold the best of some models against all others: first the second, which decides whether it is best."""
+    order = sorted(there, key=lambda name: -_tar(there[name]).value)
+    best, second, *others = (there[name] for name in order)
+    lead = _apart(best, second, probe, params, math.comb(len(order), 2))
+    found = {f"TAR at FAR {r.far:g}, {name}": _tar(r) for name, r in there.items()}
+    thresholds = f"thresholds {_threshold(best)} and {_threshold(second)}"
+    rest = [_apart(best, other, probe, params, lead.among) for other in others]
+    return [
+        replace(lead, evidence=found, aside=thresholds),
+        # Each of its own unit, so that of few models each is told by itself.
+        *(replace(one, unit=f"{one.unit} of {one.subject[1]}") for one in rest),
+    ]
+
+
+def _apart(
+    first: Verification, other: Verification, probe: str, params: RecognitionParams, among: int
+) -> Claim:
+    best, second = first.model, other.model
     pairs = f"of genuine pairs at FAR {first.far:g}"
     points, times = f"{100 * params.matters:g} points", f"{params.ratio:g} times as often"
-    ratio = times_the_errors(_tar(first), _tar(other))
+    gap, ratio = _tar(first) - _tar(other), times_the_errors(_tar(first), _tar(other))
     # Where errors are so few, so many times as many are not yet points that matter; else it is the other way.
     if ratio is not None and (params.ratio - 1) * (1 - _tar(first).value) < params.matters:
         told = f"{_tar(first).value:.1%} against {_tar(other).value:.1%} {pairs}"
@@ -93,9 +109,9 @@ def _best(there: dict[str, Verification], probe: str, params: RecognitionParams)
         spec,
         unit,
         among,
-        {f"TAR at FAR {r.far:g}, {name}": _tar(r) for name, r in there.items()},
         winner=best,
-        aside=f"thresholds {_threshold(first)} and {_threshold(other)}",
+        kind=f"the best on {probe}",
+        brief={"yes": f"less than {best}", "no": f"like {best}", "undecided": "open"},
         marks={"yes": "better", "no": "alike"},
     )
 

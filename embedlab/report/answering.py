@@ -70,7 +70,9 @@ class Line:
         """Say how the others come out, the most frequent first: "The other 99: breaks at 16 px in 41 …"."""
         groups: dict[str, list[str]] = {}
         for one in self.rest:
-            groups.setdefault(one.brief, []).append(" and ".join(one.subject))
+            # Whom the first answer is about as well need not be said again.
+            own = [name for name in one.subject if name not in self.lead.subject]
+            groups.setdefault(one.brief, []).append(" and ".join(own or one.subject))
         order = sorted(groups.items(), key=lambda group: -len(group[1]))
         if len(order) == 1:
             return f"The other {len(self.rest):,}: {order[0][0]} in all."

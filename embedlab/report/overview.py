@@ -76,8 +76,6 @@ class Overview:
         The images as they are, and the FAR that TAR is told at.
     size
         The smallest size at which one threshold is sound in every model; empty where none is.
-    rest
-        How many models are surely behind the best one, in a sentence.
     heatmap
         TAR of every model and probe; None of fewer than ``SEVERAL`` models, or of one probe.
     """
@@ -86,7 +84,6 @@ class Overview:
     probe: str
     far: float
     size: str
-    rest: str
     heatmap: Heatmap | None = field(default=None, compare=False)
 
     @property
@@ -158,7 +155,7 @@ def of(outcomes: Sequence[Outcome], answers: Sequence[Answer], facts: Facts) -> 
         for model in order
     )
     far = there[order[0]].far
-    return Overview(rows, probe, far, size, _rest(order[0], behind, answers), _heatmap(every, order, far))
+    return Overview(rows, probe, far, size, _heatmap(every, order, far))
 
 
 def _smallest_sound(drifts: Sequence[Drift]) -> str:
@@ -181,20 +178,6 @@ def _breaks(answer: Answer | None) -> str:
     if answer is None or not answer.brief:
         return "n/a"
     return answer.brief.removeprefix("breaks at ")
-
-
-def _rest(best: str, behind: Mapping[str, Estimate], answers: Sequence[Answer]) -> str:
-    """Count the models that are surely behind the best one, by what the question calls worth it."""
-    asked = next((a for a in answers if a.question == "recognition" and best in a.subject and a.effect), None)
-    if asked is None or len(behind) < SEVERAL - 1 or not asked.unit.startswith("points of TAR"):
-        return ""
-    verdicts = [verdict_of(gap, asked.matters) for gap in behind.values()]
-    sure, within = verdicts.count("yes"), verdicts.count("no")
-    points = f"{100 * asked.matters:g} points"
-    return (
-        f"Of the other {len(behind):,} models, {sure:,} surely accept over {points} less than {best}, "
-        f"{within:,} surely do not, and {len(behind) - sure - within:,} are open."
-    )
 
 
 def _heatmap(every: Sequence[Verification], models: Sequence[str], far: float) -> Heatmap | None:

@@ -10,6 +10,8 @@ from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
 from embedlab.operating import tar_at
 from embedlab.questions.recognition import QUESTION
+from embedlab.report import answering, statements
+from embedlab.study import Statement
 from tests.questions.planted import bare, by_key, estimate, told
 
 
@@ -35,9 +37,34 @@ def test_equal_models_are_shown_to_be_and_noisy_ones_are_not():
     noisy = [verification(name, tar, sd=0.2) for name, tar in (("a", 0.5), ("b", 0.6), ("c", 0.4))]
     for seed, one in enumerate(noisy):
         one.estimates[tar_at(0.001),] = estimate(one.tar(0.001).value, 0.2, seed)
-    (open_,) = told(QUESTION, verification=noisy)
-    assert open_.verdict == "undecided"
-    assert open_.subject == ("b", "a")
+    open_, rest = told(QUESTION, verification=noisy)
+    assert open_.verdict == rest.verdict == "undecided"
+    assert (open_.subject, rest.subject) == (("b", "a"), ("b", "c"))
+
+
+def test_the_best_is_held_against_every_other_model():
+    rates = {"a": 0.9, "b": 0.95, "c": 0.7, "d": 0.949, "e": 0.6}
+    found = told(QUESTION, verification=[verification(name, tar) for name, tar in rates.items()])
+    assert [(one.subject, one.verdict) for one in found] == [
+        (("b", "d"), "no"), (("b", "a"), "yes"), (("b", "c"), "yes"), (("b", "e"), "yes"),
+    ]  # fmt: skip
+    assert len({one.over for one in found}) == 1
+    assert found[0].evidence
+    assert not found[1].evidence
+    (asked,) = answering.by_question(found)
+    (line,) = asked.lines
+    assert line.lead is found[0]
+    assert line.told == "The other 3: less than b in all."
+    # Whoever was called best before and is behind now is so by these answers.
+    said = [Statement("a is best.", "recognition", "yes", (name,)) for name in ("b", "a", "d")]
+    assert [one.borne for one in statements.held(said, found)] == ["not supported"] * 3
+
+
+def test_of_three_models_each_of_the_others_has_a_sentence():
+    rates = {"a": 0.9, "b": 0.95, "c": 0.7}
+    found = told(QUESTION, verification=[verification(name, tar) for name, tar in rates.items()])
+    (asked,) = answering.by_question(found)
+    assert [(line.lead.subject, line.told) for line in asked.lines] == [(("b", "a"), ""), (("b", "c"), "")]
 
 
 def test_one_model_is_held_against_what_is_wanted():
