@@ -82,10 +82,10 @@ class Estimate:
     def __format__(self, spec: str) -> str:
         """Format as "0.91 [0.88, 0.93]", each number by ``spec`` (default ``.3f``)."""
         spec = spec or ".3f"
-        text = format(self.value, spec)
+        text = _written(self.value, spec)
         if self.low is None or self.high is None:
             return text
-        return f"{text} [{format(self.low, spec)}, {format(self.high, spec)}]"
+        return f"{text} [{_written(self.low, spec)}, {_written(self.high, spec)}]"
 
     def points(self) -> str:
         """Write a difference of shares in percentage points, as "+1.2 points [-0.3, +2.7]"."""
@@ -583,6 +583,13 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 def _strength(finding: Finding) -> float:
     return 1.0 if finding.p is None else finding.p
+
+
+def _written(number: float, spec: str) -> str:
+    """Format a number; one that rounds to zero has no sign, but where ``spec`` wants one for each."""
+    text = format(number, spec)
+    unsigned = not spec.startswith("+") and number > -1 and not set(text) & set("123456789")
+    return text.removeprefix("-") if unsigned else text
 
 
 def _told(gap: Estimate, spec: str) -> str:

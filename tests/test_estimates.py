@@ -344,3 +344,20 @@ def test_shares_are_written_so_that_their_difference_is_the_one_told():
     assert shares(Estimate(0.98751), Estimate(0.95949)) == ["98.75%", "95.95%"]
     assert shares(Estimate(0.5), Estimate(0.4)) == ["50.0%", "40.0%"]
     assert shares(Estimate(float("nan")), Estimate(0.4))[1] == "40.0%"
+
+
+@pytest.mark.parametrize(
+    ("low", "spec", "told"),
+    [
+        (-0.001, ".0%", "0% [0%, 12%]"),
+        (-0.004, ".2f", "0.00 [0.00, 0.12]"),
+        (-0.02, ".0%", "0% [-2%, 12%]"),
+        (-0.5, ".0f", "0 [0, 0]"),
+        (-1e-9, ".0e", "0e+00 [-1e-09, 1e-01]"),
+        (-np.inf, ".1f", "0.0 [-inf, 0.1]"),
+        # A sign that is wanted says on which side of zero an end lies.
+        (-0.001, "+.0%", "+0% [-0%, +12%]"),
+    ],
+)
+def test_what_rounds_to_zero_has_no_sign(low, spec, told):
+    assert format(Estimate(0.0, low, 0.12), spec) == told
