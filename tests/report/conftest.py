@@ -143,6 +143,17 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(line))
 
+    def afresh(self) -> None:
+        """Put back the window, the pointer and all that is emulated, whatever a test before has left."""
+        self.call("Page.navigate", url="about:blank")
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
+        self.call("Emulation.setScriptExecutionDisabled", value=False)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
+        self.call("Emulation.setEmulatedMedia", media="", features=[])
+        self.call("Emulation.setCPUThrottlingRate", rate=1)
+        window = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **window)
+
     def open(self, address: str) -> None:
         """Go to a page and wait until it has loaded."""
         self.messages.clear()
@@ -155,6 +166,16 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def until(self, script: str, wanted: Any) -> Any:
+        """Give the value of an expression once it is as wanted; after 30 s, as it then is.
+
+        What an event brings about comes in a later turn of the page, on a busy machine much later.
+        """
+        end = time.monotonic() + 30
+        while (found := self.run(script)) != wanted and time.monotonic() < end:
+            time.sleep(0.02)
+        return found
 
     def said(self, *methods: str) -> list[dict[str, Any]]:
         """Give what the events of these kinds held."""
@@ -173,8 +194,8 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Give a headless Chromium; where there is none, the test is skipped and says so."""
+def chromium() -> Iterator[Browser]:
+    """Start a headless Chromium; where there is none, the test is skipped and says so."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip(f"no browser to open the report in: none of {', '.join(BROWSERS)} is installed")
@@ -182,6 +203,13 @@ def browser() -> Iterator[Browser]:
         opened = Browser(program, Path(profile))
         yield opened
         opened.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """Give the browser as it was when it started."""
+    chromium.afresh()
+    return chromium
 
 
 @pytest.fixture(scope="session")

@@ -168,7 +168,8 @@ def test_notes_made_in_the_page_are_saved_read_by_check_and_opened_again(
     browser.call("Input.insertText", text="they <b>wore</b> masks")
     assert browser.run(f"{LINE}.querySelector('button').getAttribute('aria-pressed')") == "true"
     told = "document.querySelector('#answer-recognition .reader').textContent"
-    assert browser.run(told) == "Accepted by a reader: they <b>wore</b> masks"
+    said = "Accepted by a reader: they <b>wore</b> masks"
+    assert browser.until(told, said) == said
     assert browser.run(f"{save}.textContent") == "Save notes (1)"
     assert violations(browser, axe) == []
     browser.run(f"{save}.click()")
@@ -214,5 +215,4 @@ def test_a_note_is_printed_and_its_tools_are_not(browser, page):
         "['.reader:not([hidden])', '.noting', '.notes'].map(one => "
         "document.querySelector('#answers ' + one).getClientRects().length > 0)"
     )
-    browser.call("Emulation.setEmulatedMedia", media="")
     assert seen == [True, False, False]
