@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -395,20 +396,8 @@ def params_of(name: str) -> dict[str, tuple[Any, str]]:
 
     The docstring is the string that stands under the field in the source.
     """
-    import ast
-    import inspect
-
     params = contract.get(name).params
-    tree = ast.parse(inspect.getsource(type(params)))
-    body = tree.body[0].body  # type: ignore[attr-defined]
-    docs = {
-        a.target.id: b.value.value
-        for a, b in itertools.pairwise(body)
-        if isinstance(a, ast.AnnAssign)
-        and isinstance(a.target, ast.Name)
-        and isinstance(b, ast.Expr)
-        and isinstance(b.value, ast.Constant)
-    }
+    docs = _documented(type(params))
     found = {}
     for one in dataclasses.fields(params):
         bounds = contract.in_words(one)
@@ -418,3 +407,21 @@ def params_of(name: str) -> dict[str, tuple[Any, str]]:
         ]
         found[one.name] = (getattr(params, one.name), " ".join(words))
     return found
+
+
+@cache
+def _documented(kind: type) -> dict[str, str]:
+    """Read from a record's source what stands under each field."""
+    import ast
+    import inspect
+
+    tree = ast.parse(inspect.getsource(kind))
+    body = tree.body[0].body  # type: ignore[attr-defined]
+    return {
+        a.target.id: b.value.value
+        for a, b in itertools.pairwise(body)
+        if isinstance(a, ast.AnnAssign)
+        and isinstance(a.target, ast.Name)
+        and isinstance(b, ast.Expr)
+        and isinstance(b.value, ast.Constant)
+    }

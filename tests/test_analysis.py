@@ -148,6 +148,13 @@ def test_an_unknown_analysis_lists_what_there_is():
         analysis.get("distance")
 
 
+def test_our_own_analyses_are_found_without_a_look_at_what_is_installed(monkeypatch):
+    monkeypatch.setattr(analysis.plugins, "points", lambda group: pytest.fail("every package was looked at"))
+    assert {name: analysis.get(name).name for name in analysis.builtin()} == {
+        name: name for name in analysis.builtin()
+    }
+
+
 def test_keys_change_with_code_params_and_inputs():
     one = analysis.get("distances")
     same = one.key(one.params, ["a"])
