@@ -397,12 +397,13 @@ def params_of(name: str) -> dict[str, tuple[Any, str]]:
     The docstring is the string that stands under the field in the source.
     """
     params = contract.get(name).params
-    docs = _documented(type(params))
+    kind: Any = type(params)
+    docs = _documented(kind)
     found = {}
     for one in dataclasses.fields(params):
         bounds = contract.in_words(one)
         words = [
-            *str(docs.get(one.name, "")).split(),
+            *docs.get(one.name, "").split(),
             *([f"{bounds[0].upper()}{bounds[1:]}."] if bounds else ()),
         ]
         found[one.name] = (getattr(params, one.name), " ".join(words))
@@ -418,7 +419,7 @@ def _documented(kind: type) -> dict[str, str]:
     tree = ast.parse(inspect.getsource(kind))
     body = tree.body[0].body  # type: ignore[attr-defined]
     return {
-        a.target.id: b.value.value
+        a.target.id: str(b.value.value)
         for a, b in itertools.pairwise(body)
         if isinstance(a, ast.AnnAssign)
         and isinstance(a.target, ast.Name)
