@@ -45,7 +45,7 @@ def thresholds(
     found = np.empty(allowed.shape)
     others = weights if others is None else others
     for some in _some(len(allowed), len(scores), "thresholds of resamples"):
-        found[some] = weighted_thresholds(scores, people, weights[some], others[some], allowed[some])
+        found[some] = weighted_thresholds(scores, people, *_laid(weights[some], others[some], allowed[some]))
     return found
 
 
@@ -74,7 +74,7 @@ def shares(
 
     found = np.empty(limits.shape)
     for some in _some(len(limits), len(scores), "accepted shares of resamples"):
-        found[some] = weighted_shares(scores, people, weights[some], limits[some])
+        found[some] = weighted_shares(scores, people, *_laid(weights[some], limits[some]))
     return found
 
 
@@ -99,8 +99,13 @@ def sums(
 
     found = np.empty(len(ends))
     for some in _some(len(ends), len(people), "weights of pairs"):
-        found[some] = weighted_sums(people, weights[some], others[some], ends[some])
+        found[some] = weighted_sums(people, *_laid(weights[some], others[some], ends[some]))
     return found
+
+
+def _laid(*tables: np.ndarray) -> Iterator[np.ndarray]:
+    """Lay tables out row after row: for every other order all would be compiled once more."""
+    return map(np.ascontiguousarray, tables)
 
 
 def _some(rows: int, columns: int, what: str) -> Iterator[slice]:

@@ -29,6 +29,20 @@ def test_some_at_a_time_are_what_all_at_once_are(scored, monkeypatch, entries):
     np.testing.assert_array_equal(shares, weighted_shares(rising, own, weights, limits))
 
 
+def test_however_tables_lie_in_memory_loops_are_compiled_once(scored):
+    falling, people, weights = scored
+    allowed = np.outer(np.arange(1.0, 51), [0.5, 3.0])
+    limits = weighted.thresholds(falling, people, weights, allowed, weights)
+    rising, own = falling[::-1].copy(), people[::-1, 0].copy()
+    shares = weighted.shares(rising, own, weights, limits)
+    compiled = [len(loop.signatures) for loop in (weighted_thresholds, weighted_shares)]
+    turned, sliced = np.asfortranarray(weights), np.repeat(weights, 2, axis=1)[:, ::2]
+    for one, two in ((turned, sliced), (sliced, turned)):
+        np.testing.assert_array_equal(weighted.thresholds(falling, people, one, allowed, two), limits)
+        np.testing.assert_array_equal(weighted.shares(rising, own, one, np.asfortranarray(limits)), shares)
+    assert [len(loop.signatures) for loop in (weighted_thresholds, weighted_shares)] == compiled
+
+
 def by_hand(scores, people, weights, others, allowed):
     """Walk down the scores of one resample, pairs of one score at a time."""
     found, let_in = np.full(len(allowed), np.nan), 0.0
