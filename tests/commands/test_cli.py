@@ -617,6 +617,11 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(vectors, faces, 
         assert sorted(tmp_path.rglob("*")) == before
 
 
+def complaints(done):
+    """What a command said besides that it is still at work, as it does after seconds on a busy machine."""
+    return re.sub(r"^  list: \d+ s\n", "", done.stderr, flags=re.MULTILINE)
+
+
 def test_output_that_has_no_room_is_one_line(tmp_path):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -624,7 +629,7 @@ def test_output_that_has_no_room_is_one_line(tmp_path):
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr == (
+    assert complaints(done) == (
         "embedlab: cannot write the output: No space left on device: make room there, or choose another "
         "place\n"
     )
@@ -634,7 +639,7 @@ def test_output_that_has_no_room_is_one_line(tmp_path):
 def test_streams_that_somebody_closed_cost_nothing(tmp_path, closed):
     words = f"{sys.executable} -m embedlab list analyses --lab {tmp_path} {closed}"
     done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done)) == (0, "")
     assert ("verification" in done.stdout) == (closed == "2>&-")
 
 
@@ -646,7 +651,7 @@ def test_a_reader_that_goes_is_no_error(tmp_path):
         stdout=write, stderr=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done)) == (0, "")
 
 
 @pytest.mark.parametrize(
