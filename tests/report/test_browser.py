@@ -179,7 +179,8 @@ def test_more_scenes_than_a_browser_keeps_are_all_seen(browser, tmp_path, cheese
         provenance={},
         extra=[Section("s", "?", charts=scenes)],
     )
-    assert look(browser, path) == {"charts": 9, "drawn": 9, "failures": []}
+    # In a narrow window, for without a graphics card a scene takes as long as it has points on the screen.
+    assert look(browser, path, width=390) == {"charts": 9, "drawn": 9, "failures": []}
     kinds = list(browser.run("window.embedlab.state()").values())
     assert kinds.count("drawn") <= 7
     assert kinds.count("drawn") + kinds.count("pictured") == 9
