@@ -324,9 +324,9 @@ NOT_SAID = {
 }
 
 
-def texts(path):
+def texts(source):
     """The words in a module's code that are no docstring, each f-string as one."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(source)
     skipped = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -345,7 +345,9 @@ def advised():
     named = r"`embedlab ((?:[a-z]+ ?)+)([^`]*)`"
     for path in sorted(root.rglob("*.py")):
         module = path.relative_to(root).as_posix()
-        for text in texts(path) if module not in PARSERS else ():
+        # Whether it names an option at all is seen sooner than its words are found.
+        source = path.read_text(encoding="utf-8")
+        for text in texts(source) if module not in PARSERS and re.search(r"--[a-z]", source) else ():
             for words, rest in re.findall(named, text):
                 command = next((c for c in parsers() if f"{words} ".startswith(f"{c} ")), words)
                 yield from ((module, option, (command,)) for option in re.findall(r"--[a-z][a-z-]+", rest))
