@@ -16,7 +16,7 @@ from typing import Any
 from embedlab import wording
 from embedlab.analysis import Estimate, Finding
 from embedlab.charts import Bars, Chart, Table, alt, colour, groups, model_colours
-from embedlab.charts.base import cell, look, visible
+from embedlab.charts.base import cell, look, look_apart, visible
 from embedlab.errors import ESCAPED, UserError
 from embedlab.estimates import counted
 from embedlab.lab import store
@@ -516,7 +516,8 @@ def figure_json(chart: Any, items: Items) -> tuple[str, int]:
     The look is left out as well; the page holds a light and a dark one for all charts, and the names of
     all people and images, in ``items``.
     """
-    figure = chart.plotly()
+    with look_apart():
+        figure = chart.plotly()
     whole = json.loads(figure.to_json())
     for trace in whole["data"]:
         for name in trace.keys() & {"name", "text", "hovertext"}:

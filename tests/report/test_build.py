@@ -1,11 +1,13 @@
 """The report is one file that says everything, escapes everything and asks for nothing."""
 
 import base64
+import contextlib
 import dataclasses
 import gzip
 import hashlib
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from embedlab.charts import PALETTE, Table
 from embedlab.errors import UserError
 from embedlab.estimates import claim
 from embedlab.report import Section, build
-from embedlab.report.build import across, check_place, part_of, prose_html, shown_of, words_of
+from embedlab.report.build import across, check_place, figure_json, part_of, prose_html, shown_of, words_of
 from embedlab.report.items import Items
 from embedlab.report.sections import Numbers
 
+# The package's own ``build`` is the function.
+build_module = sys.modules["embedlab.report.build"]
 GAP = Estimate(0.2, 0.1, 0.3, 40)
 PROVENANCE = {"This report": [("command", "embedlab report"), ("seed", "0")]}
 
@@ -200,6 +204,16 @@ def test_a_chart_has_its_heading_and_look_from_the_page_only(tmp_path, outcome):
             assert not {"title", "template", "height"} & set(layout)
     looks = next(json.loads(text) for attributes, text in page.scripts if attributes.get("id") == "looks")
     assert looks["light"]["layout"]["font"]["color"] != looks["dark"]["layout"]["font"]["color"]
+
+
+def test_a_chart_that_is_begun_without_its_look_is_the_same_in_the_page(outcome, cheese, monkeypatch):
+    drawn = [chart for chart in cheese.charts(outcome.results) if not isinstance(chart, Table)]
+    apart = [figure_json(chart, Items()) for chart in drawn]
+    with build_module.look_apart():
+        assert drawn[0].plotly().layout.template.layout.font.size is None
+    assert drawn[0].plotly().layout.template.layout.font.size == 13
+    monkeypatch.setattr(build_module, "look_apart", contextlib.nullcontext)
+    assert apart == [figure_json(chart, Items()) for chart in drawn]
 
 
 def test_only_the_page_s_own_scripts_may_run_and_nothing_may_be_fetched(tmp_path, outcome):
