@@ -215,7 +215,9 @@ def test_a_test_before_leaves_no_window_colours_or_finger_to_the_next(browser, f
         features = [{"name": "prefers-color-scheme", "value": "dark"}]
         browser.call("Emulation.setEmulatedMedia", features=features)
         browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
-        look(browser, flat, width=390, height=800)
+        phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        browser.call("Emulation.setDeviceMetricsOverride", **phone)
+        browser.open(flat.as_uri())
         assert browser.run(facts) == [390, 800, True, True]
         browser.call("Emulation.setScriptExecutionDisabled", value=True)
     assert seen == [[1400, 900, False, False]] * 2
