@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from embedlab.maths.linear import crossmodel
-from embedlab.maths.linear.crossmodel import R2, RANK_1, TAR, Judge, search, trial
+from embedlab.maths.linear.crossmodel import R2, RANK_1, TAR, Judge, Mapped, search, sides, trial
+from embedlab.maths.linear.linear_maps import LinearMap
 from embedlab.maths.people.bootstrap import interval, resamples
 
 IMAGES = np.array([1, 4, 2, 7, 1, 3, 5, 2, 2, 6])
@@ -53,6 +54,22 @@ def test_rank_1_and_tar_are_those_of_all_pairs():
     limit = np.sort(plain[~own])[::-1][int(0.05 * (~own).sum())]
     assert accepted == int(0.05 * (~own).sum())
     assert tar == pytest.approx((plain[own] > limit).mean())
+
+
+@pytest.mark.parametrize("d", [3, 90])
+def test_a_search_by_few_numbers_is_that_of_the_rows_they_are_mapped_to(d):
+    """Into many dimensions the product is that of the few."""
+    rows, rng = spaces()[0], np.random.default_rng(3)
+    way = LinearMap("any", rng.normal(size=(6, d)), rng.normal(size=d))
+    gallery = (way.apply(rows) + 2 * rng.normal(size=(len(rows), d))).astype(np.float32)
+    who, by = trial(LABELS, 10, 0), Mapped.by(way, rows)
+    few, whole = (search(probes, gallery, who, 0.05) for probes in (by, by.vectors))
+    narrow = sides(rows, by.vectors, by.matrix, by.shift, gallery)[1].shape[1]
+    assert narrow == (7 if d == 90 else 3)
+    assert 0 < whole.hits.mean() < 1
+    np.testing.assert_array_equal(few.hits, whole.hits)
+    np.testing.assert_allclose(few.genuine, whole.genuine, atol=1e-6)
+    np.testing.assert_allclose(few.tail_scores, whole.tail_scores, atol=1e-6)
 
 
 def test_replicates_are_those_of_a_set_in_which_people_stand_so_often():
