@@ -20,9 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.maths.linear.crossmodel import cosines
+from embedlab.maths.linear.crossmodel import cosines, sides, unit
 from embedlab.maths.linear.linear_maps import LinearMap
 from embedlab.maths.linear.procrustes import thin_svd
+
+# Groups of scores for each one that is looked for: the more, the fewer scores are left to choose from.
+GROUPS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +68,13 @@ def rotation(a: Float[np.ndarray, "n d_a"], b: Float[np.ndarray, "n d_b"]) -> Li
     if len(a) != len(b) or not len(a):
         raise ValueError(f"a and b must be matched rows, not {a.shape} and {b.shape}")
     mean_a, mean_b = (rows.mean(axis=0, dtype=np.float64) for rows in (a, b))
-    left, strengths, right = thin_svd((a - mean_a).T @ (b - mean_b))
-    known = strengths > strengths[0] * max(a.shape) * np.finfo(np.float64).eps
+    return _turned((a - mean_a).T @ (b - mean_b), mean_a, mean_b, len(a))
+
+
+def _turned(cross: np.ndarray, mean_a: np.ndarray, mean_b: np.ndarray, rows: int) -> LinearMap:
+    """Fit the rotation by the cross products of so many rows about their means."""
+    left, strengths, right = thin_svd(cross)
+    known = strengths > strengths[0] * max(rows, len(cross)) * np.finfo(np.float64).eps
     matrix = left[:, known] @ right[known]
     return LinearMap("Procrustes", matrix, mean_b - mean_a @ matrix, 0.0, int(known.sum()))
 
@@ -87,25 +95,40 @@ def mutual(
     -------
     Rows of ``a``, rising, and their partners in ``b``.
     """
-    scores = _unit(a) @ _unit(b).T
-    about_a, about_b = (_crowded(one, neighbours) for one in (scores, scores.T))
+    return _mutual(unit(a) @ unit(b).T, neighbours)
+
+
+def _mutual(scores: Float[np.ndarray, "n m"], neighbours: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find each other's nearest by their cosines, which are written over."""
+    about_a, about_b = _crowded(scores, neighbours), _crowded(np.ascontiguousarray(scores.T), neighbours)
     scores *= 2
     scores -= about_a[:, None]
     scores -= about_b
-    partner, back = scores.argmax(axis=1), scores.argmax(axis=0)
-    rows = np.flatnonzero(back[partner] == np.arange(len(a)))
+    partner = scores.argmax(axis=1)
+    # A column's first maximum, without numpy's slow search down columns: the last one written is the first.
+    at = np.flatnonzero(scores == scores.max(axis=0))[::-1]
+    back = np.empty(scores.shape[1], np.int64)
+    back[at % len(back)] = at // len(back)
+    rows = np.flatnonzero(back[partner] == np.arange(len(scores)))
     return rows, partner[rows]
 
 
-def _unit(rows: np.ndarray) -> Float[np.ndarray, "n d"]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: np.ndarray = np.divide(rows, lengths, out=np.zeros(rows.shape), where=lengths > 0)
-    return unit.astype(np.float32)
-
-
 def _crowded(scores: np.ndarray, neighbours: int) -> Float[np.ndarray, " n"]:
-    """Give the mean score of each row with its nearest columns."""
-    count = min(neighbours, scores.shape[1])
+    """Give the mean score of each row with its nearest columns.
+
+    Of the highest of ``GROUPS`` × as many groups of columns the k-th leaves few scores to choose from.
+    """
+    n, m = scores.shape
+    count = min(neighbours, m)
+    if (groups := GROUPS * count) < m:
+        deep = m // groups
+        tops = scores[:, : deep * groups].reshape(n, deep, groups).max(axis=1)
+        floor = np.partition(tops, -count, axis=1)[:, -count, None]
+        at = np.flatnonzero(scores >= floor)
+        rows, high = at // m, scores.ravel()[at]
+        each = np.bincount(rows, minlength=n)
+        scores = np.full((n, each.max()), -np.inf, scores.dtype)
+        scores[rows, np.arange(len(at)) - np.repeat(np.cumsum(each) - each, each)] = high
     found: np.ndarray = np.partition(scores, -count, axis=1)[:, -count:].mean(axis=1)
     return found
 
@@ -141,11 +164,19 @@ def self_trained(
     """
     if len(known[0]) < 2:
         raise ValueError(f"{len(known[0])} known pairs are too few: give two or more")
-    found, before = rotation(*known), None
+    k, origin_a, origin_b = len(known[0]), *(one.mean(axis=0, dtype=np.float64) for one in known)
+    # About the known rows' means these add nothing to further rows' sums but their cross products.
+    fixed = (known[0] - origin_a).T @ (known[1] - origin_b)
+    x, y, directions = a - origin_a, b - origin_b, unit(b)
+    found, before = _turned(fixed, origin_a, origin_b, k), None
     for turn in range(1, rounds + 1):  # noqa: B007
-        rows, partners = mutual(found.apply(a), b, neighbours)
-        pairs = (np.concatenate([known[0], a[rows]]), np.concatenate([known[1], b[partners]]))
-        found = rotation(*pairs)
+        shift = found.shift + origin_a @ found.matrix
+        one, other = sides(x, x @ found.matrix + shift, found.matrix, shift, directions)
+        rows, partners = _mutual(one @ other.T, neighbours)
+        some, others = x[rows], y[partners]
+        mean_a, mean_b = (part.sum(axis=0) / (k + len(rows)) for part in (some, others))
+        cross = fixed + some.T @ others - (k + len(rows)) * np.outer(mean_a, mean_b)
+        found = _turned(cross, origin_a + mean_a, origin_b + mean_b, k + len(rows))
         now = (rows.tobytes(), partners.tobytes())
         if settled := now == before:
             break

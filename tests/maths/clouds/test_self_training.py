@@ -3,6 +3,7 @@ import pytest
 
 from embedlab.maths.clouds.self_training import agreement, mutual, rotation, self_trained
 from embedlab.maths.linear import linear_maps
+from embedlab.maths.linear.crossmodel import unit
 from tests.maps import turn, vectors
 
 
@@ -45,6 +46,34 @@ def test_mutual_neighbours_are_those_of_the_written_out_scores():
     wanted = [(i, j) for i in range(30) for j in [csls[i].argmax()] if csls[:, j].argmax() == i]
     assert list(zip(*(part.tolist() for part in mutual(a, b, 5)), strict=True)) == wanted
     assert wanted
+
+
+def test_mutual_neighbours_of_many_points_with_equals_among_them_are_those_of_sorted_scores():
+    """Few scores are looked at, and of equal ones the first counts."""
+    rng = np.random.default_rng(4)
+    a, b = (rng.normal(size=(n, 6)).astype(np.float32) for n in (150, 230))
+    a[20:40], b[100:150] = a[:20], b[:50]
+    scores = unit(a) @ unit(b).T
+    csls = (
+        2 * scores
+        - np.sort(scores, axis=1)[:, -10:].mean(axis=1)[:, None]
+        - np.sort(scores, axis=0)[-10:].mean(axis=0)
+    )
+    rows, partners = mutual(a, b, 10)
+    wanted = np.flatnonzero(csls.argmax(axis=0)[csls.argmax(axis=1)] == np.arange(150))
+    assert (rows == wanted).all()
+    assert (partners == csls.argmax(axis=1)[wanted]).all()
+    assert len(rows) > 30
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [(8, 40), (40, 8)])
+def test_the_map_is_the_rotation_of_known_pairs_and_matches(narrow, wide):
+    rng = np.random.default_rng(5)
+    x, way = rng.normal(size=(120, narrow)) + 1.0, rng.normal(size=(narrow, wide))
+    y = x @ way + 0.3 * rng.normal(size=(120, wide))
+    found = self_trained(x[:90], y[:90], (x[90:], y[90:]))
+    pairs = [np.concatenate([z[90:], z[rows]]) for z, rows in ((x, found.rows), (y, found.partners))]
+    np.testing.assert_allclose(found.map.apply(x), rotation(*pairs).apply(x), atol=1e-9)
 
 
 def test_a_point_near_everything_is_nobodys_match():
