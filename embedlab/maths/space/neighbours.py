@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 from embedlab.maths.turns import turns
 from embedlab.progress import blocks, busy
 
-# Entries of one block of distances; a block takes four bytes an entry, a few times over.
-BLOCK = 1 << 23
+# Entries of one block of distances; a block takes four bytes an entry.
+BLOCK = 1 << 22
+# Groups of entries for each neighbour that is looked for: the more, the fewer entries are measured again.
+GROUPS = 4
 # Pairs measured again at once: few enough that their vectors stay in the cache, which is ten times as fast.
 PAIRS = 1 << 10
 
@@ -57,34 +59,43 @@ def nearest(
     """
     alone = others is None
     found_in = vectors if others is None else others
-    most = len(found_in) - alone
-    if not 1 <= k <= most:
-        raise ValueError(f"k must lie in 1…{most}, not {k}: there are no more rows to find")
+    there = len(found_in) - alone
+    if not 1 <= k <= there:
+        raise ValueError(f"k must lie in 1…{there}, not {k}: there are no more rows to find")
     a, b = _prepared(vectors, found_in, metric)
     columns = _few_copies(b, k)
     b = b[columns]
     rough_a, rough_b = a.astype(np.float32), b.astype(np.float32)
     squares_a, squares_b = (np.einsum("ij,ij->i", x, x) for x in (rough_a, rough_b))
-    # A product of d terms in single precision errs by at most this share of |a|² + |b|².
-    error = np.float32((a.shape[1] + 8) * 2.0**-24)
+    # |b|² − 2a·b orders a row's others as their distances do, and errs by at most this share of |a|² + 3|b|².
+    error = np.float32((a.shape[1] + 10) * 2.0**-24)
+    rough_a = np.concatenate([-2 * rough_a, np.ones((len(a), 1), np.float32)], axis=1)
+    rough_b = np.concatenate([rough_b, (1 + 3 * error) * squares_b[:, None]], axis=1)
     indices = np.empty((len(a), k), np.int64)
     distances = np.empty((len(a), k), np.float64)
     step = max(1, BLOCK // len(b))
     for start in blocks(range(0, len(a), step), f"{k} nearest of {len(a):,} images, in blocks"):
         rows = slice(start, min(start + step, len(a)))
-        sizes = squares_a[rows, None] + squares_b
-        most_apart = rough_a[rows] @ rough_b.T
-        most_apart *= -2
-        most_apart += (1 + error) * sizes
+        most = rough_a[rows] @ rough_b.T
         if alone:
             selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
-            most_apart[columns[selves] - rows.start, selves] = np.inf
-        limit = np.partition(most_apart, k - 1, axis=1)[:, k - 1, None]
-        sizes *= 2 * error
-        near = most_apart - sizes <= limit
+            most[columns[selves] - rows.start, selves] = np.inf
+        limit = _reach(most, k) + 2 * error * squares_a[rows]
+        most -= 6 * error * squares_b
+        near = most <= limit[:, None]
         found, distances[rows] = _closest(a[rows], b, near, k)
         indices[rows] = columns[found]
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
+
+
+def _reach(apart: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:
+    """Give of each row a number that k entries do not exceed, and few more: the k-th of groups' least."""
+    n, m = apart.shape
+    if (groups := GROUPS * k) < m:
+        deep = m // groups
+        apart = apart[:, : deep * groups].reshape(n, deep, groups).min(axis=1)
+    reach: np.ndarray = np.partition(apart, k - 1, axis=1)[:, k - 1]
+    return reach
 
 
 def descended(
@@ -176,7 +187,7 @@ def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
 
 def _closest(a: np.ndarray, b: np.ndarray, near: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Measure the pairs marked in ``near`` and give each row's first k, with squared distances."""
-    rows, columns = np.nonzero(near)
+    rows, columns = np.divmod(np.flatnonzero(near), near.shape[1])
     squared = np.empty(len(rows))
     for start in range(0, len(rows), PAIRS):
         some = slice(start, start + PAIRS)
