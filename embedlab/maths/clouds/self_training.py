@@ -23,9 +23,7 @@ from jaxtyping import Float, Int
 from embedlab.maths.linear.crossmodel import cosines, sides, unit
 from embedlab.maths.linear.linear_maps import LinearMap
 from embedlab.maths.linear.procrustes import thin_svd
-
-# Groups of scores for each one that is looked for: the more, the fewer scores are left to choose from.
-GROUPS = 6
+from embedlab.maths.space.neighbours import within_reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,22 +112,10 @@ def _mutual(scores: Float[np.ndarray, "n m"], neighbours: int) -> tuple[np.ndarr
 
 
 def _crowded(scores: np.ndarray, neighbours: int) -> Float[np.ndarray, " n"]:
-    """Give the mean score of each row with its nearest columns.
-
-    Of the highest of ``GROUPS`` × as many groups of columns the k-th leaves few scores to choose from.
-    """
-    n, m = scores.shape
-    count = min(neighbours, m)
-    if (groups := GROUPS * count) < m:
-        deep = m // groups
-        tops = scores[:, : deep * groups].reshape(n, deep, groups).max(axis=1)
-        floor = np.partition(tops, -count, axis=1)[:, -count, None]
-        at = np.flatnonzero(scores >= floor)
-        rows, high = at // m, scores.ravel()[at]
-        each = np.bincount(rows, minlength=n)
-        scores = np.full((n, each.max()), -np.inf, scores.dtype)
-        scores[rows, np.arange(len(at)) - np.repeat(np.cumsum(each) - each, each)] = high
-    found: np.ndarray = np.partition(scores, -count, axis=1)[:, -count:].mean(axis=1)
+    """Give the mean score of each row with its nearest columns."""
+    count = min(neighbours, scores.shape[1])
+    apart, _ = within_reach(-scores, count)
+    found: np.ndarray = -np.partition(apart, count - 1, axis=1)[:, :count].mean(axis=1)
     return found
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths.space.neighbours import within_reach
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks, track
 
@@ -81,9 +82,9 @@ def nearest_people(
         rows = np.arange(start, min(start + step, n))
         apart = means[rows].astype(np.float32) @ away.T
         apart[rows - start, place[rows]] = np.inf
-        near = np.argpartition(apart, k - 1, axis=1)[:, :k]
-        ranked = np.argsort(np.take_along_axis(apart, near, axis=1), axis=1, kind="stable")
-        found[rows] = order[np.take_along_axis(near, ranked, axis=1)]
+        few, who = within_reach(apart, k)
+        ranked = np.argsort(few, axis=1, kind="stable")[:, :k]
+        found[rows] = order[np.take_along_axis(who, ranked, axis=1)]
     return found
 
 

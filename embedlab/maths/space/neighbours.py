@@ -80,7 +80,7 @@ def nearest(
         if alone:
             selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
             most[columns[selves] - rows.start, selves] = np.inf
-        limit = _reach(most, k) + 2 * error * squares_a[rows]
+        limit = reach(most, k) + 2 * error * squares_a[rows]
         most -= 6 * error * squares_b
         near = most <= limit[:, None]
         found, distances[rows] = _closest(a[rows], b, near, k)
@@ -88,14 +88,31 @@ def nearest(
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
 
 
-def _reach(apart: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:
+def reach(apart: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:
     """Give of each row a number that k entries do not exceed, and few more: the k-th of groups' least."""
     n, m = apart.shape
     if (groups := GROUPS * k) < m:
         deep = m // groups
         apart = apart[:, : deep * groups].reshape(n, deep, groups).min(axis=1)
-    reach: np.ndarray = np.partition(apart, k - 1, axis=1)[:, k - 1]
-    return reach
+    found: np.ndarray = np.partition(apart, k - 1, axis=1)[:, k - 1]
+    return found
+
+
+def within_reach(apart: Float[np.ndarray, "n m"], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give of each row the few entries that may be among its k least, in the order in which they lie.
+
+    Returns
+    -------
+    Entries, infinite where a row has fewer than others, and their columns; of shape (n, few).
+    """
+    n, m = apart.shape
+    at = np.flatnonzero(apart <= reach(apart, k)[:, None])
+    rows = at // m
+    each = np.bincount(rows, minlength=n)
+    place = rows, np.arange(len(at)) - np.repeat(np.cumsum(each) - each, each)
+    few, columns = np.full((n, each.max()), np.inf, apart.dtype), np.zeros((n, each.max()), np.int64)
+    few[place], columns[place] = apart.ravel()[at], at % m
+    return few, columns
 
 
 def descended(

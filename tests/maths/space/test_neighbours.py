@@ -12,6 +12,7 @@ from embedlab.maths.space.neighbours import (
     nearest,
     overlap,
     trustworthiness,
+    within_reach,
 )
 
 
@@ -147,3 +148,13 @@ def test_the_few_rows_searched_for_alone_are_those_of_the_exact_search():
     exact, apart = nearest(unit, 6)
     np.testing.assert_array_equal(near, exact[rows])
     np.testing.assert_allclose(distances, apart[rows], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_few_entries_hold_the_least_of_each_row_in_the_order_in_which_they_lie(k):
+    apart = np.random.default_rng(0).integers(0, 60, size=(30, 90)).astype(np.float32)
+    few, columns = within_reach(apart, k)
+    order = np.argsort(apart, axis=1, kind="stable")[:, :k]
+    found = np.take_along_axis(columns, np.argsort(few, axis=1, kind="stable")[:, :k], axis=1)
+    np.testing.assert_array_equal(found, order)
+    assert few.shape[1] < 90
