@@ -392,8 +392,10 @@ class _Tail:
         if block.size > 2 * self.keep and not len(self.scores):
             # What lies below the highest of one block cannot be among the highest of all.
             self.floor = float(np.partition(block.ravel(), block.size - self.keep)[block.size - self.keep])
-        rows, columns = np.nonzero(block >= self.floor if np.isfinite(self.floor) else block > -np.inf)
-        self.scores = np.concatenate([self.scores, block[rows, columns]])
+        # The least finite number lets all in but a probe's own person.
+        at = np.flatnonzero(block >= max(self.floor, np.finfo(np.float32).min))
+        rows, columns = np.divmod(at, block.shape[1])
+        self.scores = np.concatenate([self.scores, block.ravel()[at]])
         self.people = np.concatenate([self.people, np.stack([owners[rows], columns], axis=1)])
         if len(self.scores) > 2 * self.keep:
             place = len(self.scores) - self.keep

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from embedlab.maths import reused
 from embedlab.progress import sweep, track
 
 # Entries of one block of scores, of four bytes each.
@@ -63,10 +64,20 @@ def nearest_impostors(
     Notes
     -----
     Memory beyond the inputs: copies of them in single precision and a block of 32 MB, or of 64 rows if that
-    is more.
+    is more. While ``Kept`` is in use, impostors that were found already are given again.
     """
     if labels.min() == labels.max():
         raise ValueError("the rows show one person only: nobody is an impostor")
+    memory = reused.in_use()
+    if memory is None:
+        return _nearest(a, labels, b)
+    key = reused.key((a, labels, b), "nearest impostors")
+    found: tuple[np.ndarray, np.ndarray] = memory.get(key) or _nearest(a, labels, b)
+    memory.put(key, found)
+    return found
+
+
+def _nearest(a: np.ndarray, labels: np.ndarray, b: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(labels, kind="stable")
     left, right = _sorted(a, b, order)
     found = np.empty(len(order), np.int64)
@@ -124,7 +135,7 @@ def false_matches(
         if b is None:
             # Of a pair in two rows, the one where the lower row stands first.
             scores[order[rows][:, None] > order] = -np.inf
-        at, column = np.nonzero(scores > floor)
+        at, column = np.divmod(np.flatnonzero(scores > floor), scores.shape[1])
         kept.append((scores[at, column], np.stack([order[rows[at]], order[column]], axis=1)))
         kept = [_most(np.concatenate([k[0] for k in kept]), np.concatenate([k[1] for k in kept]), count)]
         if len(kept[0][0]) == count:
@@ -155,7 +166,7 @@ def false_alarms(
     left, right = _sorted(a, None, order)
     found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     for rows, scores in _against_others(left, right, labels[order], np.arange(len(order)), "false alarms"):
-        at, column = np.nonzero(scores > limit)
+        at, column = np.divmod(np.flatnonzero(scores > limit), scores.shape[1])
         found.append((order[rows[at]], order[column]))
     first, second = (np.concatenate(part) for part in zip(*found, strict=True))
     return first, second

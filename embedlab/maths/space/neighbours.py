@@ -16,7 +16,8 @@ from embedlab.progress import blocks, busy
 # Entries of one block of distances; a block takes four bytes an entry.
 BLOCK = 1 << 22
 # Groups of entries for each neighbour that is looked for: the more, the fewer entries are measured again.
-GROUPS = 4
+# Fewer than so many groups take longer: numbers that lie side by side are compared at once.
+GROUPS, WIDE = 4, 64
 # Pairs measured again at once: few enough that their vectors stay in the cache, which is ten times as fast.
 PAIRS = 1 << 10
 
@@ -91,7 +92,7 @@ def nearest(
 def reach(apart: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:
     """Give of each row a number that k entries do not exceed, and few more: the k-th of groups' least."""
     n, m = apart.shape
-    if (groups := GROUPS * k) < m:
+    if (groups := max(GROUPS * k, WIDE)) < m:
         deep = m // groups
         apart = apart[:, : deep * groups].reshape(n, deep, groups).min(axis=1)
     found: np.ndarray = np.partition(apart, k - 1, axis=1)[:, k - 1]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from embedlab.maths import reused
 from embedlab.maths.pairs import extremes
 from embedlab.maths.pairs.extremes import (
     false_alarms,
@@ -36,6 +37,18 @@ def test_the_nearest_impostor_is_that_of_the_written_out_matrix(probe):
     rows, found = nearest_impostors(a, labels, b)
     np.testing.assert_array_equal(rows, scores.argmax(axis=1))
     np.testing.assert_allclose(found, scores.max(axis=1), atol=1e-7)
+
+
+def test_impostors_that_were_found_are_given_again(monkeypatch):
+    a, labels = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32), np.arange(12) // 3
+    plain, of_others = extremes.nearest_impostors(a, labels), extremes.nearest_impostors(a[::-1], labels)
+    with reused.Kept().in_use():
+        first = extremes.nearest_impostors(a, labels)
+        np.testing.assert_array_equal(extremes.nearest_impostors(a[::-1], labels), of_others)
+        monkeypatch.setattr(extremes, "_nearest", None)
+        again = extremes.nearest_impostors(a.copy(), labels)
+    for found in (first, again):
+        np.testing.assert_array_equal(found, plain)
 
 
 def test_one_person_has_no_impostor():
