@@ -201,9 +201,9 @@ def outcomes(
         ]
         if not runs:
             runs = [_inapplicable(each, study)]
+        for line in () if quiet else _reasons(each.analysis.name, runs):
+            say(line)
         for run in runs:
-            if run.reason and not quiet:
-                say(f"  {each.analysis.name} does not apply to {run.title}: {run.reason}")
             if run.unstored:
                 say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
             if run.error and not quiet:
@@ -231,6 +231,31 @@ def _inapplicable(planned: Planned, study: Study) -> Run:
     return Run("this study", reason=f"it compares {planned.analysis.needs}, and the study names {have}")
 
 
+def _reasons(name: str, runs: Sequence[Run]) -> Iterator[str]:
+    """Say why an analysis does not apply, once of runs whose reasons differ in their own names alone."""
+    alike: list[list[Run]] = []
+    for run in (run for run in runs if run.reason):
+        found = next((group for group in alike if _same_reason(group[0], run)), None)
+        if found is None:
+            alike.append([run])
+        else:
+            found.append(run)
+    for first, *others in alike:
+        nor = f", nor to {counted(len(others), 'other')}" if others else ""
+        yield f"  {name} does not apply to {first.title}{nor}: {first.reason}"
+
+
+def _same_reason(one: Run, other: Run) -> bool:
+    def names(run: Run) -> set[str]:
+        return {name for each in run.inputs for name in (each.model, each.probe)}
+
+    words, others = (str(run.reason).split() for run in (one, other))
+    return len(words) == len(others) and all(
+        a == b or (a.strip(".,:;") in names(one) and b.strip(".,:;") in names(other))
+        for a, b in zip(words, others, strict=True)
+    )
+
+
 def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
     """Leave out the probes that an analysis wants beyond the study's where the lab has no such vectors."""
 
@@ -241,10 +266,13 @@ def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
     gone = dict.fromkeys(one for run in planned.runs for one in run if not there(one))
     if not gone:
         return planned
+    without: dict[str, list[str]] = {}
     for model in dict.fromkeys(one.model for one in gone):
-        probes = ", ".join(one.probe for one in gone if one.model == model)
+        without.setdefault(", ".join(one.probe for one in gone if one.model == model), []).append(model)
+    for probes, models in without.items():
+        where = listed(models)
         say(
-            f"  {planned.analysis.name} goes without {probes} in {model}: the lab has no embeddings of it, "
+            f"  {planned.analysis.name} goes without {probes} in {where}: the lab has no embeddings of it, "
             "and no network to make them"
         )
     if planned.analysis.takes_many:

@@ -288,6 +288,21 @@ def test_probes_beyond_the_study_are_used_where_they_are_and_missed_in_words(lab
     assert ("a", "p@8") in [(r["model"], r["probe"]) for r in runner.embedding_records(lab, ASKED)]
 
 
+def test_models_that_go_without_the_same_probes_are_told_of_in_one_line(lab, wanting, told):
+    run_study(lab, ASKED)
+    assert told == [
+        "  distances goes without p@8, p@16 in a and b: the lab has no embeddings of it, and no network to "
+        "make them"
+    ]
+
+
+def test_a_reason_that_runs_share_but_for_their_names_is_told_once(lab, told):
+    (outcome,) = run_study(lab, Study(("a", "b"), ("p",), ("groups",)))
+    one, other = (run.reason for run in outcome.runs)
+    assert other == one.replace("p in a", "p in b") != one
+    assert told == [f"  groups does not apply to p in a, nor to 1 other: {one}"]
+
+
 def test_a_missing_probe_of_the_study_itself_is_still_a_reason(lab, wanting, told):
     (outcome,) = run_study(lab, Study(("a",), ("p", "gone"), ("distances",)))
     assert "no embeddings of probe 'gone'" in outcome.runs[0].reason
