@@ -65,7 +65,7 @@ BEYOND_REACH = 100
 TIMES, MANY = "times", "many"
 """How an effect is written that is the logarithm of a ratio, or of a number of people."""
 
-LOGARITHMS = {TIMES: ".2g", MANY: ",.0f"}
+LOGARITHMS = (TIMES, MANY)
 
 
 @dataclass(frozen=True)
@@ -382,7 +382,9 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
 
 def _told(effect: Estimate, claim: Claim) -> str:
     if claim.spec in LOGARITHMS:
-        return f"{format(_exp(effect), LOGARITHMS[claim.spec])} {claim.unit}"
+        ends = [math.exp(end) for end in (effect.value, effect.low, effect.high) if end is not None]
+        value, *span = (f"{end:.2g}" if claim.spec == TIMES and end < 99.5 else f"{end:,.0f}" for end in ends)
+        return f"{value} [{', '.join(span)}] {claim.unit}" if span else f"{value} {claim.unit}"
     return effect.points() if claim.spec == "points" else format(effect, claim.spec)
 
 

@@ -106,6 +106,17 @@ def test_of_a_ratio_no_more_is_said_than_its_own_interval_shows():
         assert answer.verdict == "undecided"
 
 
+def test_of_a_ratio_hundreds_are_written_out():
+    for value, low, high, text in (
+        (54, 13, 365.4, "54 [13, 365] times"),
+        (1.86, 0.753, 5.31, "1.9 [0.75, 5.3] times"),
+        (2000, 99.6, 12345, "2,000 [100, 12,345] times"),
+    ):
+        ratio = Estimate(np.log(value), np.log(low), np.log(high), 100)
+        answer = judged("q", Claim(("a",), ratio, np.log(1.5), SAID, spec=TIMES, unit="times"), 1)
+        assert answer.told == text
+
+
 def test_the_sentence_says_the_verdict_and_the_interval_that_it_rests_on():
     answer = judged("q", claim(0.10, 0.01, hazard="yes", winner="a"), 3)
     assert answer.text == f"it is so ({answer.effect.points()})."
