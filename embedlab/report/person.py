@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.charts import Face
 from embedlab.charts.base import visible
-from embedlab.charts.faces import thumbnail
+from embedlab.charts.faces import faces_from, thumbnail
 from embedlab.errors import UserError
 from embedlab.estimates import counted
 from embedlab.files import names
@@ -20,6 +21,9 @@ from embedlab.maths.sums import by_person
 from embedlab.progress import track
 from embedlab.report.show import faces_of
 from embedlab.wording import naming, said
+
+if TYPE_CHECKING:
+    from embedlab.data.pictures import Lookup
 
 SHOWN = 24
 """So many images of a person are shown a probe."""
@@ -85,7 +89,11 @@ class Standing:
 
 
 def person(
-    name: str, among: Lab | EmbeddingSet | Sequence[EmbeddingSet] | None = None, *, nearest: int = 5
+    name: str,
+    among: Lab | EmbeddingSet | Sequence[EmbeddingSet] | None = None,
+    *,
+    nearest: int = 5,
+    data: str | Path | None = None,
 ) -> "Person":
     """Look at one person in every space.
 
@@ -97,11 +105,14 @@ def person(
         Sets, or a lab, of which every set is looked at; by default the lab that commands use.
     nearest
         How many other people are named in each space.
+    data
+        Where the images are: a folder of ``<identity>/<image>`` or an index file; by default those that the
+        lab itself holds, which are drawn ones.
 
     Raises
     ------
     UserError
-        If no set shows the person, there is no set, or one of the lab's cannot be read.
+        If no set shows the person, there is no set, or one of the lab's or the images cannot be read.
     """
     if nearest < 1:
         raise UserError(f"{nearest} nearest people cannot be named: ask for one at least")
@@ -119,7 +130,15 @@ def person(
         raise UserError("there are no embeddings to look into: give sets, or a lab that holds some")
     if not found:
         raise UserError(f"nobody here is called {name!r}: {names.near(name, list(known))}")
-    return Person(name, tuple(found), tuple(rows), lab)
+    return Person(name, tuple(found), tuple(rows), lab, None if data is None else _pictures(data))
+
+
+def _pictures(data: str | Path) -> "Lookup":
+    from embedlab.data.datasets import open_dataset
+    from embedlab.data.pictures import pictures_of
+
+    found = open_dataset(data)
+    return pictures_of({found.name: found})
 
 
 def _sets(among: Lab | EmbeddingSet | Sequence[EmbeddingSet]) -> Iterable[EmbeddingSet]:
@@ -230,6 +249,7 @@ class Person:
     spaces: tuple[Standing, ...]
     _rows: tuple[dict[str, Any], ...]
     _lab: Lab
+    _lent: "Lookup | None" = None
 
     def __repr__(self) -> str:
         """Name the person, and say how much is known."""
@@ -273,7 +293,7 @@ class Person:
         items: dict[str, list[str]] = {}
         for row in self._rows:
             items.setdefault(row["probe"], []).append(row["item"])
-        with faces_of(self._lab):
+        with faces_of(self._lab) if self._lent is None else faces_from(self._lent):
             shown = {
                 probe: [(item, thumbnail(Face(probe, item))) for item in dict.fromkeys(some)]
                 for probe, some in items.items()

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from embedlab import EmbeddingSet, Lab, person
 from embedlab.charts import faces_from
@@ -112,6 +113,20 @@ def test_pictures_stand_where_there_are_some_and_survive_a_notebook_that_is_not_
     text = re.sub(r"<[^>]+>", " ", bare)
     assert re.search(r"faces in a\s+4\s+0\.\d{3}\s+\d+ %\s+4 of 4", text)
     assert "<img" not in person("person003", SETS[0])._repr_html_()
+
+
+def test_the_images_of_a_folder_are_shown(tmp_path):
+    for item, who in zip(SETS[0].items, SETS[0].labels, strict=True):
+        if who in (3, 4):
+            folder = tmp_path / "faces" / f"person{who:03d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 20), (who * 30, 9, 9)).save(folder / f"{item}.png")
+    items = [f"person{who:03d}/{item}.png" for item, who in zip(SETS[0].items, SETS[0].labels, strict=True)]
+    one = EmbeddingSet.of(SETS[0].vectors, SETS[0].labels, items, model="a", probe="vectors")
+    page = person("3", one, data=tmp_path / "faces")._repr_html_()
+    assert len(re.findall(r'<img [^>]*width="64"', page)) == 4
+    with pytest.raises(UserError, match="does not exist"):
+        person("3", one, data=tmp_path / "none")
 
 
 def test_hostile_names_are_text():
