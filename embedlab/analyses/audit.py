@@ -18,7 +18,7 @@ least sure.
 
 How to read it
 --------------
-Look at the images before changing a label: twins, pictures in pictures and bad crops look like faults as
+Look at the images before changing a label: twins, images of two people and bad crops look like faults as
 well. Evidence is in nats: 6.9 is a thousand to one. The null of the share of doubted labels is the share that
 is expected by chance.
 

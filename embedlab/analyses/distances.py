@@ -26,7 +26,7 @@ How to read it
 Two humps far apart are a space that tells people apart. A left shoulder of the inter hump is pairs
 of people that the model confuses; ``confusions`` names them. If the same image under two probes lies
 further apart than two images of one person within a probe, the change of resolution outweighs the change
-of picture. The null, where labels mean nothing, is d′ = 0 and an overlap of 1. Beside each figure of genuine
+of image. The null, where labels mean nothing, is d′ = 0 and an overlap of 1. Beside each figure of genuine
 pairs, n is how many people they tell as much as, (Σm)²/Σm² over the m that each person's pairs weigh [3]_.
 
 Limits

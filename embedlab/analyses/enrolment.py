@@ -4,7 +4,7 @@ Every image is enrolled, and searched with every image of all other people, at o
 ``far`` among all pairs of two people. An image's *false matches* are the people whom it is taken for, each
 counted by the share of their images that match it. The images of most false matches (*wolves* and *lambs* of
 the biometric menagerie [1]_, hubs of nearest neighbours [2]_) are what to look at: they are mostly blurred,
-turned away, covered or tiny, and another picture of the same person mends them.
+turned away, covered or tiny, and another image of the same person mends them.
 
 What removing them wins is never measured by the probes that chose them. People are dealt into halves; the
 share ``remove`` of all images that the one half's probes call worst is removed, FMR is told by the other
@@ -14,7 +14,7 @@ How to read it
 --------------
 The null is FMR as it was: images removed at random leave it. Each person's probes weigh the same together,
 whatever their number, and each enrolled image does. Where FMR falls by no more than the share of images that
-was removed, false matches are spread over all images, and no list of them is worth the pictures.
+was removed, false matches are spread over all images, and no list of them is worth new images.
 
 Intervals are a bootstrap over the people who are searched; the gallery is as it is, and so are the lists that
 the halves chose.
@@ -63,7 +63,7 @@ MOST = 0.1
 SHOWN = 12
 COLUMNS = ("model", "probe", "image", "person", "false_matches", "share", "images_left", "what_to_do")
 REPLACE = "look at the image: remove it, since the person has others"
-ANOTHER = "look at the image: take another picture of the person, then remove it"
+ANOTHER = "look at the image: take another image of the person, then remove it"
 
 
 @dataclass(frozen=True)

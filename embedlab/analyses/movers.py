@@ -19,7 +19,7 @@ first, with the place that they had there; *went* are the others. Names are list
 Limits
 ------
 Only people with two images take part, as neighbours as well. In the twins everybody's images scatter alike,
-but for their number: whoever is photographed far more unevenly than others may be found changed, or be
+but for their number: whoever has far more uneven images than others may be found changed, or be
 overlooked. The most changed are the extremes of many: in other images of theirs the change would be smaller.
 Nobody found changed is no proof that nobody did; with two or three images and a noisy space only a large
 change can be found, and who is found just so may not be with another seed.

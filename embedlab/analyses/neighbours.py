@@ -5,7 +5,7 @@ models. A person's place is the mean of the unit vectors of their images. Of the
 nearest to a person in the first space, the share is *kept* that is among the k nearest in the second as
 well. Lists of names alone are compared, so the spaces need not have the same axes or dimension.
 
-Images are noise: two sets of pictures of one person have other neighbours too. So no image is ever used
+Images are noise: two sets of images of one person have other neighbours too. So no image is ever used
 on both sides. Everybody's images are dealt into two halves, ``splits`` times; one half's list in the
 first space is held against the other half's in the second. How far the two halves agree *within* each
 space says how much noise there is [1]_.
@@ -23,7 +23,7 @@ can tell, and *kept* at the null means that nothing of them is left. The null is
 people have in common: k of the others, and more if both spaces have the same hubs. Where halves of a
 person's images agree no further than that within a space, no neighbourhood can be told there, and so no
 change of it. *Kept with the same images* is what a comparison without halves would show; it is too high
-where both spaces are misled by the same pictures. Intervals are 95 % intervals of a bootstrap over people,
+where both spaces are misled by the same images. Intervals are 95 % intervals of a bootstrap over people,
 as those who have neighbours and as those who are some.
 
 Limits

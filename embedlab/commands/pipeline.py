@@ -22,7 +22,7 @@ from embedlab.errors import UserError, enough_memory
 from embedlab.lab.store import LONGEST_NAME, made_name
 from embedlab.progress import say
 from embedlab.study import Study
-from embedlab.wording import speaking
+from embedlab.wording import said, speaking
 
 if TYPE_CHECKING:
     from embedlab.lab.store import Lab
@@ -87,6 +87,9 @@ def report(
     probes = probes_used(request.lab, settled, planned)
     hidden = _pseudonyms(request, prepared, probes) if request.pseudonyms else None
     cautions = [hidden.text(one) if hidden else one for one in _cautions(prepared, drawn)]
+    with speaking(settled.words, names(settled)):
+        # A page leaves prose as its author wrote it, and these sentences are the house's.
+        cautions = [said(one) for one in cautions]
 
     def origin() -> dict[str, list[tuple[str, str]]]:
         found = _provenance(request, prepared, records, files)

@@ -96,7 +96,7 @@ def test_the_file_says_of_each_image_what_to_do(tmp_path):
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["image"] for row in rows} == bad
-    assert all(("another picture" in row["what_to_do"]) == (row["images_left"] == "0") for row in rows)
+    assert all(("another image" in row["what_to_do"]) == (row["images_left"] == "0") for row in rows)
 
 
 def test_a_rate_that_impostors_do_not_resolve_is_replaced_and_that_is_said():

@@ -60,6 +60,11 @@ def test_a_report_of_drawn_people_says_so_and_keeps_its_results_apart(tmp_path, 
     assert said in html.unescape(page.read_text())
     assert said in json.dumps(whole["methods"])
     assert {(one["people"], one["of_people"], one["images"]) for one in whole["sets"]} == {(15, 40, images)}
+    spoken = dataclasses.replace(asked, words={"identity": "speaker", "item": "utterance"})
+    page, _ = pipeline.report(Request(lab), spoken, tmp_path / "spoken.html")
+    shown = html.unescape(page.read_text())
+    assert said.replace("people", "speakers").replace("images", "utterances") in shown
+    assert said not in shown
     with progress.shown():
         told, _ = pipeline.run(Request(lab), asked, as_json=True)
     assert said.rstrip(".") in capsys.readouterr().err
