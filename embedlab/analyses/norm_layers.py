@@ -110,7 +110,8 @@ def compute(a: LayerWeights, b: LayerWeights, params: NormLayerParams) -> Norms:
         p_values.append([drift.mean.p_value, drift.variance.p_value])
     if not p_values:
         raise UserError(
-            f"{a.model} and {b.model} share no norm layer whose channels are known: leave them out"
+            f"{a.model} and {b.model} share no norm layer whose channels are known, as they are in "
+            "networks of the backbones that embedlab builds: leave norm_layers out"
         )
     return Norms(
         title=f"{a.model} and {b.model}",

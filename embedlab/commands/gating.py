@@ -101,7 +101,10 @@ def compare(options: argparse.Namespace) -> int:
         raise UserError(f"--margin must be 0 or more, not {margin}")
     asked = gates.read(Path(options.gates)) if options.gates else []
     if options.gates and all(gate.margin is None for gate in asked):
-        raise UserError(f"{options.gates}: none of the gates has a margin, which a comparison goes by")
+        raise UserError(
+            f"{options.gates}: none of the gates has a margin, which a comparison "
+            "goes by: write margin = 0.02, or ask `embedlab check` about one report"
+        )
     asked += [gates.Gate(measure=measure, margin=margin) for measure in options.measure]
     old, new = past.read(Path(options.old)), past.read(Path(options.new))
     names = _names(options.rename, old.models)

@@ -169,7 +169,8 @@ def _no_network(path: Path, content: Any) -> UserError:
     outer = f" under its keys {listed(keys)}" if place else ""
     return UserError(
         f"{path} is no network of a known layout (IR, IR-SE, iresnet, MobileFaceNet, SphereFace-20 or "
-        f"SE-ResNet-50){outer}: it begins with {listed(tensors)}; export the network to ONNX instead"
+        f"SE-ResNet-50){outer}: it begins with {listed(tensors)}; give your own code as "
+        "module:callable, a function that returns the network with its weights, or export it to ONNX"
     )
 
 

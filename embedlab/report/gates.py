@@ -338,7 +338,8 @@ def check(report: Past, gates: Sequence[Gate], notes: Sequence[Note] = ()) -> Ju
     asked = [gate for gate in gates if gate.is_absolute]
     if not asked:
         raise UserError(
-            "none of the gates asks anything of one report: give at_least, at_most, a verdict or no_hazards"
+            "none of the gates asks anything of one report: give at_least, at_most, a verdict or no_hazards, "
+            "or ask `embedlab compare` against an earlier one"
         )
     limits = [(key, gate) for gate in asked if gate.measure for key in _taken(report, gate, needed=True)]
     rows = [_limit(key, gate, report.estimates[key], len(limits)) for key, gate in limits]

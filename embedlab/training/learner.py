@@ -227,8 +227,8 @@ def make_network(lab: Lab, recipe: Recipe) -> Backbone:
     ]
     if differing:
         raise UserError(
-            f"model {recipe.initial} has {'; '.join(differing)}: give the recipe what the model has, or "
-            "begin from another"
+            f"model {recipe.initial} has {'; '.join(differing)}: give the recipe what the model has, "
+            "as by training at the same scale, or begin from another"
         )
     return network
 
