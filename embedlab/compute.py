@@ -60,7 +60,7 @@ def describe() -> str:
         import torch
 
         return str(torch.cuda.get_device_name())
-    return f"{device()}, {threads()} threads"
+    return f"{device()}, {threads()} thread{'' if threads() == 1 else 's'}"
 
 
 def threads() -> int:

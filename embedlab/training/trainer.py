@@ -14,6 +14,7 @@ import embedlab
 from embedlab import compute
 from embedlab.data.datasets import Dataset
 from embedlab.errors import UserError
+from embedlab.estimates import counted
 from embedlab.formats.protocols import PairList
 from embedlab.lab.store import Lab, locked, sweep
 from embedlab.networks import checkpoints
@@ -116,7 +117,8 @@ def train(
         learns, progress = _begun(lab, name, recipe, images, key, device, ranks, here)
         say(
             f"{name}: {len(images):,} images of {len(images.identities):,} people, "
-            f"{recipe.epochs} epochs, {_network(recipe)}, head {recipe.head} on {compute.describe()}"
+            f"{counted(recipe.epochs, 'epoch')}, {_network(recipe)}, head {recipe.head} on "
+            f"{compute.describe()}"
             + (f"; {told}" if told else "")
             + (f" in {ranks.world} processes" if ranks.world > 1 else "")
             + (f", resumed in epoch {progress.epoch + 1}" if progress.images else "")
