@@ -33,7 +33,7 @@ from embedlab.wording import Words, naming, said_in_html, speaking
 TONES = {"good": ("✓", "good"), "bad": ("!", "attention"), "plain": ("•", "")}
 WIDE = ("Tiles", "Faces", "Table")
 # A picture that stands open is not higher than this, if its kind is as clear at any height.
-FLAT, LEAD_PX = ("Bars", "Curves", "Histogram"), 315
+FLAT, LEAD_PX = ("Bars", "Curves", "Histogram"), 272
 # A table of more rows scrolls in a window of its own.
 LONG = 16
 # So many findings of a section stand open, of those that call for attention more; the others are folded away.
