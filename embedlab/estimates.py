@@ -628,6 +628,11 @@ def shares(*them: Estimate, digits: int = 1) -> list[str]:
     return [f"{one}%" for one in written]
 
 
+def as_points(share: float) -> str:
+    """Write a share in percentage points: "2 points", "1 point"."""
+    return f"{100 * share:g} point{'' if math.isclose(share, 0.01) else 's'}"
+
+
 def counted(n: int, noun: str, several: str = "") -> str:
     """Write how many there are: "1 probe", "1,680 people" (``several`` where it is not the noun and an s)."""
     return f"{n:,} {noun if n == 1 else several or f'{noun}s'}"

@@ -12,6 +12,7 @@ from embedlab.estimates import (
     Estimates,
     Finding,
     People,
+    as_points,
     bars,
     by_place,
     claim,
@@ -361,3 +362,10 @@ def test_shares_are_written_so_that_their_difference_is_the_one_told():
 )
 def test_what_rounds_to_zero_has_no_sign(low, spec, told):
     assert format(Estimate(0.0, low, 0.12), spec) == told
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.02, "2 points"), (0.01, "1 point"), (0.005, "0.5 points"), (0.0, "0 points")]
+)
+def test_one_point_is_no_plural(share, told):
+    assert as_points(share) == told

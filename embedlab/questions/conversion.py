@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from embedlab.analyses.mapping import Mapping
 from embedlab.analyses.migration import NEEDED, Migration
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, shares
+from embedlab.estimates import Estimate, as_points, shares
 from embedlab.maths.clouds.migration import ADAPTERS, MOVED, NEW, WRONG
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET
@@ -81,7 +81,7 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
     (old, new), (top, left) = way.ends, shares(way.own, way.moved)
     told = f"rank-1 among {way.others:,} others is {left} moved, {top} enrolled anew"
     what = f"moving a gallery of {old} to {new}"
-    points = f"{100 * matters:g} points"
+    points = as_points(matters)
     return Claim(
         way.ends,
         way.loss,

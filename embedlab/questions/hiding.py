@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from embedlab.analyses.separability import Separability
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, shares
-from embedlab.question import Claim, Question, Results, best_of
+from embedlab.errors import UserError
+from embedlab.estimates import Estimate, as_points, shares
+from embedlab.question import Claim, Question, Results, best_of, listed
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,13 @@ def judge(results: Results, params: HidingParams) -> list[Claim]:
     shared = (
         [name for name in every[0].probes if all(name in r.probes for r in alike.values())] if every else []
     )
-    if len(alike) < 2 or not shared:
+    if not every:
         return []
+    if len({r.title for r in every}) < 2:
+        raise UserError(f"{every[0].title} is held against no other model: name two")
+    if len(alike) < 2 or not shared:
+        models = listed(dict.fromkeys(r.title for r in every))
+        raise UserError(f"{models} have no degraded images in common: embed the same probes for all")
     probe = min(shared, key=lambda name: sum(r.of(name).value for r in alike.values()))
     return [_hides(alike, probe, len(shared), params.matters)]
 
@@ -32,7 +38,7 @@ def judge(results: Results, params: HidingParams) -> list[Claim]:
 def _hides(models: dict[str, Separability], probe: str, probes: int, matters: float) -> Claim:
     read: dict[str, Estimate] = {name: r.of(probe) for name, r in models.items()}
     best, second, gap, among = best_of({name: -one for name, one in read.items()})
-    native, points = models[best].reference, f"{100 * matters:g} points"
+    native, points = models[best].reference, as_points(matters)
     told = " and ".join(shares(read[best], read[second]))
     told = f"a linear classifier tells {probe} from {native} in {told} of new people's images"
     return Claim(

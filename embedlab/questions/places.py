@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, shares
+from embedlab.estimates import Estimate, as_points, shares
 from embedlab.question import Claim, Question, Results, worst_of
 
 
@@ -36,7 +36,7 @@ def _apart(r: Resolution, matters: float) -> Claim:
     which = "blurred" if alike.value <= native.value else "sharp"
     worse, left = shares(min(alike, native, key=lambda one: one.value), mixed)
     told = f"{left} of mixed genuine pairs at {r.names[at]} are accepted, {worse} of {which} ones"
-    mixing, points = f"ixing sharp and blurred images costs {r.model}", f"{100 * matters:g} points"
+    mixing, points = f"ixing sharp and blurred images costs {r.model}", as_points(matters)
     return Claim(
         (r.model,),
         costs[at],

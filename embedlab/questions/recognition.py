@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, shares, times_the_errors
+from embedlab.estimates import Estimate, as_points, shares, times_the_errors
 from embedlab.over import degraded_pairs
 from embedlab.question import TIMES, Claim, Question, Results
 
@@ -81,7 +81,7 @@ def _apart(
 ) -> Claim:
     best, second = first.model, other.model
     pairs = f"of genuine pairs at FAR {first.far:g}"
-    points, times = f"{100 * params.matters:g} points", f"{params.ratio:g} times as often"
+    points, times = as_points(params.matters), f"{params.ratio:g} times as often"
     gap, ratio = _tar(first) - _tar(other), times_the_errors(_tar(first), _tar(other))
     # Where errors are so few, so many times as many are not yet points that matter; else it is the other way.
     if ratio is not None and (params.ratio - 1) * (1 - _tar(first).value) < params.matters:

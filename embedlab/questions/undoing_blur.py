@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.restoration import Restoration
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import shares
+from embedlab.estimates import as_points, shares
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
 from embedlab.question import Claim, Question, Results
@@ -35,7 +35,7 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
     unmapped, mapped, sharp = shares(*found.values())
     told = f"rank-1 is {unmapped} blurred, {mapped} mapped, {sharp} sharp"
-    what, points = f"what {r.degraded} loses in {r.model}", f"{100 * matters:g} points"
+    what, points = f"what {r.degraded} loses in {r.model}", as_points(matters)
     a_map = "linear map brings back"
     little = "nothing" if found[RIDGE].value <= found[UNMAPPED].value else f"less than {points}"
     lost = found[TARGET] - found[UNMAPPED]

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from embedlab import question
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, counted
+from embedlab.estimates import Estimate, as_points, counted
 from embedlab.files.documents import toml
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.question import simultaneous
@@ -399,7 +399,7 @@ def _change(key: Key, gate: Gate, old: Past, new: Past, among: int) -> Row:
         "better" if low > 0 else "not worse" if low >= -margin else "worse" if high < 0 else "open"
     )
     told = gap.points() if share else format(gap, "+.3f")
-    allowed = f"{100 * margin:g} points" if share else f"{margin:g}"
+    allowed = as_points(margin) if share else f"{margin:g}"
     return Row(
         key.text, outcome, f"{_told(before, share)} → {_told(after, share)} ({told}; margin {allowed})"
     )

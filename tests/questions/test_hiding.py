@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from embedlab.analyses.separability import ACCURACY, Separability
+from embedlab.errors import UserError
 from embedlab.questions.hiding import QUESTION
 from tests.questions.planted import bare, by_key, estimate, told
 
@@ -58,10 +59,12 @@ def test_it_is_asked_at_the_size_that_is_read_worst_in_all():
 
 def test_one_model_or_models_of_other_images_are_not_compared():
     one = separability("a", {"p@32": 0.6})
-    assert not told(QUESTION, separability=[one])
     assert not told(QUESTION, separability=[])
-    assert not told(QUESTION, separability=[one, separability("b", {"q@32": 0.9}, reference="q")])
-    assert not told(QUESTION, separability=[one, separability("b", {"p@16": 0.9})])
+    with pytest.raises(UserError, match="a is held against no other model: name two"):
+        told(QUESTION, separability=[one])
+    for other in (separability("b", {"q@32": 0.9}, reference="q"), separability("b", {"p@16": 0.9})):
+        with pytest.raises(UserError, match="a and b have no degraded images in common"):
+            told(QUESTION, separability=[one, other])
 
 
 def test_equal_models_are_seldom_said_to_differ():
