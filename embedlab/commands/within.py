@@ -21,6 +21,7 @@ FIRST = 200
 WORTH = 1.3
 """How many times as many people there must be in a further try, which costs the time of all before it."""
 MOST = 8.0
+"""How many times as many there may be at most, however short a try was: loading is much of the first."""
 UNITS = {"": 1, "s": 1, "min": 60, "h": 3600}
 
 
@@ -44,7 +45,8 @@ def fitted(
     """Draw as many people as are analysed within a time, and analyse them.
 
     Analyses take at most four times as long for twice the people. So the time of one try says how many more
-    the next one can have; results of the last one are in the lab, for the report to fetch.
+    the next one can have, and a try computes all anew: what is fetched says nothing of time. Results of the
+    last one are in the lab, for the report to fetch.
 
     Parameters
     ----------
@@ -72,16 +74,18 @@ def fitted(
     sets = sets_used(request.lab, whole.study, whole.planned)
     every = max((int(one["people"]) for one in sets), default=0)
     people, left = FIRST, seconds
+    # What was trained and embedded anew once is not for every try.
+    made = replace(request, fresh=False)
     while people < every:
-        tried = prepare(request, replace(study, people=people), questions)
+        tried = prepare(made, replace(study, people=people), questions)
         begun = perf_counter()
-        for _ in outcomes(request.lab, tried.study, tried.planned, fresh=request.fresh, quiet=True):
+        for _ in outcomes(request.lab, tried.study, tried.planned, fresh=True, quiet=True):
             pass
         took = perf_counter() - begun
         left -= took
         say(f"  {people:,} of {every:,} people: analysed in {took:.0f} s; {max(left, 0.0):.0f} s are left")
         more = min(MOST, sqrt(max(left, 0.0) / took))
         if more < WORTH:
-            return replace(request, fresh=False), tried
+            return made, replace(tried, stages=whole.stages)
         people = int(people * more)
     return request, whole

@@ -11,7 +11,7 @@ from embedlab.commands.within import seconds_of
 from embedlab.errors import UserError
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
-from embedlab.study import Study
+from embedlab.study import Study, asked
 from tests.planted import embedding_set
 
 PEOPLE = 700
@@ -84,6 +84,40 @@ def test_nothing_is_computed_twice(lab, tmp_path, clock):
     assert len(first) == 2
     pipeline.report(Request(lab), Study(("m",), analyses=("norms",), people=282), tmp_path / "out")
     assert written() == first
+
+
+def test_a_second_time_the_same_people_are_tried_for_what_is_stored_takes_no_time(lab, tmp_path, monkeypatch):
+    """A result that is fetched would let the next try have eight times the people, whatever those take."""
+    tries, real = [], runner.outcomes
+
+    def outcomes(lab, study, planned, **options):
+        tries.append((study.people, options["fresh"]))
+        now[0] += 1e-4 * study.people**2 if options["fresh"] else 1e-3
+        return real(lab, study, planned, **options)
+
+    now = [0.0]
+    monkeypatch.setattr(runner, "outcomes", outcomes)
+    monkeypatch.setattr(within, "perf_counter", lambda: now[0])
+    for _ in range(2):
+        pipeline.report(Request(lab), Study(("m",), analyses=("norms",)), tmp_path / "out", within=12.0)
+    assert tries == 2 * [(200, True), (282, True), (282, False)]
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3600.0])
+def test_what_is_made_anew_is_made_once(lab, tmp_path, clock, monkeypatch, seconds):
+    fresh, real = [], within.prepare
+
+    def prepare(request, *rest):
+        fresh.append(request.fresh)
+        made = real(request, *rest)
+        made.stages.seconds["embedding"] = 7.0 if request.fresh else 0.0
+        return made
+
+    monkeypatch.setattr(within, "prepare", prepare)
+    study = Study(("m",), analyses=("norms",))
+    _, prepared = within.fitted(Request(lab, fresh=True), study, asked(study), seconds)
+    assert fresh == [True, False]
+    assert prepared.stages.seconds["embedding"] == 7.0
 
 
 def test_where_time_is_enough_everybody_is_asked_about(lab, tmp_path, clock):
