@@ -499,7 +499,7 @@ def judged(
     p, tone, chance = gap.p, tones[gap.sign > 0], "chance"
     if exact:
         below, above = gap.beyond(exact)
-        margin = f"{100 * exact:g} points" if spec == "points" else format(exact, spec)
+        margin = as_points(exact) if spec == "points" else format(exact, spec)
         if below.sign == 1 and above.sign == -1:
             same = f"{text}, which is the same within {margin}."
             open_ = f"{text}; that this is the same within {margin} is not sure."

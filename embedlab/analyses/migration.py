@@ -46,7 +46,7 @@ from jaxtyping import Float, Int
 from embedlab.analysis import Analysis, Finding, Params, Result, bounded
 from embedlab.charts import Bars, Cell, Chart, Curve, Curves, Table
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, Estimates, People, bars, claim, compared, judged
+from embedlab.estimates import Estimate, Estimates, People, as_points, bars, claim, compared, judged
 from embedlab.lab.embeddings import EmbeddingSet, aligned
 from embedlab.maths.clouds import migration
 from embedlab.maths.clouds.migration import ADAPTERS, HALF, MLP, MOVED, NEW, OLD, RIDGE, SELF, WRONG
@@ -282,7 +282,7 @@ def _table(ways: Sequence[Way]) -> Table:
             *(f"{first.tar}, {MOVED}", HALF, NEW),
         ),
         rows=tuple(map(row, ways)),
-        note=f"Needed to lose at most {100 * first.matters:g} points of rank-1 against ridge on all "
+        note=f"Needed to lose at most {as_points(first.matters)} of rank-1 against ridge on all "
         f"{first.known:,}; – where not even all are enough.",
     )
 
@@ -311,7 +311,7 @@ def _of_way(way: Way) -> list[Finding]:
     needed = [r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE)]
     if needed[0] and needed[1]:
         text = f"From {old} to {new} on {r.probe}, self-training on {needed[0].value:,.0f} known people is "
-        text += f"within {100 * r.matters:g} points of ridge on {r.known:,}, ridge on {needed[1].value:,.0f}"
+        text += f"within {as_points(r.matters)} of ridge on {r.known:,}, ridge on {needed[1].value:,.0f}"
         said.append(compared(text, needed[0], needed[1], spec=",.0f", tones=("plain", "plain")))
     said.append(_certified(way))
     if (COST, TAR, old, new) in r.estimates:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.registration import ALL, RIVALS, Registration
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import counted, shares
+from embedlab.estimates import as_points, counted, shares
 from embedlab.identified import unfound
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.question import Claim, Question, Results
@@ -51,7 +51,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
         )
     found, there, top = shares(after, before, known)
     told = f"{found} of images find themselves, {there} {WITHOUT[rival]}, {top} by known pairs"
-    adds = f"adds over {100 * matters:g} points for {r.title}"
+    adds = f"adds over {as_points(matters)} for {r.title}"
     return Claim(
         models,
         after - before,

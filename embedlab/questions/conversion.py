@@ -103,7 +103,7 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
 
 def _takes(way: _Way, among: int, enough: int) -> Claim:
     (old, new), best = way.ends, min(way.needed, key=lambda name: way.needed[name].value)
-    there = f"move a gallery of {old} to {new} within {100 * way.near:g} points of what {way.known:,} do"
+    there = f"move a gallery of {old} to {new} within {as_points(way.near)} of what {way.known:,} do"
     return Claim(
         way.ends,
         way.needed[best].log,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, shares
+from embedlab.estimates import Estimate, as_points, shares
 from embedlab.question import Claim, Question, Results, worst_of
 
 Place = tuple[str, str, str, str]
@@ -91,9 +91,9 @@ def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
         points,
         {
             "yes": f"In {model} {they} are missed more often than those of “{b}”: {told}",
-            "no": f"In {model} no group is missed over {100 * points:g} points more often than another: of "
+            "no": f"In {model} no group is missed over {as_points(points)} more often than another: of "
             f"{column} “{a}” and “{b}”, {told}",
-            "undecided": f"Whether in {model} {they} are missed over {100 * points:g} points more often than "
+            "undecided": f"Whether in {model} {they} are missed over {as_points(points)} more often than "
             f"those of “{b}” is open: {told}",
         },
         unit="points of FNMR above another group",

@@ -20,12 +20,10 @@ class HidingParams(Params):
 def judge(results: Results, params: HidingParams) -> list[Claim]:
     """Hold the model that hides best against the second, at the probe that is read worst in all of them."""
     every = [r for r in results["separability"] if isinstance(r, Separability)]
-    alike = {r.title: r for r in every if r.reference == every[0].reference}
-    shared = (
-        [name for name in every[0].probes if all(name in r.probes for r in alike.values())] if every else []
-    )
     if not every:
         return []
+    alike = {r.title: r for r in every if r.reference == every[0].reference}
+    shared = [name for name in every[0].probes if all(name in r.probes for r in alike.values())]
     if len({r.title for r in every}) < 2:
         raise UserError(f"{every[0].title} is held against no other model: name two")
     if len(alike) < 2 or not shared:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from embedlab.analyses.drift import FAR, Drift
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import shares
+from embedlab.estimates import as_points, shares
 from embedlab.question import (
     MANY_CLAIMS,
     Claim,
@@ -55,7 +55,7 @@ def _breaks(r: Resolution, matters: float) -> Claim:
         {
             "yes": f"{r.model} breaks at {size}{latest}: {told}",
             "no": f"{r.model} holds down to {size}: {told}",
-            "undecided": f"Whether {r.model} loses over {100 * matters:g} points at {size} is open: {told}",
+            "undecided": f"Whether {r.model} loses over {as_points(matters)} at {size} is open: {told}",
         },
         unit=f"points of TAR lost at {size}{latest}",
         among=r.last,

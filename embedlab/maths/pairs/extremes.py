@@ -72,8 +72,10 @@ def nearest_impostors(
     if memory is None:
         return _nearest(a, labels, b)
     key = reused.key((a, labels, b), "nearest impostors")
-    found: tuple[np.ndarray, np.ndarray] = memory.get(key) or _nearest(a, labels, b)
-    memory.put(key, found)
+    found: tuple[np.ndarray, np.ndarray] | None = memory.get(key)
+    if found is None:
+        found = _nearest(a, labels, b)
+        memory.put(key, found)
     return found
 
 
