@@ -115,9 +115,11 @@ def test_what_is_made_anew_is_made_once(lab, tmp_path, clock, monkeypatch, secon
 
     monkeypatch.setattr(within, "prepare", prepare)
     study = Study(("m",), analyses=("norms",))
-    _, prepared = within.fitted(Request(lab, fresh=True), study, asked(study), seconds)
+    asked_now, prepared = within.fitted(Request(lab, fresh=True), study, asked(study), seconds)
     assert fresh == [True, False]
     assert prepared.stages.seconds["embedding"] == 7.0
+    # All people were analysed by no try, and are anew in the report.
+    assert asked_now.fresh == (seconds > 60)
 
 
 def test_where_time_is_enough_everybody_is_asked_about(lab, tmp_path, clock):

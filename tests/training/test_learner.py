@@ -7,10 +7,14 @@ from torch import nn
 from embedlab.errors import UserError
 from embedlab.lab.store import Lab
 from embedlab.networks import backbones, checkpoints
+from embedlab.networks.blocks import Subsample
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
+from embedlab.networks.inference import embedder
 from embedlab.networks.sampled import Sampled
+from embedlab.ranks import Ranks
 from embedlab.training import learner
+from embedlab.training.distributed import Slice
 from embedlab.training.recipe import Recipe
 
 
@@ -182,3 +186,22 @@ def test_images_are_prepared_as_for_the_model_that_training_begins_from(lab):
     assert learner.contract(lab, tiny()) == Preprocessing(16)
     with pytest.raises(UserError, match="the models a and b take images prepared in different ways"):
         learner.contract(lab, tiny(parts="a+b"))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_networks_are_placed_where_they_run_and_graphs_are_for_one_process(lab, monkeypatch, world):
+    placed, compiled = [], []
+    monkeypatch.setattr(Subsample, "place", lambda _, device: placed.append(device))
+    monkeypatch.setattr(
+        learner.compiling, "compiled", lambda network, _, *, alone: compiled.append(alone) or network
+    )
+    for kind in ("averaging", "synchronised"):
+        monkeypatch.setattr(learner.distributed, kind, lambda network, *_: network)
+    recipe = tiny(compiled=True)
+    made = learner.make(lab, recipe, 3, "cpu")
+    assert set(placed) == {"cpu"}
+    learner.readied(made, recipe, "cpu", Ranks(0, world), Slice(world))
+    assert compiled == [world == 1]
+    placed.clear()
+    embedder("m", made.network, Preprocessing(16), "0" * 64, "cpu")
+    assert set(placed) == {"cpu"}
