@@ -34,8 +34,8 @@ from embedlab.question import listed
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
 
 PACKAGES = (
-    *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "pyarrow", "onnxruntime", "plotly"),
-    *("scikit-learn", "umap-learn"),
+    *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "simplejpeg", "pyarrow", "onnxruntime"),
+    *("plotly", "scikit-learn", "umap-learn"),
 )
 
 PAIRS = ("model pair", "weight pair", "network pair")

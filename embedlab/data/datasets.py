@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from embedlab.data import jpeg
 from embedlab.data.folders import Listing, listing
 from embedlab.errors import UserError, first_line
 from embedlab.files import names, signatures
@@ -310,6 +311,9 @@ def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
     from PIL import Image
 
     try:
+        plain = _plain(path)
+        if plain is not None:
+            return plain
         with _opened(path) as image:
             depth = _depth(image)
             # All of a file is decoded here, and TIFFs are turned by PIL as they are.
@@ -330,6 +334,15 @@ def read_image(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"]:
     except Exception as error:
         # A broken file makes PIL's decoders raise nearly anything.
         raise UnreadableImage(f"broken image: {first_line(error)}") from None
+
+
+def _plain(path: Path | str | BinaryIO) -> UInt8[np.ndarray, "h w 3"] | None:
+    """Decode a JPEG file that needs no further look; leave anything else to PIL."""
+    if not isinstance(path, Path | str):
+        path.seek(0)
+        return jpeg.decoded(path, MIN_SIDE, MAX_PIXELS)
+    with Path(path).open("rb") as file:
+        return jpeg.decoded(file, MIN_SIDE, MAX_PIXELS)
 
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
