@@ -4,6 +4,8 @@ The choice is made once, by the command line's ``--device`` or by ``choose`` in 
 by training, extraction and the hot kernels. Analyses cannot see it, so it is no part of a result's key.
 """
 
+import sys
+
 from embedlab.errors import UserError
 
 CHOICES = ("auto", "cpu", "cuda", "mps")
@@ -72,3 +74,32 @@ def threads() -> int:
 
         return max((pool["num_threads"] for pool in threadpool_info()), default=1)
     return torch.get_num_threads()
+
+
+KEPT = 1 << 30
+"""Bytes that the C library keeps of what was freed; blocks above `SHARED` go back to the system at once."""
+
+SHARED = 32 << 20
+"""The most that glibc takes for the size below which blocks come from memory that it keeps."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def keep_memory() -> None:
+    """Have feature maps written to memory that the process holds already, instead of asking for it anew.
+
+    torch gives each layer's output back to the C library, and glibc gives it back to the system, which clears
+    the pages that the next layer gets: a fifth of a small network's time on the CPU. Other C libraries are
+    left as they are.
+
+    References
+    ----------
+    mallopt(3), ``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD``.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_MMAP_THRESHOLD, SHARED)
+            mallopt(_TRIM_THRESHOLD, KEPT)

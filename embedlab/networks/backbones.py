@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from embedlab import compute
 from embedlab.errors import UserError
 from embedlab.networks.blocks import STRIDE, Backbone, Subsample
 from embedlab.networks.fused import Fused
@@ -159,6 +160,8 @@ def output_parameters(network: nn.Module) -> list[str]:
 
 def placed(network: N, device: str) -> N:
     """Move a network to a device, in the layout and with the strides that it is fastest with there."""
+    if device == "cpu":
+        compute.keep_memory()
     for module in network.modules():
         if isinstance(module, Subsample):
             module.place(device)

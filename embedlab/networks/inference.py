@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 CHUNK_PIXELS = 4 * 144 * 144
-"""Pixels of input a call on the CPU: few enough that feature maps stay in the cache, and that memory is
-used again instead of asked for anew. A fixed number of images on one thread each gives the same bits
-whatever the batch."""
+"""The most pixels of input a call on the CPU: few enough that feature maps stay in the cache. A fixed number
+of images on one thread each gives the same bits whatever the batch."""
 
 TRANSFER = 256
 """Images a transfer to a card; while one lot is computed the next is on its way."""
@@ -46,13 +45,18 @@ class TorchEmbedder:
     @property
     def usual_batch(self) -> int:
         """Images that keep the device busy; the same for any number of threads."""
-        return 128 if self.device == "cpu" else 4 * TRANSFER
+        return max(128, 8 * self._step) if self.device == "cpu" else 4 * TRANSFER
+
+    @property
+    def _step(self) -> int:
+        """Images a call on the CPU: a power of two, so that batches are whole numbers of calls."""
+        return 1 << max(1, CHUNK_PIXELS // self.preprocessing.size**2).bit_length() - 1
 
     def embed(self, images: UInt8[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "n d"]:
         """Turn RGB images of ``preprocessing.size`` into float32 vectors, not normalised."""
         if self._folded is None:
             return self._sent(images)
-        step = max(1, CHUNK_PIXELS // self.preprocessing.size**2)
+        step = self._step
         chunks = [images[k : k + step] for k in range(0, len(images), step)]
         if self._pool is None and len(chunks) > 1:
             self._pool = _pool()

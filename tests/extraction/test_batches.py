@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_images_come_in_order_as_each_probe_shows_them(task):
         assert len(shown) == len(pixels)
         for side, one in zip(pixels, shown, strict=True):
             assert np.array_equal(one, prepare(image(row), side, 8))
+
+
+@pytest.mark.parametrize("batch", [1, 24, 200])
+def test_images_come_in_order_however_many_a_thread_reads_in_a_row(task, batch):
+    rows = [int(row) for row in np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 5, 8], 31))]
+    found = list(read_ahead(replace(task, batch=batch), [(row, (None,)) for row in rows]))
+    assert len(found) == len(rows)
+    for row, (shown,) in zip(rows, found, strict=True):
+        assert np.array_equal(shown, prepare(image(row), None, 8))
 
 
 def test_a_part_for_each_probe_is_made_in_the_batches_it_would_have_alone(task):

@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 import threading
@@ -143,3 +144,47 @@ def test_the_network_stays_as_it_was():
 def test_importing_the_module_loads_no_torch():
     code = "import sys, embedlab.networks.inference; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 112, 144, 320])
+def test_batches_are_whole_numbers_of_calls(size):
+    one = ready(network(size=size, width=1), Preprocessing(size))
+    calls = []
+    called = one._folded
+    one._folded = lambda x: calls.append(len(x)) or called(x[:1]).expand(len(x), -1)
+    one.embed(np.zeros((one.usual_batch, size, size, 3), np.uint8))
+    assert sum(calls) == one.usual_batch
+    assert len(set(calls)) == 1
+    assert len(calls) >= 8
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from embedlab import compute
+from embedlab.networks import backbones
+from embedlab.networks.embedder import Preprocessing
+from embedlab.networks.inference import embedder
+
+if sys.argv[1] == "given back":
+    compute.keep_memory = lambda: None
+network = backbones.build("ir_se_18", input_size=32, width=16)
+one = embedder("x", network, Preprocessing(32), "0" * 64, "cpu")
+images = np.zeros((512, 32, 32, 3), np.uint8)
+one.embed(images)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    one.embed(images)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_feature_maps_are_written_to_memory_that_was_there():
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, way], capture_output=True, check=True).stdout)
+        for way in ("kept", "given back")
+    )
+    assert kept < 3_000
+    assert given_back > 10_000
