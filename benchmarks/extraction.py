@@ -248,9 +248,15 @@ def main() -> None:
     options.add_argument(
         "--seconds", type=float, default=8, help="images are so many that a run takes about this"
     )
+    options.add_argument("--images", type=int, help="so many images instead, the same for other versions")
+    options.add_argument("--peers", nargs="*", help="the contenders beside embedlab; by default all")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     given = options.parse_args()
+
+    def asked(contenders: dict[str, Callable[[], np.ndarray]]) -> dict[str, Callable[[], np.ndarray]]:
+        names = contenders if given.peers is None else ("embedlab", *given.peers)
+        return {name: run for name, run in contenders.items() if name in names}
 
     import torch
 
@@ -267,11 +273,11 @@ def main() -> None:
             begun = time.perf_counter()
             subject.embedder.embed(sample)
             n = int(given.seconds * 64 / (time.perf_counter() - begun))
-            n = min(max(n // 64, 1) * 64, len(whole), 4096)
+            n = given.images or min(max(n // 64, 1) * 64, len(whole), 4096)
             dataset = replace(whole, items=whole.items[:n], labels=whole.labels[:n])
-            race(from_files(subject, dataset, given.threads), n, given.rounds, "from files")
+            race(asked(from_files(subject, dataset, given.threads)), n, given.rounds, "from files")
             images = np.stack([prepare(dataset.image(i), None, subject.contract.size) for i in range(n)])
-            race(network_only(subject, images, given.threads), n, given.rounds, "network")
+            race(asked(network_only(subject, images, given.threads)), n, given.rounds, "network")
 
 
 if __name__ == "__main__":

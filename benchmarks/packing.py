@@ -4,8 +4,8 @@ An epoch of batches at the network's size, in random order, half of them mirrore
 
 - a pack, gathered from its memory map (embedlab);
 - the images read into memory once (embedlab without a pack; the reading is not in its time, but told);
-- a file an image, each read by PIL in threads;
-- the same files through torch's ``DataLoader`` with worker processes, which is how a trainer is
+- a file an image, each read in threads (embedlab without a pack, were it not to keep them);
+- the same files through torch's ``DataLoader`` with worker processes and PIL, which is how a trainer is
   commonly fed.
 
 The files lie in the page cache for all of them, which flatters the small files: on a disk that is read
@@ -120,7 +120,7 @@ def compare(side: int, size: int, asked: argparse.Namespace, folder: Path) -> No
     contenders: dict[str, Feed] = {
         "pack": from_images(packed, recipe),
         "held in memory": held,
-        f"files, PIL, {asked.workers} threads": from_files(dataset, recipe, asked.workers),
+        f"files, {asked.workers} threads": from_files(dataset, recipe, asked.workers),
         f"DataLoader, {asked.workers} workers": from_loader(dataset, recipe, asked.workers),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
