@@ -39,6 +39,9 @@ class Listener(Protocol):
     def say(self, message: str) -> None:
         """Show one line that stays."""
 
+    def line(self, message: str) -> None:
+        """Show a line of progress that another process made, where lines are shown."""
+
 
 _listener: ContextVar[Listener | None] = ContextVar("embedlab_progress", default=None)
 _about: ContextVar[str] = ContextVar("embedlab_progress_about", default="")
@@ -148,6 +151,25 @@ def say(message: str, *, once: bool = False) -> None:
         listener.say(message)
 
 
+def line(message: str) -> None:
+    """Tell whoever listens how far work is that goes on in another process."""
+    listener = _listener.get()
+    if listener is not None:
+        listener.line(message)
+
+
+@contextmanager
+def passed_on(send: Callable[[str, str], None]) -> Iterator[None]:
+    """Hand what is told within the block to another process: ``send("said" or "line", text)``."""
+    listener = _PassedOn(send)
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+        listener.close()
+
+
 def carried(function: Callable[P, T], stopped: threading.Event) -> Callable[P, T]:
     """Let a function that other threads call tell whoever listens here, and end once nobody waits.
 
@@ -228,6 +250,9 @@ class _Lines:
     What is told is the innermost loop or call under way.
     """
 
+    spaced = 1
+    """So many times ``PLAIN_INTERVAL_S`` pass between lines."""
+
     def __init__(self, stream: TextIO, doing: str = "") -> None:
         self.stream = stream
         self.lock = threading.RLock()
@@ -245,29 +270,42 @@ class _Lines:
                 yield item
                 work.done += 1
                 if work.done != total:
-                    self._tell(work, PLAIN_INTERVAL_S)
+                    self._tell(work, self.interval)
         if work.told or not any(one.counted for one in self.under_way):
-            self.say(f"  {what}: {work.done:,} done in {time.monotonic() - work.begun:.1f} s")
+            self._show(f"  {what}: {work.done:,} done in {time.monotonic() - work.begun:.1f} s")
 
     @contextmanager
     def wait(self, what: str, seconds: float | None) -> Iterator[None]:
-        if seconds is not None and seconds >= PLAIN_INTERVAL_S:
-            self.say(f"  {what}, about {in_words(seconds)}")
+        if seconds is not None and seconds >= self.interval:
+            self._show(f"  {what}, about {in_words(seconds)}")
         with self._work(_Work(what, None, seconds, counted=False)) as work:
             yield
         if work.told:
-            self.say(f"  {what}: done in {time.monotonic() - work.begun:.1f} s")
+            self._show(f"  {what}: done in {time.monotonic() - work.begun:.1f} s")
 
     def say(self, message: str) -> None:
         with self.lock:
             self.last = time.monotonic()
             print(message, file=self.stream, flush=True)
 
+    def line(self, message: str) -> None:
+        # How far all is stays due: this says nothing of that.
+        with self.lock:
+            print(message, file=self.stream, flush=True)
+
+    def _show(self, message: str) -> None:
+        self.say(message)
+
     def close(self) -> None:
         """End the thread that breaks silences."""
         self.closed.set()
         if self.beat is not None:
             self.beat.join()
+
+    @property
+    def interval(self) -> float:
+        """Give the seconds between lines."""
+        return self.spaced * PLAIN_INTERVAL_S
 
     @contextmanager
     def _work(self, work: _Work) -> Iterator[_Work]:
@@ -291,19 +329,39 @@ class _Lines:
         if time.monotonic() - self.last >= silence:
             with self.lock:
                 work.told = True
-                self.say(work.line())
+                self._show(work.line())
 
     def _break_silences(self) -> None:
         """Tell of the innermost work wherever a step of it takes long."""
         while True:
             # A little before the interval is over, or the line would come a little after it.
-            silence = max(PLAIN_INTERVAL_S - 0.75, 0.25)
+            silence = max(self.interval - 0.75, 0.25)
             if self.closed.wait(max(silence - (time.monotonic() - self.last), 0.05)):
                 return
             with self.lock:
                 work = self.under_way[-1] if self.under_way else self.whole
                 if work.what:
                     self._tell(work, silence)
+
+
+class _PassedOn(_Lines):
+    """The same lines, for another process to show; not so many, since several tell at once."""
+
+    spaced = 4
+
+    def __init__(self, send: Callable[[str, str], None]) -> None:
+        super().__init__(sys.stderr)
+        self.send = send
+        # What it loops over stands within a loop of the other process.
+        self.under_way.append(_Work("", None))
+
+    def say(self, message: str) -> None:
+        self.send("said", message)
+
+    def _show(self, message: str) -> None:
+        with self.lock:
+            self.last = time.monotonic()
+        self.send("line", message)
 
 
 class _Bars:
@@ -366,6 +424,9 @@ class _Bars:
 
     def say(self, message: str) -> None:
         self.progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def line(self, message: str) -> None:
+        """Show nothing: a bar tells how far all is."""
 
     def close(self) -> None:
         """Nothing is left open."""

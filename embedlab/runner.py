@@ -7,7 +7,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,20 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from embedlab import focus
+from embedlab import analysis as contract
+from embedlab import compute, focus
 from embedlab.analysis import Analysis, Params, Result
 from embedlab.errors import Unwritable, UserError, enough_memory, first_line, lacking
 from embedlab.estimates import counted
-from embedlab.files import parquet
+from embedlab.files import headroom, parquet
 from embedlab.formats import attributes
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
 from embedlab.maths.reused import Kept
 from embedlab.over import Input
-from embedlab.progress import about, busy, say, track
+from embedlab.progress import about, busy, say
 from embedlab.question import listed
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
+from embedlab.workers import Dealt, cores, dealt
 
 PACKAGES = (
     *("embedlab", "numpy", "scipy", "numba", "torch", "pillow", "simplejpeg", "pyarrow", "onnxruntime"),
@@ -40,6 +42,15 @@ PACKAGES = (
 
 PAIRS = ("model pair", "weight pair", "network pair")
 """Words of analyses whose runs grow as the pairs of models."""
+
+WORTH_A_PROCESS = 1 << 17
+"""Numbers in a set's vectors below which analyses are over sooner than another process has begun."""
+
+MOST_PROCESSES = 8
+"""So many run analyses at most, unless more are asked for: the longest single run is the limit soon."""
+
+PROCESS_BYTES, COPIES = 1 << 30, 3
+"""What a process takes by itself, what it keeps included, and how often it holds the vectors."""
 
 MEMORY_ADVICE = "give it fewer images, end other programs, or use a machine with more"
 
@@ -144,9 +155,10 @@ def run_study(
     *,
     fresh: bool = False,
     quiet: bool = False,
+    jobs: int | None = 1,
 ) -> list[Outcome]:
     """Run every analysis of a study, or fetch what is stored: all that ``outcomes`` gives."""
-    return list(outcomes(lab, study, planned, fresh=fresh, quiet=quiet))
+    return list(outcomes(lab, study, planned, fresh=fresh, quiet=quiet, jobs=jobs))
 
 
 def outcomes(
@@ -156,8 +168,9 @@ def outcomes(
     *,
     fresh: bool = False,
     quiet: bool = False,
+    jobs: int | None = 1,
 ) -> Iterator[Outcome]:
-    """Run the analyses of a study one after the other, or fetch what is stored.
+    """Run the analyses of a study one after the other or side by side, or fetch what is stored.
 
     Parameters
     ----------
@@ -171,11 +184,14 @@ def outcomes(
         Compute again even where a result is stored.
     quiet
         Leave it to the caller to tell what does not apply or failed.
+    jobs
+        How many processes run analyses; None takes a core each where sets are large and memory allows. A
+        script that asks for more than 1 must be one that can be imported, as `multiprocessing` wants it.
 
     Yields
     ------
-    An outcome an analysis, as soon as it is done. A UserError of a run becomes its ``reason``; any other
-    exception its ``error``, so that one failure does not cost the others.
+    An outcome an analysis, in their order, as soon as it is done. A UserError of a run becomes its
+    ``reason``; any other exception its ``error``, so that one failure does not cost the others.
 
     Raises
     ------
@@ -189,29 +205,103 @@ def outcomes(
     inputs.join(dict.fromkeys(one for planned in every for run in planned.runs for one in run))
     many = focus.is_many(study.models)
     chosen = focus.best([], study.models) if many else ()
-    for each in every:
-        caution, pairs = "", any(over.word in PAIRS for over in each.analysis.overs)
+    for stage in _stages(every) if many else [every]:
         if many:
-            each = focus.narrowed(each, chosen, study.probes)
-            caution = focus.told(chosen, study.models, pairs=pairs)
-        what = f"analysing: {each.analysis.name}"
-        runs = [
-            _with_caution(_run(lab, each, taken, inputs, fresh=fresh), taken, inputs)
-            for taken in track(each.runs, what, len(each.runs))
-        ]
-        if not runs:
-            runs = [_inapplicable(each, study)]
-        for line in () if quiet else _reasons(each.analysis.name, runs):
-            say(line)
-        for run in runs:
-            if run.unstored:
-                say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
-            if run.error and not quiet:
-                say(f"  {each.analysis.name} failed on {run.title}:\n{run.error}")
-        if many and each.analysis.name == focus.RANKING:
-            chosen = focus.best([run.result for run in runs if run.result is not None], study.models)
-            caution = focus.told(chosen, study.models, pairs=pairs)
-        yield Outcome(each.analysis, each.params, tuple(runs), chosen, caution)
+            stage = [focus.narrowed(each, chosen, study.probes) for each in stage]
+        for each, runs in _done(stage, inputs, fresh=fresh, jobs=jobs):
+            runs = runs or [_inapplicable(each, study)]
+            for line in () if quiet else _reasons(each.analysis.name, runs):
+                say(line)
+            for run in runs:
+                if run.unstored:
+                    say(f"  {each.analysis.name} of {run.title} could not be stored: {run.unstored}")
+                if run.error and not quiet:
+                    say(f"  {each.analysis.name} failed on {run.title}:\n{run.error}")
+            if many and each.analysis.name == focus.RANKING:
+                chosen = focus.best([run.result for run in runs if run.result is not None], study.models)
+            pairs = any(over.word in PAIRS for over in each.analysis.overs)
+            caution = focus.told(chosen, study.models, pairs=pairs) if many else ""
+            yield Outcome(each.analysis, each.params, tuple(runs), chosen, caution)
+
+
+def _stages(every: Sequence[Planned]) -> list[list[Planned]]:
+    """Split the analyses behind the one that ranks models: what comes then runs on the best."""
+    names = [one.analysis.name for one in every]
+    cut = names.index(focus.RANKING) + 1 if focus.RANKING in names else 0
+    return [list(every[:cut]), list(every[cut:])]
+
+
+def _done(
+    stage: Sequence[Planned], inputs: "_Inputs", *, fresh: bool, jobs: int | None
+) -> Iterator[tuple[Planned, list[Run]]]:
+    """Give each analysis with its runs, in their order, as soon as they are done."""
+    work = [(place, taken) for place, each in enumerate(stage) for taken in each.runs]
+    found: dict[int, Run] = {}
+    first = waiting = 0
+
+    def here(piece: tuple[int, tuple[Input, ...]]) -> Run:
+        return _run(stage[piece[0]], piece[1], inputs, fresh=fresh)
+
+    def packed(piece: tuple[int, tuple[Input, ...]]) -> Any:
+        each, taken = stage[piece[0]], piece[1]
+        lent = any(one.kind != "set" for one in taken)
+        if lent or not _known(each.analysis) or (not fresh and _is_stored(inputs, each, taken)):
+            return None
+        return each.analysis.name, each.params, taken, each.lists
+
+    def lost(piece: tuple[int, tuple[Input, ...]], why: str) -> Run:
+        advice = f"analyse fewer at once, as with --jobs 1, or {MEMORY_ADVICE}"
+        return Run(" and ".join(one.title for one in piece[1]), reason=f"{why}: {advice}")
+
+    count = _processes(work, inputs, packed) if jobs is None else min(jobs, len(work))
+    given = (inputs.lab.root, inputs.study, compute.device(), fresh)
+    how = Dealt(here, _elsewhere, given, packed, lambda piece: inputs.numbers(piece[1]), lost)
+    done = dealt(work, how, count, "analysing")
+    while waiting < len(stage):
+        needed = range(first, first + len(stage[waiting].runs))
+        if all(place in found for place in needed):
+            runs = [_with_caution(found[place], work[place][1], inputs) for place in needed]
+            yield stage[waiting], runs
+            first, waiting = needed.stop, waiting + 1
+        else:
+            place, run = next(done)
+            found[place] = run
+    # Ends the loop that is tracked.
+    next(done, None)
+
+
+def _processes(work: Sequence[Any], inputs: "_Inputs", packed: Callable[[Any], Any]) -> int:
+    """Choose how many processes are worth their start, and have the memory they take."""
+    sets = {one for _, taken in work for one in taken if one.kind == "set"}
+    largest = max((inputs.numbers([one]) for one in sets), default=0)
+    cores_ = cores()
+    if cores_ == 1 or compute.device() != "cpu" or largest < WORTH_A_PROCESS:
+        return 1
+    computed = sum(packed(piece) is not None for piece in work)
+    memory = headroom.free() // (PROCESS_BYTES + COPIES * 4 * sum(inputs.numbers([one]) for one in sets))
+    return max(1, min(cores_, MOST_PROCESSES, computed // 2, memory))
+
+
+def _known(analysis: Analysis[Any, Any]) -> bool:
+    """Whether another process finds the same analysis by its name."""
+    try:
+        return contract.get(analysis.name) == analysis
+    except UserError:
+        return False
+
+
+def _elsewhere(
+    root: Path, study: Study, device: str, fresh: bool
+) -> Callable[[tuple[str, Params, tuple[Input, ...], Mapping[str, Any]]], Run]:
+    """Begin in another process: give what makes a run there of what ``packed`` gave."""
+    compute.choose(device)
+    inputs = _Inputs(Lab(root), study)
+
+    def made(packed: tuple[str, Params, tuple[Input, ...], Mapping[str, Any]]) -> Run:
+        name, params, taken, lists = packed
+        return _run(Planned(contract.get(name), params, (taken,), lists), taken, inputs, fresh=fresh)
+
+    return made
 
 
 def _with_caution(run: Run, chosen: Sequence[Input], inputs: "_Inputs") -> Run:
@@ -290,7 +380,7 @@ class _Inputs:
     """Inputs read once, however many analyses ask for them; with the study's attributes, if any."""
 
     def __init__(self, lab: Lab, study: Study) -> None:
-        self.lab, self.people = lab, study.people
+        self.lab, self.study, self.people = lab, study, study.people
         self.attributes = attributes.read(study.attributes) if study.attributes else None
         self.read: dict[Input, Any] = {}
         self.without: dict[int, list[str]] = {}
@@ -312,7 +402,7 @@ class _Inputs:
         if is_stale(self.lab, wanted.model, wanted.probe):
             say(
                 f"  {wanted.title} was not made by the network {wanted.model} as it is in {self.lab.root} "
-                f"now: `embedlab extract --models {wanted.model}` makes it again"
+                f"now: `embedlab extract --models {wanted.model}` makes it again",
             )
         return found
 
@@ -323,6 +413,15 @@ class _Inputs:
         if without:
             self.without.setdefault(without, []).append(found.title)
         return joined
+
+    def numbers(self, chosen: Iterable[Input]) -> int:
+        """Count the numbers in the vectors of some sets; none of what cannot be read, nor of weights."""
+        found = 0
+        for one in chosen:
+            # Why it cannot be read is told as the reason of each run that wants it.
+            with suppress(UserError):
+                found += self.get(one).vectors.size if one.kind == "set" else 0
+        return found
 
     def alone(self, chosen: Sequence[Input]) -> int:
         """Count the items that not all of some sets have; equal columns of items are told at once."""
@@ -379,14 +478,30 @@ class _Inputs:
         )
 
 
-def _run(lab: Lab, planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *, fresh: bool) -> Run:
+def _values(
+    inputs: "_Inputs", planned: Planned, chosen: Sequence[Input]
+) -> tuple[list[Any], list[str], Path]:
+    """Give the inputs of a run, the fingerprints of all that it takes, and where its result is kept."""
+    values = [inputs.get(one) for one in chosen]
+    prints = [value.fingerprint for value in (*values, *planned.lists.values())]
+    analysis = planned.analysis
+    return values, prints, inputs.lab.result(analysis.name, analysis.key(planned.params, prints))
+
+
+def _is_stored(inputs: "_Inputs", planned: Planned, chosen: Sequence[Input]) -> bool:
+    """Whether there is no need to compute: a result is kept, or an input cannot be read."""
+    try:
+        return _values(inputs, planned, chosen)[2].is_dir()
+    except UserError:
+        return True
+
+
+def _run(planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *, fresh: bool) -> Run:
     analysis, params = planned.analysis, planned.params
     title = " and ".join(one.title for one in chosen)
     try:
-        values = [inputs.get(one) for one in chosen]
+        values, fingerprints, folder = _values(inputs, planned, chosen)
         names = [*(one.title for one in chosen), *(f"pairs of {one.name}" for one in planned.lists.values())]
-        fingerprints = [value.fingerprint for value in (*values, *planned.lists.values())]
-        folder = lab.result(analysis.name, analysis.key(params, fingerprints))
         if not fresh and (stored := _fetched(folder, analysis, title)) is not None:
             return stored
         begun = time.perf_counter()

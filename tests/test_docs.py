@@ -164,7 +164,7 @@ def test_options_are_few_and_known():
         "--help", "--lab", "--device", "--data", "--scale", "--fresh", "--models", "--probes",
         "--preprocessing", "--batch", "--strict", "--train", "--set", "--only", "--out", "--json", "--name",
         "--pairs", "--attributes", "--pseudonyms", "--no-pictures", "--save", "--paper",
-        "--population", "--people", "--within",
+        "--population", "--people", "--within", "--jobs",
         "--model", "--probe", "--items", "--item-column", "--identity-column", "--vector-column",
         "--map", "--method", "--folds", "--seed", "--force",
         "--flip", "--validation", "--recipe", "--input", "--images",

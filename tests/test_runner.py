@@ -17,6 +17,7 @@ from embedlab.lab.store import Lab, atomic_file, write_json
 from embedlab.maths.pairs import all_pairs
 from embedlab.runner import run_study
 from embedlab.study import Study
+from embedlab.workers import dealt
 from tests.planted import embedding_set
 
 
@@ -61,6 +62,56 @@ def test_analyses_of_one_study_share_counted_pairs_and_say_what_each_says_alone(
         for run, other in zip(one.runs, together[one.analysis.name].runs, strict=True):
             assert run.result is not None
             assert run.result.numbers() == other.result.numbers()
+
+
+def test_side_by_side_analyses_find_what_they_find_in_turn(lab, tmp_path):
+    names = ("verification", "distances", "neighbours", "similarity", "resolution")
+    asked = dataclasses.replace(ASKED, analyses=names)
+    in_turn = run_study(lab, asked)
+    elsewhere = Lab(tmp_path / "elsewhere")
+    shutil.copytree(lab.root / "embeddings", elsewhere.root / "embeddings")
+    beside = run_study(elsewhere, asked, jobs=2)
+    assert [one.analysis.name for one in beside] == [one.analysis.name for one in in_turn]
+    for one, other in zip(in_turn, beside, strict=True):
+        assert [run.title for run in one.runs] == [run.title for run in other.runs]
+        assert [run.inputs for run in one.runs] == [run.inputs for run in other.runs]
+        for a, b in zip(one.results, other.results, strict=True):
+            assert a.numbers() == b.numbers()
+        assert [run.record["key"] for run in one.runs] == [run.record["key"] for run in other.runs]
+    assert all(run.cached for one in run_study(elsewhere, asked, jobs=2) for run in one.runs)
+
+
+def test_processes_are_started_for_large_sets_and_much_work_only(lab, monkeypatch):
+    asked, started = dataclasses.replace(ASKED, analyses=("distances", "verification")), []
+
+    def counted(work, how, processes, what):
+        started.append(processes)
+        return dealt(work, how, 1, what)
+
+    monkeypatch.setattr(runner, "dealt", counted)
+    monkeypatch.setattr(runner, "cores", lambda: 2)
+    run_study(lab, asked, jobs=None)
+    monkeypatch.setattr(runner, "WORTH_A_PROCESS", 1)
+    run_study(lab, asked, jobs=None)
+    run_study(lab, asked, jobs=None, fresh=True)
+    monkeypatch.setattr(runner.headroom, "free", lambda: runner.PROCESS_BYTES)
+    run_study(lab, asked, jobs=None, fresh=True)
+    # Small sets; then all is stored; then there is something to compute; then memory for one alone.
+    assert started == [1, 1, 2, 1]
+
+
+def test_an_analysis_of_the_callers_own_is_run_here(lab, monkeypatch):
+    seen = []
+
+    def compute(a, params):
+        seen.append(os.getpid())
+        return distances.compute(a, params)
+
+    mine = dataclasses.replace(analysis.get("distances"), compute=compute, called="distances")
+    planned = [dataclasses.replace(one, analysis=mine) for one in runner.plan(ASKED)]
+    outcomes = run_study(lab, ASKED, planned, jobs=2)
+    assert seen == [os.getpid()] * 2
+    assert all(run.result is not None for run in outcomes[0].runs)
 
 
 def test_changed_embeddings_are_computed_anew(lab):

@@ -38,6 +38,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 BOUNDS = {
     "people": (2, 1_000_000_000),
     "batch": (1, 1 << 16),
+    "jobs": (1, 1024),
     "images": (1, 10_000_000),
     "input": (1, 4096),
     "size": (2, 4096),
@@ -199,6 +200,13 @@ def _drawing(command: Any) -> None:
 
 def _settings(command: Any) -> None:
     command.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes that analyse side by side (default: a core each, at most 8, where sets are large and "
+        "memory allows)",
+    )
+    command.add_argument(
         "--set",
         nargs="+",
         action="extend",
@@ -347,6 +355,7 @@ def _request(options: argparse.Namespace) -> "Request":
         preprocessing=_presets(getattr(options, "preprocessing", [])),
         strict=getattr(options, "strict", False),
         fresh=getattr(options, "fresh", False),
+        jobs=getattr(options, "jobs", None),
         batch=getattr(options, "batch", None),
         flip=getattr(options, "flip", False),
         reading=cli_files.reading(options),

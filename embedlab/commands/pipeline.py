@@ -113,7 +113,7 @@ def report(
             made.append(curves)
         found = []
         with stages("analysing"):
-            for one in outcomes(request.lab, settled, planned, fresh=request.fresh):
+            for one in outcomes(request.lab, settled, planned, fresh=request.fresh, jobs=request.jobs):
                 outcome = hidden.outcome(one) if hidden else one
                 made.add(outcome)
                 found.append(outcome)
@@ -199,7 +199,9 @@ def run(
     settled, planned = prepared.study, prepared.planned
     for line in told_drawn(sets_used(request.lab, settled, planned)) if settled.people else ():
         say(f"  {line}")
-    outcomes = run_study(request.lab, settled, planned, fresh=request.fresh, quiet=not as_json)
+    outcomes = run_study(
+        request.lab, settled, planned, fresh=request.fresh, quiet=not as_json, jobs=request.jobs
+    )
     _check_answered(outcomes, settled)
     for one in outcomes:
         if save is not None and one.analysis.save is not None and one.results:

@@ -37,6 +37,8 @@ class Request:
         Preset by model name for models from elsewhere; under "" the one for all.
     strict, fresh
         Whether an unreadable image is fatal; whether stored results are passed over.
+    jobs
+        How many processes run analyses; None takes as many as serve.
     batch
         Images a batch in extraction; None lets the extractor choose.
     flip
@@ -58,6 +60,7 @@ class Request:
     preprocessing: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False
     fresh: bool = False
+    jobs: int | None = None
     batch: int | None = None
     flip: bool = False
     reading: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -79,7 +79,7 @@ def fitted(
     while people < every:
         tried = prepare(made, replace(study, people=people), questions)
         begun = perf_counter()
-        for _ in outcomes(request.lab, tried.study, tried.planned, fresh=True, quiet=True):
+        for _ in outcomes(request.lab, tried.study, tried.planned, fresh=True, quiet=True, jobs=made.jobs):
             pass
         took = perf_counter() - begun
         left -= took
