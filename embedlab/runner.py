@@ -28,7 +28,7 @@ from embedlab.formats import attributes
 from embedlab.lab import embeddings
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.store import Lab, atomic_folder, sha256_of, steadily, sweep, write_json
-from embedlab.maths.reused import Kept
+from embedlab.maths.reused import KEPT, Kept
 from embedlab.over import Input
 from embedlab.progress import about, busy, say
 from embedlab.question import listed
@@ -253,9 +253,12 @@ def _done(
         advice = f"analyse fewer at once, as with --jobs 1, or {MEMORY_ADVICE}"
         return Run(" and ".join(one.title for one in piece[1]), reason=f"{why}: {advice}")
 
-    count = _processes(work, inputs, packed) if jobs is None else min(jobs, len(work))
-    given = (inputs.lab.root, inputs.study, compute.device(), fresh)
-    how = Dealt(here, _elsewhere, given, packed, lambda piece: inputs.numbers(piece[1]), lost)
+    count = _processes(work, inputs, packed) if jobs is None else max(1, min(jobs, len(work)))
+    inputs.kept.most = _room(count)
+    given = (inputs.lab.root, inputs.study, compute.device(), fresh, inputs.kept.most)
+    how = Dealt(
+        here, _elsewhere, given, packed, lambda piece: inputs.numbers(piece[1]), lambda piece: piece[1], lost
+    )
     done = dealt(work, how, count, "analysing")
     while waiting < len(stage):
         needed = range(first, first + len(stage[waiting].runs))
@@ -282,6 +285,11 @@ def _processes(work: Sequence[Any], inputs: "_Inputs", packed: Callable[[Any], A
     return max(1, min(cores_, MOST_PROCESSES, computed // 2, memory))
 
 
+def _room(processes: int) -> int:
+    """Choose how many bytes each process may keep of what it counted: six sizes of LFW take 630 MB."""
+    return max(KEPT, min(4 * KEPT, headroom.free() // (8 * processes)))
+
+
 def _known(analysis: Analysis[Any, Any]) -> bool:
     """Whether another process finds the same analysis by its name."""
     try:
@@ -291,11 +299,12 @@ def _known(analysis: Analysis[Any, Any]) -> bool:
 
 
 def _elsewhere(
-    root: Path, study: Study, device: str, fresh: bool
+    root: Path, study: Study, device: str, fresh: bool, room: int
 ) -> Callable[[tuple[str, Params, tuple[Input, ...], Mapping[str, Any]]], Run]:
     """Begin in another process: give what makes a run there of what ``packed`` gave."""
     compute.choose(device)
     inputs = _Inputs(Lab(root), study)
+    inputs.kept.most = room
 
     def made(packed: tuple[str, Params, tuple[Input, ...], Mapping[str, Any]]) -> Run:
         name, params, taken, lists = packed

@@ -7,7 +7,7 @@ a forked child would inherit the threads of BLAS and numba in a state that nobod
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -21,6 +21,9 @@ from embedlab.errors import first_line
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+HERE = 0
+"""This process, among those that take work."""
 
 THREAD_WORDS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
@@ -43,6 +46,8 @@ class Dealt(Generic[T, R]):
         What stands for a piece of work on its way there; None where it can only be done here.
     size
         How long a piece may take, in any unit: processes begin with the longest, this one with the first.
+    like
+        Equal for pieces that share what is read and counted: one process takes them all if it can.
     lost
         Makes a result of a piece of work whose process ended, and the reason.
     """
@@ -52,6 +57,7 @@ class Dealt(Generic[T, R]):
     given: tuple[Any, ...]
     packed: Callable[[T], Any]
     size: Callable[[T], float]
+    like: Callable[[T], Hashable]
     lost: Callable[[T, str], R]
 
 
@@ -59,16 +65,32 @@ class Dealt(Generic[T, R]):
 class _Board(Generic[T, R]):
     """What is still to be done, and what is done; everybody takes from it."""
 
+    work: Sequence[T]
+    how: Dealt[T, R]
     pending: list[int]
+    owners: dict[Hashable, int] = field(default_factory=dict)
     done: list[tuple[int, R]] = field(default_factory=list)
-    workers: int = 0
+    feeders: list[threading.Thread] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def take(self, choose: Callable[[list[int]], int | None]) -> int | None:
+    def take(self, who: int, among: Container[int]) -> int | None:
+        """Give the place of a piece that nobody has: here in their order, elsewhere the longest first."""
+
+        def order(place: int) -> tuple[Any, ...]:
+            owner = self.owners.get(self.how.like(self.work[place]))
+            # What is like another's is left to it while there is anything else.
+            others = owner not in (None, who)
+            return (
+                (others, place)
+                if who == HERE
+                else (-self.how.size(self.work[place]), others, owner is None, place)
+            )
+
         with self.changed:
-            taken = choose(self.pending) if self.pending else None
+            taken = min((place for place in self.pending if place in among), key=order, default=None)
             if taken is not None:
                 self.pending.remove(taken)
+                self.owners.setdefault(self.how.like(self.work[taken]), who)
             return taken
 
     def put(self, place: int, result: R) -> None:
@@ -76,17 +98,12 @@ class _Board(Generic[T, R]):
             self.done.append((place, result))
             self.changed.notify_all()
 
-    def leave(self) -> None:
-        with self.changed:
-            self.workers -= 1
-            self.changed.notify_all()
-
     def cleared(self, *, wait: bool) -> list[tuple[int, R]]:
         """Give what was done since the last time; with ``wait``, wait for it while anybody works."""
         with self.changed:
-            while wait and not self.done and self.workers:
-                # With a limit, so that Ctrl-C is heard everywhere.
-                self.changed.wait(1.0)
+            while wait and not self.done and any(feeder.is_alive() for feeder in self.feeders):
+                # With a limit, for Ctrl-C to be heard everywhere, and since one that ends does not say so.
+                self.changed.wait(0.2)
             found, self.done = self.done, []
             return found
 
@@ -109,35 +126,34 @@ def dealt(work: Sequence[T], how: Dealt[T, R], processes: int, what: str) -> Ite
     ------
     The place of a piece, and its result, as they are done. In one process that is their order.
     """
-    board: _Board[T, R] = _Board(list(range(len(work))))
-    finished = _finished(work, how, board)
+    board = _Board(work, how, list(range(len(work))))
+    finished = _finished(board)
     with ExitStack() as open_:
         if processes > 1:
-            open_.enter_context(_beside(work, how, board, processes))
+            open_.enter_context(_beside(board, processes))
         yield from progress.track(finished, what, len(work))
 
 
-def _finished(work: Sequence[T], how: Dealt[T, R], board: _Board[T, R]) -> Iterator[tuple[int, R]]:
-    while (taken := board.take(lambda pending: pending[0])) is not None:
-        board.put(taken, how.here(work[taken]))
+def _finished(board: _Board[T, R]) -> Iterator[tuple[int, R]]:
+    every = range(len(board.work))
+    while (taken := board.take(HERE, every)) is not None:
+        board.put(taken, board.how.here(board.work[taken]))
         yield from board.cleared(wait=False)
     while found := board.cleared(wait=True):
         yield from found
 
 
 @contextmanager
-def _beside(work: Sequence[T], how: Dealt[T, R], board: _Board[T, R], processes: int) -> Iterator[None]:
+def _beside(board: _Board[T, R], processes: int) -> Iterator[None]:
+    work, how = board.work, board.how
     packed = {place: told for place in board.pending if (told := how.packed(work[place])) is not None}
-    order = sorted(packed, key=lambda place: -how.size(work[place]))
     threads = max(1, cores() // processes)
     with _threads(threads):
         others = [_Other(how.begin, how.given) for _ in range(processes - 1)]
 
-    def feed(other: _Other) -> None:
+    def feed(who: int, other: _Other) -> None:
         try:
-            while (
-                taken := board.take(lambda pending: next((p for p in order if p in pending), None))
-            ) is not None:
+            while (taken := board.take(who, packed)) is not None:
                 try:
                     board.put(taken, other.result(packed[taken]))
                 except Exception as error:
@@ -145,24 +161,24 @@ def _beside(work: Sequence[T], how: Dealt[T, R], board: _Board[T, R], processes:
                     return
         finally:
             other.end()
-            board.leave()
 
-    board.workers = len(others)
-    feeders = [
-        threading.Thread(target=copy_context().run, args=(feed, other), daemon=True) for other in others
+    board.feeders += [
+        threading.Thread(target=copy_context().run, args=(feed, who, other), daemon=True)
+        for who, other in enumerate(others, HERE + 1)
     ]
-    for feeder in feeders:
-        feeder.start()
     try:
         with _narrowed(threads):
+            for feeder in board.feeders:
+                feeder.start()
             yield
     finally:
         with board.changed:
             board.pending.clear()
         for other in others:
             other.end()
-        for feeder in feeders:
-            feeder.join()
+        for feeder in board.feeders:
+            if feeder.ident is not None:
+                feeder.join()
 
 
 class _Ended(Exception):

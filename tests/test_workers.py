@@ -3,12 +3,13 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from embedlab import progress
-from embedlab.workers import Dealt, cores, dealt
+from embedlab.workers import Dealt, _Board, cores, dealt
 
 PIECES = tuple(range(12))
 
@@ -48,10 +49,12 @@ def begin(function):
 def how(function, packed=lambda piece: piece):
     def here(piece):
         # Long enough for the other process to take its share.
-        time.sleep(0.3)
+        time.sleep(0.1)
         return squared(piece) if function in (unwell, telling) else function(piece)
 
-    return Dealt(here, begin, (function,), packed, float, lambda piece, why: (why, 0))
+    return Dealt(
+        here, begin, (function,), packed, float, lambda piece: piece % 4, lambda piece, why: (why, 0)
+    )
 
 
 def test_one_process_does_them_in_their_order():
@@ -67,6 +70,17 @@ def test_several_do_each_piece_once_the_others_the_longest_first():
     assert 0 in mine
     assert 11 not in mine
     assert not multiprocessing.active_children()
+
+
+def test_pieces_that_are_alike_are_left_to_who_has_the_first_of_them():
+    kinds = {0: "a", 1: "a", 2: "b", 3: "b", 4: "c"}
+    one = how(squared)
+    board = _Board(list(kinds), replace(one, size=lambda piece: piece > 1, like=kinds.get), list(kinds))
+    assert board.take(1, kinds) == 2
+    assert board.take(2, kinds) == 4
+    assert board.take(1, kinds) == 3
+    board.pending.append(2)
+    assert [board.take(0, kinds) for _ in range(4)] == [0, 1, 2, None]
 
 
 def test_what_cannot_be_sent_is_done_here():
@@ -116,7 +130,7 @@ def test_whatever_ends_the_work_ends_the_processes(error):
         raise error
 
     one = how(squared)
-    broken = Dealt(here, one.begin, one.given, one.packed, one.size, one.lost)
+    broken = Dealt(here, one.begin, one.given, one.packed, one.size, one.like, one.lost)
     with pytest.raises(error):
         list(dealt(PIECES, broken, 3, "squaring"))
     assert not multiprocessing.active_children()

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-# Bytes kept together. Counted pairs take 30 MB each at 13,000 images.
 KEPT = 512 << 20
+"""Bytes kept together unless more are allowed. Counted pairs take 30 MB each at 13,000 images."""
 
 
 class Kept:
-    """What was measured, the latest used last, of at most ``KEPT`` bytes together.
+    """What was measured, the latest used last, of at most so many bytes together.
 
     While it is in use, equal inputs are not measured again. Nobody may then write into what is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self.most = KEPT if most is None else most
         self.found: dict[bytes, Any] = {}
 
     @contextmanager
@@ -41,7 +42,7 @@ class Kept:
         """Keep a value, and let the longest unused go."""
         self.found.pop(key, None)
         self.found[key] = value
-        while self.found and sum(map(size, self.found.values())) > KEPT:
+        while self.found and sum(map(size, self.found.values())) > self.most:
             del self.found[next(iter(self.found))]
 
 

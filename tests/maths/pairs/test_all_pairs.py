@@ -254,18 +254,18 @@ def test_pairs_are_counted_anew_where_anything_differs(differs):
     assert all_pairs(**whole) is not first
 
 
-def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first(monkeypatch):
+def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first():
     a, b = two_probes()
     kept = reused.Kept()
     with kept.in_use():
         one = all_pairs(a.unit, a.labels)
-        monkeypatch.setattr(reused, "KEPT", int(2.5 * reused.size(one)))
+        kept.most = int(2.5 * reused.size(one))
         two = all_pairs(b.unit, b.labels)
         assert all_pairs(a.unit, a.labels) is one
         all_pairs(a.unit[::-1], a.labels[::-1])
         assert len(kept.found) == 2
         assert all_pairs(a.unit, a.labels) is one
         assert all_pairs(b.unit, b.labels) is not two
-        monkeypatch.setattr(reused, "KEPT", 10)
+        kept.most = 10
         all_pairs(a.unit[::2], a.labels[::2])
         assert not kept.found
