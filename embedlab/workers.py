@@ -175,10 +175,11 @@ def _beside(board: _Board[T, R], processes: int) -> Iterator[None]:
         with board.changed:
             board.pending.clear()
         for other in others:
-            other.end()
-        for feeder in board.feeders:
+            other.process.terminate()
+        for other, feeder in zip(others, board.feeders, strict=True):
             if feeder.ident is not None:
                 feeder.join()
+            other.end()
 
 
 class _Ended(Exception):
@@ -222,7 +223,8 @@ class _Other:
         """End the process, whatever it does."""
         self.process.terminate()
         self.process.join()
-        self.pipe.close()
+        if not self.pipe.closed:
+            self.pipe.close()
 
 
 def _how(code: int | None) -> str:
