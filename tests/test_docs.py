@@ -279,6 +279,7 @@ RUNNING = ("report", "run", "extract")
 PARSERS = ("commands/cli.py", "commands/files.py", "commands/gating.py", "commands/upkeep.py")
 RAISED_BY = {
     "commands/within.py": ("report", "run"),
+    "runner.py": ("report", "run"),
     "networks/foreign.py": (*RUNNING, "doctor"),
     "networks/callables.py": (*RUNNING, "doctor"),
     "networks/imports.py": ("import",),
