@@ -4,15 +4,16 @@ What they say to each other goes by ``torch.distributed``.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from embedlab import compute
+from embedlab import compute, shares
 from embedlab.errors import UserError
 from embedlab.progress import shown
 
@@ -20,6 +21,11 @@ T = TypeVar("T")
 
 TIMEOUT = timedelta(hours=24)
 """How long processes that are done wait for the others."""
+
+SAID = timedelta(seconds=5)
+"""How long a process that the user must mend something for waits for the first one to say the same."""
+
+LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
 
 _agreements = count()
 
@@ -114,7 +120,46 @@ def joined() -> Iterator[Ranks]:
             stack.callback(distributed.destroy_process_group)
         if not ranks.leads:
             stack.enter_context(shown(stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))))
-        yield ranks
+        try:
+            yield ranks
+        except UserError as error:
+            if _told_by_first(str(error), ranks):
+                raise SystemExit(2) from None
+            raise
+
+
+def _told_by_first(said: str, ranks: Ranks) -> bool:
+    """Tell whether the first process ends with the same words, as all do where none is at fault."""
+    from torch import distributed
+
+    store = distributed.distributed_c10d._get_default_store()
+    if ranks.leads:
+        store.set("embedlab/said", said)
+        return False
+    with suppress(RuntimeError):
+        store.wait(["embedlab/said"], SAID)
+        return bool(store.get("embedlab/said").decode() == said)
+    return False
+
+
+@contextmanager
+def companions(ranks: Ranks) -> Iterator[None]:
+    """End quietly where another process is gone: that one says why.
+
+    Raises
+    ------
+    SystemExit
+        With status 1, if the connection to the others breaks in the block.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from torch import distributed
+
+        lost = isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in LOST)
+        if ranks.world == 1 or not lost:
+            raise
+        raise SystemExit(1) from None
 
 
 @contextmanager
@@ -159,3 +204,77 @@ def from_first(value: T, ranks: Ranks) -> T:
     held = [value]
     distributed.broadcast_object_list(held)
     return held[0]
+
+
+def led(ranks: Ranks, work: Callable[[], T]) -> T | None:
+    """Let the first process do some work, and the others their share of what is ``shared`` in it.
+
+    Returns
+    -------
+    What the work gives; None in the other processes.
+
+    Raises
+    ------
+    SystemExit
+        With status 1, if another process is gone: that one says why.
+    """
+    if ranks.world == 1:
+        return work()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if not ranks.leads:
+        with companions(ranks), shares.among(None, processes):
+            _help(ranks)
+        return None
+    helpers = _Helpers(ranks)
+    with shares.among(helpers, processes):
+        try:
+            found = work()
+        except Exception:
+            helpers.dismiss()
+            raise
+    helpers.dismiss()
+    return found
+
+
+class _Helpers:
+    """The other processes, as the first one sees them: piece k is done by process k mod their number."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self.owed: deque[int] = deque()
+
+    def __call__(self, task: shares.Task[Any], pieces: int) -> Iterator[Any]:
+        self._ask((task, pieces))
+        own, world = task(range(0, pieces, self.ranks.world)), self.ranks.world
+        self.owed.extend(k % world for k in range(pieces) if k % world)
+        for k in range(pieces):
+            yield self._next() if k % world else next(own)
+
+    def dismiss(self) -> None:
+        """Tell the others that there is nothing more to do."""
+        self._ask(None)
+
+    def _ask(self, what: tuple[shares.Task[Any], int] | None) -> None:
+        # A task that failed here was not given up by the others.
+        while self.owed:
+            self._next()
+        with companions(self.ranks):
+            from_first(what, self.ranks)
+
+    def _next(self) -> Any:
+        from torch import distributed
+
+        held = [None]
+        with companions(self.ranks):
+            distributed.recv_object_list(held, self.owed.popleft())
+        return held[0]
+
+
+def _help(ranks: Ranks) -> None:
+    """Do the pieces of this process of whatever the first one asks, until it asks no more."""
+    from torch import distributed
+
+    while (asked := from_first(None, ranks)) is not None:
+        task, pieces = asked
+        for found in task(range(ranks.rank, pieces, ranks.world)):
+            distributed.send_object_list([found], 0)

@@ -1,14 +1,9 @@
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from embedlab import ranks
 from embedlab.errors import UserError
 from embedlab.ranks import ALONE, Ranks, from_environment
+from tests.processes import together
 
 CHILD = """
 import sys, time
@@ -33,29 +28,48 @@ with shown(sys.stdout), ranks.joined() as here:
         print("error", error, waited < 60)
 """
 
+SHARED = """
+import sys
+from embedlab import ranks, shares
+from embedlab.errors import UserError
 
-def together(code, processes=2):
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(processes),
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in started]
-    return said, [process.returncode for process in started]
+class Doubled:
+    def __init__(self, fails):
+        self.fails = fails
+    def __call__(self, mine):
+        for k in mine:
+            if k == self.fails:
+                raise UserError(f"piece {k} is wrong: mend it")
+            yield 2 * k, here.rank
+
+def work():
+    print(list(shares.shared(Doubled(None), 5)), shares.beside())
+    try:
+        list(shares.shared(Doubled(2), 7))
+    except UserError as error:
+        print(error)
+    print(list(shares.shared(Doubled(None), 2)))
+    return list(shares.shared(Doubled(int(sys.argv[1])), 4))
+
+with ranks.joined() as here:
+    try:
+        print("gave", ranks.led(here, work))
+    except UserError as error:
+        print("error", error)
+        sys.exit(2)
+"""
+
+SAME = """
+import sys
+from embedlab import ranks
+from embedlab.errors import UserError
+
+try:
+    with ranks.joined() as here:
+        raise UserError("this is wrong" + " here" * here.rank * int(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
 
 
 def test_without_torchrun_there_is_one_process():
@@ -107,3 +121,37 @@ def test_an_error_in_one_process_stops_all_and_only_the_first_speaks():
     said, ended = together(CHILD)
     assert said == [["process 0 speaks", "0 of 0", "error one is wrong: mend it True"], ["1 of 0"]]
     assert ended == [0, 2]
+
+
+def test_processes_do_their_pieces_and_the_first_one_goes_on():
+    said, ended = together(SHARED, "-1")
+    assert said[0] == [
+        "[(0, 0), (2, 1), (4, 0), (6, 1), (8, 0)] 1",
+        # What the others found of a task that failed in the first process is not taken for the next one's.
+        "piece 2 is wrong: mend it",
+        "[(0, 0), (2, 1)]",
+        "gave [(0, 0), (2, 1), (4, 0), (6, 1)]",
+    ]
+    assert said[1] == ["gave None"]
+    assert ended == [0, 0]
+
+
+def test_a_process_that_fails_in_its_share_ends_all_and_says_why():
+    said, ended = together(SHARED, "3")
+    assert said[0][-1] == "[(0, 0), (2, 1)]"
+    assert said[1] == ["error piece 3 is wrong: mend it"]
+    assert ended == [1, 2]
+
+
+def test_the_same_mistake_in_all_processes_is_told_once():
+    assert together(SAME, "0") == ([["this is wrong"], []], [0, 2])
+    assert together(SAME, "1") == ([["this is wrong"], ["this is wrong here"]], [0, 0])
+
+
+def test_a_lost_companion_ends_this_process_and_a_mistake_stays_one():
+    with pytest.raises(SystemExit), ranks.companions(Ranks(0, 2)):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="shapes"), ranks.companions(Ranks(0, 2)):
+        raise RuntimeError("shapes differ")
+    with pytest.raises(RuntimeError, match="gloo"), ranks.companions(ALONE):
+        raise RuntimeError("gloo")

@@ -416,9 +416,9 @@ def report(options: argparse.Namespace) -> int:
     out = Path(options.out) if options.out else Path("reports") / name
     paper = Path(options.paper) if options.paper else None
     page, sound = pipeline.report(_request(options), asked, out, paper, _seconds(options))
-    print(f"report: {page}")
+    _print(f"report: {page}")
     if paper is not None:
-        print(f"for a paper: {paper}")
+        _print(f"for a paper: {paper}")
     if not sound:
         print("embedlab: an analysis failed with a bug; the report has its traceback", file=sys.stderr)
     return 0 if sound else 1
@@ -441,7 +441,7 @@ def run(options: argparse.Namespace) -> int:
     text, sound = pipeline.run(
         _request(options), asked, as_json=options.json, save=save, within=_seconds(options)
     )
-    print(text)
+    _print(text)
     return 0 if sound else 1
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedlab import analysis as contract
-from embedlab import compute
+from embedlab import compute, ranks
 from embedlab.commands import words
 from embedlab.commands.preparation import Prepared, prepare
 from embedlab.commands.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
@@ -60,24 +60,33 @@ def report(
     UserError
         As ``prepare`` does, if none of the analyses applies, or if the report cannot be written.
     """
-    from embedlab.focus import MANY
     from embedlab.lab.store import check_writable
+    from embedlab.report import paper as for_paper
+    from embedlab.report.build import check_place
+
+    with ranks.joined() as here:
+        study, questions = _checked(request, study)
+        page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
+        check_place(page)
+        check_writable(page)
+        if paper is not None:
+            for_paper.check_place(paper, page)
+        asked, prepared = _prepared(request, study, questions, within)
+        sound = ranks.led(here, lambda: _reported(asked, prepared, page, paper))
+    return page, sound is not False
+
+
+def _reported(request: Request, prepared: Prepared, page: Path, paper: Path | None) -> bool:
+    """Analyse what is prepared, write the report, and say whether every analysis ran without a bug."""
+    from embedlab.focus import MANY
     from embedlab.question import listed
     from embedlab.report import answering, statements
-    from embedlab.report import paper as for_paper
-    from embedlab.report.build import Head, check_place
+    from embedlab.report.build import Head
     from embedlab.report.growing import growing
     from embedlab.report.methods import Sources
     from embedlab.runner import embedding_records, outcomes, probes_used, sets_used, told_drawn
     from embedlab.study import names
 
-    study, questions = _checked(request, study)
-    page = out if out.suffix.lower() in (".html", ".htm") else out / "index.html"
-    check_place(page)
-    check_writable(page)
-    if paper is not None:
-        for_paper.check_place(paper, page)
-    request, prepared = _prepared(request, study, questions, within)
     settled, stages, planned = prepared.study, prepared.stages, prepared.planned
     records, files = embedding_records(request.lab, settled, planned), _files(prepared)
     sets = sets_used(request.lab, settled, planned)
@@ -133,7 +142,7 @@ def report(
             *statements.as_text(statements.held(settled.statements, answers)),
         ):
             say(line)
-    return page, made.sound
+    return made.sound
 
 
 def _facts(
@@ -169,6 +178,8 @@ def _prepared(
 ) -> tuple[Request, Prepared]:
     if within is None:
         return request, prepare(request, study, questions)
+    if ranks.from_environment().world > 1:
+        raise UserError("--within tries people in one process: leave it out under torchrun, or give --people")
     from embedlab.commands.within import fitted
 
     return fitted(request, study, questions, within)
@@ -190,12 +201,18 @@ def run(
     UserError
         As ``prepare`` does, if none of the analyses applies, or one has nothing to save.
     """
+    with ranks.joined() as here:
+        study, questions = _checked(request, study)
+        if save is not None:
+            _check_saving(study, save)
+        asked, prepared = _prepared(request, study, questions, within)
+        return ranks.led(here, lambda: _ran(asked, prepared, save, as_json=as_json)) or ("", True)
+
+
+def _ran(request: Request, prepared: Prepared, save: Path | None, *, as_json: bool) -> tuple[str, bool]:
+    """Run what is prepared, and give what it says and whether all is sound."""
     from embedlab.runner import run_study, sets_used, told_drawn
 
-    study, questions = _checked(request, study)
-    if save is not None:
-        _check_saving(study, save)
-    request, prepared = _prepared(request, study, questions, within)
     settled, planned = prepared.study, prepared.planned
     for line in told_drawn(sets_used(request.lab, settled, planned)) if settled.people else ():
         say(f"  {line}")

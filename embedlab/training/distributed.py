@@ -5,8 +5,6 @@ sees the statistics of the whole batch, and dropout draws the mask of the whole 
 """
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,26 +13,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from embedlab.ranks import Ranks
-
-LOST = ("connection closed", "connection reset", "broken pipe", "gloo", "nccl", "timed out")
-
-
-@contextmanager
-def companions(ranks: Ranks) -> Iterator[None]:
-    """End quietly where another process is gone: that one says why.
-
-    Raises
-    ------
-    SystemExit
-        With status 1, if the connection to the others breaks in the block.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        lost = isinstance(error, distributed.DistError) or any(word in str(error).lower() for word in LOST)
-        if ranks.world == 1 or not lost:
-            raise
-        raise SystemExit(1) from None
 
 
 def highest(value: int, ranks: Ranks) -> int:

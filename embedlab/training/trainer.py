@@ -21,7 +21,7 @@ from embedlab.networks import checkpoints
 from embedlab.networks.checkpoints import Record
 from embedlab.networks.embedder import Preprocessing
 from embedlab.progress import say
-from embedlab.ranks import Ranks, agreed, from_first, joined
+from embedlab.ranks import Ranks, agreed, companions, from_first, joined
 from embedlab.training import distributed, faults, learner, state, validation
 from embedlab.training import images as training_images
 from embedlab.training.distributed import Slice
@@ -86,7 +86,7 @@ def train(
         After SIGTERM.
     """
     device = compute.device()
-    with joined() as ranks, distributed.companions(ranks), ExitStack() as stack:
+    with joined() as ranks, companions(ranks), ExitStack() as stack:
         # Weights and dropout draw from torch's own generator; outside it is left as it was.
         cards = [torch.cuda.current_device()] if device == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=cards))

@@ -6,13 +6,14 @@ person, every genuine score, and the highest impostor scores with both their peo
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 from queue import SimpleQueue
-from typing import Any, Literal
+from threading import Event
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,11 +22,14 @@ from embedlab.maths import reused
 from embedlab.maths.pairs.grid import Grid
 from embedlab.maths.sums import by_person
 from embedlab.progress import sweep, track
+from embedlab.shares import beside, shared
 
 BINS = 65_536
 COARSE = 256
 BLOCK = 1_024
 THREADS = 16
+# Runs of blocks that are counted apart: enough for many threads in many processes to end together.
+SHARES = 64
 SAMPLE = 100_000
 # How many times two people are drawn whose pairs are looked at together.
 TWO_PEOPLE = 300
@@ -35,12 +39,12 @@ CLOSE = 0.02
 MIDDLE = 10_000
 # Bytes that the threads' histograms a person may take together.
 ROOM = 2 << 30
+T = TypeVar("T")
 Metric = Literal["cosine", "euclidean"]
 Weigh = Literal["pairs", "people"]
 """Each pair weighs the same, as in the field's protocols; or each person's genuine pairs together weigh
 one, and so do the impostor pairs of each two people."""
 Place = tuple[slice, slice]
-Counted = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -436,10 +440,6 @@ def _sweep_all(
     ``sides`` are the people of rows and of columns, ``sizes`` how many rows and columns each person has;
     ``known`` are all genuine scores, and impostor scores drawn at random, less the scorer's origin.
     """
-    from threadpoolctl import threadpool_limits
-
-    from embedlab.maths.pairs._sweep import sweep as sweep_block
-
     coarse = min(coarse, bins)
     shift = (bins // coarse).bit_length() - 1
     if coarse << shift != bins:
@@ -448,48 +448,19 @@ def _sweep_all(
     weights = (row_weights(sizes[0], weigh), row_weights(sizes[1], weigh))
     # Where all weigh the same, pairs are counted, and weighed afterwards.
     level = all(np.ptp(each) == 0 for each in weights)
-    asked: tuple[Any, Any] = (None, None) if level else weights
     genuine, some = known
     grid = Grid.of([genuine, scorer.full(some)])
-    asked_grid, bulk = grid.compiled(bins, scorer.origin), grid.bulk(bins)
     top = _Tail(tail, _floor(some, len(rows_of), len(columns_of), tail, cross=cross))
-    block = min(BLOCK, max(len(rows_of), len(columns_of)))
-    persons = int(rows_of.max()) + 1
-    kind = np.dtype(np.int32 if level else np.float64)
-    threads = _threads(persons, coarse, kind.itemsize)
-    made = [_Bench.of(block, bins, coarse, persons, kind) for _ in range(threads)]
-    benches: SimpleQueue[_Bench] = SimpleQueue()
-    for bench in made:
-        benches.put(bench)
-
-    def work(place: Place) -> Counted:
-        rows, columns = place
-        bench = benches.get()
-        try:
-            size = sweep_block(
-                scorer.block(rows, columns), rows_of[rows], columns_of[columns],
-                -block - 1 if cross else rows.start - columns.start, shift,
-                asked_grid, bulk, bench.beyond,
-                bench.fine, bench.by_person, top.floor, bench.scores, bench.people, *asked, bench.mass,
-            )  # fmt: skip
-            return bench.scores[:size].copy(), bench.people[:size].copy()
-        finally:
-            benches.put(bench)
-
-    # A thread a block, each with a matrix product of its own: threads inside the product would go on
-    # spinning after it and take the cores from the counting.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(made)) as pool:
-        places = _places(len(rows_of), len(columns_of), block, cross=cross)
-        found = _in_turn(pool, work, places, 2 * len(made))
-        for scores, people in _tracked(found, len(rows_of), len(columns_of), block, cross=cross):
-            top.add(scores, people)
+    count = _Count(
+        scorer, sides, None if level else weights, grid, bins, coarse, shift, tail, top.floor, cross=cross
+    )
+    sums = _Sums.none(bins, coarse, count.persons, np.dtype(np.float64))
+    for part in shared(count, min(SHARES, count.blocks)):
+        sums.add(part.sums)
+        top.floor = max(top.floor, part.floor)
+        top.add(part.scores, part.people)
     tail_scores, tail_people = top.sorted()
-    by_person = made[0].by_person.astype(np.float64)
-    for bench in made[1:]:
-        by_person += bench.by_person
-    impostor = np.sum([bench.fine for bench in made], axis=0)
-    mass = np.sum([bench.mass for bench in made], axis=0)
-    beyond = np.sum([bench.beyond for bench in made], axis=0)
+    impostor, mass, by_person = sums.fine, sums.mass, sums.by_person
     if level:
         one = float(weights[0][0] * weights[1][0])
         mass, by_person = impostor * one, by_person * one
@@ -500,7 +471,7 @@ def _sweep_all(
         "grid": grid,
         "impostor": impostor,
         "impostor_beyond": np.divide(
-            beyond, impostor, out=np.full(bins, np.nan), where=(beyond != 0) & (impostor > 0)
+            sums.beyond, impostor, out=np.full(bins, np.nan), where=(sums.beyond != 0) & (impostor > 0)
         )
         + scorer.origin,
         "impostor_mass": mass,
@@ -510,36 +481,154 @@ def _sweep_all(
     }
 
 
+@dataclass(frozen=True)
+class _Sums:
+    """What impostor pairs add up to, as ``_sweep`` counts it."""
+
+    fine: np.ndarray
+    mass: np.ndarray
+    beyond: np.ndarray
+    by_person: np.ndarray
+
+    @classmethod
+    def none(cls, bins: int, coarse: int, persons: int, kind: np.dtype[Any]) -> "_Sums":
+        return cls(
+            np.zeros(bins, np.int64), np.zeros(bins), np.zeros(bins), np.zeros((persons, coarse), kind)
+        )
+
+    def add(self, other: "_Sums") -> None:
+        for name, array in vars(self).items():
+            array += getattr(other, name)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one share of the blocks gave, with the highest of its scores: all above ``floor``."""
+
+    sums: _Sums
+    scores: np.ndarray
+    people: np.ndarray
+    floor: float
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Counts shares of the blocks, here or in another process.
+
+    A share is a run of blocks that one thread counts one after the other, and shares are added in their
+    order, so that sums of broken numbers have the same bits whoever counted.
+    """
+
+    scorer: _Scorer
+    sides: tuple[np.ndarray, np.ndarray]
+    weights: tuple[np.ndarray, np.ndarray] | None
+    grid: Grid
+    bins: int
+    coarse: int
+    shift: int
+    tail: int
+    floor: float
+    cross: bool
+
+    @property
+    def block(self) -> int:
+        return min(BLOCK, max(map(len, self.sides)))
+
+    @property
+    def persons(self) -> int:
+        return int(self.sides[0].max()) + 1
+
+    @property
+    def blocks(self) -> int:
+        down, across = (-(-len(side) // self.block) for side in self.sides)
+        return down * across if self.cross else down * (down + 1) // 2
+
+    def __call__(self, mine: Sequence[int]) -> Iterator[_Part]:
+        """Give what each share of some holds, in their order, and tell of each block."""
+        from threadpoolctl import threadpool_limits
+
+        kind = np.dtype(np.float64 if self.weights else np.int32)
+        threads = min(_threads(self.persons, self.coarse, kind.itemsize), len(mine))
+        ends = np.arange(min(SHARES, self.blocks) + 1) * self.blocks // min(SHARES, self.blocks)
+        done: SimpleQueue[tuple[int, _Part | BaseException | None]] = SimpleQueue()
+        over, buffers, area = Event(), SimpleQueue[tuple[np.ndarray, np.ndarray]](), self.block**2
+        for _ in range(threads):
+            buffers.put((np.empty(area, np.float32), np.empty((area, 2), np.int32)))
+
+        def work(share: int) -> None:
+            buffer = buffers.get()
+            try:
+                for part in self._counted(ends[share], ends[share + 1], kind, *buffer):
+                    if over.is_set():
+                        return
+                    done.put((share, part))
+            except BaseException as error:
+                done.put((share, error))
+            finally:
+                buffers.put(buffer)
+
+        total = int(sum(ends[share + 1] - ends[share] for share in mine))
+        found = (done.get() for _ in range(total))
+        following, held = iter(mine), dict[int, _Part]()
+        # A thread a share, each with matrix products of its own: threads inside the product would go on
+        # spinning after it and take the cores from the counting.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+            try:
+                # Few are under way or wait for one before them, as each holds a histogram a person.
+                waiting = deque(islice(following, 2 * threads))
+                for share in waiting:
+                    pool.submit(work, share)
+                for share, part in self._tracked(found, total):
+                    if isinstance(part, BaseException):
+                        raise part
+                    if part is not None:
+                        held[share] = part
+                    while waiting and waiting[0] in held:
+                        yield held.pop(waiting.popleft())
+                        for another in islice(following, 1):
+                            waiting.append(another)
+                            pool.submit(work, another)
+            finally:
+                over.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _counted(
+        self, first: int, end: int, kind: np.dtype[Any], scores: np.ndarray, people: np.ndarray
+    ) -> Iterator[_Part | None]:
+        """Count a run of blocks; what they hold comes with the last one."""
+        from embedlab.maths.pairs._sweep import sweep as sweep_block
+
+        (rows_of, columns_of), block = self.sides, self.block
+        sums = _Sums.none(self.bins, self.coarse, self.persons, kind)
+        top = _Tail(self.tail, self.floor)
+        grid, bulk = self.grid.compiled(self.bins, self.scorer.origin), self.grid.bulk(self.bins)
+        weights: tuple[Any, Any] = self.weights or (None, None)
+        places = _places(len(rows_of), len(columns_of), block, cross=self.cross)
+        for k, (rows, columns) in enumerate(islice(places, first, end), first + 1):
+            size = sweep_block(
+                self.scorer.block(rows, columns), rows_of[rows], columns_of[columns],
+                -block - 1 if self.cross else rows.start - columns.start, self.shift,
+                grid, bulk, sums.beyond,
+                sums.fine, sums.by_person, top.floor, scores, people, *weights, sums.mass,
+            )  # fmt: skip
+            top.add(scores[:size].copy(), people[:size].copy())
+            yield None if k < end else _Part(sums, *top.cut(), top.floor)
+
+    def _tracked(self, found: Iterator[T], total: int) -> Iterator[T]:
+        if self.blocks == 1:
+            return found
+        rows, columns = map(len, self.sides)
+        pairs = rows * columns if self.cross else rows * (rows - 1) // 2
+        size = f"{pairs:,} pairs of {rows:,} images" + (f" with {columns:,}" if self.cross else "")
+        return sweep(found, "all pairs, in blocks", total, size)
+
+
 def _threads(persons: int, coarse: int, itemsize: int = 4) -> int:
-    """Choose how many threads count, each into a histogram a person of its own."""
+    """Choose how many threads count, each into a histogram a person of its own, and as many that wait."""
     from numba import get_num_threads
 
-    return max(1, min(get_num_threads(), THREADS, ROOM // (persons * coarse * itemsize)))
-
-
-def _in_turn(
-    pool: ThreadPoolExecutor, work: Callable[[Place], Counted], places: Iterable[Place], ahead: int
-) -> Iterator[Counted]:
-    """Give what the work finds at each place, in their order, with so many pieces of it under way."""
-    under_way: deque[Future[Counted]] = deque()
-    for place in places:
-        under_way.append(pool.submit(work, place))
-        if len(under_way) > ahead:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
-
-
-def _tracked(
-    found: Iterator[Counted], rows: int, columns: int, block: int, *, cross: bool
-) -> Iterator[Counted]:
-    down, across = -(-rows // block), -(-columns // block)
-    total = down * across if cross else down * (down + 1) // 2
-    if total == 1:
-        return found
-    pairs = rows * columns if cross else rows * (rows - 1) // 2
-    size = f"{pairs:,} pairs of {rows:,} images" + (f" with {columns:,}" if cross else "")
-    return sweep(found, "all pairs, in blocks", total, size)
+    cores = get_num_threads() // beside()
+    return max(1, min(cores, THREADS, ROOM // (2 * persons * coarse * itemsize)))
 
 
 def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[Place]:
@@ -547,29 +636,6 @@ def _places(rows: int, columns: int, block: int, *, cross: bool) -> Iterator[Pla
     for row in range(0, rows, block):
         for column in range(0 if cross else row, columns, block):
             yield slice(row, min(row + block, rows)), slice(column, min(column + block, columns))
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """What one thread counts into."""
-
-    fine: np.ndarray
-    mass: np.ndarray
-    beyond: np.ndarray
-    by_person: np.ndarray
-    scores: np.ndarray
-    people: np.ndarray
-
-    @classmethod
-    def of(cls, block: int, bins: int, coarse: int, persons: int, kind: np.dtype[Any]) -> "_Bench":
-        return cls(
-            np.zeros(bins, np.int64),
-            np.zeros(bins),
-            np.zeros(bins),
-            np.zeros((persons, coarse), kind),
-            np.empty(block * block, np.float32),
-            np.empty((block * block, 2), np.int32),
-        )
 
 
 def _sample(scorer: _Scorer, rows_of: np.ndarray, columns_of: np.ndarray) -> np.ndarray:
@@ -652,17 +718,22 @@ class _Tail:
     def _cut(self) -> None:
         scores, people = np.concatenate(self.scores), np.concatenate(self.people)
         if len(scores) >= self.size > 0:
-            # Scores equal to the floor go too: neither which of them came first nor how many threads
-            # were at work when it rose may matter.
-            self.floor = float(np.partition(scores, len(scores) - self.size)[len(scores) - self.size])
-            kept = scores > self.floor
-            scores, people = scores[kept], people[kept]
+            reached = float(np.partition(scores, len(scores) - self.size)[len(scores) - self.size])
+            self.floor = max(self.floor, reached)
+        # Scores equal to the floor go too: neither which of them came first nor who was at work when it
+        # rose may matter.
+        kept = scores > self.floor
+        scores, people = scores[kept], people[kept]
         self.scores, self.people, self.held = [scores], [people], len(scores)
 
-    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+    def cut(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give the highest scores in the order in which they came, and their people."""
         self._cut()
-        scores, people = self.scores[0], self.people[0]
-        # Pairs come in the same order whatever the threads do, so a stable sort settles ties alike.
+        return self.scores[0], self.people[0]
+
+    def sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        scores, people = self.cut()
+        # Pairs come in the same order whoever counted them, so a stable sort settles ties alike.
         order = np.argsort(-scores, kind="stable")
         return scores[order], people[order].astype(np.int64)
 

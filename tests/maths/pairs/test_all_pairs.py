@@ -1,4 +1,7 @@
 import dataclasses
+import hashlib
+import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from embedlab.maths import reused
 from embedlab.maths.pairs import all_pairs as pairs
 from embedlab.maths.pairs.all_pairs import all_pairs, template_pairs
 from tests.planted import embedding_set
+from tests.processes import together
 
 
 def two_probes():
@@ -64,18 +68,74 @@ def test_the_tail_keeps_the_highest_scores_with_their_people():
     np.testing.assert_array_equal(cut.tail_people, whole.tail_people[: len(cut.tail_scores)])
 
 
+def uneven():
+    """People of one to nine images, so that pairs weigh unlike."""
+    a = embedding_set(people=60, images=9)
+    rows = np.flatnonzero(np.arange(len(a.items)) % 9 <= a.labels % 9)
+    return a.unit[rows], a.labels[rows]
+
+
 def test_what_is_kept_does_not_depend_on_the_threads(monkeypatch):
     monkeypatch.setattr(pairs, "BLOCK", 16)
     # A floor guessed far too low rises while blocks are under way.
     monkeypatch.setattr(pairs, "_floor", lambda *_, **__: -1.0)
-    a = embedding_set(people=60, images=3)
     found = []
     for threads in (1, 2, 5):
         monkeypatch.setattr("numba.get_num_threads", lambda n=threads: n)
-        found.append(all_pairs(a.unit, a.labels, tail=100))
+        found.append(dataclasses.asdict(all_pairs(*uneven(), weigh="people", tail=100)))
     for other in found[1:]:
-        for name in ("impostor", "impostor_by_person", "tail_scores", "tail_people"):
-            np.testing.assert_array_equal(getattr(other, name), getattr(found[0], name))
+        np.testing.assert_equal(other, found[0])
+
+
+TWO = """
+from embedlab import ranks
+from embedlab.maths.pairs import all_pairs as pairs
+from tests.maths.pairs.test_all_pairs import counted
+
+pairs.BLOCK = 16
+with ranks.joined() as here:
+    for line in ranks.led(here, counted) or ():
+        print(line)
+"""
+
+
+def counted():
+    """Count pairs in several ways, and give the name of each field with a hash of its bits."""
+    unit, labels = uneven()
+    found = [
+        all_pairs(unit, labels, weigh="people", tail=100),
+        all_pairs(unit, labels, unit[::-1], weigh="people", tail=100),
+        all_pairs(unit, labels, metric="euclidean", tail=0),
+        template_pairs(unit, labels),
+    ]
+    return [
+        f"{name} {hashlib.sha256(pickle.dumps(value)).hexdigest()}"
+        for one in found
+        for name, value in dataclasses.asdict(one).items()
+    ]
+
+
+def test_two_processes_that_share_the_pairs_give_the_bits_of_one(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 16)
+    assert together(TWO) == ([counted(), []], [0, 0])
+
+
+def test_a_sweep_that_fails_in_a_thread_fails_and_ends_the_others(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 16)
+    monkeypatch.setattr("numba.get_num_threads", lambda: 3)
+    block, calls = pairs._Scorer.block, []
+
+    def failing(self, rows, columns):
+        if threading.current_thread() is not threading.main_thread():
+            calls.append(rows)
+            if len(calls) == 5:
+                raise MemoryError("no more")
+        return block(self, rows, columns)
+
+    monkeypatch.setattr(pairs._Scorer, "block", failing)
+    with pytest.raises(MemoryError, match="no more"):
+        all_pairs(*uneven())
+    assert len(calls) < 20
 
 
 def test_scores_beyond_one_by_rounding_stay_in_the_last_bin():
