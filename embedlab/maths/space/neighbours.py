@@ -15,9 +15,13 @@ from embedlab.progress import blocks, busy
 
 # Entries of one block of distances; a block takes four bytes an entry.
 BLOCK = 1 << 22
+# Rows of a block of the search at least: with fewer a product takes twice as long.
+ROWS = 256
 # Groups of entries for each neighbour that is looked for: the more, the fewer entries are measured again.
 # Fewer than so many groups take longer: numbers that lie side by side are compared at once.
 GROUPS, WIDE = 4, 64
+# Groups of the compiled search at least: a row's fit into the cache that is nearest to a core.
+LEAST = 512
 # Pairs measured again at once: few enough that their vectors stay in the cache, which is ten times as fast.
 PAIRS = 1 << 10
 
@@ -56,8 +60,11 @@ def nearest(
 
     Notes
     -----
-    Memory beyond the inputs: their copies in double and single precision and about 200 MB of blocks.
+    Memory beyond the inputs: their copies in double and single precision, and a block of 16 MB or of the
+    distances of 256 rows.
     """
+    from embedlab.maths.space._nearest import near
+
     alone = others is None
     found_in = vectors if others is None else others
     there = len(found_in) - alone
@@ -74,17 +81,20 @@ def nearest(
     rough_b = np.concatenate([rough_b, (1 + 3 * error) * squares_b[:, None]], axis=1)
     indices = np.empty((len(a), k), np.int64)
     distances = np.empty((len(a), k), np.float64)
-    step = max(1, BLOCK // len(b))
+    slack, own_slack = 6 * error * squares_b, 2 * error * squares_a
+    groups = min(len(b), max(GROUPS * k, LEAST))
+    step = min(len(a), max(ROWS, BLOCK // len(b)))
+    # Of the columns only so many pages are touched as there are neighbours.
+    block, each = np.empty((step, len(b)), np.float32), np.empty(step, np.int64)
+    those = np.empty(block.size, np.int32)
     for start in blocks(range(0, len(a), step), f"{k} nearest of {len(a):,} images, in blocks"):
         rows = slice(start, min(start + step, len(a)))
-        most = rough_a[rows] @ rough_b.T
+        most = np.matmul(rough_a[rows], rough_b.T, out=block[: rows.stop - start])
         if alone:
             selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
             most[columns[selves] - rows.start, selves] = np.inf
-        limit = reach(most, k) + 2 * error * squares_a[rows]
-        most -= 6 * error * squares_b
-        near = most <= limit[:, None]
-        found, distances[rows] = _closest(a[rows], b, near, k)
+        size = near(most, slack, own_slack[rows], k, groups, each, those)
+        found, distances[rows] = _closest(a[rows], b, each[: len(most)], those[:size], k)
         indices[rows] = columns[found]
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
 
@@ -188,11 +198,15 @@ def _prepared(
 
     Cosine distance is half the squared distance of unit rows, so it may be moved as well.
     """
-    a, b = (x.astype(np.float64) for x in (vectors, found_in))
-    if metric == "cosine":
-        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+
+    def whole(rows: np.ndarray) -> np.ndarray:
+        rows = rows.astype(np.float64)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if metric == "cosine" else rows
+
+    b = whole(found_in)
     origin = b.mean(axis=0)
-    return a - origin, b - origin
+    b -= origin
+    return (b if vectors is found_in else whole(vectors) - origin), b
 
 
 def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
@@ -203,17 +217,18 @@ def _few_copies(rows: np.ndarray, k: int) -> Int[np.ndarray, " kept"]:
     return np.flatnonzero(turns(group) <= k)
 
 
-def _closest(a: np.ndarray, b: np.ndarray, near: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the pairs marked in ``near`` and give each row's first k, with squared distances."""
-    rows, columns = np.divmod(np.flatnonzero(near), near.shape[1])
+def _closest(
+    a: np.ndarray, b: np.ndarray, each: np.ndarray, columns: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure rows against some columns, so many of each, and give their first k, with squared distances."""
+    rows = np.repeat(np.arange(len(a)), each)
     squared = np.empty(len(rows))
     for start in range(0, len(rows), PAIRS):
         some = slice(start, start + PAIRS)
         gap = a[rows[some]] - b[columns[some]]
         squared[some] = np.einsum("ij,ij->i", gap, gap)
     order = np.lexsort((columns, squared, rows))
-    counts = near.sum(axis=1)
-    firsts = np.cumsum(counts) - counts
+    firsts = np.cumsum(each) - each
     picked = order[firsts[:, None] + np.arange(k)]
     return columns[picked], squared[picked]
 

@@ -29,6 +29,10 @@ def plainly(a, b, k, metric, *, alone):
 def block(request, monkeypatch):
     monkeypatch.setattr(neighbours, "BLOCK", request.param)
     monkeypatch.setattr(neighbours, "PAIRS", request.param)
+    # Groups of which several entries are one, in the one case; in the other most stand alone.
+    few = request.param == 1000
+    monkeypatch.setattr(neighbours, "ROWS", 3 if few else 256)
+    monkeypatch.setattr(neighbours, "LEAST", 16 if few else 512)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
