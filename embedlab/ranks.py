@@ -276,5 +276,6 @@ def _help(ranks: Ranks) -> None:
 
     while (asked := from_first(None, ranks)) is not None:
         task, pieces = asked
-        for found in task(range(ranks.rank, pieces, ranks.world)):
+        mine = range(ranks.rank, pieces, ranks.world)
+        for found in task(mine) if mine else ():
             distributed.send_object_list([found], 0)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 Task = Callable[[Sequence[int]], Iterator[T]]
-"""Gives what is found of each of some pieces, in their order. Another process unpickles it."""
+"""Gives what is found of each of some pieces, one at least, in their order. Another process unpickles it."""
 
 _helpers: ContextVar[Callable[[Task[Any], int], Iterator[Any]] | None] = ContextVar("helpers", default=None)
 _beside: ContextVar[int] = ContextVar("beside", default=1)

@@ -37,6 +37,7 @@ class Doubled:
     def __init__(self, fails):
         self.fails = fails
     def __call__(self, mine):
+        mine[0]  # Whoever has no piece is not asked.
         for k in mine:
             if k == self.fails:
                 raise UserError(f"piece {k} is wrong: mend it")
@@ -48,7 +49,7 @@ def work():
         list(shares.shared(Doubled(2), 7))
     except UserError as error:
         print(error)
-    print(list(shares.shared(Doubled(None), 2)))
+    print(list(shares.shared(Doubled(None), 2)), list(shares.shared(Doubled(None), 1)))
     return list(shares.shared(Doubled(int(sys.argv[1])), 4))
 
 with ranks.joined() as here:
@@ -129,7 +130,7 @@ def test_processes_do_their_pieces_and_the_first_one_goes_on():
         "[(0, 0), (2, 1), (4, 0), (6, 1), (8, 0)] 1",
         # What the others found of a task that failed in the first process is not taken for the next one's.
         "piece 2 is wrong: mend it",
-        "[(0, 0), (2, 1)]",
+        "[(0, 0), (2, 1)] [(0, 0)]",
         "gave [(0, 0), (2, 1), (4, 0), (6, 1)]",
     ]
     assert said[1] == ["gave None"]
@@ -138,7 +139,7 @@ def test_processes_do_their_pieces_and_the_first_one_goes_on():
 
 def test_a_process_that_fails_in_its_share_ends_all_and_says_why():
     said, ended = together(SHARED, "3")
-    assert said[0][-1] == "[(0, 0), (2, 1)]"
+    assert said[0][-1] == "[(0, 0), (2, 1)] [(0, 0)]"
     assert said[1] == ["error piece 3 is wrong: mend it"]
     assert ended == [1, 2]
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths.turns import turns
-from embedlab.progress import blocks, busy
+from embedlab.progress import blocks, busy, sweep
 
 # Entries of one block of distances; a block takes four bytes an entry.
 BLOCK = 1 << 22
@@ -87,14 +87,16 @@ def nearest(
     # Of the columns only so many pages are touched as there are neighbours.
     block, each = np.empty((step, len(b)), np.float32), np.empty(step, np.int64)
     those = np.empty(block.size, np.int32)
-    for start in blocks(range(0, len(a), step), f"{k} nearest of {len(a):,} images, in blocks"):
+    starts = range(0, len(a), step)
+    what, size = f"{k} nearest of {len(a):,} images, in blocks", f"{len(a):,} against {len(b):,}"
+    for start in sweep(starts, what, len(starts), size) if len(starts) > 1 else starts:
         rows = slice(start, min(start + step, len(a)))
         most = np.matmul(rough_a[rows], rough_b.T, out=block[: rows.stop - start])
         if alone:
             selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
             most[columns[selves] - rows.start, selves] = np.inf
-        size = near(most, slack, own_slack[rows], k, groups, each, those)
-        found, distances[rows] = _closest(a[rows], b, each[: len(most)], those[:size], k)
+        chosen = near(most, slack, own_slack[rows], k, groups, each, those)
+        found, distances[rows] = _closest(a[rows], b, each[: len(most)], those[:chosen], k)
         indices[rows] = columns[found]
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
 

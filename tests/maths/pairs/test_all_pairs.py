@@ -2,14 +2,17 @@ import dataclasses
 import hashlib
 import pickle
 import threading
+from itertools import count
 
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from embedlab import progress
 from embedlab.maths import reused
 from embedlab.maths.pairs import all_pairs as pairs
 from embedlab.maths.pairs.all_pairs import all_pairs, template_pairs
+from tests.heard import heard
 from tests.planted import embedding_set
 from tests.processes import together
 
@@ -85,6 +88,15 @@ def test_what_is_kept_does_not_depend_on_the_threads(monkeypatch):
         found.append(dataclasses.asdict(all_pairs(*uneven(), weigh="people", tail=100)))
     for other in found[1:]:
         np.testing.assert_equal(other, found[0])
+
+
+def test_a_long_sweep_tells_its_time_beforehand(monkeypatch):
+    monkeypatch.setattr(pairs, "BLOCK", 16)
+    monkeypatch.setattr(progress.time, "monotonic", count(step=3).__next__)
+    a = embedding_set(people=40, images=4)
+    with heard() as lines:
+        all_pairs(a.unit, a.labels)
+    assert lines == ["  all pairs, in blocks: 12,720 pairs of 160 images, about 3 min"]
 
 
 TWO = """

@@ -1,10 +1,13 @@
 """Exact neighbours, ties included; how far a picture keeps them."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn import manifold
 
+from embedlab import progress
 from embedlab.maths.space import neighbours
 from embedlab.maths.space.neighbours import (
     chance_trustworthiness,
@@ -14,6 +17,7 @@ from embedlab.maths.space.neighbours import (
     trustworthiness,
     within_reach,
 )
+from tests.heard import heard
 
 
 def plainly(a, b, k, metric, *, alone):
@@ -55,6 +59,15 @@ def test_neighbours_among_others_are_those_of_a_plain_search(metric):
     expected, far = plainly(a, b, 150, metric, alone=False)
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(distances, far, rtol=1e-9)
+
+
+def test_a_long_search_tells_its_time_beforehand(monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK", 1)
+    monkeypatch.setattr(neighbours, "ROWS", 2)
+    monkeypatch.setattr(progress.time, "monotonic", count(step=3).__next__)
+    with heard() as lines:
+        nearest(np.random.default_rng(0).normal(size=(40, 4)), 3)
+    assert lines == ["  3 nearest of 40 images, in blocks: 40 against 40, about 60 s"]
 
 
 def test_a_row_is_found_among_others_that_hold_it():
