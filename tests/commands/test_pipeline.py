@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedlab import analysis, progress, runner
+from embedlab import analysis, progress, ranks, runner
 from embedlab.analyses import accuracy
 from embedlab.charts import Face, Faces, faces_at_hand
 from embedlab.commands import pipeline
@@ -20,8 +20,10 @@ from embedlab.errors import UserError
 from embedlab.formats import protocols
 from embedlab.lab import embeddings, store
 from embedlab.lab.store import Lab, write_json
+from embedlab.maths.pairs import all_pairs
 from embedlab.study import Statement, Study, names
 from tests.planted import embedding_set
+from tests.processes import together
 
 
 @pytest.fixture
@@ -40,6 +42,38 @@ def test_a_second_report_says_the_same(asked, tmp_path):
     for section in pages[0], pages[1]:
         del section[0]["runs"]
     assert pages[0] == pages[1]
+
+
+TORCHRUN = """
+import sys
+from embedlab.commands.cli import main
+from embedlab.maths.pairs import all_pairs
+
+all_pairs.BLOCK = 16
+model, lab, out = sys.argv[1:]
+status = main(["report", "--models", model, "--only", "distances", "--lab", lab, "--out", out])
+print("status", status)
+"""
+
+
+def test_two_processes_make_one_report_of_what_one_process_finds(asked, tmp_path, monkeypatch):
+    request, study = asked
+    other = Lab(tmp_path / "other")
+    page = tmp_path / "two" / "index.html"
+    said, ended = together(TORCHRUN, study.models[0], str(other.root), str(page.parent))
+    assert (said, ended) == ([[f"report: {page}", "status 0"], ["status 0"]], [0, 0])
+    assert page.exists()
+    monkeypatch.setattr(all_pairs, "BLOCK", 16)
+    pipeline.run(request, study, as_json=True)
+    found = [sorted((lab.root / "results").rglob("arrays.npz")) for lab in (request.lab, other)]
+    assert len(found[0]) == 1
+    assert [one.read_bytes() for one in found[0]] == [one.read_bytes() for one in found[1]]
+
+
+def test_people_are_not_tried_in_several_processes(asked, monkeypatch):
+    monkeypatch.setattr(ranks, "from_environment", lambda: ranks.Ranks(0, 2))
+    with pytest.raises(UserError, match="--within tries people in one process: leave it out under torchrun"):
+        pipeline._prepared(*asked, [], 5.0)
 
 
 def test_a_report_of_drawn_people_says_so_and_keeps_its_results_apart(tmp_path, capsys):
