@@ -32,6 +32,7 @@ from embedlab.maths.reused import KEPT, Kept
 from embedlab.over import Input
 from embedlab.progress import about, busy, say
 from embedlab.question import listed
+from embedlab.shares import beside
 from embedlab.study import Planned, Study, plan, probes_of, with_lists
 from embedlab.workers import Dealt, cores, dealt
 
@@ -278,7 +279,8 @@ def _processes(work: Sequence[Any], inputs: "_Inputs", packed: Callable[[Any], A
     sets = {one for _, taken in work for one in taken if one.kind == "set"}
     largest = max((inputs.numbers([one]) for one in sets), default=0)
     cores_ = cores()
-    if cores_ == 1 or compute.device() != "cpu" or largest < WORTH_A_PROCESS:
+    # Where torchrun started others, they share what is counted.
+    if cores_ == 1 or beside() > 1 or compute.device() != "cpu" or largest < WORTH_A_PROCESS:
         return 1
     computed = sum(packed(piece) is not None for piece in work)
     memory = headroom.free() // (PROCESS_BYTES + COPIES * 4 * sum(inputs.numbers([one]) for one in sets))
