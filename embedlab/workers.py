@@ -25,6 +25,9 @@ R = TypeVar("R")
 HERE = 0
 """This process, among those that take work."""
 
+PATIENCE_S = 5.0
+"""How long a process that has no more work may take to end."""
+
 THREAD_WORDS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"),
     "VECLIB_MAXIMUM_THREADS",
@@ -220,11 +223,12 @@ class _Other:
             raise _Ended(_how(self.process.exitcode)) from None
 
     def end(self) -> None:
-        """End the process, whatever it does."""
-        self.process.terminate()
-        self.process.join()
+        """Let the process end; what does not within ``PATIENCE_S`` is ended."""
         if not self.pipe.closed:
             self.pipe.close()
+        self.process.join(PATIENCE_S)
+        self.process.terminate()
+        self.process.join()
 
 
 def _how(code: int | None) -> str:
