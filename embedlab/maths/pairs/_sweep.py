@@ -37,60 +37,139 @@ def sweep(
     ``mass`` is left alone, and the compiler leaves out what weighs.
 
     Columns below ``row + offset + 1`` are passed over, so a block on the diagonal counts each
-    unordered pair once; an ``offset`` of -rows - 1 counts all. A fine bin lies in the coarse bin of
-    its number shifted right by ``shift``.
+    unordered pair once; an ``offset`` of -rows - 1 counts all. ``column_labels`` rise. A fine bin lies in the
+    coarse bin of its number shifted right by ``shift``.
 
     ``grid`` holds the four ends of the three pieces of the scores' range, and bins a score in each piece;
     scores outside the bins of ``bulk`` are summed up in ``beyond``.
 
-    Bins of a whole row are found first, in a loop that the compiler turns into vector instructions;
-    and they are unsigned, since numba asks of every signed index whether it counts from the end.
+    A row is gone through several times, each time for one kind of count: its bins stay in the fastest cache,
+    and where one loop writes to several places, the processor waits to see whether they are the same.
     """
     rows, columns = scores.shape
-    last = np.float32(len(fine) - 1)
-    low, inner, outer, high = grid[0], grid[1], grid[2], grid[3]
-    below, within, above = grid[4], grid[5], grid[6]
     by = np.uint32(shift)
-    first_bin, end_bin = np.uint32(bulk[0]), np.uint32(bulk[1])
+    first_bin, bins = np.uint32(bulk[0]), np.uint32(bulk[1] - bulk[0])
     size = 0
     own = np.zeros(by_person.shape[1], by_person.dtype)
-    index = np.empty(columns, np.uint32)
+    index, weights = np.empty(columns, np.uint32), np.empty(columns, by_person.dtype)
     for row in range(rows):
         person = row_labels[row]
-        line = scores[row]
         first = max(0, row + offset + 1)
-        for column in range(first, columns):
-            score = line[column]
-            place = (
-                (min(max(score, low), inner) - low) * below
-                + (min(max(score, inner), outer) - inner) * within
-                + (min(max(score, outer), high) - outer) * above
-            )
-            index[column] = np.uint32(min(place, last))
+        if first >= columns:
+            continue
+        line, places, others = scores[row, first:], index[first:], column_labels[first:]
+        _places(line, grid, np.float32(len(fine) - 1), places)
+        start = end = len(others)
+        if others[0] <= person <= others[-1]:
+            start = np.searchsorted(others, person, side="left")
+            end = np.searchsorted(others, person, side="right")
         own[:] = 0
-        for column in range(first, columns):
-            other = column_labels[column]
-            if other == person:
-                continue
-            place_of = index[column]
-            fine[place_of] += 1
-            if place_of < first_bin or place_of >= end_bin:
-                beyond[place_of] += line[column]
+        # Those before the person's own images, and those behind them.
+        for part in range(2):
+            some = slice(0, start) if part == 0 else slice(end, len(others))
+            at, who, said = places[some], others[some], line[some]
+            _count(at, fine)
             if row_weights is None:
-                own[place_of >> by] += 1
-                by_person[other, place_of >> by] += 1
+                _count_coarse(at, by, own)
+                _count_people(at, by, who, by_person)
             else:
-                weight = row_weights[person] * column_weights[other]
-                mass[place_of] += weight
-                own[place_of >> by] += weight
-                by_person[other, place_of >> by] += weight
-            if line[column] > floor:
-                tail_scores[size] = line[column]
-                tail_people[size, 0] = person
-                tail_people[size, 1] = other
-                size += 1
+                weigh = weights[: len(at)]
+                _weigh(who, row_weights[person], column_weights, weigh)
+                _add(at, weigh, mass)
+                _add_coarse(at, by, weigh, own)
+                _add_people(at, by, who, weigh, by_person)
+            size = _keep(said, who, person, floor, tail_scores, tail_people, size)
+            _sum_beyond(at, said, first_bin, bins, beyond)
         by_person[person] += own
     return size
+
+
+# Bins are unsigned, since numba asks of every signed index whether it counts from the end.
+
+
+@compiled(nogil=True)
+def _places(line: np.ndarray, grid: np.ndarray, last: float, index: np.ndarray) -> None:
+    low, inner, outer, high = grid[0], grid[1], grid[2], grid[3]
+    below, within, above = grid[4], grid[5], grid[6]
+    for k in range(len(line)):
+        score = line[k]
+        place = (
+            (min(max(score, low), inner) - low) * below
+            + (min(max(score, inner), outer) - inner) * within
+            + (min(max(score, outer), high) - outer) * above
+        )
+        index[k] = np.uint32(min(place, last))
+
+
+@compiled(nogil=True)
+def _count(index: np.ndarray, fine: np.ndarray) -> None:
+    for k in range(len(index)):
+        fine[index[k]] += 1
+
+
+@compiled(nogil=True)
+def _count_coarse(index: np.ndarray, by: int, own: np.ndarray) -> None:
+    for k in range(len(index)):
+        own[index[k] >> by] += 1
+
+
+@compiled(nogil=True)
+def _count_people(index: np.ndarray, by: int, people: np.ndarray, by_person: np.ndarray) -> None:
+    for k in range(len(index)):
+        by_person[people[k], index[k] >> by] += 1
+
+
+@compiled(nogil=True)
+def _weigh(people: np.ndarray, mine: float, theirs: np.ndarray, weights: np.ndarray) -> None:
+    for k in range(len(people)):
+        weights[k] = mine * theirs[people[k]]
+
+
+@compiled(nogil=True)
+def _add(index: np.ndarray, weights: np.ndarray, mass: np.ndarray) -> None:
+    for k in range(len(index)):
+        mass[index[k]] += weights[k]
+
+
+@compiled(nogil=True)
+def _add_coarse(index: np.ndarray, by: int, weights: np.ndarray, own: np.ndarray) -> None:
+    for k in range(len(index)):
+        own[index[k] >> by] += weights[k]
+
+
+@compiled(nogil=True)
+def _add_people(
+    index: np.ndarray, by: int, people: np.ndarray, weights: np.ndarray, by_person: np.ndarray
+) -> None:
+    for k in range(len(index)):
+        by_person[people[k], index[k] >> by] += weights[k]
+
+
+@compiled(nogil=True)
+def _keep(
+    line: np.ndarray,
+    people: np.ndarray,
+    person: int,
+    floor: float,
+    tail_scores: np.ndarray,
+    tail_people: np.ndarray,
+    size: int,
+) -> int:
+    for k in range(len(line)):
+        if line[k] > floor:
+            tail_scores[size] = line[k]
+            tail_people[size, 0] = person
+            tail_people[size, 1] = people[k]
+            size += 1
+    return size
+
+
+@compiled(nogil=True)
+def _sum_beyond(index: np.ndarray, line: np.ndarray, first: int, bins: int, beyond: np.ndarray) -> None:
+    for k in range(len(index)):
+        # Unsigned: what lies below the first bin is beyond all.
+        if index[k] - first >= bins:
+            beyond[index[k]] += line[k]
 
 
 @compiled(parallel=True, nogil=True)
