@@ -88,7 +88,7 @@ def sweep(
 
 
 @compiled(nogil=True)
-def _places(line: np.ndarray, grid: np.ndarray, last: float, index: np.ndarray) -> None:
+def _places(line: np.ndarray, grid: np.ndarray, last: np.float32, index: np.ndarray) -> None:
     low, inner, outer, high = grid[0], grid[1], grid[2], grid[3]
     below, within, above = grid[4], grid[5], grid[6]
     for k in range(len(line)):
@@ -108,13 +108,13 @@ def _count(index: np.ndarray, fine: np.ndarray) -> None:
 
 
 @compiled(nogil=True)
-def _count_coarse(index: np.ndarray, by: int, own: np.ndarray) -> None:
+def _count_coarse(index: np.ndarray, by: np.uint32, own: np.ndarray) -> None:
     for k in range(len(index)):
         own[index[k] >> by] += 1
 
 
 @compiled(nogil=True)
-def _count_people(index: np.ndarray, by: int, people: np.ndarray, by_person: np.ndarray) -> None:
+def _count_people(index: np.ndarray, by: np.uint32, people: np.ndarray, by_person: np.ndarray) -> None:
     for k in range(len(index)):
         by_person[people[k], index[k] >> by] += 1
 
@@ -132,14 +132,14 @@ def _add(index: np.ndarray, weights: np.ndarray, mass: np.ndarray) -> None:
 
 
 @compiled(nogil=True)
-def _add_coarse(index: np.ndarray, by: int, weights: np.ndarray, own: np.ndarray) -> None:
+def _add_coarse(index: np.ndarray, by: np.uint32, weights: np.ndarray, own: np.ndarray) -> None:
     for k in range(len(index)):
         own[index[k] >> by] += weights[k]
 
 
 @compiled(nogil=True)
 def _add_people(
-    index: np.ndarray, by: int, people: np.ndarray, weights: np.ndarray, by_person: np.ndarray
+    index: np.ndarray, by: np.uint32, people: np.ndarray, weights: np.ndarray, by_person: np.ndarray
 ) -> None:
     for k in range(len(index)):
         by_person[people[k], index[k] >> by] += weights[k]
@@ -165,7 +165,9 @@ def _keep(
 
 
 @compiled(nogil=True)
-def _sum_beyond(index: np.ndarray, line: np.ndarray, first: int, bins: int, beyond: np.ndarray) -> None:
+def _sum_beyond(
+    index: np.ndarray, line: np.ndarray, first: np.uint32, bins: np.uint32, beyond: np.ndarray
+) -> None:
     for k in range(len(index)):
         # Unsigned: what lies below the first bin is beyond all.
         if index[k] - first >= bins:
