@@ -44,7 +44,7 @@ PACKAGES = (
 PAIRS = ("model pair", "weight pair", "network pair")
 """Words of analyses whose runs grow as the pairs of models."""
 
-WORTH_A_PROCESS = 1 << 17
+WORTH_A_PROCESS = 1 << 16
 """Numbers in a set's vectors below which analyses are over sooner than another process has begun."""
 
 MOST_PROCESSES = 8
