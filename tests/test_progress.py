@@ -244,6 +244,7 @@ def test_every_analysis_tracks_loops_of_known_length(name, monkeypatch):
     ):
         monkeypatch.setattr(f"embedlab.maths.{module}.BLOCK", size)
     monkeypatch.setattr("embedlab.maths.pairs.extremes.ROWS", 16)
+    monkeypatch.setattr("embedlab.maths.space.neighbours.ROWS", 1)
     monkeypatch.setattr("embedlab.maths.pairs.weighted.ENTRIES", 1)
     # A layout takes seconds, and is one call.
     for layout in ("tsne", "umap"):

@@ -311,7 +311,7 @@ SEARCHED = {
     "directions": ("",),
     "kernels": ("",),
     "layers": ("",),
-    "migration": ("self-training", "residual MLP"),
+    "migration": ("self-training", "residual MLP", "known people needed"),
     "norm_layers": ("",),
     "projection": ("t-SNE", "UMAP"),
     "registration": (", after", "after minus", "unrelated people", "RMSE, Procrustes, known pairs"),
@@ -322,7 +322,8 @@ Matchings of kernels, maps and registrations can end in another optimum for a ch
 processors differ in that. Their intervals are over people or kernels, with the optimum that was found, and so
 do not say how far the number of another machine may lie. Closed forms (PCA, Procrustes with known pairs)
 move as the vectors do; but how far two networks are apart once one is turned onto the other is told to 2 % by
-three hundred people, and two trainings of both on other processors differed by 5 %.
+three hundred people, and two trainings of both on other processors differed by 5 %. How many people must be
+known is where two curves meet: where all there are are just enough on one machine, they are not on another.
 """
 
 
