@@ -161,13 +161,8 @@ def line(message: str) -> None:
 @contextmanager
 def passed_on(send: Callable[[str, str], None]) -> Iterator[None]:
     """Hand what is told within the block to another process: ``send("said" or "line", text)``."""
-    listener = _PassedOn(send)
-    token = _listener.set(listener)
-    try:
+    with _heard(_PassedOn(send)):
         yield
-    finally:
-        _listener.reset(token)
-        listener.close()
 
 
 def carried(function: Callable[P, T], stopped: threading.Event) -> Callable[P, T]:
@@ -211,7 +206,13 @@ def shown(stream: TextIO | None = None, doing: str = "") -> Iterator[None]:
         What lines name where nothing is tracked and yet time passes; empty to be silent there.
     """
     stream = stream or sys.stderr
-    listener: _Bars | _Lines = _Bars(stream) if stream.isatty() else _Lines(stream, doing)
+    with _heard(_Bars(stream) if stream.isatty() else _Lines(stream, doing)):
+        yield
+
+
+@contextmanager
+def _heard(listener: "_Bars | _Lines") -> Iterator[None]:
+    """Let a listener hear what is told within the block, and end it."""
     token = _listener.set(listener)
     try:
         yield
