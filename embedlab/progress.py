@@ -48,6 +48,9 @@ _about: ContextVar[str] = ContextVar("embedlab_progress_about", default="")
 _stopped: ContextVar[threading.Event | None] = ContextVar("embedlab_progress_stopped", default=None)
 
 
+_saying = threading.Lock()
+
+
 class Stopped(Exception):
     """Ends the work of a thread whose results nobody waits for any more."""
 
@@ -145,9 +148,12 @@ def say(message: str, *, once: bool = False) -> None:
     listener = _listener.get()
     if listener is None:
         return
-    told: set[str] = vars(listener).setdefault("told", set())
-    if not once or message not in told:
+    # Several processes say the same at once, each through a thread of its own.
+    with _saying:
+        told: set[str] = vars(listener).setdefault("told", set())
+        new = message not in told
         told.add(message)
+    if new or not once:
         listener.say(message)
 
 
