@@ -241,7 +241,7 @@ def _how(code: int | None) -> str:
 def _serve(pipe: Connection, begin: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]) -> None:
     # A terminal's Ctrl-C reaches all its processes; the one that started this one tells it to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     lock = threading.Lock()
 
     def send(kind: str, told: Any) -> None:
@@ -260,8 +260,8 @@ def _serve(pipe: Connection, begin: Callable[..., Callable[[Any], Any]], given: 
                 send("failed", f"{type(error).__name__}: {error}")
 
 
-def _end_with_parent() -> None:
-    # A parent that was killed cannot tell its workers to end, and they would go on for nobody.
+def end_with_parent() -> None:
+    """Wait for the process that started this one to end, and end: killed, it cannot tell its workers to."""
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -2,8 +2,11 @@ import io
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +151,35 @@ def test_processes_share_the_cores(monkeypatch):
     found = dict(dealt(PIECES[:4], how(threaded), 2, "counting threads"))
     assert {threads for threads, _ in found.values()} <= set(range(1, max(1, cores() // 2) + 1))
     assert {word: os.environ.get(word) for word in before} == before
+
+
+ORPHAN = """
+import os, signal, sys
+from multiprocessing import get_context
+from embedlab.workers import end_with_parent
+if __name__ == "__main__":
+    worker = get_context("spawn").Process(target=end_with_parent)
+    worker.start()
+    print(worker.pid, flush=True)
+    signal.pause()
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "orphan.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with parent:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    until = time.monotonic() + 30
+    while time.monotonic() < until and Path(f"/proc/{worker}").exists():
+        time.sleep(0.02)
+        if Path(f"/proc/{worker}/stat").exists() and " Z " in Path(f"/proc/{worker}/stat").read_text():
+            break
+    else:
+        assert not Path(f"/proc/{worker}").exists(), "the worker outlives its parent"

@@ -22,7 +22,7 @@ import threading
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from embedlab.formats import protocols
 from embedlab.formats.protocols import PairList
 from embedlab.lab.store import atomic_file, locked, sweep, write_json
 from embedlab.progress import track
+from embedlab.workers import end_with_parent
 
 RECORD = "synthetic.json"
 STARTED = "synthetic.started.json"  # what is being drawn; goes when the record comes
@@ -240,15 +241,7 @@ def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A parent that was killed cannot tell its workers to end, and they would wait for work for ever.
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _draw_block(work: tuple[Any, ...]) -> None:

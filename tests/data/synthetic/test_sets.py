@@ -1,10 +1,6 @@
 """Data sets of synthetic faces: layout, determinism, going on after an interruption."""
 
 import json
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,35 +223,3 @@ def test_pictures_that_a_power_cut_emptied_are_drawn_again(made):
     synthetic.make(folder)
     assert contents(folder) == before
     assert not list(folder.rglob(".*"))
-
-
-ORPHAN = """
-import os, signal, sys
-from multiprocessing import get_context
-from embedlab.data.synthetic import sets as synthetic
-if __name__ == "__main__":
-    worker = get_context("spawn").Process(target=synthetic._end_with_parent)
-    worker.start()
-    print(worker.pid, flush=True)
-    signal.pause()
-"""
-
-
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
-    (tmp_path / "orphan.py").write_text(ORPHAN)
-    parent = subprocess.Popen(
-        [sys.executable, str(tmp_path / "orphan.py")],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with parent:
-        worker = int(parent.stdout.readline())
-        parent.kill()
-    until = time.monotonic() + 30
-    while time.monotonic() < until and Path(f"/proc/{worker}").exists():
-        time.sleep(0.02)
-        if Path(f"/proc/{worker}/stat").exists() and " Z " in Path(f"/proc/{worker}/stat").read_text():
-            break
-    else:
-        assert not Path(f"/proc/{worker}").exists(), "the worker outlives its parent"
