@@ -73,7 +73,7 @@ class Run:
     reason
         Why the analysis does not apply, in a sentence; empty if it does.
     error
-        The traceback of a bug; empty otherwise.
+        The traceback of a bug, or how the process ended that made it; empty otherwise.
     record
         Provenance as it stands in ``run.json``.
     cached
@@ -252,7 +252,7 @@ def _done(
 
     def lost(piece: tuple[int, tuple[Input, ...]], why: str) -> Run:
         advice = f"analyse fewer at once, as with --jobs 1, or {MEMORY_ADVICE}"
-        return Run(" and ".join(one.title for one in piece[1]), reason=f"{why}: {advice}")
+        return Run(" and ".join(one.title for one in piece[1]), error=f"{why}: {advice}")
 
     count = _processes(work, inputs, packed) if jobs is None else max(1, min(jobs, len(work)))
     inputs.kept.most = _room(count)

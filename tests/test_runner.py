@@ -1,14 +1,17 @@
 import dataclasses
 import errno
+import io
 import json
 import os
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from embedlab import analysis, runner
+from embedlab import analysis, progress, runner
 from embedlab.analyses import distances
 from embedlab.errors import UserError
 from embedlab.formats import protocols
@@ -98,6 +101,24 @@ def test_processes_are_started_for_large_sets_and_much_work_only(lab, monkeypatc
     run_study(lab, asked, jobs=None, fresh=True)
     # Small sets; then all is stored; then there is something to compute; then memory for one alone.
     assert started == [1, 1, 2, 1]
+
+
+def killed(*_given):
+    """Begin in another process like the runner, and be killed as a system does that runs out of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_whose_process_is_killed_failed_and_is_not_said_not_to_apply(lab, monkeypatch):
+    monkeypatch.setattr(runner, "_elsewhere", killed)
+    asked = dataclasses.replace(ASKED, analyses=("distances", "verification"))
+    stream = io.StringIO()
+    with progress.shown(stream):
+        runs = [run for one in run_study(lab, asked, jobs=2) for run in one.runs]
+    (lost,) = [run for run in runs if run.result is None]
+    assert not lost.reason
+    assert re.fullmatch(r"the process that measured it was ended by SIGKILL: analyse fewer .*", lost.error)
+    assert "failed on" in stream.getvalue()
+    assert "does not apply" not in stream.getvalue()
 
 
 def test_an_analysis_of_the_callers_own_is_run_here(lab, monkeypatch):
