@@ -5,6 +5,7 @@ by training, extraction and the hot kernels. Analyses cannot see it, so it is no
 """
 
 import sys
+from collections.abc import Callable
 
 from embedlab.errors import UserError
 
@@ -74,6 +75,14 @@ def threads() -> int:
 
         return max((pool["num_threads"] for pool in threadpool_info()), default=1)
     return torch.get_num_threads()
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has AMX, whose tiles multiply bfloat16 several times as fast as float32."""
+    import torch
+
+    asked: Callable[[], bool] | None = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return asked is not None and asked()
 
 
 KEPT = 1 << 30

@@ -336,6 +336,8 @@ def _finished(task: Task, job: _Job, speed: float) -> Extraction:
             "skipped": [list(pair) for pair in skipped],
             "versions": versions(),
             "device": _device(embedder),
+            # Of networks of other makers it is theirs.
+            **({"precision": told} if (told := getattr(embedder, "precision", "")) else {}),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(job.parts.seconds(), 3),
         }

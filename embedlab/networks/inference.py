@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from embedlab import compute
 from embedlab.networks.embedder import Preprocessing
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class TorchEmbedder:
     """A torch network as the extractor sees it (`embedlab.networks.embedder.Embedder`).
 
     Backbones of this package work on the CPU in a folded copy (`embedlab.networks.folding`), a few images a
-    call, one call a thread. On a card a network works in bfloat16, and images are sent as bytes.
+    call, one call a thread; in bfloat16 where the processor has tiles for it and vectors stay what they are.
+    On a card a network works in bfloat16, and images are sent as bytes.
     """
 
     name: str
@@ -41,6 +43,15 @@ class TorchEmbedder:
     assumed_preprocessing: bool = False
     _folded: "nn.Module | None" = field(default=None, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
+
+    @property
+    def precision(self) -> str:
+        """The type of numbers that it computes with."""
+        from embedlab.networks.folding import Halved
+
+        if self.device.startswith("cuda"):
+            return _card_type()
+        return "bfloat16" if isinstance(self._folded, Halved) else "float32"
 
     @property
     def usual_batch(self) -> int:
@@ -100,7 +111,6 @@ class TorchEmbedder:
         from embedlab.networks.backbones import memory_format
 
         cuda = self.device.startswith("cuda")
-        half = torch.bfloat16 if not cuda or torch.cuda.is_bf16_supported() else torch.float16
         channels = lot.permute(0, 3, 1, 2)
         ordered = channels.flip(1) if self.preprocessing.channels == "BGR" else channels
         mean, std = (
@@ -108,9 +118,15 @@ class TorchEmbedder:
             for values in (self.preprocessing.mean, self.preprocessing.std)
         )
         batch = (ordered.float() - mean) / std
-        with torch.autocast("cuda", half) if cuda else nullcontext():
+        with torch.autocast("cuda", getattr(torch, _card_type())) if cuda else nullcontext():
             vectors = self.network(batch.contiguous(memory_format=memory_format(self.device)))
         return vectors.float()  # type: ignore[no-any-return]
+
+
+def _card_type() -> str:
+    import torch
+
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def _transferred(images: UInt8[np.ndarray, "n s s 3"], device: str) -> "Iterator[Tensor]":
@@ -194,10 +210,12 @@ def embedder(
     """
     from embedlab.networks.backbones import placed
     from embedlab.networks.blocks import Backbone
-    from embedlab.networks.folding import folded
+    from embedlab.networks.folding import folded, halved
 
     network = placed(network.eval().requires_grad_(False), device)
     made = TorchEmbedder(name, preprocessing, int(network.dimension), fingerprint, network, device)  # type: ignore[arg-type]
     if device == "cpu" and isinstance(network, Backbone):
         made._folded = folded(network)
+        if compute.multiplies_bfloat16():
+            made._folded = halved(made._folded, preprocessing.size) or made._folded
     return made

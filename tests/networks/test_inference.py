@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from embedlab.networks import backbones, inference
+from embedlab.networks import backbones, folding, inference
 from embedlab.networks.embedder import Preprocessing
 from embedlab.networks.inference import embedder
 
@@ -130,6 +130,48 @@ def test_a_card_gives_the_vectors_in_bfloat16():
     expected = plain(network(), Preprocessing(SIZE), images)
     cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
     assert cosine.min() > 0.99
+
+
+@pytest.fixture
+def tiles(monkeypatch):
+    """A processor with tiles for bfloat16, as far as can be told from outside: numbers are those of any."""
+    monkeypatch.setattr(inference.compute, "multiplies_bfloat16", lambda: True)
+
+
+def cosines(found, expected):
+    return (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+
+
+def smooth(n):
+    from PIL import Image
+
+    return np.stack([np.asarray(Image.fromarray(one).resize((SIZE, SIZE), 3)) for one in faces(n, 8)])
+
+
+def test_where_the_processor_has_tiles_for_it_vectors_are_computed_in_bfloat16(tiles, two_threads):
+    one, images = ready(), smooth(40)
+    assert one.precision == "bfloat16"
+    found, expected = one.embed(images), plain(network(), Preprocessing(SIZE), images)
+    assert found.dtype == np.float32
+    assert not np.array_equal(found, expected)
+    assert cosines(found, expected).min() > 0.999
+    parts = np.concatenate([one.embed(images[k : k + 3]) for k in range(0, 40, 3)])
+    assert np.array_equal(parts, found)
+    assert next(one.network.parameters()).dtype == torch.float32
+
+
+def test_a_network_whose_vectors_bfloat16_would_change_stays_in_float32(tiles, monkeypatch):
+    monkeypatch.setattr(folding, "CLOSE", 0.99999999)
+    one = ready()
+    assert one.precision == "float32"
+    images = faces(5)
+    np.testing.assert_allclose(one.embed(images), plain(network(), Preprocessing(SIZE), images), atol=1e-5)
+
+
+def test_vectors_that_are_not_numbers_are_not_taken_for_close(tiles):
+    made = network()
+    next(made.parameters()).data[0] = float("nan")
+    assert ready(made).precision == "float32"
 
 
 def test_the_network_stays_as_it_was():
