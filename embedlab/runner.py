@@ -362,7 +362,7 @@ def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
 
     def there(one: Input) -> bool:
         # A probe of the study itself stays: that it is missing is told as the reason of that run.
-        return one.kind != "set" or one.probe in study.probes or _file(lab, one).is_file()
+        return one.kind != "set" or one.probe in study.probes or _file(lab, one, study.people).is_file()
 
     gone = dict.fromkeys(one for run in planned.runs for one in run if not there(one))
     if not gone:
@@ -383,8 +383,8 @@ def _possible(lab: Lab, planned: Planned, study: Study) -> Planned:
     return dataclasses.replace(planned, runs=tuple(run for run in runs if run))
 
 
-def _file(lab: Lab, one: Input) -> Path:
-    return lab.embeddings_file(one.model, one.probe)
+def _file(lab: Lab, one: Input, people: int) -> Path:
+    return lab.embeddings_file(one.model, one.probe, people)
 
 
 class _Inputs:
@@ -409,8 +409,8 @@ class _Inputs:
         return self.read[wanted]
 
     def _set(self, wanted: Input) -> EmbeddingSet:
-        found = self.lab.embeddings(wanted.model, wanted.probe).draw(self.people)
-        if is_stale(self.lab, wanted.model, wanted.probe):
+        found = self.lab.embeddings(wanted.model, wanted.probe, self.people)
+        if is_stale(self.lab, wanted.model, wanted.probe, self.people):
             say(
                 f"  {wanted.title} was not made by the network {wanted.model} as it is in {self.lab.root} "
                 f"now: `embedlab extract --models {wanted.model}` makes it again",
@@ -610,13 +610,13 @@ def _named(chosen: Sequence[Input]) -> str:
 def probes_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) -> tuple[str, ...]:
     """List a study's probes, and those that its analyses ask for beyond them and some model has."""
     every = probes_of(plan(study) if planned is None else planned, study)
-    having = {probe for model in study.models for probe in lab.probes(model)}
+    having = {probe for model in study.models for probe in lab.probes(model, study.people)}
     return tuple(probe for probe in every if probe in study.probes or probe in having)
 
 
-def is_stale(lab: Lab, model: str, probe: str) -> bool:
+def is_stale(lab: Lab, model: str, probe: str, people: int = 0) -> bool:
     """Say whether stored vectors bear the name of a network of the lab that did not make them."""
-    return model in lab.trained() and not lab.is_made_here(model, probe)
+    return model in lab.trained() and not lab.is_made_here(model, probe, people)
 
 
 def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) -> list[dict[str, Any]]:
@@ -627,7 +627,7 @@ def sets_used(lab: Lab, study: Study, planned: Sequence[Planned] | None = None) 
     """
     found, last = [], None
     for model, probe in itertools.product(study.models, probes_used(lab, study, planned)):
-        path = lab.embeddings_file(model, probe)
+        path = lab.embeddings_file(model, probe, study.people)
         # What cannot be read is told where it is needed.
         with suppress(UserError):
             if path.is_file():
@@ -671,11 +671,11 @@ def embedding_records(
     found, probes = [], probes_used(lab, study, planned)
     for model in study.models:
         for probe in probes:
-            path = lab.embeddings_file(model, probe)
+            path = lab.embeddings_file(model, probe, study.people)
             named = {"model": model, "probe": probe}
             if path.is_file():
                 try:
-                    stale = {"stale": True} if is_stale(lab, model, probe) else {}
+                    stale = {"stale": True} if is_stale(lab, model, probe, study.people) else {}
                     told = embeddings.metadata(path)
                     found.append({**told, **named, **stale, "dimension": _dimension(path)})
                 except UserError as error:

@@ -186,15 +186,14 @@ def _drawing(command: Any) -> None:
         "--people",
         type=int,
         metavar="N",
-        help="draw so many people of each set, with all their images, and ask about them; what is not "
-        "embedded yet is embedded whole, so give a smaller folder as --data where that takes long (default: "
-        "all)",
+        help="draw so many people of each set, with all their images, and ask about them; of images that are "
+        "not embedded yet only theirs are (default: all)",
     )
     drawn.add_argument(
         "--within",
         metavar="TIME",
-        help="draw as many people as are analysed in this time, as in 90s, 5min or 2h; embedding images, all "
-        "that --data has, is not counted",
+        help="draw as many people as are analysed in this time, as in 90s, 5min or 2h; embedding their "
+        "images is not counted",
     )
 
 

@@ -147,7 +147,8 @@ def prepare(
         study = _with_probes(request.lab, study, names, dataset)
     settled = replace(study, models=tuple(names.values()), probes=tuple(dict.fromkeys(study.probes)))
     if embedding:
-        _tell_lacking(_stored(request.lab, {w: name for w, name in names.items() if not w.embeds}), settled)
+        vectors = {word: name for word, name in names.items() if not word.embeds}
+        _tell_lacking(_stored(request.lab, vectors, study.people), settled)
     planned = tuple(one.on(settled) for one in questions)
     _check_runs(settled, planned)
     _trained(request, networks, stages)
@@ -159,7 +160,9 @@ def prepare(
     skipped: dict[tuple[str, str, str], None] = {}
     if extracting:
         wanted = probes_of(planned, settled)
-        skipped = _extracted(request, networks, list(map(parse_probe, wanted)), opened, stages)
+        skipped = _extracted(
+            request, networks, list(map(parse_probe, wanted)), opened, stages, settled.people
+        )
     _lend_networks(request.lab, networks, names, planned, opened, settled.people)
     if extracting and request.data is None and not settled.attributes:
         settled = replace(settled, attributes=known_attributes(request, next(iter(opened), EMBEDDED_PROBE)))
@@ -287,7 +290,7 @@ def _with_probes(lab: Lab, study: Study, names: Mapping[Word, str], dataset: str
     UserError
         If no model has embeddings of a probe, and none is made now.
     """
-    stored = _stored(lab, names)
+    stored = _stored(lab, names, study.people)
     having = list(dict.fromkeys(probe for probes in stored.values() for probe in probes))
     if study.probes:
         if not dataset and (unknown := [probe for probe in study.probes if probe not in having]):
@@ -302,10 +305,10 @@ def _with_probes(lab: Lab, study: Study, names: Mapping[Word, str], dataset: str
     return replace(study, probes=tuple(taken))
 
 
-def _stored(lab: Lab, names: Mapping[Word, str]) -> dict[str, list[str]]:
+def _stored(lab: Lab, names: Mapping[Word, str], people: int) -> dict[str, list[str]]:
     """List the probes that each model has or, if it is a file of vectors, will have."""
     return {
-        name: [IMPORTED] if isinstance(word, VectorsFile) else lab.probes(name)
+        name: [IMPORTED] if isinstance(word, VectorsFile) else lab.probes(name, people)
         for word, name in names.items()
     }
 
@@ -392,8 +395,12 @@ def _extracted(
     probes: Sequence[Probe],
     opened: "dict[str, Dataset]",
     stages: Stages,
+    people: int,
 ) -> dict[tuple[str, str, str], None]:
-    """Embed the probes by every network; give probe, item and reason of each image that could not be used."""
+    """Embed the probes by every network, of so many people that are drawn.
+
+    Give probe, item and reason of each image that could not be used.
+    """
     from embedlab.extraction.extract import extract_all
 
     skipped: dict[tuple[str, str, str], None] = {}
@@ -409,6 +416,7 @@ def _extracted(
                 done = extract_all(
                     request.lab, network, opened[name], asked,
                     batch=request.batch, strict=request.strict, fresh=request.fresh, flip=request.flip,
+                    people=people,
                 )  # fmt: skip
             for probe, one in zip(asked, done, strict=True):
                 skipped |= dict.fromkeys((str(probe), item, reason) for item, reason in one.skipped)

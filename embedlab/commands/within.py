@@ -7,7 +7,7 @@ from math import sqrt
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from embedlab.commands.preparation import Prepared, prepare
+from embedlab.commands.preparation import Prepared, Stages, prepare
 from embedlab.commands.request import Request
 from embedlab.errors import UserError
 from embedlab.progress import say
@@ -53,7 +53,7 @@ def fitted(
     request, study, questions
         What is asked, of all people.
     seconds
-        How long the analyses may take, all tries together; making embeddings is not counted.
+        How long the analyses may take, all tries together; embedding the people who are tried is not counted.
 
     Returns
     -------
@@ -70,14 +70,17 @@ def fitted(
         raise UserError(
             f"the study draws {study.people:,} people already: leave out --within, or people = in the study"
         )
-    whole = prepare(request, study, questions)
-    sets = sets_used(request.lab, whole.study, whole.planned)
-    every = max((int(one["people"]) for one in sets), default=0)
-    people, left = FIRST, seconds
-    # What was trained and embedded anew once is not for every try.
-    made = replace(request, fresh=False)
+    people, left, made, stages = FIRST, seconds, request, Stages()
+    every = people + 1
     while people < every:
-        tried = prepare(made, replace(study, people=people), questions)
+        # Of images, only those of the people who are tried are embedded.
+        tried = _prepared(made, replace(study, people=people), questions, stages)
+        # What was trained and embedded anew once is not for every try.
+        made = replace(request, fresh=False)
+        sets = sets_used(request.lab, tried.study, tried.planned)
+        every = max((int(one.get("of_people", one["people"])) for one in sets), default=0)
+        if people >= every:
+            break
         begun = perf_counter()
         for _ in outcomes(request.lab, tried.study, tried.planned, fresh=True, quiet=True, jobs=made.jobs):
             pass
@@ -86,6 +89,14 @@ def fitted(
         say(f"  {people:,} of {every:,} people: analysed in {took:.0f} s; {max(left, 0.0):.0f} s are left")
         more = min(MOST, sqrt(max(left, 0.0) / took))
         if more < WORTH:
-            return made, replace(tried, stages=whole.stages)
+            return made, tried
         people = int(people * more)
-    return request, whole
+    return request, _prepared(made, study, questions, stages)
+
+
+def _prepared(request: Request, study: Study, questions: "Sequence[Planned]", stages: Stages) -> Prepared:
+    """Prepare a try, and add its stages to those of the tries before."""
+    found = prepare(request, study, questions)
+    for name, seconds in found.stages.seconds.items():
+        stages.seconds[name] = stages.seconds.get(name, 0.0) + seconds
+    return replace(found, stages=stages)

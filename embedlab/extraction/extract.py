@@ -3,13 +3,16 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from embedlab import compute, ranks
+from embedlab.data import split
 from embedlab.data.datasets import Dataset
 from embedlab.data.degradations import MIDDLE, Probe
 from embedlab.errors import UserError, enough_memory
@@ -17,7 +20,7 @@ from embedlab.extraction import parts as extraction_parts
 from embedlab.extraction.batches import Task, embedded_parts, read_ahead
 from embedlab.extraction.parts import Parts
 from embedlab.lab import embeddings
-from embedlab.lab.store import Lab, atomic_file, locked, sweep
+from embedlab.lab.store import Lab, atomic_file, locked, people_of, sweep
 from embedlab.networks.embedder import Embedder
 from embedlab.progress import say, track
 from embedlab.ranks import Ranks
@@ -68,6 +71,7 @@ class _Job:
     path: Path
     identity: dict[str, Any]
     parts: Parts
+    images: int
 
 
 def extract(
@@ -97,6 +101,7 @@ def extract_all(
     strict: bool = False,
     fresh: bool = False,
     flip: bool = False,
+    people: int = 0,
 ) -> list[Extraction]:
     """Embed every image of a data set under several probes in one pass, and store the sets in the lab.
 
@@ -125,6 +130,10 @@ def extract_all(
     flip
         Embed each image and its mirror image, and store the sum of the two vectors as the network gave
         them, whose direction is that of InsightFace's flip test [1]_. Which was chosen stands in the file.
+    people
+        Embed the images of so many people alone, drawn by their names as by ``EmbeddingSet.draw``, into files
+        beside those of everybody. Probes of which the lab has everybody, or more people, are kept as they
+        are: those sets are the ones that are brought up to date. 0 takes everybody.
 
     Returns
     -------
@@ -143,12 +152,46 @@ def extract_all(
     """
     if batch is not None and batch < 1:
         raise UserError(f"a batch of {batch} images is no batch: give at least 1")
+    of: dict[int, list[Probe]] = {}
+    asked = people if people < len(dataset.identities) else 0
+    for probe in dict.fromkeys(probes):
+        of.setdefault(people_of(lab.embeddings_file(embedder.name, str(probe), asked)), []).append(probe)
+    found: dict[Probe, Extraction] = {}
+    for count, some in of.items():
+        pass_ = _Pass(lab, embedder, dataset, count, strict=strict, fresh=fresh, flip=flip)
+        found |= zip(some, _embedded(pass_, some, batch), strict=True)
+    return [found[probe] for probe in probes]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What is embedded in one pass over images, and how."""
+
+    lab: Lab
+    embedder: Embedder
+    everybody: Dataset
+    people: int
+    strict: bool
+    fresh: bool
+    flip: bool
+
+    @property
+    def dataset(self) -> Dataset:
+        """The images of those who are drawn."""
+        if not self.people:
+            return self.everybody
+        kept = embeddings.drawn(self.everybody.identities, self.people)
+        return split.subset(self.everybody, np.flatnonzero(kept), self.everybody.name)
+
+
+def _embedded(asked: _Pass, probes: Sequence[Probe], batch: int | None) -> list[Extraction]:
+    embedder, fresh, strict = asked.embedder, asked.fresh, asked.strict
     begun = time.monotonic()
     usual = 64 if _device(embedder).startswith("cpu") else 256
     batch = batch or int(getattr(embedder, "usual_batch", usual))
     with ranks.joined() as here, ExitStack() as stack:
-        task = Task(embedder, dataset, ranks.from_first(batch, here), flip, strict)
-        wanted = [_job(lab, task, probe) for probe in dict.fromkeys(probes)]
+        task = Task(embedder, asked.dataset, ranks.from_first(batch, here), asked.flip, strict)
+        wanted = [_job(asked, task, probe) for probe in probes]
         done: dict[str, Extraction] = {}
         with ranks.agreed(here):
             if here.leads:
@@ -169,6 +212,7 @@ def extract_all(
         with ranks.agreed(here):
             for job in jobs if here.leads else ():
                 done[str(job.probe)] = _finished(task, job, embedded[job.probe] / took)
+                _superseded(asked, job)
         done = ranks.from_first(done, here)
     took = time.monotonic() - begun
     return [replace(done[str(probe)], seconds=took) for probe in probes]
@@ -178,9 +222,9 @@ def _device(embedder: Embedder) -> str:
     return str(getattr(embedder, "device", "") or compute.describe())
 
 
-def _identity(task: Task, probe: Probe) -> dict[str, Any]:
+def _identity(asked: _Pass, task: Task, probe: Probe) -> dict[str, Any]:
     """Say what makes vectors these vectors, as plain JSON."""
-    dataset = task.dataset
+    dataset = asked.everybody
     return {
         "schema": SCHEMA,
         "probe": str(probe),
@@ -196,15 +240,18 @@ def _identity(task: Task, probe: Probe) -> dict[str, Any]:
         },
         "preprocessing": json.loads(json.dumps(task.embedder.preprocessing.to_json())),
         "flip": task.flip,
+        **({"drawn": {"people": asked.people, "images": len(task.dataset)}} if asked.people else {}),
     }
 
 
-def _job(lab: Lab, task: Task, probe: Probe) -> _Job:
-    path = lab.embeddings_file(task.embedder.name, str(probe))
-    identity = _identity(task, probe)
+def _job(asked: _Pass, task: Task, probe: Probe) -> _Job:
+    path = asked.lab.embeddings_file(task.embedder.name, str(probe), asked.people)
+    identity = _identity(asked, task, probe)
     starts = range(0, len(task.dataset), SHARD)
     whole = {**identity, "batch": task.batch, "shard": SHARD}
-    return _Job(probe, path, identity, Parts(path.with_name(f".{path.stem}.parts"), whole, starts))
+    return _Job(
+        probe, path, identity, Parts(path.with_name(f".{path.stem}.parts"), whole, starts), len(task.dataset)
+    )
 
 
 def _lock(stack: ExitStack, jobs: list[_Job]) -> bool:
@@ -243,9 +290,18 @@ def _stored(job: _Job, *, strict: bool) -> Extraction | None:
     if strict and skipped:
         raise _strict(*skipped[0])
     job.parts.clear()  # A kill after the file was whole leaves them.
-    _tell_skipped(skipped, int(head["dataset"]["images"]))
-    rows = int(head["dataset"]["images"]) - len(skipped)
+    _tell_skipped(skipped, job.images)
+    rows = job.images - len(skipped)
     return Extraction(path, rows, skipped, 0.0, cached=True, images_per_second=0.0)
+
+
+def _superseded(asked: _Pass, job: _Job) -> None:
+    """Remove the sets of fewer people, who are all in this one."""
+    for path in asked.lab.drawn_files(asked.embedder.name, str(job.probe)):
+        if not asked.people or people_of(path) < asked.people:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def _words(differs: list[str]) -> str:
@@ -253,6 +309,7 @@ def _words(differs: list[str]) -> str:
         "model_sha256": "model of that name",
         "dataset": "data set",
         "flip": "choice about mirror images (flip)",
+        "drawn": "choice of people",
     }
     return " and another ".join(names.get(key, key) for key in differs)
 

@@ -499,9 +499,13 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
     pairs = sorted(pair for pair in zip(*rows, strict=True) if kept[pair[1]])
     text = "\n".join("\0".join(pair) for pair in pairs)
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-    count = sum(map(bool, kept.values()))
+    count, of = sum(map(bool, kept.values())), len(every)
+    head = metadata(path)
+    if head.get("drawn"):
+        # Nobody else was embedded.
+        of = int(head["dataset"]["people"])
     told = {"images": len(pairs), "people": count, "members": digest}
-    return Members(table, told if count == len(every) else {**told, "of_people": len(every)})
+    return Members(table, told if count == of else {**told, "of_people": of})
 
 
 def check(path: Path) -> None:

@@ -11,6 +11,7 @@
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -511,6 +512,16 @@ def learned_from(record: Mapping[str, Any], data: Mapping[str, Any]) -> Literal[
     return "yes" if learned & asked else "no"
 
 
+DRAWN = ".drawn-"
+"""Begins the folders, beside the sets of all people, of sets of so many that were drawn by their names."""
+
+
+def people_of(path: Path) -> int:
+    """Read off a file of vectors how many people were drawn into it; 0 means all."""
+    count = path.parent.name.removeprefix(DRAWN)
+    return int(count) if path.parent.name.startswith(DRAWN) and count.isdecimal() else 0
+
+
 class Lab:
     """The working folder; nothing is created before something is written.
 
@@ -551,10 +562,24 @@ class Lab:
         """Name the folder of a model's checkpoint."""
         return self.root / "checkpoints" / checked_name(model, "model")
 
-    def embeddings_file(self, model: str, probe: str) -> Path:
-        """Name the Parquet file of one model's vectors for one probe."""
+    def embeddings_file(self, model: str, probe: str, people: int = 0) -> Path:
+        """Name the Parquet file of one model's vectors for one probe.
+
+        Where only so many people are drawn and the lab has not all of them, it is the file of the smallest
+        draw that holds them; one of their own, if there is none.
+        """
         folder = self.root / "embeddings" / checked_name(model, "model")
-        return folder / f"{checked_name(probe, 'probe')}.parquet"
+        whole = folder / f"{checked_name(probe, 'probe')}.parquet"
+        if not people or whole.is_file():
+            return whole
+        drawn = {people_of(path): path for path in self.drawn_files(model, probe)}
+        larger = [count for count in drawn if count >= people]
+        return drawn[min(larger)] if larger else folder / f"{DRAWN}{people}" / whole.name
+
+    def drawn_files(self, model: str, probe: str) -> list[Path]:
+        """List the files that hold a model's vectors of some people alone, drawn by their names."""
+        folder = self.root / "embeddings" / checked_name(model, "model")
+        return sorted(folder.glob(f"{DRAWN}*/{glob.escape(checked_name(probe, 'probe'))}.parquet"))
 
     def result(self, analysis: str, key: str) -> Path:
         """Name the folder of one stored result."""
@@ -569,31 +594,34 @@ class Lab:
         embedded = {path.parent.name for path in self.root.glob("embeddings/*/[!.]*.parquet")}
         return sorted(embedded | set(self.trained()))
 
-    def probes(self, model: str) -> list[str]:
-        """List the probes a model has embeddings for."""
+    def probes(self, model: str, people: int = 0) -> list[str]:
+        """List the probes a model has embeddings for: of all people, or of so many drawn ones and more."""
         folder = self.root / "embeddings" / checked_name(model, "model")
-        return sorted(path.stem for path in folder.glob("[!.]*.parquet"))
+        found = {path.stem for path in folder.glob("[!.]*.parquet")}
+        if people:
+            found |= {path.stem for path in folder.glob(f"{DRAWN}*/*.parquet") if people_of(path) >= people}
+        return sorted(found)
 
-    def embeddings(self, model: str, probe: str) -> EmbeddingSet:
+    def embeddings(self, model: str, probe: str, people: int = 0) -> EmbeddingSet:
         """Read one model's vectors for one probe, under the names of their folder and file.
 
         They have the checkpoint's recipe, and it is known whether it was trained on them, only if that very
-        network made them.
+        network made them. With ``people`` so many are drawn, as by ``EmbeddingSet.draw``.
 
         Raises
         ------
         UserError
             If there is no such file, or it cannot be read.
         """
-        path = self.embeddings_file(model, probe)
+        path = self.embeddings_file(model, probe, people)
         if not path.is_file():
-            there = ", ".join(self.probes(model)) or "none"
+            there = ", ".join(self.probes(model, people)) or "none"
             raise UserError(
                 f"no embeddings of probe {probe!r} in model {model!r} (there are: {there}): make them "
                 f"with `embedlab extract --models {model} --probes {probe}`"
             )
-        found = embeddings.read(path, model, probe)
-        if not self.is_made_here(model, probe):
+        found = embeddings.read(path, model, probe).draw(people)
+        if not self.is_made_here(model, probe, people):
             return found
         made_of = embeddings.metadata(path).get("dataset", {})
         return replace(found, recipe=self.recipe(model), trained=learned_from(self._record(model), made_of))
@@ -642,7 +670,7 @@ class Lab:
             )
         return found
 
-    def is_made_here(self, model: str, probe: str) -> bool:
+    def is_made_here(self, model: str, probe: str, people: int = 0) -> bool:
         """Say whether stored vectors were made by the network that is the model's checkpoint now.
 
         Raises
@@ -650,7 +678,8 @@ class Lab:
         UserError
             If the file of the vectors cannot be read.
         """
-        made_by = embeddings.metadata(self.embeddings_file(model, probe)).get("model_sha256")
+        path = self.embeddings_file(model, probe, people)
+        made_by = embeddings.metadata(path).get("model_sha256")
         return bool(made_by) and made_by == self._record(model).get("weights_sha256")
 
     def refuse_strangers(self, model: str) -> None:

@@ -19,7 +19,7 @@ from shutil import rmtree
 
 from embedlab.errors import UserError, first_line
 from embedlab.lab import embeddings
-from embedlab.lab.store import LOCK, Lab, atomic_file, atomic_folder, locked, sweep
+from embedlab.lab.store import DRAWN, LOCK, Lab, atomic_file, atomic_folder, locked, people_of, sweep
 
 ROOMS = ("data", "checkpoints", "embeddings", "results")
 HEAD = "embedlab-lab.json"
@@ -109,9 +109,11 @@ def results(lab: Lab, code_of: Callable[[str], str | None]) -> Iterator[Stored]:
 
 def _sets(lab: Lab) -> Iterator[tuple[str, str]]:
     """Give every set's title, and when it was made; of a file that does not say, the empty word."""
-    for path in lab.root.glob("embeddings/*/[!.]*.parquet"):
+    drawn = lab.root.glob(f"embeddings/*/{DRAWN}*/[!.]*.parquet")
+    for path in (*drawn, *lab.root.glob("embeddings/*/[!.]*.parquet")):
+        model = path.parent.parent if people_of(path) else path.parent
         with suppress(UserError):
-            yield f"{path.stem} in {path.parent.name}", str(embeddings.metadata(path).get("created", ""))
+            yield f"{path.stem} in {model.name}", str(embeddings.metadata(path).get("created", ""))
 
 
 def _fingerprint(lab: Lab, model: str) -> str:
