@@ -174,6 +174,18 @@ def _sum_beyond(
             beyond[index[k]] += line[k]
 
 
+@compiled(nogil=True)
+def distances(
+    products: np.ndarray, row_squares: np.ndarray, column_squares: np.ndarray, factor: np.float32
+) -> None:
+    """Turn a block of dot products, in place, into Euclidean distances times a factor."""
+    for i in range(len(products)):
+        line = products[i]
+        for j in range(len(line)):
+            squared = row_squares[i] - np.float32(2.0) * line[j] + column_squares[j]
+            line[j] = np.sqrt(max(squared, np.float32(0.0))) * factor
+
+
 @compiled(parallel=True, nogil=True)
 def weighted_thresholds(
     scores: np.ndarray,

@@ -381,8 +381,10 @@ class _Scorer:
         products: np.ndarray = self.left[rows] @ self.right[columns].T
         if self.metric == "cosine":
             return products
-        squared = self.left_squares[rows, None] - 2 * products + self.right_squares[columns]
-        return self._score(squared)
+        from embedlab.maths.pairs._sweep import distances
+
+        distances(products, self.left_squares[rows], self.right_squares[columns], self._factor)
+        return products
 
     def each(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Score pairs of one row and one column each, less the origin."""
@@ -404,8 +406,13 @@ class _Scorer:
     def _score(self, squared: np.ndarray) -> np.ndarray:
         np.maximum(squared, 0.0, out=squared)
         np.sqrt(squared, out=squared)
-        squared *= np.float32(-2.0 / self.reach)
+        squared *= self._factor
         return squared
+
+    @property
+    def _factor(self) -> np.float32:
+        """What turns a Euclidean distance into a score, less the origin."""
+        return np.float32(-2.0 / self.reach)
 
 
 def _middle(left: np.ndarray, right: np.ndarray) -> np.ndarray:
