@@ -180,7 +180,8 @@ def open_callable(spec: str, preprocessing: str | None = None, name: str | None 
         what = "size 112" if isinstance(embedder, FunctionEmbedder) else "RGB, (x - 127.5) / 127.5, 112 px"
         say(
             f"  {spec}: preprocessing {ASSUMED!r} is assumed ({what}); state it with --preprocessing or an "
-            f"attribute `preprocessing` (known: {', '.join(PRESETS)})"
+            f"attribute `preprocessing` (known: {', '.join(PRESETS)})",
+            once=True,
         )
     return embedder
 

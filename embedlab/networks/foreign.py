@@ -243,7 +243,9 @@ def _say_assumed(path: Path) -> None:
         f"  {path.name}: preprocessing {ASSUMED!r} is assumed (RGB, (x - 127.5) / 127.5); if it was trained "
         f'otherwise, say so with --preprocessing, or write {{"preprocessing": "imagenet"}} or the like to '
         f"{path.with_suffix('.json')} "
-        f"(known: {', '.join(PRESETS)})"
+        f"(known: {', '.join(PRESETS)})",
+        # A command that tries ever more people opens its networks for each try.
+        once=True,
     )
 
 

@@ -234,7 +234,8 @@ def _say_assumed(path: Path, match: Match) -> None:
     say(
         f"  {path.name}: preprocessing {match.preset!r} is assumed, as {match.source} has it{caution}. If it "
         f"was trained otherwise, say so with --preprocessing (known: {', '.join(PRESETS)}); `embedlab "
-        "doctor` measures which channel order and scaling suit it"
+        "doctor` measures which channel order and scaling suit it",
+        once=True,
     )
 
 
