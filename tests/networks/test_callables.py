@@ -64,7 +64,7 @@ def module(tmp_path, monkeypatch):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(callables, "say", lines.append)
+    monkeypatch.setattr(callables, "say", lambda line, **_: lines.append(line))
     return lines
 
 

@@ -170,7 +170,7 @@ def write_with_outputs(path, order):
 @pytest.mark.parametrize("order", [("vector", "norm"), ("map", "norm", "vector")])
 def test_the_first_output_that_is_a_vector_is_taken_and_that_is_said(tmp_path, monkeypatch, order):
     said = []
-    monkeypatch.setattr(foreign, "say", said.append)
+    monkeypatch.setattr(foreign, "say", lambda line, **_: said.append(line))
     embedder = open_onnx(write_with_outputs(tmp_path / "a.onnx", order), "imagenet")
     assert (embedder.output, embedder.dimension) == ("vector", D)
     np.testing.assert_allclose(embedder.embed(faces(3)), expected(faces(3), "imagenet"), rtol=1e-4, atol=1e-3)
@@ -212,7 +212,7 @@ def test_a_json_file_beside_the_model_names_a_preset_or_a_contract(tmp_path):
 
 def test_without_a_word_the_usual_preset_is_assumed_and_that_is_said(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(foreign, "say", said.append)
+    monkeypatch.setattr(foreign, "say", lambda line, **_: said.append(line))
     embedder = open_onnx(write_onnx(tmp_path / "a.onnx"))
     assert embedder.preprocessing == PRESETS["insightface"].at(8)
     assert embedder.assumed_preprocessing

@@ -35,7 +35,7 @@ def lab(tmp_path):
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr(imports, "say", lines.append)
+    monkeypatch.setattr(imports, "say", lambda line, **_: lines.append(line))
     return lines
 
 
