@@ -21,6 +21,18 @@ SLACK = 1e-7
 SHRUNK = 2e-3
 """A map that leaves no more than this of the sources' extent is a collapse."""
 
+REASONS = (
+    (False, "the limit of iterations was reached"),
+    (True, "steps are below the tolerance"),
+    (True, "the variance is at its floor: the clouds coincide"),
+    (False, "collapsed: every target counts as an outlier"),
+    (False, "collapsed: a step is not finite"),
+    (False, "collapsed: the sources have shrunk to a point"),
+)
+"""Why a loop ends, and whether it has then converged."""
+
+_LIMIT, _RESTS, _FLOORED, _UNANSWERED, _ENDLESS, _SHRUNK = REASONS
+
 
 @dataclass(frozen=True)
 class State:
@@ -94,8 +106,8 @@ def run(
     sigma2: list[float] = []
     loglik: list[float] = []
 
-    def ended(at: State, converged: bool, reason: str) -> Outcome:
-        return Outcome(at, converged, reason, sigma2, loglik)
+    def ended(at: State, why: tuple[bool, str]) -> Outcome:
+        return Outcome(at, *why, sigma2, loglik)
 
     for iteration in range(1, iterations + 1):
         e = problem.expect(state.moved(problem.y), state.sigma2)
@@ -108,12 +120,12 @@ def run(
             loglik.append(best)
             continue
         if not e.p1.sum() > problem.answered:
-            return ended(state, False, "collapsed: every target counts as an outlier")
+            return ended(state, _UNANSWERED)
         plain = problem.maximise(e)
         if not (np.isfinite(plain.matrix).all() and math.isfinite(plain.sigma2)):
-            return ended(state, False, "collapsed: a step is not finite")
+            return ended(state, _ENDLESS)
         if np.abs(plain.matrix).max() < SHRUNK:
-            return ended(state, False, "collapsed: the sources have shrunk to a point")
+            return ended(state, _SHRUNK)
         plain = replace(plain, sigma2=max(plain.sigma2, problem.floor))
         sigma2.append(plain.sigma2)
         loglik.append(likelihood)
@@ -121,14 +133,14 @@ def run(
             callback(iteration, plain)
         # Once more at the floor: the step before may have been in single precision.
         if max(plain.sigma2, state.sigma2) <= problem.floor:
-            return ended(plain, True, "the variance is at its floor: the clouds coincide")
+            return ended(plain, _FLOORED)
         still = _movement(problem, state, plain) < tolerance
         if still and abs(math.log(plain.sigma2 / state.sigma2)) < 10 * tolerance:
-            return ended(plain, True, "steps are below the tolerance")
+            return ended(plain, _RESTS)
         best, safe = likelihood, plain
         onward = accelerate and plain.sigma2 > problem.floor
         state = memory.extrapolate(state, plain) if onward else plain
-    return ended(safe, False, "the limit of iterations was reached")
+    return ended(safe, _LIMIT)
 
 
 def _movement(problem: Problem, before: State, after: State) -> float:

@@ -9,6 +9,7 @@ References
 .. [1] Alexa, M. Super-Fibonacci spirals: fast, low-discrepancy sampling of SO(3). CVPR 2022.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -18,8 +19,14 @@ import numpy as np
 TRIED = 360
 """Turns tried in three dimensions: each lies within about 25° of any."""
 
-FOLLOWED, FINISHED = 8, 3
-"""Turns followed a few steps, and those of them followed to the end."""
+SKETCH, SHARE = 32, 6
+"""Targets that all turns are scored on, and one in how many is then scored on all targets."""
+
+FOLLOWED, ROUNDS = 8, ((5, 4), (5, 3))
+"""Turns followed, by how many steps, and how many of them further on; the last of them to the end."""
+
+SAME = 0.1
+"""Maps less than so far apart are on the way to one end: 4° of a turn in one plane."""
 
 COARSE, FINE = 300, 1000
 """Points a cloud that turns are tried on, and that they are followed on."""
@@ -43,6 +50,13 @@ def around(dimensions: int, *, reflect: bool) -> list[np.ndarray]:
         return []
     mirror = np.diag([1.0] * (dimensions - 1) + [-1.0])
     return turns + [turn @ mirror for turn in turns] if reflect else turns
+
+
+def alongside(x: np.ndarray, y: np.ndarray, *, reflect: bool) -> list[np.ndarray]:
+    """Turn the principal axes of ``y`` onto those of ``x``, in few dimensions: with each choice of signs."""
+    to, of = _axes(x), _axes(y)
+    turns = [(of * signs) @ to.T for signs in itertools.product((1.0, -1.0), repeat=len(to))]
+    return [turn for turn in turns if reflect or np.linalg.det(turn) > 0]
 
 
 def principal(

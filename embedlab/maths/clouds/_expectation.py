@@ -204,11 +204,16 @@ def _constants(
     """Give the log-density of outliers in units of one source's, and what makes log-densities of such."""
     n, m, d = shape
     log_normal = 0.5 * d * math.log(2 * math.pi * sigma2)
+    clutter, each = odds(n, m, outliers, log_volume)
+    return clutter + log_normal, each - log_normal
+
+
+def odds(n: int, m: int, outliers: float, log_volume: float | None) -> tuple[float, float]:
+    """Give an outlier's log-odds to a source, and a source's log-weight, without what hangs on σ²."""
     volume = math.log(n) if log_volume is None else log_volume
-    clutter = (
-        log_normal + math.log(outliers / (1 - outliers)) + math.log(m) - volume if outliers else -math.inf
-    )
-    return clutter, math.log1p(-outliers) - math.log(m) - log_normal
+    # Finite where there are no outliers: compiled loops know no infinity.
+    clutter = math.log(outliers / (1 - outliers)) + math.log(m) - volume if outliers else -1e300
+    return clutter, math.log1p(-outliers) - math.log(m)
 
 
 def start_sigma2(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:

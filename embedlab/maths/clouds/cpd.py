@@ -51,7 +51,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from embedlab.maths.clouds import _cpd_turns
+from embedlab.maths.clouds import _cpd_few, _cpd_turns
 from embedlab.maths.clouds._cpd_em import Outcome, Problem, State, run
 from embedlab.maths.clouds._cpd_frame import Frame, core, frame, log_volume
 from embedlab.maths.clouds._expectation import (
@@ -141,9 +141,13 @@ class Settings:
         An exponent is off by about the rounding error of a squared distance over 2σ²; float32 is
         left where that comes near 1e-3.
         """
+        return np.float32 if sigma2 > self.single(dimensions) else np.float64
+
+    def single(self, dimensions: int) -> float:
+        """Give the variance above which pairs are computed in float32."""
         if self.dtype == "mixed":
-            return np.float32 if sigma2 > 1e-4 * max(1.0, dimensions / 16) else np.float64
-        return np.float32 if self.dtype == "float32" else np.float64
+            return 1e-4 * max(1.0, dimensions / 16)
+        return 0.0 if self.dtype == "float32" else math.inf
 
 
 @dataclass(frozen=True)
@@ -238,10 +242,11 @@ def rigid(
         If shapes do not fit, a value is not finite, a cloud has no extent, or a start makes no sense.
     """
     f = frame(x, y, standardise=settings.standardise, one_size=not scale)
+    volume = log_volume(f.x)
     start = _rigid_start(f, rotation, size, shift, settings, scale=scale, reflect=reflect)
     if rotation is None and size is None and shift is None:
-        start = _searched(f, start, settings, scale=scale, reflect=reflect)
-    return _register("rigid", f, start, _Rigid(scale, reflect), settings, callback)
+        start = _searched(f, start, settings, volume, scale=scale, reflect=reflect)
+    return _register("rigid", f, start, _Rigid(scale, reflect), settings, volume, callback)
 
 
 def affine(
@@ -275,14 +280,14 @@ def affine(
         If shapes do not fit, a value is not finite, a cloud has no extent, or a start makes no sense.
     """
     f = frame(x, y, standardise=settings.standardise)
-    d = f.x.shape[1]
+    volume, d = log_volume(f.x), f.x.shape[1]
     if matrix is not None and (np.shape(matrix) != (d, d) or not np.isfinite(matrix).all()):
         raise ValueError(f"matrix must be finite and of shape ({d}, {d})")
     first = np.eye(d) if matrix is None else np.asarray(matrix, np.float64) * f.size_y / f.size_x
     start = _start(f, first, shift, settings)
     if matrix is None and shift is None:
-        start = _searched(f, start, settings, scale=True, reflect=False)
-    return _register("affine", f, start, _Affine(), settings, callback)
+        start = _searched(f, start, settings, volume, scale=True, reflect=False)
+    return _register("affine", f, start, _Affine(), settings, volume, callback)
 
 
 @dataclass(frozen=True)
@@ -291,6 +296,10 @@ class _Rigid:
 
     scale: bool
     reflect: bool
+
+    @property
+    def options(self) -> tuple[bool, bool, bool]:
+        return True, self.scale, self.reflect
 
     def maximise(self, x: np.ndarray, y: np.ndarray, e: Expectation) -> State:
         step = rigid_step(x, y, e, scale=self.scale, reflect=self.reflect)
@@ -305,6 +314,8 @@ class _Rigid:
 @dataclass(frozen=True)
 class _Affine:
     """The maximisation of an affine registration."""
+
+    options = (False, True, True)
 
     def maximise(self, x: np.ndarray, y: np.ndarray, e: Expectation) -> State:
         step = affine_step(x, y, e)
@@ -353,7 +364,9 @@ def _start(f: Frame, matrix: np.ndarray, shift: np.ndarray | None, settings: Set
     return State(matrix, own, sigma2)
 
 
-def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflect: bool) -> State:
+def _searched(
+    f: Frame, start: State, settings: Settings, volume: float, *, scale: bool, reflect: bool
+) -> State:
     """Try turns on a sample, and give the start that the likeliest leads to."""
     if not settings.search or not settings.standardise or settings.sigma2 is not None:
         return start
@@ -361,32 +374,45 @@ def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflec
     x, y = (points[draw.permutation(len(points))[: _cpd_turns.FINE]] for points in (f.x, f.y))
     kind, d = _Rigid(scale, reflect), x.shape[1]
     few, others = x[: _cpd_turns.COARSE], y[: _cpd_turns.COARSE]
-    volume, spread = log_volume(f.x), 0.1 if d <= 3 else 0.4
+    spread = 0.1 if d <= 3 else 0.4
     dtype = settings.precision(spread, d)
 
     def of_squares(squares: np.ndarray) -> float:
         return likelihood(squares, d, spread, settings.outliers, log_volume=volume, dtype=dtype)
 
-    along = _cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)
-    tried = [*_cpd_turns.around(d, reflect=reflect), along]
+    if d <= 3:
+        tried = [*_cpd_turns.around(d, reflect=reflect), *_cpd_turns.alongside(x, y, reflect=reflect)]
+    else:
+        tried = [_cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)]
     if len(tried) > 1:
-        places = others @ np.array(tried)
-        scores = likelihoods(few, places, spread, settings.outliers, log_volume=volume, dtype=dtype)
-        tried = [tried[k] for k in np.argsort(-scores, kind="stable")]
-    problem = _problem(x, y, kind, settings, 1.0, volume)
+        places, order = others @ np.array(tried), np.arange(len(tried))
+        # All by some of the targets, and the best of them by all.
+        for targets, kept in ((_cpd_turns.SKETCH, len(tried) // _cpd_turns.SHARE), (len(few), len(tried))):
+            scores = likelihoods(
+                few[:targets], places[order], spread, settings.outliers, log_volume=volume, dtype=dtype
+            )
+            order = order[np.argsort(-scores, kind="stable")][:kept]
+        tried = [tried[k] for k in order]
+    loop = _Loop(x, y, kind, settings, volume=volume, extent=1.0)
 
     def follow(first: State, iterations: int) -> Outcome:
-        return run(problem, first, iterations=iterations, tolerance=1e-4, accelerate=settings.accelerate)
+        return loop.run(first, iterations, 1e-4)
 
-    def begin(turn: np.ndarray) -> Outcome:
-        return follow(State(turn, start.shift, settings.start * start_sigma2(x, y @ turn)), 10)
+    spreads, (mean_x, mean_y) = start_sigma2(x - x.mean(axis=0), y - y.mean(axis=0)), (x.mean(0), y.mean(0))
 
-    # All a few steps, and the best of them further: what many axes have not told soon they do not tell.
+    def begin(turn: np.ndarray) -> State:
+        # As ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
+        between = mean_x - mean_y @ turn
+        return State(turn, start.shift, settings.start * (spreads + float(between @ between) / d))
+
+    # All a few steps, and ever fewer of the best further: what many axes have not told soon they do not tell.
+    ends = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
+    for steps, kept in _cpd_turns.ROUNDS:
+        begun = sorted((follow(state, steps) for state in ends), key=_likelihood, reverse=True)
+        ends = _apart([one.state for one in begun])[:kept]
     further = min(max(settings.iterations // 4, 10), 50)
-    begun = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
-    begun.sort(key=_likelihood, reverse=True)
-    own, *ends = [follow(one.state, further) for one in (begin(start.matrix), *begun[: _cpd_turns.FINISHED])]
-    best = max([own, *ends], key=_likelihood)
+    own, *done = [follow(state, further) for state in (begin(start.matrix), *ends)]
+    best = max([own, *done], key=_likelihood)
     if not _likelihood(best) > _likelihood(own) + _cpd_turns.MARGIN / len(x):
         best = own
     if not math.isfinite(_likelihood(best)):
@@ -394,53 +420,89 @@ def _searched(f: Frame, start: State, settings: Settings, *, scale: bool, reflec
     return State(best.state.matrix, best.state.shift, min(max(2 * best.state.sigma2, 1e-3), start.sigma2))
 
 
+def _apart(states: list[State]) -> list[State]:
+    """Leave out those that have come to a place where one before them is."""
+    taken: list[State] = []
+    for state in states:
+        if all(np.linalg.norm(state.matrix - other.matrix) > _cpd_turns.SAME for other in taken):
+            taken.append(state)
+    return taken
+
+
 def _likelihood(end: Outcome) -> float:
     return end.loglik[-1] if end.loglik and not end.reason.startswith("collapsed") else -math.inf
 
 
-def _expect(
-    x: np.ndarray, settings: Settings, extent: float, volume: float | None
-) -> Callable[[np.ndarray, float], Expectation]:
-    def expect(moved: np.ndarray, sigma2: float) -> Expectation:
-        return expectation(
-            x, moved, sigma2, settings.outliers, log_volume=volume,
-            dtype=settings.precision(sigma2 / extent**2, x.shape[1]),
-            block=settings.block, device=settings.device,
+class _Loop:
+    """Both clouds, a kind of map and settings, to be iterated from any start."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        kind: _Rigid | _Affine,
+        settings: Settings,
+        *,
+        volume: float | None,
+        extent: float,
+    ) -> None:
+        s, d, floor = settings, x.shape[1], FLOOR * extent**2
+        answered = 0.0 if s.paper_outliers else 0.5
+        self.settings, self.few = settings, None
+        if s.block is None and s.device in (None, "cpu") and _cpd_few.possible(len(x), len(y), d):
+            x, y = np.ascontiguousarray(x), np.ascontiguousarray(y)
+            self.few = _cpd_few.Few(
+                x, y, kind.options, s.outliers, volume, s.single(d), floor, extent, answered
+            )
+
+        def expect(moved: np.ndarray, sigma2: float) -> Expectation:
+            return expectation(
+                x, moved, sigma2, s.outliers, log_volume=volume, dtype=s.precision(sigma2 / extent**2, d),
+                block=s.block, device=s.device,
+            )  # fmt: skip
+
+        self.problem = Problem(
+            y, expect, lambda e: kind.maximise(x, y, e), kind.project, len(x), floor, extent, answered
+        )
+
+    def run(
+        self,
+        start: State,
+        iterations: int,
+        tolerance: float,
+        callback: Callable[[int, State], object] | None = None,
+    ) -> Outcome:
+        """Iterate from a start: with a few points in the compiled loop, else in Python's."""
+        accelerate = self.settings.accelerate
+        if self.few is not None and callback is None:
+            found = self.few.run(start, iterations=iterations, tolerance=tolerance, accelerate=accelerate)
+            if found is not None:
+                return found
+        return run(
+            self.problem, start, iterations=iterations, tolerance=tolerance, accelerate=accelerate,
+            callback=callback,
         )  # fmt: skip
-
-    return expect
-
-
-def _problem(
-    x: np.ndarray,
-    y: np.ndarray,
-    kind: _Rigid | _Affine,
-    settings: Settings,
-    extent: float,
-    volume: float | None,
-) -> Problem:
-    return Problem(
-        y, _expect(x, settings, extent, volume), lambda e: kind.maximise(x, y, e), kind.project,
-        len(x), FLOOR * extent**2, extent, 0.0 if settings.paper_outliers else 0.5,
-    )  # fmt: skip
 
 
 def _register(
-    name: str, f: Frame, start: State, kind: _Rigid | _Affine, settings: Settings, callback: Callback | None
+    name: str,
+    f: Frame,
+    start: State,
+    kind: _Rigid | _Affine,
+    settings: Settings,
+    volume: float,
+    callback: Callback | None,
 ) -> Registration:
     """Run the loop and bring what it finds into the units of the data."""
     extent = 1.0 if settings.standardise else core(f.x, "x")[1]
-    volume = None if settings.paper_outliers else log_volume(f.x)
 
     def tell(iteration: int, state: State) -> None:
         if callback is not None:
             callback(iteration, f.to_data(state.moved(f.y)), state.sigma2 * f.size_x**2)
 
-    done = run(
-        _problem(f.x, f.y, kind, settings, extent, volume), start,
-        iterations=settings.iterations, tolerance=settings.tolerance, accelerate=settings.accelerate,
-        callback=tell,
-    )  # fmt: skip
+    own = None if settings.paper_outliers else volume
+    loop = _Loop(f.x, f.y, kind, settings, volume=own, extent=extent)
+    done = loop.run(start, settings.iterations, settings.tolerance, None if callback is None else tell)
     matrix = done.state.matrix * (f.size_x / f.size_y)
     shift = f.to_data(done.state.shift) - f.centre_y @ matrix
     d = len(shift)

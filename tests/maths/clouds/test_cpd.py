@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from embedlab.maths.clouds._cpd_turns import around, principal
+from embedlab.maths.clouds._cpd_turns import alongside, around, principal
 from embedlab.maths.clouds._expectation import expectation, likelihood
 from embedlab.maths.clouds.cpd import Settings, affine, frame, log_volume, rigid
 from embedlab.maths.linear import procrustes
@@ -247,6 +247,17 @@ def test_principal_axes_bring_a_cloud_back_from_any_turn_in_many_dimensions():
     basis[:, 0] *= np.sign(np.linalg.det(basis))
     x = (y @ basis)[draw.permutation(500)]
     np.testing.assert_allclose(rigid(x, y).rotation, basis, atol=1e-6)
+
+
+def test_in_few_dimensions_axes_are_laid_onto_axes_with_each_sign():
+    draw = np.random.default_rng(0)
+    for d, each in ((2, 2), (3, 4)):
+        y = draw.normal(size=(200, d)) * np.linspace(2, 1, d)
+        rotation = turn(d, 130, draw)
+        turns = alongside(y @ rotation, y, reflect=False)
+        assert len(turns) == each
+        assert min(np.abs(one - rotation).max() for one in turns) < 1e-9
+        assert len(alongside(y @ rotation, y, reflect=True)) == 2 * each
 
 
 @pytest.mark.parametrize("reflect", [False, True])
