@@ -5,6 +5,9 @@ rare: points that leave directions open, and numbers near the ends of a type's r
 dimensions, and factorised here: numba takes half a minute to compile LAPACK's.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import numpy as np
 from numba import njit
 
@@ -20,14 +23,19 @@ SINGLE, DOUBLE = 1e12, 1e144
 ROOM = 64
 """Targets whose kernel values are held at once."""
 
-# Parts are called from here alone, and need no entry for Python, which would take time to compile.
-part = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-quick = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, fastmath=True)
-
 AFAR4, AFAR8, LN2 = 1e18, 1e150, 0.6931471805599453
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-@part
+
+def _part(**options: Any) -> Callable[[F], F]:
+    """Compile what is called from here alone: an entry for Python would take time to compile."""
+    settings: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+    made: Callable[[F], F] = njit(nogil=True, error_model="numpy", **settings)
+    return made
+
+
+@_part()
 def _solve(a: np.ndarray, b: np.ndarray) -> bool:
     """Replace ``b`` (k, r) by the solution of ``a`` (k, k), which is lost; say whether there is one."""
     k, columns = b.shape
@@ -57,7 +65,7 @@ def _solve(a: np.ndarray, b: np.ndarray) -> bool:
     return True
 
 
-@part
+@_part()
 def _mirrors(matrix: np.ndarray) -> bool:
     """Say whether the determinant is below zero."""
     a, below = np.empty((len(matrix), len(matrix))), False
@@ -81,7 +89,7 @@ def _mirrors(matrix: np.ndarray) -> bool:
     return below
 
 
-@part
+@_part()
 def _singular(a: np.ndarray, left: np.ndarray, strengths: np.ndarray, right: np.ndarray) -> bool:
     """Take ``a`` apart as left · diag(strengths) · rightᵀ by Jacobi's rotations; not if one is open."""
     d = len(a)
@@ -127,7 +135,7 @@ def _singular(a: np.ndarray, left: np.ndarray, strengths: np.ndarray, right: np.
     return True
 
 
-@part
+@_part()
 def _rigid(cross: np.ndarray, mirror: bool, rotation: np.ndarray) -> float:
     """Write the rotation R of greatest Σ R∘cross, and return that sum; NaN where a direction is open."""
     d = len(cross)
@@ -150,7 +158,7 @@ def _rigid(cross: np.ndarray, mirror: bool, rotation: np.ndarray) -> float:
     return agreement
 
 
-@part
+@_part()
 def _outer(left: np.ndarray, right: np.ndarray, product: np.ndarray) -> None:
     """Write left · rightᵀ."""
     for i in range(len(product)):
@@ -160,7 +168,7 @@ def _outer(left: np.ndarray, right: np.ndarray, product: np.ndarray) -> None:
                 product[i, j] += left[i, c] * right[j, c]
 
 
-@part
+@_part()
 def _turned(near: np.ndarray, towards: np.ndarray, rotation: np.ndarray) -> bool:
     """Write what ``cpd_steps.turned`` gives."""
     d = len(near)
@@ -186,7 +194,7 @@ def _turned(near: np.ndarray, towards: np.ndarray, rotation: np.ndarray) -> bool
     return True
 
 
-@part
+@_part()
 def _room(size: int, like: np.ndarray) -> np.ndarray:
     """Make an array that begins with a cache line."""
     room = np.empty(size + 64 // like.itemsize, like.dtype)
@@ -194,7 +202,7 @@ def _room(size: int, like: np.ndarray) -> np.ndarray:
     return room[first : first + size]
 
 
-@part
+@_part()
 def _columns(
     points: np.ndarray, strips: int, wide: int, strip: int, like: np.ndarray, filler: float
 ) -> np.ndarray:
@@ -212,7 +220,7 @@ def _columns(
     return laid
 
 
-@quick
+@_part(fastmath=True)
 def _place(
     y: np.ndarray,
     m: int,
@@ -241,7 +249,7 @@ def _place(
     return far
 
 
-@quick
+@_part(fastmath=True)
 def _targets(x: np.ndarray, about: np.ndarray, unit: float, u: np.ndarray) -> float:
     """Write targets into ``u`` in units of the kernel; return the farthest coordinate."""
     far = 0.0
@@ -253,7 +261,7 @@ def _targets(x: np.ndarray, about: np.ndarray, unit: float, u: np.ndarray) -> fl
     return far
 
 
-@quick
+@_part(fastmath=True)
 def _total(sums: np.ndarray, row: int, m: int) -> float:
     """Add up one row of sums over all sources."""
     total, strip = 0.0, sums.shape[2]
@@ -263,7 +271,7 @@ def _total(sums: np.ndarray, row: int, m: int) -> float:
     return total
 
 
-@quick
+@_part(fastmath=True)
 def _moments(
     x: np.ndarray, y: np.ndarray, m: int, about: np.ndarray, unit: float, sums: np.ndarray, pt1: np.ndarray,
     weight: float, mean_x: np.ndarray, mean_y: np.ndarray, cross: np.ndarray, gram: np.ndarray,
@@ -295,7 +303,7 @@ def _moments(
     return spread
 
 
-@part
+@_part()
 def _maximise(
     cross: np.ndarray,
     gram: np.ndarray,
@@ -333,7 +341,7 @@ def _maximise(
     return spread
 
 
-@part
+@_part()
 def _way(y: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
     """Give the root mean square way of a coordinate of the sources between two states."""
     d, total = y.shape[1], 0.0
@@ -346,13 +354,13 @@ def _way(y: np.ndarray, before: np.ndarray, after: np.ndarray) -> float:
     return float(np.sqrt(total / y.size))
 
 
-@part
+@_part()
 def _copy(one: np.ndarray, other: np.ndarray) -> None:
     for c in range(len(one)):
         other[c] = one[c]
 
 
-@part
+@_part()
 def _dot(one: np.ndarray, other: np.ndarray) -> float:
     total = 0.0
     for c in range(len(one)):
@@ -360,7 +368,7 @@ def _dot(one: np.ndarray, other: np.ndarray) -> float:
     return total
 
 
-@part
+@_part()
 def _onward(
     here: np.ndarray,
     step: np.ndarray,
@@ -392,7 +400,7 @@ def _onward(
     return True
 
 
-@part
+@_part()
 def _pack(state: np.ndarray, d: int, extent: float, packed: np.ndarray) -> None:
     """Write a state in units that a step is measured in."""
     for c in range(len(state) - 1):
@@ -400,7 +408,7 @@ def _pack(state: np.ndarray, d: int, extent: float, packed: np.ndarray) -> None:
     packed[len(state) - 1] = 0.5 * np.sqrt(d) * extent * np.log(state[len(state) - 1])
 
 
-@part
+@_part()
 def _unpack(
     packed: np.ndarray, near: np.ndarray, d: int, extent: float, rigid: bool, scale: bool, state: np.ndarray
 ) -> bool:

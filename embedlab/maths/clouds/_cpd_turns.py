@@ -19,14 +19,11 @@ import numpy as np
 TRIED = 360
 """Turns tried in three dimensions: each lies within about 25° of any."""
 
-SKETCH, SHARE = 32, 6
-"""Targets that all turns are scored on, and one in how many is then scored on all targets."""
+SKETCH, HOPEFUL = 48, 80
+"""Targets that all turns are scored on, and how many of the best are then scored on all targets."""
 
-FOLLOWED, ROUNDS = 8, ((5, 4), (5, 3))
-"""Turns followed, by how many steps, and how many of them further on; the last of them to the end."""
-
-SAME = 0.1
-"""Maps less than so far apart are on the way to one end: 4° of a turn in one plane."""
+FOLLOWED, FINISHED = 8, 3
+"""Turns followed a few steps, and those of them followed to the end."""
 
 COARSE, FINE = 300, 1000
 """Points a cloud that turns are tried on, and that they are followed on."""

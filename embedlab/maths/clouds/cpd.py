@@ -387,7 +387,7 @@ def _searched(
     if len(tried) > 1:
         places, order = others @ np.array(tried), np.arange(len(tried))
         # All by some of the targets, and the best of them by all.
-        for targets, kept in ((_cpd_turns.SKETCH, len(tried) // _cpd_turns.SHARE), (len(few), len(tried))):
+        for targets, kept in ((_cpd_turns.SKETCH, _cpd_turns.HOPEFUL), (len(few), len(tried))):
             scores = likelihoods(
                 few[:targets], places[order], spread, settings.outliers, log_volume=volume, dtype=dtype
             )
@@ -395,38 +395,29 @@ def _searched(
         tried = [tried[k] for k in order]
     loop = _Loop(x, y, kind, settings, volume=volume, extent=1.0)
 
+    spreads, (mean_x, mean_y) = start_sigma2(x - x.mean(axis=0), y - y.mean(axis=0)), (x.mean(0), y.mean(0))
+
     def follow(first: State, iterations: int) -> Outcome:
         return loop.run(first, iterations, 1e-4)
 
-    spreads, (mean_x, mean_y) = start_sigma2(x - x.mean(axis=0), y - y.mean(axis=0)), (x.mean(0), y.mean(0))
-
-    def begin(turn: np.ndarray) -> State:
-        # As ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
+    def begin(turn: np.ndarray) -> Outcome:
+        # σ² as by ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
         between = mean_x - mean_y @ turn
-        return State(turn, start.shift, settings.start * (spreads + float(between @ between) / d))
+        sigma2 = settings.start * (spreads + float(between @ between) / d)
+        return follow(State(turn, start.shift, sigma2), 10)
 
-    # All a few steps, and ever fewer of the best further: what many axes have not told soon they do not tell.
-    ends = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
-    for steps, kept in _cpd_turns.ROUNDS:
-        begun = sorted((follow(state, steps) for state in ends), key=_likelihood, reverse=True)
-        ends = _apart([one.state for one in begun])[:kept]
+    # All a few steps, and the best of them further: what many axes have not told soon they do not tell.
+    begun = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
+    begun.sort(key=_likelihood, reverse=True)
+    ends = [begin(start.matrix).state, *(one.state for one in begun[: _cpd_turns.FINISHED])]
     further = min(max(settings.iterations // 4, 10), 50)
-    own, *done = [follow(state, further) for state in (begin(start.matrix), *ends)]
+    own, *done = [follow(state, further) for state in ends]
     best = max([own, *done], key=_likelihood)
     if not _likelihood(best) > _likelihood(own) + _cpd_turns.MARGIN / len(x):
         best = own
     if not math.isfinite(_likelihood(best)):
         return start
     return State(best.state.matrix, best.state.shift, min(max(2 * best.state.sigma2, 1e-3), start.sigma2))
-
-
-def _apart(states: list[State]) -> list[State]:
-    """Leave out those that have come to a place where one before them is."""
-    taken: list[State] = []
-    for state in states:
-        if all(np.linalg.norm(state.matrix - other.matrix) > _cpd_turns.SAME for other in taken):
-            taken.append(state)
-    return taken
 
 
 def _likelihood(end: Outcome) -> float:
