@@ -43,6 +43,8 @@ recipe = Recipe(**json.loads(sys.argv[2]))
 with progress.shown():
     data = [open_dataset(here / "faces")]
     print(trainer.train(Lab(here / "lab"), "m", recipe, data, fresh=sys.argv[3] == "fresh"))
+# Loading the compiler takes longer than this whole training.
+assert "torch._dynamo" not in sys.modules
 """
 
 DRAW = """

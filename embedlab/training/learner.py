@@ -1,5 +1,6 @@
 """What learns: a network, a head and their optimiser, made as a recipe says."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -314,6 +315,19 @@ def freeze(network: nn.Module, trained: str) -> None:
             module.train()
 
 
+class Descent(torch.optim.SGD):
+    """SGD that does not load torch's compiler, which takes two seconds, to be left alone by it.
+
+    Networks are compiled here, and steps of the optimiser are not.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.SGD.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.SGD.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.SGD.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 def _optimiser(recipe: Recipe, plain: list[nn.Module], head: nn.Module) -> torch.optim.Optimizer:
     # The fused step takes a group's momenta all or none, and a sampled head brings its own.
     parts: list[list[nn.Module]] = [[*plain, head]]
@@ -324,7 +338,7 @@ def _optimiser(recipe: Recipe, plain: list[nn.Module], head: nn.Module) -> torch
         held = [p for module in part for p in module.parameters() if p.requires_grad]
         groups.append({"params": [p for p in held if p.ndim > 1], "weight_decay": recipe.weight_decay})
         groups.append({"params": [p for p in held if p.ndim <= 1], "weight_decay": 0.0})
-    made = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+    made = Descent(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
     if isinstance(head, Sampled):
         head.attach(made)
     return made
