@@ -11,6 +11,7 @@ from embedlab.charts import faces_from
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
 from embedlab.lab.weights import FIXED, LayerWeights, Wire
+from embedlab.maths.linear import residual_mlp
 from embedlab.report import sections
 from embedlab.report.build import fragment, part_of
 from embedlab.report.items import Items
@@ -19,12 +20,20 @@ from embedlab.runner import Outcome, Run
 from tests.planted_live import Planted
 
 NAMES = sorted(analysis.names())
-# What is drawn again and again, so often only.
+# What is drawn again and again, so often at most.
 FEW = {
     **dict.fromkeys(("resamples", "permutations", "shuffles", "slices"), 20),
     **dict.fromkeys(("refits", "nulls", "restarts", "penalties", "splits"), 3),
-    **{"signs": 19},
+    **{"signs": 19, "deals": 2},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_steps():
+    """How well a small network learns shows in nothing here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(residual_mlp, "STEPS", 20)
+        yield
 
 
 def made(people, dimension=8, probe="p", model="a", seed=0, noise=0.3, offset=0.0, equal=False, outlier=1.0):
@@ -111,8 +120,8 @@ def cases():
 
 def run(name, given):
     found = analysis.get(name)
-    known = {field.name for field in dataclasses.fields(found.params)}
-    params = dataclasses.replace(found.params, **{k: v for k, v in FEW.items() if k in known})
+    few = {k: min(v, getattr(found.params, k)) for k, v in FEW.items() if hasattr(found.params, k)}
+    params = dataclasses.replace(found.params, **few)
     if name == "membership":
         # It asks who was trained on, and for more images than most of these people have.
         params = dataclasses.replace(params, images=2)
