@@ -22,6 +22,8 @@ from tests.planted import embedding_set, grouped, layer_weights
 from tests.planted_live import Planted
 
 NAMES = sorted(analysis.names())
+# All tests of one analysis follow each other, so that one worker makes its results and no other does.
+each = pytest.mark.parametrize("name", NAMES, scope="module")
 PROBES = ("p", "p@32")
 
 
@@ -74,7 +76,7 @@ def ran():
     return run
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_a_loaded_result_is_the_saved_one_and_draws(name, ran, tmp_path):
     import matplotlib
 
@@ -111,7 +113,7 @@ def roles_of(chart):
     return [(one.name, one.role) for one in series]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_a_series_that_is_called_by_its_role_has_it(name, ran):
     words = {
         "null": r"\(null\)|^null|, null$|by chance|unrelated",
@@ -125,7 +127,7 @@ def test_a_series_that_is_called_by_its_role_has_it(name, ran):
                 assert not re.search(word, series) or role == meant, (chart.title, series, role)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_the_same_seed_gives_the_same_bits(name, ran):
     found = analysis.get(name)
     again = found.run(inputs(found.overs)[0], found.params)
@@ -133,7 +135,7 @@ def test_the_same_seed_gives_the_same_bits(name, ran):
         np.testing.assert_equal(getattr(again, field.name), getattr(ran(name)[0], field.name), field.name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_findings_are_sentences_for_one_result_and_for_several(name, ran):
     found = analysis.get(name)
     for results in (ran(name)[:1], ran(name)):
@@ -171,7 +173,7 @@ def misnumbered(text):
 VERBS = {"was", "has", "does", "its", "this"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_a_finding_is_one_short_sentence_that_repeats_no_other(name, ran):
     for results in (ran(name)[:1], ran(name)):
         said = [one.text for one in analysis.get(name).findings(results)]
@@ -181,7 +183,7 @@ def test_a_finding_is_one_short_sentence_that_repeats_no_other(name, ran):
         assert not [text for text in said if misnumbered(text)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_a_finding_that_claims_holds_both_its_wordings(name, ran):
     for one in analysis.get(name).findings(ran(name)):
         if one.p is not None:
@@ -211,7 +213,7 @@ def claimed_without_p(name, finding):
     return finding.tone != "plain" or bool(told and NOT_COMPARED.get(name, "\0") not in finding.text)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_whatever_is_toned_or_says_a_difference_has_a_p(name, ran):
     """So that none stands outside the correction for many: of one result, of some, and of many."""
     for results in (ran(name)[:1], ran(name), ran(name) * 3):
@@ -275,7 +277,7 @@ def blind(result):
     return type(result)(**{f.name: unseen(getattr(result, f.name)) for f in dataclasses.fields(result)})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_where_no_difference_has_an_interval_nobody_says_that_it_may_be_chance(name, ran):
     found = analysis.get(name)
     seen = found.findings(ran(name))
@@ -436,7 +438,7 @@ def test_a_handful_of_people_is_a_result_or_a_sentence(name, people):
         assert finding.tone != "good", finding.text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_headline_numbers_are_estimates_with_intervals_and_nulls(name, ran):
     estimates = [v for v in ran(name)[0].numbers().values() if isinstance(v, analysis.Estimate)]
     assert estimates
@@ -447,7 +449,7 @@ def test_headline_numbers_are_estimates_with_intervals_and_nulls(name, ran):
             assert estimate.low <= estimate.high
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_the_docstring_has_its_parts(name):
     found = analysis.get(name)
     assert found.question.endswith("?")
@@ -459,7 +461,7 @@ def test_the_docstring_has_its_parts(name):
         assert all(line.startswith(("- ", "  ")) for line in listed.strip().splitlines()), listed
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_every_parameter_has_a_default_and_a_docstring(name):
     for parameter, (default, text) in params_of(name).items():
         assert isinstance(default, int | float | str | bool), parameter
@@ -505,7 +507,7 @@ def test_a_value_beyond_its_bounds_is_refused_before_anything_is_computed(name, 
         type(PARAMS[name])(**{one.name: value})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_at_the_lowest_values_that_are_allowed_there_is_a_result_or_a_sentence(name):
     found = analysis.get(name)
     bounds = {one.name: analysis.bounds_of(one) for one in dataclasses.fields(found.params)}
@@ -518,7 +520,7 @@ def test_at_the_lowest_values_that_are_allowed_there_is_a_result_or_a_sentence(n
     assert found.charts([result])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each
 def test_the_three_functions_see_only_what_they_may(name):
     """Drawing and wording take results alone, and nothing but ``compute`` calls ``compute``."""
     module = importlib.import_module(analysis.names()[name])

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+@cache
+def parser():
+    return cli.parser()
+
+
 def commands():
-    (subparsers,) = (a for a in cli.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (subparsers,) = (a for a in parser()._actions if isinstance(a, argparse._SubParsersAction))
     return subparsers.choices
 
 
@@ -61,7 +67,7 @@ def guided(page=ROOT / "docs" / "questions.md"):
     }),
 )  # fmt: skip
 def test_every_command_of_the_docs_is_understood_and_names_what_there_is(line):
-    options = cli.parser().parse_args(shlex.split(line))
+    options = parser().parse_args(shlex.split(line))
     if options.command in ("report", "run") and options.models:
         only = [options.analysis] if options.command == "run" else options.only or ()
         overrides = study.parse_set(options.set or (), only[0] if options.command == "run" else "")
@@ -72,7 +78,7 @@ def test_every_command_of_the_docs_is_understood_and_names_what_there_is(line):
 
 
 def test_the_guide_leads_to_every_question():
-    asked = {name for line in guided() for name in getattr(cli.parser().parse_args(line.split()), "only", [])}
+    asked = {name for line in guided() for name in getattr(parser().parse_args(line.split()), "only", [])}
     for name in question.names():
         assert set(question.get(name).needs) & asked, name
 
@@ -133,6 +139,7 @@ def test_the_answers_shown_are_to_questions_that_are_asked():
         assert question.get(question.names()[int(number) - 1]).text == text
 
 
+@cache
 def parsers():
     """Every command and the parts of those that have parts."""
     found = dict(commands())
