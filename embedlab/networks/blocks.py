@@ -101,5 +101,6 @@ def he_normal(network: nn.Module) -> None:
     .. [1] He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 14.
     """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        # Where weights are read afterwards none are drawn: for those torch would load its compiler, 2 s.
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -82,7 +82,7 @@ class SphereFace20(Backbone):
             if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Conv2d):
+            elif isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # See ``he_normal``.
                 nn.init.normal_(module.weight, std=SPREAD)
 
     def forward(self, x: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n d"]:
