@@ -1,32 +1,112 @@
-"""Several processes that the variables of ``torchrun`` make one group."""
+"""Processes of our own code, and several that the variables of ``torchrun`` make one group.
+
+They are forked from a server that has imported torch, which takes a process longer than most of these tests.
+"""
 
 import os
+import shutil
+import signal
 import socket
-import subprocess
 import sys
+import tempfile
+import time
+import traceback
+import warnings
+from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
+
+SERVER = get_context("forkserver")
+SERVER.set_forkserver_preload(["torch", "embedlab.training.trainer"])
+
+
+def _run(code, words, environment, out, err):
+    """Be a fresh ``python -c``, as far as code can tell."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, number in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", buffering=1, encoding="utf-8", closefd=False) for n in (1, 2))
+    sys.argv = ["-c", *words]
+    warnings.simplefilter("ignore")
+    try:
+        # What it defines can be pickled only as part of the module of this name.
+        sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(code, "<string>", "exec"), vars(sys.modules["__main__"]))
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+
+
+class Started:
+    """A process that runs code: the part of ``subprocess.Popen`` that tests use, in its words."""
+
+    def __init__(self, code, *words, **environment):
+        self._folder = Path(tempfile.mkdtemp())
+        self._said = [self._folder / name for name in ("out", "err")]
+        for path in self._said:
+            path.touch()
+        given = (code, [str(word) for word in words], {**os.environ, **environment}, *map(str, self._said))
+        self._process = SERVER.Process(target=_run, args=given)
+        self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        assert self.returncode is not None, f"it runs for more than {timeout} s"
+        return self.returncode
+
+    def kill(self):
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def said(self):
+        """Give what it has written so far to its output, and to where errors go."""
+        return tuple(path.read_text("utf-8") for path in self._said)
+
+    def until(self, said):
+        """Wait until its output has these words."""
+        while said not in self.said()[0]:
+            assert self.poll() is None, self.said()[1]
+            time.sleep(0.002)
+
+    def communicate(self, timeout=None):
+        self.wait(timeout)
+        self.stdout, self.stderr = self.said()
+        shutil.rmtree(self._folder)
+        return self.stdout, self.stderr
+
+
+def grouped(code, *words, processes=2):
+    """Run code in some processes that are one group, and wait for their ends."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    started = [
+        Started(code, *words, **environment, RANK=str(rank), LOCAL_RANK=str(rank))
+        for rank in range(processes)
+    ]
+    try:
+        for process in started:
+            process.communicate(timeout=120)
+    finally:
+        for process in started:
+            process.kill()
+    return started
 
 
 def together(code, *words, processes=2):
     """Run code in some processes; give the lines that each printed, and how each ended."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(processes),
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code, *words],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in started]
-    return said, [process.returncode for process in started]
+    ended = grouped(code, *words, processes=processes)
+    return [one.stdout.splitlines() for one in ended], [one.returncode for one in ended]

@@ -1,10 +1,7 @@
 """Two processes at one thing: the second waits, and has what the first made; nothing is mixed."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from embedlab.data.synthetic import sets as synthetic
 from embedlab.lab.store import Lab
 from embedlab.training.curves import read
 from embedlab.training.recipe import Recipe
+from tests.processes import Started
 
 # Both are there before either begins; the first to begin is slow enough for the other to meet it.
 BEGIN = """
@@ -70,16 +68,7 @@ print(made.images, made.people)
 
 def race(program, here, *words, runners=2):
     """Run a program twice at once, or as often as told, and give the outcomes."""
-    begun = [
-        subprocess.Popen(
-            [sys.executable, "-c", BEGIN + program, str(here), *words, str(runners)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for _ in range(runners)
-    ]
+    begun = [Started(BEGIN + program, here, *words, runners, OMP_NUM_THREADS="1") for _ in range(runners)]
     try:
         said = [process.communicate(timeout=120) for process in begun]
     finally:

@@ -2,7 +2,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from embedlab.extraction.extract import extract, extract_all
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab
 from embedlab.networks.embedder import Preprocessing
+from tests import processes
 
 
 class Projection:
@@ -582,29 +582,8 @@ print(sum(network.calls), [(one.path.name, one.rows, one.skipped, one.cached) fo
 """
 
 
-def together(faces, lab, how="", processes=2):
-    here = Path(__file__).resolve().parent
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    whole = {
-        **os.environ,
-        "PYTHONPATH": str(here.parents[1]),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(processes),
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SHARING, str(here), str(faces.root), str(lab.root), how],
-            env={**whole, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(processes)
-    ]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in started]
-    return said, [process.returncode for process in started]
+def together(faces, lab, how=""):
+    return processes.together(SHARING, Path(__file__).resolve().parent, faces.root, lab.root, how)
 
 
 def test_two_processes_share_the_images_and_give_the_file_of_one(lab, faces, tmp_path, monkeypatch):

@@ -1,9 +1,5 @@
-"""Small data sets of people who are told apart by a pattern of colours, and several processes."""
+"""Small data sets of people who are told apart by a pattern of colours."""
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -72,38 +68,3 @@ def pairs() -> Callable[[Dataset], PairList]:
         return PairList(tuple(a), tuple(b), np.array(same))
 
     return make
-
-
-@pytest.fixture(scope="session")
-def processes() -> Callable[..., list[subprocess.CompletedProcess[str]]]:
-    """Run a program in several processes that ``torchrun``'s variables make one group."""
-
-    def run(program: str, *words: str, count: int = 2) -> list[subprocess.CompletedProcess[str]]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        environment = {
-            **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count),
-            "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        begun = [
-            subprocess.Popen(
-                [sys.executable, "-c", program, *words],
-                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(count)
-        ]
-        ended = []
-        try:
-            for process in begun:
-                out, err = process.communicate(timeout=120)
-                ended.append(subprocess.CompletedProcess(process.args, process.returncode, out, err))
-        finally:
-            for process in begun:
-                process.kill()
-        return ended
-
-    return run

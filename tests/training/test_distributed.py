@@ -18,6 +18,7 @@ from embedlab.ranks import ALONE, Ranks
 from embedlab.training import distributed, trainer
 from embedlab.training.distributed import GlobalBatchNorm, GlobalDropout, Slice
 from embedlab.training.recipe import Recipe
+from tests.processes import grouped
 
 TRAIN = """
 import json, os, shutil, signal, sys
@@ -98,12 +99,12 @@ TRAINED = [name for name in RECIPES if name != "odd"]
 
 
 @pytest.fixture(scope="module")
-def shared(people_in, processes, tmp_path_factory):
+def shared(people_in, tmp_path_factory):
     """Let two processes train all recipes, stop and go on; give data, folder and what they said."""
     folder = tmp_path_factory.mktemp("shared")
     dataset = people_in(folder, "lowres")
     recipes = json.dumps({name: asdict(recipe) for name, recipe in RECIPES.items()})
-    return dataset, folder, processes(TRAIN, str(folder), str(dataset.root), recipes)
+    return dataset, folder, grouped(TRAIN, folder, dataset.root, recipes)
 
 
 def same_weights(a: Lab, b: Lab, name: str) -> None:

@@ -1,8 +1,5 @@
 """A training that is killed and resumed ends in the very bytes of an unbroken one."""
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from embedlab.lab.store import Lab
 from embedlab.networks import checkpoints
 from embedlab.training import state, steps, trainer
 from embedlab.training.recipe import Recipe
+from tests.processes import Started
 
 TRAIN = """
 import sys
@@ -42,14 +40,10 @@ state_every = 2
 """
 
 
-def begin(recipe: Path, lab: Path, data: Path) -> subprocess.Popen[str]:
+def begin(recipe: Path, lab: Path, data: Path) -> Started:
     """Start a training in a process of its own, and wait until it is about to train."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(recipe), str(lab), str(data)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == "ready\n"
+    process = Started(TRAIN, recipe, lab, data)
+    process.until("ready\n")
     return process
 
 
@@ -68,7 +62,7 @@ def test_killed_at_random_moments_it_ends_in_the_bytes_of_an_unbroken_run(people
         states, delay = int(draw.integers(0, 4)), float(draw.uniform(0, 0.1))
         if kills == 4 or not lives_until(process, lab, states, delay):
             break
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         kills += 1
         resumed += everything_under_final_names_loads(lab)
@@ -81,7 +75,7 @@ def test_killed_at_random_moments_it_ends_in_the_bytes_of_an_unbroken_run(people
     assert records[0].metrics == records[1].metrics
 
 
-def lives_until(process: subprocess.Popen[str], lab: Lab, states: int, delay: float) -> bool:
+def lives_until(process: Started, lab: Lab, states: int, delay: float) -> bool:
     """Wait for some new states and a little longer; tell whether the training still runs."""
     path = lab.checkpoint("m") / state.FILE
     seen = written(path)
