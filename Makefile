@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 REPORT ?= reports/demo
 
+# Tests start many processes, and each would compile the source of the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: report studies test check lint types imports docs site numbers clean help
 
 help: ## show this list

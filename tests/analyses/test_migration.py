@@ -9,22 +9,12 @@ import pytest
 from embedlab.analyses.migration import COST, NEEDED, MigrationParams, charts, compute, findings
 from embedlab.errors import UserError
 from embedlab.maths.clouds.migration import ADAPTERS, HALF, MLP, MOVED, NEW, RIDGE, ROTATION, SELF, WRONG
-from embedlab.maths.linear import residual_mlp
 from embedlab.maths.linear.crossmodel import RANK_1, TAR
 from tests.maps import faces, turn, vectors
 
 QUICK = MigrationParams(resamples=100)
 WAYS = (("a", "b"), ("b", "a"))
 MANY, WIDE = 200, 48
-STEPS = residual_mlp.STEPS
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_steps():
-    """The small network takes most of the time, and one test is of it; the others see it in fewer steps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(residual_mlp, "STEPS", 60)
-        yield
 
 
 def spaces(seed=5, noise=0.05, people=MANY):
@@ -93,10 +83,7 @@ def test_a_half_moved_gallery_is_held_against_the_mean_of_a_moved_and_a_new_one(
     assert found[COST, TAR, "a", "b"].value == pytest.approx((moved + new) / 2 - half)
 
 
-def test_between_bent_spaces_a_small_network_moves_more_and_between_turned_ones_it_is_ridge(
-    turned, monkeypatch
-):
-    monkeypatch.setattr(residual_mlp, "STEPS", STEPS)
+def test_between_bent_spaces_a_small_network_moves_more_and_between_turned_ones_it_is_ridge(turned):
     x = vectors(300, d=16, noise=0.35)
     away = np.random.default_rng(3).normal(size=(16, 16))
     bent = x @ turn(16) + 0.8 * np.abs(x @ away)
