@@ -1,9 +1,11 @@
 """The demo report of this machine says what the committed one says.
 
 Two machines train to other last bits, and a network amplifies them, so numbers are held within three
-half-widths of their intervals: a regression in data, training, extraction or analysis goes beyond. Numbers
-whose intervals do not say how machines differ are not committed (``numbers.SEARCHED``); of these, what holds
-everywhere is tested.
+half-widths of their intervals, and 0.02: a regression in data, training, extraction or analysis goes beyond.
+Where vectors lie, people tell more finely than trainings repeat: on three kinds of processor (an AMD; an
+Intel with AVX-512; the same held to AVX2) some such numbers are up to 1.54 times as far apart, and none
+elsewhere is; they are held within twice as much. Numbers whose intervals do not say how machines differ are
+not committed (``numbers.SEARCHED``); of these, what holds everywhere is tested.
 """
 
 import json
@@ -16,6 +18,7 @@ from embedlab.report.numbers import headlines, is_stable
 
 DEMO = Path(__file__).parent.parent / "reports" / "demo"
 LEAST = 0.02
+OF_PLACES = ("displacement", "distances", "mapping", "migration", "registration", "similarity")
 APART = ("families", "membership")
 
 
@@ -55,7 +58,7 @@ def test_the_numbers_are_those_of_the_committed_report(built, committed):
                     continue  # An operating point is called so by its count of false accepts.
                 assert new is not None, f"{section}, {column}, {label} is missing"
                 widths = [e["high"] - e["low"] for e in (old, new) if e["low"] is not None]
-                room = max(LEAST, 1.5 * max(widths, default=0.2))
+                room = max(LEAST, 1.5 * max(widths, default=0.2)) * (2 if section in OF_PLACES else 1)
                 if abs(new["value"] - old["value"]) > room:
                     off.append(
                         f"{section}, {column}, {label}: {new['value']:.3f}, committed {old['value']:.3f}"
