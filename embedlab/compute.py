@@ -4,6 +4,7 @@ The choice is made once, by the command line's ``--device`` or by ``choose`` in 
 by training, extraction and the hot kernels. Analyses cannot see it, so it is no part of a result's key.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -78,11 +79,15 @@ def threads() -> int:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the processor has AMX, whose tiles multiply bfloat16 several times as fast as float32."""
+    """Whether the processor has AMX, whose tiles multiply bfloat16 several times as fast as float32.
+
+    ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` has oneDNN, which torch convolves by, do without them.
+    """
     import torch
 
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
     asked: Callable[[], bool] | None = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return asked is not None and asked()
+    return (most.upper() in ("DEFAULT", "ALL") or "AMX" in most.upper()) and asked is not None and asked()
 
 
 KEPT = 1 << 30

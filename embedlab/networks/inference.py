@@ -42,6 +42,7 @@ class TorchEmbedder:
     device: str
     assumed_preprocessing: bool = False
     _folded: "nn.Module | None" = field(default=None, repr=False)
+    _tried: bool = field(default=False, repr=False)
     _pool: ThreadPoolExecutor | None = field(default=None, repr=False)
 
     @property
@@ -51,6 +52,7 @@ class TorchEmbedder:
 
         if self.device.startswith("cuda"):
             return _card_type()
+        self._settle()
         return "bfloat16" if isinstance(self._folded, Halved) else "float32"
 
     @property
@@ -67,12 +69,21 @@ class TorchEmbedder:
         """Turn RGB images of ``preprocessing.size`` into float32 vectors, not normalised."""
         if self._folded is None:
             return self._sent(images)
+        self._settle()
         step = self._step
         chunks = [images[k : k + step] for k in range(0, len(images), step)]
         if self._pool is None and len(chunks) > 1:
             self._pool = _pool()
         mapped = map if self._pool is None else self._pool.map
         return np.concatenate(list(mapped(lambda chunk: self._called(chunk, step), chunks)))
+
+    def _settle(self) -> None:
+        """Try once, before the first images, whether bfloat16 serves."""
+        from embedlab.networks.folding import halved
+
+        if self._folded is not None and not self._tried and compute.multiplies_bfloat16():
+            self._folded = halved(self._folded, self.preprocessing.size) or self._folded
+        self._tried = True
 
     def _called(self, images: UInt8[np.ndarray, "m s s 3"], n: int) -> Float[np.ndarray, "m d"]:
         """Embed up to ``n`` images as a call of ``n``, so that every call does the same arithmetic."""
@@ -210,12 +221,10 @@ def embedder(
     """
     from embedlab.networks.backbones import placed
     from embedlab.networks.blocks import Backbone
-    from embedlab.networks.folding import folded, halved
+    from embedlab.networks.folding import folded
 
     network = placed(network.eval().requires_grad_(False), device)
     made = TorchEmbedder(name, preprocessing, int(network.dimension), fingerprint, network, device)  # type: ignore[arg-type]
     if device == "cpu" and isinstance(network, Backbone):
         made._folded = folded(network)
-        if compute.multiplies_bfloat16():
-            made._folded = halved(made._folded, preprocessing.size) or made._folded
     return made

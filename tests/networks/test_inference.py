@@ -160,6 +160,20 @@ def test_where_the_processor_has_tiles_for_it_vectors_are_computed_in_bfloat16(t
     assert next(one.network.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("most", "used"),
+    [("", True), ("DEFAULT", True), ("AVX512_CORE_AMX", True), ("AVX512_CORE", False), ("avx2", False)],
+)
+@pytest.mark.parametrize("word", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_tiles_are_used_where_there_are_any_and_onednn_may(monkeypatch, word, most, used):
+    for known in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(known, raising=False)
+    monkeypatch.setenv(word, most)
+    for there in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda there=there: there)
+        assert inference.compute.multiplies_bfloat16() == (used and there)
+
+
 def test_a_network_whose_vectors_bfloat16_would_change_stays_in_float32(tiles, monkeypatch):
     monkeypatch.setattr(folding, "CLOSE", 0.99999999)
     one = ready()
