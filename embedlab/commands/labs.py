@@ -93,7 +93,8 @@ def listing(lab: Lab, stored: Iterable[Stored]) -> list[str]:
             )
         elif room != "results":
             lines += _lines(
-                (m, upkeep.size_of(lab.root / room / m), _about(lab, room, m, kept)) for m in lab.models()
+                (m, upkeep.size_of(lab.root / room / m), _about(lab, room, m, kept))
+                for m in lab.models(upkeep.ANY)
             )
     lines += _lines(_of_results(kept))
     if left := upkeep.temporaries(lab):
@@ -108,13 +109,15 @@ def _lines(rows: Iterable[tuple[str, int, str]]) -> list[str]:
 
 
 def _about(lab: Lab, room: str, model: str, stored: list[Stored]) -> str:
+    whole, probes = lab.probes(model), lab.probes(model, upkeep.ANY)
     if room == "checkpoints":
         titles = {f"weights of {model}"}
-        made = sum(_is_made_here(lab, model, probe) for probe in lab.probes(model))
-        begin = f"made {made} of {counted(len(lab.probes(model)), 'probe')}; "
+        made = sum(_is_made_here(lab, model, probe) for probe in whole)
+        begin = f"made {made} of {counted(len(whole), 'probe')}; "
     else:
-        titles = {f"{probe} in {model}" for probe in lab.probes(model)}
-        begin = f"probes {', '.join(lab.probes(model))}; "
+        titles = {f"{probe} in {model}" for probe in probes}
+        named = (probe if probe in whole else f"{probe} (some people)" for probe in probes)
+        begin = f"probes {', '.join(named)}; "
     resting = sum(bool(titles & set(one.inputs)) for one in stored)
     return f"{begin}{counted(resting, 'result rests', 'results rest')} on it"
 

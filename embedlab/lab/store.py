@@ -589,9 +589,12 @@ class Lab:
         """List the models with a checkpoint."""
         return sorted(path.parent.name for path in self.root.glob("checkpoints/*/model.json"))
 
-    def models(self) -> list[str]:
-        """List the models with a checkpoint or embeddings."""
+    def models(self, people: int = 0) -> list[str]:
+        """List the models with a checkpoint or embeddings, of all people or of so many drawn and more."""
         embedded = {path.parent.name for path in self.root.glob("embeddings/*/[!.]*.parquet")}
+        if people:
+            drawn = self.root.glob(f"embeddings/*/{DRAWN}*/[!.]*.parquet")
+            embedded |= {path.parent.parent.name for path in drawn if people_of(path) >= people}
         return sorted(embedded | set(self.trained()))
 
     def probes(self, model: str, people: int = 0) -> list[str]:
@@ -599,7 +602,8 @@ class Lab:
         folder = self.root / "embeddings" / checked_name(model, "model")
         found = {path.stem for path in folder.glob("[!.]*.parquet")}
         if people:
-            found |= {path.stem for path in folder.glob(f"{DRAWN}*/*.parquet") if people_of(path) >= people}
+            drawn = folder.glob(f"{DRAWN}*/[!.]*.parquet")
+            found |= {path.stem for path in drawn if people_of(path) >= people}
         return sorted(found)
 
     def embeddings(self, model: str, probe: str, people: int = 0) -> EmbeddingSet:

@@ -22,6 +22,8 @@ from embedlab.lab import embeddings
 from embedlab.lab.store import DRAWN, LOCK, Lab, atomic_file, atomic_folder, locked, people_of, sweep
 
 ROOMS = ("data", "checkpoints", "embeddings", "results")
+ANY = 1
+"""Of at least so many people: sets of a few that were drawn take room too."""
 HEAD = "embedlab-lab.json"
 """The first file of a pack, by which it is known."""
 PACKED = {"embedlab lab": 1}
@@ -140,10 +142,11 @@ def of_model(lab: Lab, model: str, stored: Iterable[Stored]) -> list[Path]:
     UserError
         If the lab has no such model.
     """
-    if model not in lab.models():
-        raise UserError(f"the lab has no model {model!r}: there are {', '.join(lab.models()) or 'none'}")
+    there = lab.models(ANY)
+    if model not in there:
+        raise UserError(f"the lab has no model {model!r}: there are {', '.join(there) or 'none'}")
     own = [lab.checkpoint(model), lab.root / "embeddings" / model]
-    titles = {f"weights of {model}", *(f"{probe} in {model}" for probe in lab.probes(model))}
+    titles = {f"weights of {model}", *(f"{probe} in {model}" for probe in lab.probes(model, ANY))}
     resting = [one.folder for one in stored if titles & set(one.inputs)]
     return [path for path in own if path.is_dir()] + resting
 

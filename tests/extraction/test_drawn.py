@@ -1,6 +1,7 @@
 """Some people alone: only their images are embedded, and their set is never taken for everybody's."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from embedlab.data.datasets import open_dataset
 from embedlab.data.degradations import Probe
 from embedlab.errors import UserError
 from embedlab.extraction.extract import extract_all
-from embedlab.lab import upkeep
+from embedlab.lab import embeddings, upkeep
 from embedlab.lab.store import Lab
 from embedlab.runner import run_study, sets_used
 from embedlab.study import Study
@@ -65,6 +66,8 @@ def test_only_those_who_are_drawn_are_embedded_and_they_are_those_drawn_of_every
     done = extract_all(lab, network, faces, PROBES, people=people)
     assert sum(network.calls) == people * EACH * len(PROBES)
     assert [one.rows for one in done] == 2 * [people * EACH]
+    told = {"people": people, "images": people * EACH}
+    assert [embeddings.metadata(one.path)["drawn"] for one in done] == [told, told]
     for probe in map(str, PROBES):
         assert equal(lab.embeddings("linear", probe, people), whole.embeddings("linear", probe, people))
         assert equal(lab.embeddings("linear", probe, 2), whole.embeddings("linear", probe).draw(2))
@@ -126,6 +129,8 @@ def test_of_how_many_they_are_is_told_as_of_a_draw_from_everybody(lab, faces, wh
         study = Study(("linear",), ("faces", "faces@12"), ("norms",), people=people)
         assert sets_used(lab, study) == sets_used(whole, study)
         assert sets_used(lab, study)[0]["of_people"] == PEOPLE
+    beyond = Study(("linear",), ("faces",), ("resolution",), {"resolution": {"pixels": "12"}}, people=6)
+    assert [one["probe"] for one in sets_used(lab, beyond)] == ["faces", "faces@12"]
 
 
 def test_results_are_those_of_a_draw_from_everybody_and_not_stale(lab, faces, whole):
@@ -138,6 +143,22 @@ def test_results_are_those_of_a_draw_from_everybody_and_not_stale(lab, faces, wh
         assert [run.result.numbers() for run in one.runs] == [run.result.numbers() for run in other.runs]
     code = run_study(lab, study)[0].analysis.code
     assert {one.why for one in upkeep.results(lab, lambda _: code)} == {""}
+
+
+def test_a_set_of_some_people_is_listed_with_its_room_and_can_be_removed(lab, faces, capsys):
+    extract_all(lab, Projection(), faces, PROBES[:1])
+    extract_all(lab, Projection(), faces, PROBES, people=4)
+    extract_all(lab, Projection(name="other"), faces, PROBES, people=4)
+    run_study(lab, Study(("other",), ("faces",), ("norms",), {"norms": {"resamples": 20}}, people=4))
+    assert cli.main(["lab", "--lab", str(lab.root)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"linear +\d.*probes faces, faces@12 \(some people\); 0 results rest on it", told)
+    assert re.search(
+        r"other +\d.*probes faces \(some people\), faces@12 \(some people\); 1 result rests on it", told
+    )
+    upkeep.remove(lab, upkeep.of_model(lab, "other", upkeep.results(lab, lambda _: None)))
+    assert lab.models(1) == ["linear"]
+    assert not list(upkeep.results(lab, lambda _: None))
 
 
 FEW = ("--only", "norms", "--set", "norms.resamples=20")

@@ -150,10 +150,10 @@ def smooth(n):
 
 def test_where_the_processor_has_tiles_for_it_vectors_are_computed_in_bfloat16(tiles, two_threads):
     one, images = ready(), smooth(40)
-    assert one.precision == "bfloat16"
     found, expected = one.embed(images), plain(network(), Preprocessing(SIZE), images)
     assert found.dtype == np.float32
-    assert not np.array_equal(found, expected)
+    assert one.precision == "bfloat16"
+    assert not np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     assert cosines(found, expected).min() > 0.999
     parts = np.concatenate([one.embed(images[k : k + 3]) for k in range(0, 40, 3)])
     assert np.array_equal(parts, found)
