@@ -6,7 +6,6 @@ They are forked from a server that has imported torch, which takes a process lon
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -89,10 +88,16 @@ class Started:
 
 def grouped(code, *words, processes=2):
     """Run code in some processes that are one group, and wait for their ends."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
+    from torch.distributed import TCPStore
+
+    # As torchrun does: a port found here, and bound later by the first process, can be taken meanwhile.
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    environment = {
+        "MASTER_ADDR": meeting.host,
+        "MASTER_PORT": str(meeting.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "WORLD_SIZE": str(processes),
+    }
     started = [
         Started(code, *words, **environment, RANK=str(rank), LOCAL_RANK=str(rank))
         for rank in range(processes)
