@@ -63,6 +63,9 @@ CLOSE = 0.9999
 TRIED = 16
 """Images on which that is tried."""
 
+WIDE = 256
+"""Channels of the widest convolution from which bfloat16 is worth it: narrower networks wait for memory."""
+
 
 def halved(network: nn.Module, size: int) -> nn.Module | None:
     """Give a folded network in bfloat16, where its vectors stay what they are.
@@ -77,9 +80,11 @@ def halved(network: nn.Module, size: int) -> nn.Module | None:
     Returns
     -------
     nn.Module or None
-        Takes and gives float32; None if a vector of ``TRIED`` smooth random images has a cosine below
-        ``CLOSE`` to that of float32, as happens in networks of 50 layers and more.
+        Takes and gives float32; None if no convolution is ``WIDE``, or if a vector of ``TRIED`` smooth random
+        images has a cosine below ``CLOSE`` to that of float32, as in networks of 50 layers and more.
     """
+    if all(layer.out_channels < WIDE for layer in network.modules() if isinstance(layer, nn.Conv2d)):
+        return None
     made = Halved(network)
     coarse = torch.rand((TRIED, 3, 8, 8), generator=torch.Generator().manual_seed(0)) * 2 - 1
     images = nn.functional.interpolate(coarse, (size, size), mode="bicubic")

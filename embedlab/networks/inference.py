@@ -30,7 +30,7 @@ class TorchEmbedder:
     """A torch network as the extractor sees it (`embedlab.networks.embedder.Embedder`).
 
     Backbones of this package work on the CPU in a folded copy (`embedlab.networks.folding`), a few images a
-    call, one call a thread; in bfloat16 where the processor has tiles for it and vectors stay what they are.
+    call, one call a thread; wide ones in bfloat16 where the processor is faster in it and vectors stay close.
     On a card a network works in bfloat16, and images are sent as bytes.
     """
 

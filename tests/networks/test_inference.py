@@ -133,9 +133,10 @@ def test_a_card_gives_the_vectors_in_bfloat16():
 
 
 @pytest.fixture
-def tiles(monkeypatch):
-    """A processor with tiles for bfloat16, as far as can be told from outside: numbers are those of any."""
+def quicker(monkeypatch):
+    """A processor that is faster in bfloat16, and small networks worth it: numbers are those of any."""
     monkeypatch.setattr(inference.compute, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(folding, "WIDE", 0)
 
 
 def cosines(found, expected):
@@ -148,7 +149,7 @@ def smooth(n):
     return np.stack([np.asarray(Image.fromarray(one).resize((SIZE, SIZE), 3)) for one in faces(n, 8)])
 
 
-def test_where_the_processor_has_tiles_for_it_vectors_are_computed_in_bfloat16(tiles, two_threads):
+def test_where_the_processor_is_faster_in_it_vectors_are_computed_in_bfloat16(quicker, two_threads):
     one, images = ready(), smooth(40)
     found, expected = one.embed(images), plain(network(), Preprocessing(SIZE), images)
     assert found.dtype == np.float32
@@ -162,19 +163,30 @@ def test_where_the_processor_has_tiles_for_it_vectors_are_computed_in_bfloat16(t
 
 @pytest.mark.parametrize(
     ("most", "used"),
-    [("", True), ("DEFAULT", True), ("AVX512_CORE_AMX", True), ("AVX512_CORE", False), ("avx2", False)],
+    [
+        *[(most, True) for most in ("", "DEFAULT", "AVX512_CORE_AMX", "avx512_core_bf16")],
+        *[(most, False) for most in ("AVX512_CORE", "avx512_core_vnni", "avx2")],
+    ],
 )
 @pytest.mark.parametrize("word", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
-def test_tiles_are_used_where_there_are_any_and_onednn_may(monkeypatch, word, most, used):
+@pytest.mark.parametrize("there", [{"avx512_bf16"}, {"avx512_bf16", "amx_tile"}, set()])
+def test_bfloat16_is_used_where_it_is_faster_and_onednn_may(monkeypatch, word, most, used, there):
     for known in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(known, raising=False)
     monkeypatch.setenv(word, most)
-    for there in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda there=there: there)
-        assert inference.compute.multiplies_bfloat16() == (used and there)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in there)
+    assert inference.compute.multiplies_bfloat16() == (used and bool(there))
 
 
-def test_a_network_whose_vectors_bfloat16_would_change_stays_in_float32(tiles, monkeypatch):
+def test_a_narrow_network_stays_in_float32(quicker, monkeypatch):
+    widest = max(layer.out_channels for layer in network().modules() if isinstance(layer, torch.nn.Conv2d))
+    for wide, expected in ((widest, "bfloat16"), (widest + 1, "float32")):
+        monkeypatch.setattr(folding, "WIDE", wide)
+        assert ready().precision == expected
+
+
+def test_a_network_whose_vectors_bfloat16_would_change_stays_in_float32(quicker, monkeypatch):
     monkeypatch.setattr(folding, "CLOSE", 0.99999999)
     one = ready()
     assert one.precision == "float32"
@@ -182,7 +194,7 @@ def test_a_network_whose_vectors_bfloat16_would_change_stays_in_float32(tiles, m
     np.testing.assert_allclose(one.embed(images), plain(network(), Preprocessing(SIZE), images), atol=1e-5)
 
 
-def test_vectors_that_are_not_numbers_are_not_taken_for_close(tiles):
+def test_vectors_that_are_not_numbers_are_not_taken_for_close(quicker):
     made = network()
     next(made.parameters()).data[0] = float("nan")
     assert ready(made).precision == "float32"
