@@ -257,9 +257,7 @@ def _done(
     count = _processes(work, inputs, packed) if jobs is None else max(1, min(jobs, len(work)))
     inputs.kept.most = _room(count)
     given = (inputs.lab.root, inputs.study, compute.device(), fresh, inputs.kept.most)
-    how = Dealt(
-        here, _elsewhere, given, packed, lambda piece: inputs.numbers(piece[1]), lambda piece: piece[1], lost
-    )
+    how = Dealt(here, _elsewhere, given, packed, lambda piece: inputs.numbers(piece[1]), _models_of, lost)
     done = dealt(work, how, count, "analysing")
     while waiting < len(stage):
         needed = range(first, first + len(stage[waiting].runs))
@@ -272,6 +270,11 @@ def _done(
             found[place] = run
     # Ends the loop that is tracked.
     next(done, None)
+
+
+def _models_of(piece: tuple[int, tuple[Input, ...]]) -> frozenset[str]:
+    """Name what pieces of work share: one process reads a model's sets, and counts their pairs for all."""
+    return frozenset(one.model for one in piece[1])
 
 
 def _processes(work: Sequence[Any], inputs: "_Inputs", packed: Callable[[Any], Any]) -> int:

@@ -86,7 +86,7 @@ class _Board(Generic[T, R]):
             return (
                 (others, place)
                 if who == HERE
-                else (-self.how.size(self.work[place]), others, owner is None, place)
+                else (others, -self.how.size(self.work[place]), owner is None, place)
             )
 
         with self.changed:

@@ -86,6 +86,15 @@ def test_pieces_that_are_alike_are_left_to_who_has_the_first_of_them():
     assert [board.take(0, kinds) for _ in range(4)] == [0, 1, 2, None]
 
 
+def test_a_long_piece_is_left_to_who_has_what_is_like_it_while_there_is_another():
+    kinds = {0: "a", 1: "a", 2: "b"}
+    board = _Board(
+        list(kinds), replace(how(squared), size=[5, 9, 1].__getitem__, like=kinds.get), list(kinds)
+    )
+    assert board.take(0, kinds) == 0
+    assert [board.take(1, kinds) for _ in range(3)] == [2, 1, None]
+
+
 def test_what_cannot_be_sent_is_done_here():
     packed = lambda piece: None if piece > 5 else piece  # noqa: E731
     found = dict(dealt(PIECES, how(squared, packed), 2, "squaring"))

@@ -49,7 +49,7 @@ from embedlab.estimates import Estimate, Estimates, People, claim, compared
 from embedlab.formats import attributes
 from embedlab.lab.embeddings import EmbeddingSet, check_pairs
 from embedlab.maths.pairs import roc
-from embedlab.maths.pairs.all_pairs import Weigh, all_pairs
+from embedlab.maths.pairs.all_pairs import TAIL, Weigh, all_pairs
 from embedlab.maths.pairs.blocks import Errors
 from embedlab.maths.pairs.levels import RATES, STABLE
 from embedlab.maths.pairs.moments import Drawn
@@ -132,7 +132,7 @@ def compute(embeddings: EmbeddingSet, params: GroupsParams) -> Groups:
     columns, left_out = _columns(embeddings, params)
     images = np.bincount(embeddings.labels)
     far, kept = _standing(columns, images, params.far)
-    tail = min(max(math.ceil(2 * far * len(embeddings.items) ** 2), 500_000), MOST_TAIL)
+    tail = min(max(math.ceil(2 * far * len(embeddings.items) ** 2), TAIL), MOST_TAIL)
     pairs = all_pairs(embeddings.unit, embeddings.labels, weigh=params.weigh, tail=tail)
     people = People.of(embeddings.identities, params)
     limit = float(roc.limits(pairs, np.array([far]), people.counts[:1])[0][0])

@@ -89,7 +89,7 @@ def _apart(
         gap, matters, spec, unit = ratio, math.log(params.ratio), TIMES, "times the errors"
         yes = f"{best} recognises more on {probe} than {second}, which errs over {times}"
         no = f"{best} and {second} recognise alike on {probe}, to within {params.ratio:g} times the errors"
-        some = f"{best} recognises more on {probe} than {second}; whether that errs over {times} is open"
+        some = f"{best} recognises more on {probe} than {second}; whether {second} errs over {times} is open"
     else:
         told = f"{' against '.join(shares(_tar(first), _tar(other)))} {pairs}"
         matters, spec, unit = params.matters, "points", "points of TAR"

@@ -31,6 +31,8 @@ THREADS = 16
 # Runs of blocks that are counted apart: enough for many threads in many processes to end together.
 SHARES = 64
 SAMPLE = 100_000
+# The highest impostor scores that are kept unless more or fewer are asked for.
+TAIL = 500_000
 # How many times two people are drawn whose pairs are looked at together.
 TWO_PEOPLE = 300
 # Cosines whose bulk lies within this are scored about their mean.
@@ -202,7 +204,7 @@ def all_pairs(
     *,
     metric: Metric = "cosine",
     weigh: Weigh = "pairs",
-    tail: int = 500_000,
+    tail: int = TAIL,
     bins: int = BINS,
     coarse: int = COARSE,
 ) -> Pairs:
@@ -246,8 +248,10 @@ def all_pairs(
     key = reused.key((a, labels, b), "pairs", b is None, weigh, bins, coarse)
     had, found = kept.get(key) or (None, None)
     if found is None or tail not in (had, 0):
-        had, found = tail, _counted(a, labels, b, metric, weigh, tail, bins, coarse)
-        kept.put(key, (tail, found))
+        # Who asks next may want a tail, which would be another sweep, and costs this one little.
+        had = tail or TAIL
+        found = _counted(a, labels, b, metric, weigh, had, bins, coarse)
+        kept.put(key, (had, found))
     # A kept tail is left off for who asks for none.
     return found if tail == had else replace(found, tail_scores=found.tail_scores[:0], tail_people=NOBODY)
 
@@ -294,7 +298,7 @@ def template_pairs(
     labels: Int[np.ndarray, " n"],
     *,
     weigh: Weigh = "pairs",
-    tail: int = 500_000,
+    tail: int = TAIL,
     bins: int = BINS,
     coarse: int = COARSE,
 ) -> Pairs:

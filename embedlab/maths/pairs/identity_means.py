@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from embedlab.maths.pairs.all_pairs import Pairs, all_pairs
+from embedlab.maths.pairs.all_pairs import TAIL, Pairs, all_pairs
 from embedlab.maths.sums import by_person
 
 
@@ -14,7 +14,7 @@ def identity_means(
     labels: Int[np.ndarray, " n"],
     b: Float[np.ndarray, "n d"] | None = None,
     *,
-    tail: int = 500_000,
+    tail: int = TAIL,
 ) -> Pairs:
     """Count each two people once, by the mean cosine of all their images.
 

@@ -283,18 +283,20 @@ def test_many_people_are_counted_by_fewer_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("cross", [False, True])
-def test_kept_pairs_are_what_counting_again_gives(cross, monkeypatch):
+@pytest.mark.parametrize("order", [(50, 0), (0, pairs.TAIL), (pairs.TAIL, 0)])
+def test_kept_pairs_are_what_counting_again_gives(cross, order, monkeypatch):
     a, b = two_probes()
     other = b.unit if cross else None
-    fresh = {tail: all_pairs(a.unit, a.labels, other, tail=tail) for tail in (0, 50)}
-    kept = reused.Kept()
-    with kept.in_use():
-        counted = all_pairs(a.unit, a.labels, other, tail=50)
+    fresh = {tail: all_pairs(a.unit, a.labels, other, tail=tail) for tail in order}
+    assert len(fresh[max(order)].tail_scores) > 0
+    with reused.Kept().in_use():
+        counted = {order[0]: all_pairs(a.unit, a.labels, other, tail=order[0])}
         monkeypatch.setattr(pairs, "_sweep_all", None)  # Nothing is swept again.
-        assert all_pairs(a.unit.copy(), a.labels, other, tail=50) is counted
-        again = {50: counted, 0: all_pairs(a.unit, a.labels, other, tail=0)}
-    for tail, expected in fresh.items():
-        np.testing.assert_equal(dataclasses.asdict(again[tail]), dataclasses.asdict(expected))
+        again = {tail: all_pairs(a.unit.copy(), a.labels, other, tail=tail) for tail in order}
+        assert again[max(order)] is all_pairs(a.unit, a.labels, other, tail=max(order))
+    for found in (counted, again):
+        for tail in found:
+            np.testing.assert_equal(dataclasses.asdict(found[tail]), dataclasses.asdict(fresh[tail]))
 
 
 @pytest.mark.parametrize(
