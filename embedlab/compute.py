@@ -6,6 +6,7 @@ by training, extraction and the hot kernels. Analyses cannot see it, so it is no
 
 import os
 import sys
+from importlib.metadata import version
 
 from embedlab.errors import UserError
 
@@ -40,6 +41,9 @@ def choose(choice: str) -> None:
 def available() -> tuple[str, ...]:
     """Name the devices this machine has, best first; the CPU is always there."""
     try:
+        # A build for CPUs alone says so, and is not loaded for a second only to say it again.
+        if sys.platform != "darwin" and version("torch").endswith("+cpu"):
+            return ("cpu",)
         import torch
     except ModuleNotFoundError:
         # Analyses of stored vectors need none.
@@ -68,13 +72,11 @@ def describe() -> str:
 
 def threads() -> int:
     """Count the threads that the processor's arithmetic is spread over."""
-    try:
-        import torch
-    except ModuleNotFoundError:
+    if (torch := sys.modules.get("torch")) is None:
         from threadpoolctl import threadpool_info
 
         return max((pool["num_threads"] for pool in threadpool_info()), default=1)
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())
 
 
 WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}

@@ -1,4 +1,7 @@
+import sys
+
 import pytest
+import torch
 
 from embedlab import compute
 from embedlab.errors import UserError
@@ -31,3 +34,27 @@ def test_a_missing_device_is_told(monkeypatch):
     monkeypatch.setattr(compute, "available", lambda: ("cpu",))
     with pytest.raises(UserError, match="'cuda' is not available here: use --device auto"):
         compute.choose("cuda")
+
+
+def pretend(monkeypatch, platform, version):
+    """Have torch be such a build, on a machine whose card it would find."""
+    monkeypatch.setattr(compute.sys, "platform", platform)
+    monkeypatch.setattr(compute, "version", {"torch": version}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def test_a_build_of_torch_for_cpus_alone_is_not_loaded_to_say_so(monkeypatch):
+    pretend(monkeypatch, "linux", "2.13.0+cpu")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert compute.available() == ("cpu",)
+    monkeypatch.delitem(sys.modules, "torch")
+    assert compute.describe().startswith("cpu, ")
+    assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("platform", "version"), [("linux", "2.13.0"), ("linux", "2.13.0+cu130"), ("darwin", "2.13.0+cpu")]
+)
+def test_any_other_build_is_asked_for_its_devices(monkeypatch, platform, version):
+    pretend(monkeypatch, platform, version)
+    assert compute.available()[0] == "cuda"
