@@ -155,12 +155,19 @@ def _keep(
     tail_people: np.ndarray,
     size: int,
 ) -> int:
-    for k in range(len(line)):
-        if line[k] > floor:
-            tail_scores[size] = line[k]
-            tail_people[size, 0] = person
-            tail_people[size, 1] = people[k]
-            size += 1
+    for start in range(0, len(line), STRIDE):
+        some = line[start : start + STRIDE]
+        # Most strides have none, and whether one has takes no branch an entry.
+        found = False
+        for k in range(len(some)):
+            found |= some[k] > floor
+        if found:
+            for k in range(len(some)):
+                if some[k] > floor:
+                    tail_scores[size] = some[k]
+                    tail_people[size, 0] = person
+                    tail_people[size, 1] = people[start + k]
+                    size += 1
     return size
 
 
@@ -168,10 +175,16 @@ def _keep(
 def _sum_beyond(
     index: np.ndarray, line: np.ndarray, first: np.uint32, bins: np.uint32, beyond: np.ndarray
 ) -> None:
-    for k in range(len(index)):
+    for start in range(0, len(index), STRIDE):
+        some = index[start : start + STRIDE]
         # Unsigned: what lies below the first bin is beyond all.
-        if index[k] - first >= bins:
-            beyond[index[k]] += line[k]
+        found = False
+        for k in range(len(some)):
+            found |= some[k] - first >= bins
+        if found:
+            for k in range(len(some)):
+                if some[k] - first >= bins:
+                    beyond[some[k]] += line[start + k]
 
 
 @compiled(nogil=True)
