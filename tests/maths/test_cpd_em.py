@@ -97,14 +97,14 @@ def test_an_extrapolation_that_lowers_the_likelihood_is_taken_back():
 # The loop that is compiled as a whole
 
 
-def loops(x, y, kind, **settings):
+def loops(x, y, kind, tolerance=1e-6, **settings):
     """Give the end of the compiled loop, and of Python's from the same start."""
     chosen = Settings(**settings)
     f = frame(x, y)
     loop = cpd._Loop(f.x, f.y, kind, chosen, volume=log_volume(f.x), extent=1.0)
     d = x.shape[1]
     start = State(np.eye(d), np.full(d, 0.05), 0.2)
-    ends = {"iterations": chosen.iterations, "tolerance": 1e-6, "accelerate": chosen.accelerate}
+    ends = {"iterations": chosen.iterations, "tolerance": tolerance, "accelerate": chosen.accelerate}
     return loop.few.run(start, **ends), run(loop.problem, start, **ends)
 
 
@@ -118,9 +118,11 @@ def test_the_compiled_loop_ends_where_pythons_does(kind, d):
     y = draw.normal(size=(90, d)) * np.linspace(1.5, 0.7, d)
     x = y @ (np.eye(d) + 0.1 * draw.normal(size=(d, d))) + 0.1 * draw.normal(size=(90, d))
     x = np.vstack([x, draw.uniform(-4, 4, size=(10, d))])
+    # On one axis 200 steps, the usual limit, end on a plateau, where rounding decides how far one has come.
     for dtype, exact in (("float64", 1e-6), ("mixed", 1e-4)):
         for accelerate in (True, False):
-            found, expected = loops(x, y, kind, dtype=dtype, accelerate=accelerate)
+            given = {"dtype": dtype, "accelerate": accelerate, "iterations": 1000}
+            found, expected = loops(x, y, kind, exact / 100, **given)
             np.testing.assert_allclose(found.state.matrix, expected.state.matrix, atol=exact)
             np.testing.assert_allclose(found.state.shift, expected.state.shift, atol=exact)
             assert found.state.sigma2 == pytest.approx(expected.state.sigma2, rel=10 * exact)
