@@ -6,7 +6,8 @@ from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from embedlab.errors import UserError
-from embedlab.maths.clouds import _coherence
+from embedlab.maths.clouds import _coherence, _deformable_em
+from embedlab.maths.clouds._expectation import Expectation
 from embedlab.maths.clouds.cpd import Settings, rigid
 from embedlab.maths.clouds.cpd_deformable import deformable
 from tests.clouds import bent, bunny, fish
@@ -100,9 +101,9 @@ def test_it_says_why_it_stopped(rng):
 
 def test_it_rests_only_once_points_and_variance_both_do(rng):
     """Along a surface points creep long after σ² has come to rest."""
-    seen = []
+    seen, x, y = [], bunny(150, rng), bunny(120, rng)
     resting = deformable(
-        bunny(150, rng), bunny(120, rng), settings=Settings(iterations=2000, tolerance=1e-5),
+        x, y, settings=Settings(iterations=2000, tolerance=1e-5, accelerate=False),
         callback=lambda *step: seen.append(step[1]),
     )  # fmt: skip
     assert resting.converged
@@ -110,6 +111,37 @@ def test_it_rests_only_once_points_and_variance_both_do(rng):
     assert rmse(seen[-1], seen[-2]) < 1e-5 * resting.width / 2
     still = np.abs(np.diff(np.log(resting.trace_sigma2))) < 1e-4
     assert still[:-1].any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("rank", [None, 60])
+def test_steps_that_are_extrapolated_end_where_plain_ones_do_and_sooner(rank, seed):
+    """Two noisy draws of a bumpy surface, of which one is bent: plain steps creep."""
+    rng = np.random.default_rng(seed)
+    y, x = bunny(250, rng), bent(bunny(300, rng)) + rng.normal(scale=0.15, size=(300, 3))
+    plain, onward = (
+        deformable(x, y, rank=rank, settings=Settings(iterations=5000, dtype="float64", accelerate=faster))
+        for faster in (False, True)
+    )
+    assert plain.converged
+    assert onward.converged
+    assert onward.iterations < 0.6 * plain.iterations
+    assert onward.trace_loglik[-1] > plain.trace_loglik[-1] - 1e-6
+
+
+def test_an_extrapolation_goes_further_away_from_a_saddle():
+    """A map of known eigenvalues: a slow direction comes to its end, one that grows is never turned."""
+    rates = np.array([[0.95, 1.02], [0.3, 0.0]])
+    e = Expectation(np.ones(2), np.ones(2), np.zeros((2, 2)), 0.0)
+    subspace = _deformable_em._Subspace(alpha=0.0)
+    seen = [np.array([[1e-3, 1e-3], [1e-3, 0.0]])]
+    for _ in range(8):
+        state, plain = (_deformable_em.State(a, 0 * a, 0.0, 1.0) for a in (seen[-1], rates * seen[-1]))
+        seen.append(subspace.extrapolate(state, plain, e, floor=1e-8).steps)
+    slow, grown = np.array(seen)[:, 0].T
+    assert abs(slow[-1]) < 0.02 * 0.95**8 * slow[0]
+    assert (np.diff(grown) > 0).all()
+    assert grown[-1] > 5 * 1.02**8 * grown[0]
 
 
 def test_a_look_at_each_step_is_in_the_units_of_the_data(rng):
