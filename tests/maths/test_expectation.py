@@ -215,11 +215,11 @@ def test_the_likelihood_alone_is_that_of_the_whole_step(dimensions, outliers, dt
 @pytest.mark.parametrize(("dtype", "close"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 @pytest.mark.parametrize("outliers", [0.0, 0.2])
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_likelihoods_of_several_places_are_those_of_whole_steps(dimensions, outliers, dtype, close):
+def test_likelihoods_of_several_maps_are_those_of_whole_steps(dimensions, outliers, dtype, close):
     x, y = clouds(70, 50, dimensions)
-    places = np.array([y, 2 * y, y - 1, y[::-1]])
+    matrices = np.random.default_rng(1).normal(size=(3, dimensions, dimensions))
     for volume in (None, 3.0):
-        whole = [expectation(x, one, 0.3, outliers, log_volume=volume).loglik for one in places]
-        found = likelihoods(x, places, 0.3, outliers, log_volume=volume, dtype=dtype)
+        whole = [expectation(x, y @ one, 0.3, outliers, log_volume=volume).loglik for one in matrices]
+        found = likelihoods(x, y, matrices, 0.3, outliers, log_volume=volume, dtype=dtype)
         np.testing.assert_allclose(found, whole, rtol=close)
         assert len({*np.round(found, 3)}) == 3

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from embedlab.maths._compiled import compiled
-from embedlab.maths.clouds._expectation_loops import STRIP, sweep
+from embedlab.maths.clouds._expectation_loops import STRIP, room, sweep
 
 OPEN = 1e-13
 """Directions of less than this share of the strongest are left to LAPACK."""
@@ -195,19 +195,11 @@ def _turned(near: np.ndarray, towards: np.ndarray, rotation: np.ndarray) -> bool
 
 
 @_part()
-def _room(size: int, like: np.ndarray) -> np.ndarray:
-    """Make an array that begins with a cache line."""
-    room = np.empty(size + 64 // like.itemsize, like.dtype)
-    first = (-room.ctypes.data % 64) // like.itemsize
-    return room[first : first + size]
-
-
-@_part()
 def _columns(
     points: np.ndarray, strips: int, wide: int, strip: int, like: np.ndarray, filler: float
 ) -> np.ndarray:
     """Lay points out as (strips, wide, strip), as ``sweep`` takes sources; what is left gets ``filler``."""
-    laid = _room(strips * wide * strip, like).reshape((strips, wide, strip))
+    laid = room(strips * wide * strip, like).reshape((strips, wide, strip))
     for s in range(strips):
         for c in range(wide):
             for k in range(strip):
@@ -475,9 +467,9 @@ def em(
     v4, v8 = (_columns(sources, strips, wide, strip, single, AFAR4),
               _columns(sources, strips, wide, strip, double, AFAR8))  # fmt: skip
     u4, u8 = np.zeros((n, wide), np.float32), np.zeros((n, wide))
-    kernel4 = _room(strips * rows * strip, single).reshape((strips, rows, strip))
-    kernel8 = _room(strips * rows * strip, double).reshape((strips, rows, strip))
-    sums, pt1 = np.empty((strips, wide + 1, strip)), np.empty(n)
+    kernel4 = room(strips * rows * strip, single).reshape((strips, rows, strip))
+    kernel8 = room(strips * rows * strip, double).reshape((strips, rows, strip))
+    sums, pt1 = room(strips * (wide + 1) * strip, double).reshape((strips, wide + 1, strip)), np.empty(n)
     at, plain, safe = np.empty(last + 1), np.empty(last + 1), np.empty(last + 1)
     _copy(state, at)
     _copy(state, safe)

@@ -19,11 +19,11 @@ import numpy as np
 TRIED = 360
 """Turns tried in three dimensions: each lies within about 25° of any."""
 
-SKETCH, HOPEFUL = 48, 80
+SKETCH, HOPEFUL = 32, 40
 """Targets that all turns are scored on, and how many of the best are then scored on all targets."""
 
-FOLLOWED, FINISHED = 8, 3
-"""Turns followed a few steps, and those of them followed to the end."""
+FOLLOWED, BEGUN, FINISHED = 8, 7, 3
+"""Turns followed some steps, how many those are, and turns of them followed to the end."""
 
 COARSE, FINE = 300, 1000
 """Points a cloud that turns are tried on, and that they are followed on."""

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LOOPS = 16
 """Up to so many dimensions distances are summed in the loop; above, by matrix products."""
 
+WIDE = 64
+"""Sources are scored by so many at once; what is left over would be scored one by one."""
+
 FEW = 1 << 24
 """Up to so many pairs the CPU does it: asking for a device would load torch and take longer."""
 
@@ -166,34 +169,36 @@ def likelihood(
 
 def likelihoods(
     x: Float[np.ndarray, "n d"],
-    tys: Float[np.ndarray, "k m d"],
+    y: Float[np.ndarray, "m d"],
+    matrices: Float[np.ndarray, "k d d"],
     sigma2: float,
     outliers: float,
     *,
     log_volume: float | None = None,
     dtype: DTypeLike = np.float64,
 ) -> Float[np.ndarray, " k"]:
-    """Give the log-likelihood alone, of few targets in up to three dimensions, for several places of sources.
+    """Give the log-likelihood alone, of few targets in up to three dimensions, for several maps of sources.
 
     Parameters
     ----------
-    x
-        Targets.
-    tys
-        Sources, once for each place they are tried in.
+    x, y
+        Targets, and sources.
+    matrices
+        Sources are tried as ``y @ matrix`` with each.
     sigma2, outliers, log_volume, dtype
         As in ``expectation``.
     """
     from embedlab.maths.clouds._expectation_loops import score
 
-    (n, d), (places, m, _) = x.shape, tys.shape
+    (n, d), m, k, kind = x.shape, len(y), len(matrices), np.dtype(dtype)
     clutter, each = _constants((n, m, d), sigma2, outliers, log_volume)
     unit = math.sqrt(math.log2(math.e) / (2 * sigma2))
-    targets, sources = np.zeros((n, 3), dtype), np.zeros((places, 3, m), dtype)
-    np.multiply(x, unit, out=targets[:, :d], casting="same_kind")
-    np.multiply(tys.transpose(0, 2, 1), unit, out=sources[:, :d], casting="same_kind")
-    logs = np.empty(places)
-    score(targets, sources, clutter, logs)
+    targets, sources = np.zeros((n, 3), kind), _aligned((3, -(-m // WIDE) * WIDE), kind)
+    maps, logs = np.zeros((k, 3, 3), kind), np.empty(k)
+    targets[:, :d], maps[:, :d, :d] = x * unit, matrices
+    sources[:] = 0
+    sources[:d, :m], sources[0, m:] = y.T * unit, _AFAR[kind]
+    score(targets, sources, m, maps, clutter, logs)
     found: np.ndarray = logs + n * each
     return found
 
@@ -294,7 +299,8 @@ def _direct(
     from embedlab.maths.clouds._expectation_loops import sweep
 
     strips, d, strip = v.shape
-    sums = np.zeros((strips, d + 1, strip))
+    sums = _aligned((strips, d + 1, strip), np.dtype(np.float64))
+    sums[:] = 0
     logs = sweep(u, v, clutter, _aligned((strips, rows, strip), kind), sums, pt1)
     return logs, sums.transpose(1, 0, 2).reshape(d + 1, strips * strip)
 

@@ -23,6 +23,9 @@ TOGETHER = 16
 NOTHING = 1e-30
 """Posteriors below it are none: single precision would be slow on them."""
 
+LOW, HIGH = -30.0, 10.0
+"""Log-densities of clutter, over that of a source right there, that kernel values need not be scaled for."""
+
 _LN2 = 0.6931471805599453
 
 # 2^f for |f| ≤ ½ by minimax fits, of relative errors below 2.4e-7 and 3e-16.
@@ -96,6 +99,14 @@ overload(number, jit_options={"nogil": True, "fastmath": True})(
 )
 
 
+@njit(nogil=True)
+def room(size: int, like: np.ndarray) -> np.ndarray:
+    """Make an array that begins with a cache line, so that no vector load spans two."""
+    whole = np.empty(size + 64 // like.itemsize, like.dtype)
+    first = (-whole.ctypes.data % 64) // like.itemsize
+    return whole[first : first + size]
+
+
 @njit(nogil=True, fastmath=True)
 def _least(kernel: np.ndarray, b: int) -> float:
     """Find the least of a row."""
@@ -131,6 +142,24 @@ def _few(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, 
             least = bits if bits < least else least
         nearest[b] = number(least)
         totals[b] = _weigh(kernel, b, nearest[b])
+
+
+@njit(nogil=True, fastmath=True)
+def _plain(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, totals: np.ndarray) -> None:
+    """Do it in one pass with kernel values as they are, where clutter keeps densities from zero."""
+    # What a weight would make subnormal is none.
+    faint = kernel.dtype.type(100.0 if kernel.itemsize == 4 else 900.0)
+    for b in range(len(u)):
+        u0, u1, u2 = u[b, 0], u[b, 1], u[b, 2]
+        zero = total = u0 - u0
+        for m in range(v.shape[1]):
+            x, y, z = v[0, m] - u0, v[1, m] - u1, v[2, m] - u2
+            square = x * x + y * y + z * z
+            value = exp2(-square)
+            value = value if square < faint else zero
+            kernel[b, m] = value
+            total += value
+        nearest[b], totals[b] = 0.0, total
 
 
 @njit(nogil=True, fastmath=True)
@@ -196,13 +225,15 @@ def _densities(
         product, highest = 1.0, 0.0
         for b in range(first, min(first + TOGETHER, len(pt1))):
             near = -np.float64(nearest[b])
-            high = near if near > clutter else clutter
-            scale = exp2(near - high)
+            nearer = near > clutter
+            high, less = (near, clutter - near) if nearer else (clutter, near - clutter)
+            less = exp2(less)
+            scale = 1.0 if nearer else less
             inlier = scale * totals[b]
-            density = inlier + exp2(clutter - high)
+            density = inlier + (less if nearer else 1.0)
             weights[b] = scale / density
             pt1[b] = inlier / density
-            # From 1 to one more than there are sources: a logarithm of several at once does not overflow.
+            # From e^LOW to one more than there are sources: a logarithm of several at once does not overflow.
             product *= density
             highest += high
         logs += _LN2 * highest + np.log(product)
@@ -224,17 +255,37 @@ def normalise(kernel: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: 
     return _densities(nearest, totals, log_clutter, weights, pt1)
 
 
+@njit(nogil=True, fastmath=True)
+def _mapped(v: np.ndarray, matrix: np.ndarray, used: int, moved: np.ndarray) -> None:
+    """Write the first sources of ``v`` (3, m), each times ``matrix`` (3, 3)."""
+    for i in range(3):
+        a, b, c = matrix[0, i], matrix[1, i], matrix[2, i]
+        for m in range(used):
+            moved[i, m] = v[0, m] * a + v[1, m] * b + v[2, m] * c
+
+
 @compiled(nogil=True)
-def score(u: np.ndarray, v: np.ndarray, log_clutter: float, logs: np.ndarray) -> None:
-    """Write the sum of log-densities of targets ``u`` (n, 3) for sources in each place ``v`` (k, 3, m)."""
-    kernel, nearest = np.empty((ROWS, v.shape[2]), u.dtype), np.empty(ROWS, u.dtype)
-    totals, weights, pt1 = np.empty(ROWS), np.empty(ROWS), np.empty(ROWS)
-    for k in range(len(v)):
+def score(
+    u: np.ndarray, v: np.ndarray, used: int, matrices: np.ndarray, log_clutter: float, logs: np.ndarray
+) -> None:
+    """Write the sum of log-densities of targets ``u`` (n, 3) for sources by each of ``matrices`` (k, 3, 3).
+
+    ``v`` (3, m) holds them, and beyond the ``used`` what is never near.
+    """
+    width = v.shape[1]
+    kernel, moved = room(ROWS * width, u).reshape((ROWS, width)), room(3 * width, u).reshape((3, width))
+    moved[:] = v
+    nearest, totals, weights, pt1 = np.empty(ROWS, u.dtype), np.empty(ROWS), np.empty(ROWS), np.empty(ROWS)
+    for k in range(len(matrices)):
+        _mapped(v, matrices[k], used, moved)
         logs[k] = 0.0
         for first in range(0, len(u), ROWS):
-            used = min(ROWS, len(u) - first)
-            _few(kernel, u[first : first + used], v[k], nearest, totals)
-            logs[k] += _densities(nearest, totals, log_clutter, weights, pt1[:used])
+            own = u[first : first + ROWS]
+            if LOW < log_clutter < HIGH:
+                _plain(kernel, own, moved, nearest, totals)
+            else:
+                _few(kernel, own, moved, nearest, totals)
+            logs[k] += _densities(nearest, totals, log_clutter, weights, pt1[: len(own)])
 
 
 @compiled(nogil=True)
@@ -251,14 +302,17 @@ def sweep(
     weights, totals, least = np.empty(rows), np.empty(rows), np.empty(rows)
     nearest, share = np.empty((strips, rows), kernel.dtype), np.empty((strips, rows))
     factors = np.zeros((dimensions + 1, rows), kernel.dtype)
-    part = np.zeros((dimensions + 1, kernel.shape[2]), kernel.dtype)
+    part = room((dimensions + 1) * kernel.shape[2], kernel).reshape((dimensions + 1, kernel.shape[2]))
+    part[:] = 0
     logs = 0.0
     for first in range(0, len(u), rows):
         used = min(rows, len(u) - first)
         own = u[first : first + used]
-        # Each strip in units of its own nearest source, so that it is done while it is in the cache.
+        # Each strip in units of its own nearest source, or of none, so that it is done while in the cache.
         for s in range(strips):
-            if dimensions == 3:
+            if strips == 1 and dimensions == 3 and LOW < log_clutter < HIGH:
+                _plain(kernel[s], own, v[s], nearest[s], share[s])
+            elif dimensions == 3:
                 _few(kernel[s], own, v[s], nearest[s], share[s])
             else:
                 _more(kernel[s], own, v[s], nearest[s], share[s])

@@ -338,10 +338,11 @@ def _rigid_start(
     """Set up the first state of a rigid registration, and refuse what is none."""
     d = f.x.shape[1]
     turn = np.eye(d) if rotation is None else np.asarray(rotation, np.float64)
-    if turn.shape != (d, d) or not np.allclose(turn.T @ turn, np.eye(d), atol=1e-6):
-        raise ValueError(f"rotation must be orthogonal and of shape ({d}, {d})")
-    if not reflect and np.linalg.det(turn) < 0:
-        raise ValueError("rotation mirrors: give one of determinant 1, or reflect=True")
+    if rotation is not None:
+        if turn.shape != (d, d) or not np.allclose(turn.T @ turn, np.eye(d), atol=1e-6):
+            raise ValueError(f"rotation must be orthogonal and of shape ({d}, {d})")
+        if not reflect and np.linalg.det(turn) < 0:
+            raise ValueError("rotation mirrors: give one of determinant 1, or reflect=True")
     if size is not None and not (size > 0 and math.isfinite(size)):
         raise ValueError(f"size must be above 0, not {size}")
     if size is not None and not scale and size != 1:
@@ -385,11 +386,11 @@ def _searched(
     else:
         tried = [_cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)]
     if len(tried) > 1:
-        places, order = others @ np.array(tried), np.arange(len(tried))
+        turns, order = np.array(tried), np.arange(len(tried))
         # All by some of the targets, and the best of them by all.
         for targets, kept in ((_cpd_turns.SKETCH, _cpd_turns.HOPEFUL), (len(few), len(tried))):
             scores = likelihoods(
-                few[:targets], places[order], spread, settings.outliers, log_volume=volume, dtype=dtype
+                few[:targets], others, turns[order], spread, settings.outliers, log_volume=volume, dtype=dtype
             )
             order = order[np.argsort(-scores, kind="stable")][:kept]
         tried = [tried[k] for k in order]
@@ -404,7 +405,7 @@ def _searched(
         # σ² as by ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
         between = mean_x - mean_y @ turn
         sigma2 = settings.start * (spreads + float(between @ between) / d)
-        return follow(State(turn, start.shift, sigma2), 10)
+        return follow(State(turn, start.shift, sigma2), _cpd_turns.BEGUN)
 
     # All a few steps, and the best of them further: what many axes have not told soon they do not tell.
     begun = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]
