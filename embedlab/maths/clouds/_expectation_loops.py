@@ -226,8 +226,8 @@ def _densities(
         for b in range(first, min(first + TOGETHER, len(pt1))):
             near = -np.float64(nearest[b])
             nearer = near > clutter
-            high, less = (near, clutter - near) if nearer else (clutter, near - clutter)
-            less = exp2(less)
+            high, gap = (near, clutter - near) if nearer else (clutter, near - clutter)
+            less = exp2(gap)
             scale = 1.0 if nearer else less
             inlier = scale * totals[b]
             density = inlier + (less if nearer else 1.0)
