@@ -19,11 +19,14 @@ import numpy as np
 TRIED = 360
 """Turns tried in three dimensions: each lies within about 25° of any."""
 
-SKETCH, HOPEFUL = 32, 40
+SKETCH, HOPEFUL = 24, 40
 """Targets that all turns are scored on, and how many of the best are then scored on all targets."""
 
-FOLLOWED, BEGUN, FINISHED = 8, 7, 3
-"""Turns followed some steps, how many those are, and turns of them followed to the end."""
+FOLLOWED, FINISHED = 8, 3
+"""Turns followed some steps, and those of them followed to the end."""
+
+BEGUN, BEGUN_MANY = 7, 10
+"""How many those steps are in up to three dimensions, and in more, where one turn alone is tried."""
 
 COARSE, FINE = 300, 1000
 """Points a cloud that turns are tried on, and that they are followed on."""
@@ -47,6 +50,12 @@ def around(dimensions: int, *, reflect: bool) -> list[np.ndarray]:
         return []
     mirror = np.diag([1.0] * (dimensions - 1) + [-1.0])
     return turns + [turn @ mirror for turn in turns] if reflect else turns
+
+
+@cache
+def evenly(dimensions: int, *, reflect: bool) -> np.ndarray:
+    """Give the same as one array, of shape (turns, d, d)."""
+    return np.array(around(dimensions, reflect=reflect)).reshape(-1, dimensions, dimensions)
 
 
 def alongside(x: np.ndarray, y: np.ndarray, *, reflect: bool) -> list[np.ndarray]:

@@ -382,18 +382,16 @@ def _searched(
         return likelihood(squares, d, spread, settings.outliers, log_volume=volume, dtype=dtype)
 
     if d <= 3:
-        tried = [*_cpd_turns.around(d, reflect=reflect), *_cpd_turns.alongside(x, y, reflect=reflect)]
-    else:
-        tried = [_cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)]
-    if len(tried) > 1:
-        turns, order = np.array(tried), np.arange(len(tried))
+        beside = _cpd_turns.alongside(x, y, reflect=reflect)
+        tried = np.concatenate([_cpd_turns.evenly(d, reflect=reflect), beside])
         # All by some of the targets, and the best of them by all.
         for targets, kept in ((_cpd_turns.SKETCH, _cpd_turns.HOPEFUL), (len(few), len(tried))):
             scores = likelihoods(
-                few[:targets], others, turns[order], spread, settings.outliers, log_volume=volume, dtype=dtype
+                few[:targets], others, tried, spread, settings.outliers, log_volume=volume, dtype=dtype
             )
-            order = order[np.argsort(-scores, kind="stable")][:kept]
-        tried = [tried[k] for k in order]
+            tried = tried[np.argsort(-scores, kind="stable")[:kept]]
+    else:
+        tried = _cpd_turns.principal(x, y, (few, others), of_squares, reflect=reflect)[None]
     loop = _Loop(x, y, kind, settings, volume=volume, extent=1.0)
 
     spreads, (mean_x, mean_y) = start_sigma2(x - x.mean(axis=0), y - y.mean(axis=0)), (x.mean(0), y.mean(0))
@@ -405,7 +403,7 @@ def _searched(
         # σ² as by ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
         between = mean_x - mean_y @ turn
         sigma2 = settings.start * (spreads + float(between @ between) / d)
-        return follow(State(turn, start.shift, sigma2), _cpd_turns.BEGUN)
+        return follow(State(turn, start.shift, sigma2), _cpd_turns.BEGUN if d <= 3 else _cpd_turns.BEGUN_MANY)
 
     # All a few steps, and the best of them further: what many axes have not told soon they do not tell.
     begun = [begin(turn) for turn in _cpd_turns.apart(tried, _cpd_turns.FOLLOWED, math.radians(25))]

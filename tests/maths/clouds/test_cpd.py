@@ -295,6 +295,14 @@ def test_turns_tried_lie_close_to_any_turn():
     assert around(4, reflect=False) == []
 
 
+@pytest.mark.parametrize("reflect", [False, True])
+def test_on_a_line_there_is_no_turn_but_a_mirroring_to_try(reflect):
+    draw = np.random.default_rng(0)
+    y = draw.gamma(1.0, size=(120, 1))
+    found = rigid(2.0 - 3 * y if reflect else 2.0 + 3 * y, y, reflect=reflect)
+    np.testing.assert_allclose(found.matrix, -3.0 if reflect else 3.0, rtol=1e-3)
+
+
 def test_a_cloud_that_looks_alike_from_all_sides_is_not_turned_without_need():
     draw = np.random.default_rng(0)
     x, y = draw.normal(size=(2, 1500, 3))
