@@ -32,7 +32,7 @@ MEMORY = 8
 FAR = 64.0
 """Plain steps that one may go at most: a quarter of it after one that went too far, and slowly more again."""
 
-NEAR = 0.1
+NEAR = 0.02
 """How far ln σ² may go at most beyond a plain step, and, in units of σ, the points."""
 
 _LIMIT, _RESTS, _FLOORED, _UNANSWERED = REASONS[:4]
