@@ -52,7 +52,7 @@ def people(people_in: People, tmp_path: Path) -> People:
     return partial(people_in, tmp_path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pairs() -> Callable[[Dataset], PairList]:
     """Pair neighbouring images of one person, and each image with one of the next person."""
 

@@ -19,21 +19,24 @@ def lab(tmp_path_factory):
     return Lab(tmp_path_factory.mktemp("recipes") / "lab")
 
 
-def trained(lab, name, people, called=""):
+def trained(lab, name, sets, called=""):
     chosen = recipe.load(name, "demo")
     chosen = replace(chosen, epochs=1, batch=BATCH, epoch_images=STEPS * BATCH)
     for one in chosen.models:
         if one not in lab.trained():
-            trained(lab, one, people)
-    data = [people(source, count=6, each=8, side=36) for source in chosen.datasets]
-    return chosen, trainer.train(lab, called or name, chosen, data, people.validation)
+            trained(lab, one, sets)
+    data = [sets[source] for source in chosen.datasets]
+    return chosen, trainer.train(lab, called or name, chosen, data, sets["validation"])
 
 
-@pytest.fixture
-def sets(people, pairs):
-    strangers = people("strangers", count=8, seed=9)
-    people.validation = (strangers, pairs(strangers))
-    return people
+@pytest.fixture(scope="module")
+def sets(people_in, pairs, tmp_path_factory):
+    """People to train on in small images and in large ones, and pairs of others to validate on."""
+    folder = tmp_path_factory.mktemp("people")
+    strangers = people_in(folder, "strangers", count=8, seed=9)
+    sides = {"lowres": 36, "highres": 144}
+    known = {name: people_in(folder, name, count=6, each=8, side=side) for name, side in sides.items()}
+    return {**known, "validation": (strangers, pairs(strangers))}
 
 
 @pytest.mark.parametrize("name", recipe.names())
@@ -52,6 +55,7 @@ def test_five_steps_give_a_checkpoint_of_the_same_outputs(name, lab, sets, monke
     losses = curves.read(folder).loss
     assert len(losses) == STEPS
     assert np.isfinite(losses).all()
+    assert np.isfinite(checkpoints.read_record(lab, called).metrics["loss"])
     images = torch.randn(2, 3, chosen.input_size, chosen.input_size)
     with torch.inference_mode():
         # In one layout: another one sums in another order.

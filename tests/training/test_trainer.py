@@ -8,10 +8,9 @@ import torch
 
 from embedlab import progress
 from embedlab.errors import UserError
-from embedlab.lab import learning
 from embedlab.lab.store import Lab
-from embedlab.networks import backbones, checkpoints
-from embedlab.training import recipe, steps, trainer
+from embedlab.networks import checkpoints
+from embedlab.training import steps, trainer
 from embedlab.training.recipe import Recipe
 
 
@@ -187,37 +186,6 @@ def test_the_head_above_frozen_parts_learns(people, lab):
 def test_plateau_needs_pairs(people, lab):
     with pytest.raises(UserError, match='schedule = "plateau" lowers .* no pairs to validate on'):
         trainer.train(lab, "m", tiny(schedule="plateau"), [people("lowres")])
-
-
-def vectors(network: torch.nn.Module) -> torch.Tensor:
-    layout, size = backbones.memory_format("cpu"), network.input_size
-    x = torch.linspace(-1, 1, 2 * 3 * size * size).reshape(2, 3, size, size).contiguous(memory_format=layout)
-    with torch.inference_mode():
-        return network.eval().to(memory_format=layout)(x)
-
-
-@pytest.mark.parametrize("name", recipe.names())
-def test_every_recipe_takes_five_steps_and_its_checkpoint_gives_the_same_vectors(
-    people, lab, monkeypatch, name
-):
-    names = [*recipe.load(name).models, name]
-    data = {
-        which: people(which, count=4, each=6, side=side) for which, side in (("lowres", 36), ("highres", 144))
-    }
-    saved, save = {}, checkpoints.save
-
-    def watched(lab, network, record):
-        saved[record.name] = vectors(network)
-        return save(lab, network, record)
-
-    monkeypatch.setattr(checkpoints, "save", watched)
-    for one in names:
-        small = {"epochs": 1, "epoch_images": 20, "batch": 4, "width": 8, "schedule": "cosine"}
-        made = recipe.load(one, "demo", small)
-        trainer.train(lab, one, made, [data[which] for which in made.datasets])
-    assert len(learning.read(lab.checkpoint(name)).loss) == 5
-    assert np.isfinite(checkpoints.read_record(lab, name).metrics["loss"])
-    assert torch.equal(vectors(checkpoints.load_network(lab, name)), saved[name])
 
 
 def test_a_model_trained_on_a_pack_has_seen_what_was_packed(people, lab, tmp_path):
