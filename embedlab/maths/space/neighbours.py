@@ -5,7 +5,8 @@ may be among the k nearest within its rounding error are then measured again in 
 answer is that of a plain search, ties included, at the price of the product.
 """
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,6 +25,14 @@ GROUPS, WIDE = 4, 64
 LEAST = 512
 # Pairs measured again at once: few enough that their vectors stay in the cache, which is ten times as fast.
 PAIRS = 1 << 10
+# What NN-descent compiles anew in each process, for half of its 25 seconds, by its modules.
+COMPILED = {
+    "kernels": ("generate_graph_update_array_batched",),
+    "utils": (
+        *("build_candidates_owner", "sort_updates_by_block", "apply_sorted_graph_update_array"),
+        "deheap_sort",
+    ),
+}
 
 Metric = Literal["cosine", "euclidean"]
 
@@ -156,8 +165,7 @@ def descended(
     """
     import warnings
 
-    from pynndescent import NNDescent
-
+    NNDescent = _nndescent()
     n = len(unit)
     with busy(f"about {k} nearest of {n:,} images"), warnings.catch_warnings():
         # Rows for which it finds too few are searched for exactly.
@@ -175,6 +183,21 @@ def descended(
     near[lacking], distances[lacking] = _searched(unit, lacking, k)
     rows = np.sort(np.random.default_rng(seed).choice(n, min(judged, n), replace=False))
     return near, distances, float(overlap(near[rows], _searched(unit, rows, k)[0]).mean())
+
+
+@cache
+def _nndescent() -> Any:
+    """Import NN-descent's class, and let be kept on disk what of it can be: what takes no function."""
+    import pynndescent
+
+    from embedlab.maths._compiled import kept
+
+    for module, names in COMPILED.items():
+        for name in names:
+            # Other versions may call it otherwise: then it is compiled anew.
+            if hasattr(function := getattr(getattr(pynndescent, module, None), name, None), "enable_caching"):
+                kept(function)
+    return pynndescent.NNDescent
 
 
 def _searched(unit: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
