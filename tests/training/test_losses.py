@@ -23,11 +23,14 @@ STEPS = 100
 
 
 @pytest.fixture
-def lowres(tmp_path):
-    """The demo's small faces: those of this folder's lab if it has them, else drawn."""
+def lowres(tmp_path, monkeypatch):
+    """The demo's small faces: those of this folder's lab if it has them, else drawn, and few others."""
     record = DRAWN / synthetic.RECORD
     there = record.is_file() and json.loads(record.read_text(encoding="utf-8"))["scale"] == "demo"
     folder = DRAWN if there else tmp_path / "data"
+    if not there:
+        few = replace(synthetic.SCALES["demo"], highres=2, highres_eval=2)
+        monkeypatch.setitem(synthetic.SCALES, "demo", few)
     synthetic.make(folder, "demo")
     return open_dataset(folder / "lowres_ids.txt")
 
