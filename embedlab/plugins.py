@@ -5,8 +5,11 @@ has to say what cannot be used; and what cannot be imported costs itself alone.
 """
 
 import importlib
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from embedlab.errors import Terminated, UserError, first_line
@@ -16,7 +19,21 @@ MEND = "mend or uninstall that package"
 
 def points(group: str) -> Sequence[EntryPoint]:
     """List what packages declare in a group, by name; what is declared twice alike stands once."""
-    return sorted(set(entry_points(group=group)), key=lambda point: (point.name, point.value))
+    return _points(group, tuple((place, _changed(place)) for place in sys.path))
+
+
+def _changed(place: str) -> int:
+    """Tell when something came into a folder of packages or left it, as installing does; 0 of no folder."""
+    try:
+        return Path(place).stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=32)
+def _points(group: str, places: tuple[tuple[str, int], ...]) -> Sequence[EntryPoint]:  # noqa: ARG001
+    # Reading what hundreds of packages declare takes some milliseconds, and is asked again and again.
+    return tuple(sorted(set(entry_points(group=group)), key=lambda point: (point.name, point.value)))
 
 
 def where(kind: str, name: str, value: str) -> str:

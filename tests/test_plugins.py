@@ -67,6 +67,14 @@ def vectors(tmp_path):
     return ["--models", str(tmp_path / "m.parquet"), "--lab", str(tmp_path / "lab")]
 
 
+def test_a_package_that_comes_or_goes_while_a_program_runs_is_seen(install, tmp_path):
+    assert "spread" not in analysis.names()
+    install("one", {"spread": "nothing"})
+    assert analysis.names()["spread"] == "nothing"
+    shutil.rmtree(tmp_path / "site" / "one-1.0.dist-info")
+    assert "spread" not in analysis.names()
+
+
 def test_the_documented_package_is_an_analysis_like_any_other(documented, vectors, tmp_path, capsys):
     assert cli.main(["list", "analyses", "--lab", str(tmp_path / "lab")]) == 0
     assert re.search(rf"spread +over: model +0 stored +{re.escape(ASKED)}", capsys.readouterr().out)
