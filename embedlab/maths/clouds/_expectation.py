@@ -15,17 +15,14 @@ import math
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import DTypeLike
 
 from embedlab import compute
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
+from embedlab.maths.products import unthreaded
 
 LOOPS = 16
 """Up to so many dimensions distances are summed in the loop; above, by matrix products."""
@@ -305,14 +302,6 @@ def _direct(
     return logs, sums.transpose(1, 0, 2).reshape(d + 1, strips * strip)
 
 
-@cache
-def _libraries() -> "ThreadpoolController":
-    """Look for numpy's matrix products once: that takes longer than a step of a few hundred points."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
 def _products(
     u: np.ndarray, v: np.ndarray, clutter: float, kind: np.dtype[Any], rows: int, pt1: np.ndarray
 ) -> tuple[float, np.ndarray]:
@@ -326,7 +315,7 @@ def _products(
     own = np.hstack([one[: len(u)], u])
     kernel, weights = np.empty((rows, right.shape[1]), kind), np.empty(rows)
     sums, logs = np.zeros((u.shape[1] + 1, right.shape[1])), 0.0
-    with _libraries().limit(limits=1, user_api="blas"):
+    with unthreaded():
         for first in range(0, len(u), rows):
             run = slice(first, min(first + rows, len(u)))
             used = run.stop - first

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths import reused
 from embedlab.maths.pairs.grid import Grid
+from embedlab.maths.products import unthreaded
 from embedlab.maths.sums import by_person
 from embedlab.progress import sweep, track
 from embedlab.shares import beside, shared
@@ -556,8 +557,6 @@ class _Count:
 
     def __call__(self, mine: Sequence[int]) -> Iterator[_Part]:
         """Give what each share of some holds, in their order, and tell of each block."""
-        from threadpoolctl import threadpool_limits
-
         kind = np.dtype(np.float64 if self.weights else np.int32)
         threads = min(_threads(self.persons, self.coarse, kind.itemsize), len(mine))
         ends = np.arange(min(SHARES, self.blocks) + 1) * self.blocks // min(SHARES, self.blocks)
@@ -583,7 +582,7 @@ class _Count:
         following, held = iter(mine), dict[int, _Part]()
         # A thread a share, each with matrix products of its own: threads inside the product would go on
         # spinning after it and take the cores from the counting.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+        with unthreaded(), ThreadPoolExecutor(threads) as pool:
             try:
                 # Few are under way or wait for one before them, as each holds a histogram a person.
                 waiting = deque(islice(following, 2 * threads))
