@@ -1,5 +1,6 @@
 """What tests of several files share."""
 
+import gc
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 # Extraction is in float32 then, as on processors that have no tiles for bfloat16.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+
+# Tests make many objects and drop them: looking for cycles after every 700 takes a twentieth of their time.
+gc.set_threshold(50_000, 10, 10)
 
 # A shell has what it runs in the background ignore SIGINT; tests are of what Ctrl-C does at a terminal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
