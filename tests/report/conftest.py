@@ -354,19 +354,19 @@ CHEESE = Analysis(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cheese() -> Analysis[CheeseParams, Cheese]:
     """Give an analysis of cheese: one chart of every kind, hostile names everywhere."""
     return CHEESE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def evil() -> str:
     """Give a name that would run if it were not escaped."""
     return EVIL
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def outcome() -> Outcome:
     """Give four runs: two with results, one that does not apply, one that failed."""
     made = []

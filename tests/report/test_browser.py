@@ -20,10 +20,11 @@ from embedlab.report.growing import growing
 from embedlab.study import Study
 
 
-@pytest.fixture
-def report(tmp_path, outcome, evil):
+# A browser compiles the scripts of a page that it has seen once, and of each other page anew.
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, outcome, evil):
     return build(
-        tmp_path / "index.html",
+        tmp_path_factory.mktemp("report") / "index.html",
         title=f"Cheese {evil}",
         outcomes=[outcome],
         models=["brie", "gouda"],
@@ -32,13 +33,18 @@ def report(tmp_path, outcome, evil):
     )
 
 
-@pytest.fixture
-def flat(tmp_path, cheese, outcome):
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory, cheese, outcome):
     """A report without 3-D charts, which are slow to draw where there is no graphics card."""
     charts = tuple(chart for chart in cheese.charts(outcome.results) if chart.projection is None)
     section = Section("flat", "How does it look?", charts=charts)
     return build(
-        tmp_path / "flat.html", title="Flat", outcomes=[], models=["brie"], provenance={}, extra=[section]
+        tmp_path_factory.mktemp("flat") / "flat.html",
+        title="Flat",
+        outcomes=[],
+        models=["brie"],
+        provenance={},
+        extra=[section],
     )
 
 
