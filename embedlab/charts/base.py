@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from itertools import cycle
 from typing import Any, Literal, Protocol
 
@@ -270,12 +271,16 @@ def figure(title: str, *, height: int = 440) -> Any:
     """Start a plotly figure in the one look that all charts share."""
     import plotly.graph_objects as go
 
-    fig = go.Figure()
+    # Given at once, for a figure that is begun without them gets plotly's own look first, and loses it.
+    layout: dict[str, Any] = {"title": {"text": plain(title)}, "height": height}
     if _apart.get():
-        fig.update_layout(template=None, title_text=plain(title), height=height, margin={"t": TOP})
-    else:
-        fig.update_layout(template=look(), title_text=plain(title), height=height)
-    return fig
+        return go.Figure(layout={"template": "none", "margin": {"t": TOP}, **layout})
+    return go.Figure(layout={"template": _light(), **layout})
+
+
+@cache
+def _light() -> Any:
+    return look()
 
 
 @contextmanager
