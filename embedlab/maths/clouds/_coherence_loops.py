@@ -1,13 +1,12 @@
 """The compiled inner loop of ``_coherence``: apart, because importing numba takes a second."""
 
 import numpy as np
-from numba import njit
 
-from embedlab.maths._compiled import compiled
+from embedlab.maths._compiled import compiled, part
 from embedlab.maths.clouds._expectation_loops import exp2
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _line(line: np.ndarray) -> None:
     for i in range(len(line)):
         power = line[i]

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
 
-from embedlab.maths._compiled import compiled
+from embedlab.maths._compiled import compiled, part
 from embedlab.maths.clouds._expectation_loops import STRIP, room, sweep
 
 OPEN = 1e-13
@@ -31,7 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _part(**options: Any) -> Callable[[F], F]:
     """Compile what is called from here alone: an entry for Python would take time to compile."""
     settings: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
-    made: Callable[[F], F] = njit(nogil=True, error_model="numpy", **settings)
+    made: Callable[[F], F] = part(error_model="numpy", **settings)
     return made
 
 

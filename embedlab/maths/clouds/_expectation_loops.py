@@ -6,10 +6,10 @@ exponential of arithmetic alone.
 """
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
-from embedlab.maths._compiled import compiled
+from embedlab.maths._compiled import compiled, part
 
 STRIP = 1024
 """Sources that loops take at once: short enough for the nearest cache."""
@@ -41,7 +41,7 @@ _D6, _D7, _D8, _D9, _D10 = (
 )  # fmt: skip
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _exp2_single(t: np.float32) -> np.float32:
     t = t if t > np.float32(-126.0) else np.float32(-126.0)
     nearest = np.float32(np.rint(t))
@@ -51,7 +51,7 @@ def _exp2_single(t: np.float32) -> np.float32:
     return np.int32(p.view(np.int32) + (whole << np.int32(23))).view(np.float32)
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _exp2_double(t: float) -> float:
     t = t if t > -1022.0 else -1022.0
     nearest = np.rint(t)
@@ -99,7 +99,7 @@ overload(number, jit_options={"nogil": True, "fastmath": True})(
 )
 
 
-@njit(nogil=True)
+@part()
 def room(size: int, like: np.ndarray) -> np.ndarray:
     """Make an array that begins with a cache line, so that no vector load spans two."""
     whole = np.empty(size + 64 // like.itemsize, like.dtype)
@@ -107,7 +107,7 @@ def room(size: int, like: np.ndarray) -> np.ndarray:
     return whole[first : first + size]
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _least(kernel: np.ndarray, b: int) -> float:
     """Find the least of a row."""
     least = pattern(kernel[b, 0])
@@ -117,7 +117,7 @@ def _least(kernel: np.ndarray, b: int) -> float:
     return number(least)
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _weigh(kernel: np.ndarray, b: int, least: float) -> float:
     """Turn a row of squared distances into kernel values, of the nearest as one, and add them up."""
     total = least - least
@@ -128,7 +128,7 @@ def _weigh(kernel: np.ndarray, b: int, least: float) -> float:
     return total
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _few(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, totals: np.ndarray) -> None:
     """Fill the rows of a strip with kernel values over three dimensions."""
     for b in range(len(u)):
@@ -144,7 +144,7 @@ def _few(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, 
         totals[b] = _weigh(kernel, b, nearest[b])
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _plain(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, totals: np.ndarray) -> None:
     """Do it in one pass with kernel values as they are, where clutter keeps densities from zero."""
     # What a weight would make subnormal is none.
@@ -162,7 +162,7 @@ def _plain(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray
         nearest[b], totals[b] = 0.0, total
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _more(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray, totals: np.ndarray) -> None:
     """Do the same over any even number of dimensions."""
     for b in range(len(u)):
@@ -179,7 +179,7 @@ def _more(kernel: np.ndarray, u: np.ndarray, v: np.ndarray, nearest: np.ndarray,
         totals[b] = _weigh(kernel, b, nearest[b])
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _combine(part: np.ndarray, kernel: np.ndarray, factors: np.ndarray) -> None:
     """Add ``factors`` (k, rows) times ``kernel`` (rows, m) to ``part`` (k, m), four rows at a time.
 
@@ -207,7 +207,7 @@ def _combine(part: np.ndarray, kernel: np.ndarray, factors: np.ndarray) -> None:
                 )
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _add(sums: np.ndarray, part: np.ndarray) -> None:
     for i in range(len(sums)):
         for m in range(sums.shape[1]):
@@ -215,7 +215,7 @@ def _add(sums: np.ndarray, part: np.ndarray) -> None:
             part[i, m] = 0
 
 
-@compiled(nogil=True, fastmath=True, error_model="numpy")
+@part(fastmath=True, error_model="numpy")
 def _densities(
     nearest: np.ndarray, totals: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: np.ndarray
 ) -> float:
@@ -255,7 +255,7 @@ def normalise(kernel: np.ndarray, log_clutter: float, weights: np.ndarray, pt1: 
     return _densities(nearest, totals, log_clutter, weights, pt1)
 
 
-@njit(nogil=True, fastmath=True)
+@part(fastmath=True)
 def _mapped(v: np.ndarray, matrix: np.ndarray, used: int, moved: np.ndarray) -> None:
     """Write the first sources of ``v`` (3, m), each times ``matrix`` (3, 3)."""
     for i in range(3):
@@ -288,7 +288,7 @@ def score(
             logs[k] += _densities(nearest, totals, log_clutter, weights, pt1[: len(own)])
 
 
-@compiled(nogil=True)
+@compiled(nogil=True, forceinline=True)
 def sweep(
     u: np.ndarray, v: np.ndarray, log_clutter: float, kernel: np.ndarray, sums: np.ndarray, pt1: np.ndarray
 ) -> float:
