@@ -118,7 +118,7 @@ def test_the_compiled_loop_ends_where_pythons_does(kind, d):
     y = draw.normal(size=(90, d)) * np.linspace(1.5, 0.7, d)
     x = y @ (np.eye(d) + 0.1 * draw.normal(size=(d, d))) + 0.1 * draw.normal(size=(90, d))
     x = np.vstack([x, draw.uniform(-4, 4, size=(10, d))])
-    # On one axis 200 steps, the usual limit, end on a plateau, where rounding decides how far one has come.
+    # On one axis 200 steps end on a plateau, where rounding decides how far one has come.
     for dtype, exact in (("float64", 1e-6), ("mixed", 1e-4)):
         for accelerate in (True, False):
             given = {"dtype": dtype, "accelerate": accelerate, "iterations": 1000}

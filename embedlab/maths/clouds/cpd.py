@@ -112,7 +112,7 @@ class Settings:
     """
 
     outliers: float = 0.1
-    iterations: int = 200
+    iterations: int = 500
     tolerance: float = 1e-6
     start: float = 0.1
     sigma2: float | None = None
