@@ -6,6 +6,7 @@ by training, extraction and the hot kernels. Analyses cannot see it, so it is no
 
 import os
 import sys
+from functools import cache
 from importlib.metadata import version
 
 from embedlab.errors import UserError
@@ -41,8 +42,7 @@ def choose(choice: str) -> None:
 def available() -> tuple[str, ...]:
     """Name the devices this machine has, best first; the CPU is always there."""
     try:
-        # A build for CPUs alone says so, and is not loaded for a second only to say it again.
-        if sys.platform != "darwin" and version("torch").endswith("+cpu"):
+        if _for_cpus_alone():
             return ("cpu",)
         import torch
     except ModuleNotFoundError:
@@ -54,6 +54,12 @@ def available() -> tuple[str, ...]:
     if torch.backends.mps.is_available():
         found.append("mps")
     return (*found, "cpu")
+
+
+@cache
+def _for_cpus_alone() -> bool:
+    """Whether torch's build says that it knows no card: loading it to ask takes a second."""
+    return sys.platform != "darwin" and version("torch").endswith("+cpu")
 
 
 def device() -> str:

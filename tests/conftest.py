@@ -13,7 +13,7 @@ import pytest
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
-# Extraction is in float32 then, as on processors that have no tiles for bfloat16.
+# Extraction is in float32 then, as on processors that are no faster in bfloat16.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
 
 # Tests make many objects and drop them: looking for cycles after every 700 takes a twentieth of their time.

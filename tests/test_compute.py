@@ -9,7 +9,9 @@ from embedlab.errors import UserError
 
 @pytest.fixture(autouse=True)
 def _automatic():
+    compute._for_cpus_alone.cache_clear()
     yield
+    compute._for_cpus_alone.cache_clear()
     compute.choose("auto")
 
 

@@ -65,16 +65,29 @@ def test_a_process_that_compiles_gives_the_bits_of_one_that_loads(tmp_path):
     assert first == second
 
 
-def test_what_compiled_functions_call_becomes_a_part_of_them():
-    """Of whatever is compiled so that sums may be in any order."""
-    seen = 0
-    for found in pkgutil.walk_packages(maths.__path__, "embedlab.maths."):
-        for name, one in vars(importlib.import_module(found.name)).items():
-            options = getattr(one, "targetoptions", {})
-            if options.get("fastmath"):
-                seen += 1
-                assert options.get("forceinline"), f"{found.name}.{name} is not a part"
-    assert seen > 10
+def called(function):
+    """Give the compiled functions that one calls by their names."""
+    places = function.py_func.__globals__
+    names = function.py_func.__code__.co_names
+    return [one for one in map(places.get, names) if hasattr(one, "targetoptions")]
+
+
+def sums_in_any_order(function):
+    """Whether it may, itself or in what it calls."""
+    return function.targetoptions.get("fastmath") or any(map(sums_in_any_order, called(function)))
+
+
+def test_what_compiled_functions_call_becomes_a_part_of_them_where_it_sums_in_any_order():
+    modules = [
+        importlib.import_module(one.name) for one in pkgutil.walk_packages(maths.__path__, "embedlab.maths.")
+    ]
+    every = {
+        id(one): one for module in modules for one in vars(module).values() if hasattr(one, "targetoptions")
+    }
+    parts = {id(part): part for one in every.values() for part in called(one) if sums_in_any_order(part)}
+    assert {"sweep", "_densities", "_few"} <= {part.py_func.__name__ for part in parts.values()}
+    for part in parts.values():
+        assert part.targetoptions.get("forceinline"), f"{part.py_func.__qualname__} is no part"
 
 
 def test_what_is_kept_is_compiled_anew_once_a_module_that_it_takes_parts_from_has_changed(tmp_path):

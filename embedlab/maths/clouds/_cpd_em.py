@@ -3,10 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from embedlab.maths.clouds._expectation import Expectation
+
+S = TypeVar("S")
 
 MEMORY = 6
 """Steps that an extrapolation looks back on."""
@@ -49,10 +52,10 @@ class State:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Where the loop ended, and why."""
+class Outcome(Generic[S]):
+    """Where a loop ended, and why."""
 
-    state: State
+    state: S
     converged: bool
     reason: str
     sigma2: list[float]
@@ -99,14 +102,14 @@ def run(
     tolerance: float,
     accelerate: bool,
     callback: Callable[[int, State], object] | None = None,
-) -> Outcome:
+) -> Outcome[State]:
     """Iterate from a start until it rests, or as often as allowed."""
     memory = _Memory(problem)
     state, safe, best = start, start, -math.inf
     sigma2: list[float] = []
     loglik: list[float] = []
 
-    def ended(at: State, why: tuple[bool, str]) -> Outcome:
+    def ended(at: State, why: tuple[bool, str]) -> Outcome[State]:
         return Outcome(at, *why, sigma2, loglik)
 
     for iteration in range(1, iterations + 1):

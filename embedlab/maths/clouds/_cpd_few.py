@@ -51,7 +51,9 @@ class Few:
         middle: np.ndarray = np.partition(self.y, len(self.y) // 2, axis=0)[len(self.y) // 2].copy()
         return middle
 
-    def run(self, start: State, *, iterations: int, tolerance: float, accelerate: bool) -> Outcome | None:
+    def run(
+        self, start: State, *, iterations: int, tolerance: float, accelerate: bool
+    ) -> Outcome[State] | None:
         """Do what ``_cpd_em.run`` does, to rounding; None where the case is left to it."""
         from embedlab.maths.clouds._cpd_loops import em
 

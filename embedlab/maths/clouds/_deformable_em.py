@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
-from embedlab.maths.clouds._cpd_em import REASONS
+from embedlab.maths.clouds._cpd_em import REASONS, Outcome
 from embedlab.maths.clouds._expectation import Expectation
 
 MEMORY = 8
@@ -46,17 +46,6 @@ class State:
     weights: Float[np.ndarray, "m d"]
     energy: float
     sigma2: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where the loop ended, and why."""
-
-    state: State
-    converged: bool
-    reason: str
-    sigma2: list[float]
-    loglik: list[float]
 
 
 class Problem(Protocol):
@@ -95,14 +84,14 @@ def run(
     tolerance: float,
     accelerate: bool,
     callback: Callable[[int, State], object],
-) -> Outcome:
+) -> Outcome[State]:
     """Iterate from a start until it rests, or as often as allowed."""
     subspace = _Subspace(problem.alpha)
     state, safe, best = start, start, -math.inf
     sigma2: list[float] = []
     loglik: list[float] = []
 
-    def ended(at: State, why: tuple[bool, str]) -> Outcome:
+    def ended(at: State, why: tuple[bool, str]) -> Outcome[State]:
         return Outcome(at, *why, sigma2, loglik)
 
     for iteration in range(1, iterations + 1):

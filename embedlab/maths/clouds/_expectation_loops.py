@@ -288,6 +288,7 @@ def score(
             logs[k] += _densities(nearest, totals, log_clutter, weights, pt1[: len(own)])
 
 
+# A part as well, of the loop of few points.
 @compiled(nogil=True, forceinline=True)
 def sweep(
     u: np.ndarray, v: np.ndarray, log_clutter: float, kernel: np.ndarray, sums: np.ndarray, pt1: np.ndarray

@@ -396,10 +396,10 @@ def _searched(
 
     spreads, (mean_x, mean_y) = start_sigma2(x - x.mean(axis=0), y - y.mean(axis=0)), (x.mean(0), y.mean(0))
 
-    def follow(first: State, iterations: int) -> Outcome:
+    def follow(first: State, iterations: int) -> Outcome[State]:
         return loop.run(first, iterations, 1e-4)
 
-    def begin(turn: np.ndarray) -> Outcome:
+    def begin(turn: np.ndarray) -> Outcome[State]:
         # σ² as by ``start_sigma2`` of turned sources, whose own spread a turn leaves as it is.
         between = mean_x - mean_y @ turn
         sigma2 = settings.start * (spreads + float(between @ between) / d)
@@ -419,7 +419,7 @@ def _searched(
     return State(best.state.matrix, best.state.shift, min(max(2 * best.state.sigma2, 1e-3), start.sigma2))
 
 
-def _likelihood(end: Outcome) -> float:
+def _likelihood(end: Outcome[State]) -> float:
     return end.loglik[-1] if end.loglik and not end.reason.startswith("collapsed") else -math.inf
 
 
@@ -461,7 +461,7 @@ class _Loop:
         iterations: int,
         tolerance: float,
         callback: Callable[[int, State], object] | None = None,
-    ) -> Outcome:
+    ) -> Outcome[State]:
         """Iterate from a start: with a few points in the compiled loop, else in Python's."""
         accelerate = self.settings.accelerate
         if self.few is not None and callback is None:
