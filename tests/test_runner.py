@@ -18,6 +18,7 @@ from embedlab.formats import protocols
 from embedlab.lab import embeddings
 from embedlab.lab.store import Lab, atomic_file, write_json
 from embedlab.maths.pairs import all_pairs
+from embedlab.over import Input
 from embedlab.runner import run_study
 from embedlab.study import Study
 from embedlab.workers import dealt
@@ -606,3 +607,23 @@ def test_a_result_that_is_replaced_while_it_is_fetched_is_fetched_again(lab, mon
     (outcome,) = run_study(lab, asked)
     assert outcome.runs[0].cached
     assert outcome.runs[0].error == ""
+
+
+def test_processes_share_the_work_by_model(tmp_path, monkeypatch):
+    """What one counted of a model's sets serves the next run of it, whichever of them that takes."""
+    seen = []
+
+    def watched(work, how, *rest):
+        seen.append(how.like)
+        return dealt(work, how, *rest)
+
+    monkeypatch.setattr(runner, "dealt", watched)
+    one, other = (Input("set", "m", probe) for probe in ("p", "p@32"))
+    path = tmp_path / "m.parquet"
+    embeddings.write(path, embedding_set(), {})
+    run_study(Lab(tmp_path / "lab"), Study((str(path),), analyses=("distances",)))
+    (like,) = {*seen}
+    assert like((0, (one,))) == like((1, (one, other))) == like((2, (other,)))
+    assert (
+        like((0, (one,))) != like((1, (one, Input("set", "n", "p")))) != like((2, (Input("set", "n", "p"),)))
+    )

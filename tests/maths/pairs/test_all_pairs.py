@@ -71,6 +71,33 @@ def test_the_tail_keeps_the_highest_scores_with_their_people():
     np.testing.assert_array_equal(cut.tail_people, whole.tail_people[: len(cut.tail_scores)])
 
 
+def test_far_scores_stand_with_their_people_and_in_their_bins_wherever_in_a_row_they_lie():
+    """Some of another person's images are one's own, or their opposites: in rows of hundreds, far apart."""
+    a = embedding_set(people=60, images=5, dimension=128, noise=1.0)
+    unit, labels = a.unit.copy(), a.labels
+    for k, (row, of, sign) in enumerate(
+        [(3, 290, 1), (11, 150, -1), (70, 255, 1), (100, 199, -1), (5, 80, 1)]
+    ):
+        unit[row] = sign * unit[of] + 0.01 * (k + 1) * np.eye(128)[k]
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    found = all_pairs(unit, labels, tail=40)
+    scores = unit @ unit.T
+    assert len(found.tail_scores) > 20
+    for score, (one, other) in zip(found.tail_scores, found.tail_people, strict=True):
+        assert np.abs(scores[labels == one][:, labels == other] - score).min() < 1e-6
+    _, impostor, _ = written_out(unit, labels)
+    bins, (first, end) = found.grid.index(impostor, pairs.BINS), found.grid.bulk(pairs.BINS)
+    beyond = impostor[(bins < first) | (bins >= end)]
+    there = np.flatnonzero(np.isfinite(found.impostor_beyond))
+    assert len(beyond) == found.impostor[there].sum() >= 5
+    assert (beyond < 0).any()
+    assert (beyond > 0).any()
+    edges = found.grid.edges(pairs.BINS)
+    assert (found.impostor_beyond[there] > edges[there] - 1e-5).all()
+    assert (found.impostor_beyond[there] < edges[there + 1] + 1e-5).all()
+    np.testing.assert_allclose((found.impostor * found.impostor_beyond)[there].sum(), beyond.sum(), atol=1e-4)
+
+
 def uneven():
     """People of one to nine images, so that pairs weigh unlike."""
     a = embedding_set(people=60, images=9)
