@@ -38,6 +38,12 @@ DISTRIBUTIONS = {
 NO_BEARING = ("jaxtyping", "rich", "filelock", "threadpoolctl", "pyarrow", "safetensors")
 """Packages without a say in any number: what is read by one is hashed after it is read."""
 
+BY_NAME = ("import_module", "__import__")
+"""Functions that import a module by its name."""
+
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""What holds statements."""
+
 
 @dataclass(frozen=True)
 class Module:
@@ -182,7 +188,9 @@ def _read(name: str, spec: ModuleSpec | None) -> Module | None:
     except (SyntaxError, ValueError):
         tree = ast.Module([], [])  # An extension module, or one that could not run.
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-    found, is_open = _imports(tree, package)
+    # Expressions are looked through only where one may ask for a module.
+    asks = any(name.encode() in source for name in BY_NAME)
+    found, is_open = _imports(_running(tree, ast.AST if asks else STATEMENTS), package)
     return Module(hashlib.sha256(source).hexdigest(), tuple(dict.fromkeys(found)), is_open)
 
 
@@ -194,11 +202,11 @@ def _bytes(spec: ModuleSpec) -> bytes:
         return b""
 
 
-def _imports(tree: ast.AST, package: str) -> tuple[list[str], bool]:
+def _imports(nodes: Iterable[ast.AST], package: str) -> tuple[list[str], bool]:
     """List what a source may import, and whether it also imports by names made at run time."""
     found: list[str] = []
     is_open = False
-    for node in _running(tree):
+    for node in nodes:
         match node:
             case ast.Import(names=names):
                 for one in names:
@@ -213,8 +221,8 @@ def _imports(tree: ast.AST, package: str) -> tuple[list[str], bool]:
     return found, is_open
 
 
-def _running(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk through what may run: not what only a type checker reads."""
+def _running(tree: ast.AST, kinds: tuple[type[ast.AST], ...] | type[ast.AST]) -> Iterator[ast.AST]:
+    """Walk through what may run, of some kinds: not what only a type checker reads."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -222,12 +230,12 @@ def _running(tree: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             waiting += node.orelse
         else:
-            waiting += ast.iter_child_nodes(node)
+            waiting += [one for one in ast.iter_child_nodes(node) if isinstance(one, kinds)]
 
 
 def _imports_by_name(function: ast.expr) -> bool:
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name in ("import_module", "__import__")
+    return name in BY_NAME
 
 
 def _from(node: ast.ImportFrom, package: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -416,8 +418,12 @@ def _documented(kind: type) -> dict[str, str]:
     import ast
     import inspect
 
-    tree = ast.parse(inspect.getsource(kind))
-    body = tree.body[0].body  # type: ignore[attr-defined]
+    # Python's own look for a class parses the whole module first.
+    lines = inspect.findsource(sys.modules[kind.__module__])[0]
+    named = re.compile(rf"class {kind.__qualname__}\b")
+    head = next((k for k, line in enumerate(lines) if named.match(line)), None)
+    text = inspect.getsource(kind) if head is None else "".join(inspect.getblock(lines[head:]))
+    body = ast.parse(text).body[0].body  # type: ignore[attr-defined]
     return {
         a.target.id: str(b.value.value)
         for a, b in itertools.pairwise(body)

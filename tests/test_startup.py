@@ -1,6 +1,12 @@
 import subprocess
 import sys
 
+import numpy as np
+
+from embedlab import EmbeddingSet
+from embedlab.commands import cli
+from embedlab.lab import embeddings
+
 HEAVY = {
     "torch", "numpy", "scipy", "sklearn", "umap", "numba", "matplotlib", "plotly", "pyarrow", "PIL", "jinja2",
     "onnxruntime", "rich", "pandas", "IPython", "safetensors", "jaxtyping",
@@ -25,3 +31,18 @@ def test_a_command_that_reads_the_lab_does_not_load_torch(tmp_path):
 
 def test_importing_the_package_loads_nothing_heavy():
     assert not HEAVY & loaded_by("import embedlab")
+
+
+def test_a_report_from_stored_results_loads_only_what_reads_and_draws(tmp_path):
+    draws = np.random.default_rng(0)
+    people = np.repeat([f"p{k}" for k in range(40)], 5)
+    vectors = (draws.normal(size=(40, 16))[np.arange(200) // 5] + draws.normal(size=(200, 16))).astype("f4")
+    made = EmbeddingSet.of(vectors, people, attributes={"age": np.arange(200), "weight": vectors[:, 0]})
+    source = tmp_path / "vectors.parquet"
+    embeddings.write(source, made, {})
+    asked = f"--only distances geometry --lab {tmp_path / 'lab'} --out {tmp_path / 'out'}".split()
+    assert cli.main(["report", "--models", str(source), *asked]) == 0
+    again = ["report", "--models", "vectors", *asked]
+    loaded = loaded_by(f"from embedlab.commands import cli\nassert cli.main({again}) == 0")
+    assert {"plotly", "pyarrow"} <= loaded
+    assert {"torch", "pandas", "numba", "sklearn", "umap", "onnxruntime"} & loaded == set()

@@ -166,9 +166,18 @@ def _float(column: Any) -> np.ndarray:
 def _values(column: Any) -> np.ndarray:
     import pyarrow as pa
 
-    chunked = isinstance(column, pa.ChunkedArray)
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     # A copy, because what Arrow shares is read-only.
-    return np.array(column.to_numpy() if chunked else column.to_numpy(zero_copy_only=False))
+    return np.array(shared(column))
+
+
+def shared(numbers: Any) -> np.ndarray:
+    """Give an Arrow array of numbers as numpy sees it, read-only; where one is missing, as floats with NaN.
+
+    Arrow's own ``to_numpy`` loads pandas, which takes longer than reading a set of thousands of vectors.
+    """
+    return numbers.to_numpy(zero_copy_only=False) if numbers.null_count else np.from_dlpack(numbers)
 
 
 def names(column: Any, what: str, place: Place) -> list[str]:
@@ -247,7 +256,7 @@ def matrix(column: Any, path: Path, first: int = 0) -> Float[np.ndarray, "n d"]:
     if lists.null_count:
         row = lists.is_null().index(True).as_py()
         raise UserError(f"{path}: row {first + row} has no vector: remove it or extract it again")
-    sizes = np.asarray(lists.value_lengths())
+    sizes = shared(lists.value_lengths())
     if len(sizes) and (sizes != sizes[0]).any():
         row = int(np.argmax(sizes != sizes[0]))
         raise UserError(
@@ -259,7 +268,7 @@ def matrix(column: Any, path: Path, first: int = 0) -> Float[np.ndarray, "n d"]:
         values = values.cast(pa.float64())
     if not (t.is_floating(values.type) or t.is_integer(values.type)):
         raise UserError(f"{path}: the vectors hold {values.type}, not numbers: name another column")
-    return narrowed(values.to_numpy(zero_copy_only=False).reshape(len(lists), -1))
+    return narrowed(shared(values).reshape(len(lists), -1))
 
 
 def row_by_row(

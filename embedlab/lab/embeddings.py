@@ -488,7 +488,9 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(COLUMNS[:2]))
+        # Read as a data set, which `read_table` does, a file costs the loading of pandas.
+        parts = [pq.ParquetFile(part).read(columns=list(COLUMNS[:2])) for part in parquet.parts(path)]
+        table = pa.concat_tables(parts, promote_options="permissive")
         if before is not None and table.equals(before.table):
             return before
         rows = [[str(value) for value in table.column(name).to_pylist()] for name in COLUMNS[:2]]

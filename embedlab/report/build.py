@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -418,7 +419,7 @@ def _page(
     script = "\n".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
     clustered = _one(models.heatmap, items) if answers and models and models.heatmap else None
     drawn = clustered is not None or any(part.drawn for part in parts)
-    plotly, packed = _plotly() if drawn else ("", "")
+    plotly, packed = packing().result() if drawn else ("", "")
     # Of many models the heatmap shows all, and a curve each would show nothing.
     keyed = answers and not (clustered and head.focus)
     parts, key = _with_key(parts) if keyed else (list(parts), None)
@@ -502,6 +503,14 @@ def _policy(*scripts: str) -> str:
 
 
 @cache
+def packing() -> Future[tuple[str, str]]:
+    """Begin to pack plotly.js, beside other work: zlib leaves the interpreter to that."""
+    pool = ThreadPoolExecutor(1)
+    packed = pool.submit(_plotly)
+    pool.shutdown(wait=False)
+    return packed
+
+
 def _plotly() -> tuple[str, str]:
     """Give plotly.js as text, and as the page holds it: gzip in base64, a third of the size."""
     from plotly.offline import get_plotlyjs

@@ -11,7 +11,7 @@ from embedlab.charts import model_colours
 from embedlab.errors import UserError
 from embedlab.progress import say
 from embedlab.report import answering, overview, paper, sections
-from embedlab.report.build import Head, Part, names_of, part_of, settled, write
+from embedlab.report.build import Head, Part, names_of, packing, part_of, settled, write
 from embedlab.report.items import Items
 from embedlab.report.sections import Section
 from embedlab.runner import Outcome
@@ -20,15 +20,19 @@ from embedlab.wording import naming, speaking
 # The page is written again at most so often, however many sections come.
 EVERY_S = 20.0
 
+# A run that is done sooner, from what is stored, writes its page once.
+SOON_S = 2.0
+
 
 class Report:
     """A page that grows by a section an analysis.
 
     Nothing is written before a section is there that says more than that its question does not apply: until
     then the page of an earlier run stays, for a page without an answer is worse than none.
-    Then the page is written at once, and again whenever something was added, at most every 20 s, with a
-    line on top that says how much is still to come. A section is drawn once; writing only puts the drawn
-    ones together. Where the page cannot be written meanwhile, the analyses go on, and the end tells.
+    Then the page is written, 2 s after the run began or as soon as there is something to write, and again
+    whenever something was added, at most every 20 s, with a line on top that says how much is still to come.
+    A section is drawn once; writing only puts the drawn ones together. Where the page cannot be written
+    meanwhile, the analyses go on, and the end tells.
 
     Parameters
     ----------
@@ -46,9 +50,10 @@ class Report:
         self._extra: list[Part] = []
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
-        self._written = -EVERY_S
+        self._written = time.monotonic() + SOON_S - EVERY_S
         self._pending = False
         self._trouble = ""
+        packing()
 
     @property
     def sound(self) -> bool:

@@ -17,6 +17,12 @@ HEAD = Head("Cheese", ("brie", "gouda"), {"This report": [("command", "embedlab 
 NAMES = ("conftest", "second", "third")
 
 
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch):
+    """Let the run be as old as is needed to write its first page."""
+    monkeypatch.setattr(growing, "SOON_S", 0.0)
+
+
 @pytest.fixture
 def done(outcome):
     """An outcome that is quick to draw."""
@@ -83,6 +89,31 @@ def test_what_was_added_comes_into_the_page_amid_the_next_analysis(tmp_path, don
         assert "unfinished: 3 of 3 analyses done" in page(tmp_path)
     assert len(written) <= 3, "a section is not a reason of its own to write"
     assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(written))
+
+
+def test_a_run_that_is_done_soon_writes_its_page_once(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(growing, "SOON_S", 60.0)
+    written = []
+    real = growing.write
+    monkeypatch.setattr(growing, "write", lambda *given: written.append(given) or real(*given))
+    with growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+        for _ in range(3):
+            report.add(done)
+        assert not (tmp_path / "index.html").exists()
+        report.finish({})
+    assert len(written) == 1
+    assert len(numbers(tmp_path)["sections"]) == 3
+
+
+def test_the_first_section_is_in_the_page_some_time_after_the_beginning(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(growing, "SOON_S", 0.3)
+    begun = time.monotonic()
+    with growing.growing(tmp_path / "index.html", HEAD, NAMES) as report:
+        report.add(done)
+        while not (tmp_path / "index.html").exists() and time.monotonic() < begun + 10:
+            time.sleep(0.02)
+        assert "unfinished: 1 of 3 analyses done" in page(tmp_path)
+    assert time.monotonic() - begun >= 0.3
 
 
 def test_until_the_first_section_the_page_of_an_earlier_run_stays(tmp_path, done):
