@@ -19,9 +19,11 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
 # Tests make many objects and drop them: looking for cycles after every 700 takes a twentieth of their time.
 gc.set_threshold(50_000, 10, 10)
 
-# A shell has what it runs in the background ignore SIGINT; tests are of what Ctrl-C does at a terminal.
+# What runs in the background ignores SIGINT, and after nohup SIGHUP; tests are of what they do at a terminal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
