@@ -1,7 +1,8 @@
 """Time Coherent Point Drift beside its peers: ``python -m benchmarks.cpd``.
 
 Every contender works in a process of its own at one thread, on the same clouds; rounds go from one to the
-next, so that a busy machine slows all alike. Seconds are of the processor, memory is the peak beyond what
+next, so that a busy machine slows all alike. Seconds are of the processor; with ``--threads N``, which each
+uses as it can, they are the clock's, so that nothing else should run. Memory is the peak beyond what
 imports and a small first registration took. Peers that need another numpy are run by another interpreter:
 ``--peers-python PATH``.
 
@@ -31,12 +32,7 @@ KINDS = ("rigid", "affine", "deformable", "low rank")
 RANK = 100
 WHOLE = 8_000
 CONTENDERS = ("embedlab", "embedlab, search off", "embedlab as pycpd", "pycpd", "cycpd", "probreg")
-ALIKE = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def clouds(points: int, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -160,9 +156,14 @@ BEGIN: dict[str, Callable[[np.ndarray, np.ndarray, str], Step]] = {
 }
 
 
+def now() -> float:
+    """Read the processor's time, or the clock where several threads may work."""
+    return time.process_time() if os.environ.get(POOLS[0]) == "1" else time.perf_counter()
+
+
 def timed_steps(name: str, x: np.ndarray, y: np.ndarray, kind: str, count: int) -> tuple[float, float]:
-    """Give processor seconds before the first step, and of a step."""
-    begun = time.process_time()
+    """Give seconds before the first step, and of a step."""
+    begun = now()
     if name not in BEGIN:
         seen = []
         embedlab(
@@ -170,7 +171,7 @@ def timed_steps(name: str, x: np.ndarray, y: np.ndarray, kind: str, count: int) 
             x,
             y,
             kind,
-            lambda k, *_: seen.append((k, time.process_time())),
+            lambda k, *_: seen.append((k, now())),
             iterations=count + 1,
             tolerance=0.0,
         )
@@ -178,23 +179,23 @@ def timed_steps(name: str, x: np.ndarray, y: np.ndarray, kind: str, count: int) 
         each = (last - first) / max(end - start, 1)
         return max(first - begun - each, 0.0), each
     step = BEGIN[name](x, y, kind)
-    first = time.process_time()
+    first = now()
     for _ in range(count):
         step()
-    return first - begun, (time.process_time() - first) / count
+    return first - begun, (now() - first) / count
 
 
 def timed_end(name: str, x: np.ndarray, y: np.ndarray, kind: str, budget: float) -> dict[str, Any]:
     """Run to its own end, or as far as the budget goes."""
-    begun = time.process_time()
+    begun = now()
     if name not in BEGIN:
         moved, iterations, ended = embedlab(name, x, y, kind, iterations=2_000)
     else:
         step, iterations, ended, moved = BEGIN[name](x, y, kind), 0, False, y
-        while not ended and time.process_time() - begun < budget:
+        while not ended and now() - begun < budget:
             moved, ended = step()
             iterations += 1
-    return {"seconds": time.process_time() - begun, "iterations": iterations, "ended": ended, "moved": moved}
+    return {"seconds": now() - begun, "iterations": iterations, "ended": ended, "moved": moved}
 
 
 def work() -> None:
@@ -248,12 +249,13 @@ def work() -> None:
 class Worker:
     """One contender's process."""
 
-    def __init__(self, python: str, name: str, kind: str, points: int, patience: float) -> None:
-        self.patience = patience
+    def __init__(self, python: str, name: str, kind: str, points: int, asked: argparse.Namespace) -> None:
+        self.patience = asked.patience
         root = str(Path(__file__).resolve().parents[1])
+        pools = dict.fromkeys(POOLS, str(asked.threads))
         self.process = subprocess.Popen(
             [python, "-m", "benchmarks.cpd", "--work"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **ALIKE, "PYTHONPATH": root},
+            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **pools, "PYTHONPATH": root},
         )  # fmt: skip
         self.fault = self.ask(name=name, kind=kind, points=points).get("failed", "")
 
@@ -283,7 +285,7 @@ def compare(kind: str, points: int, asked: argparse.Namespace) -> list[tuple[str
     searched = kind in ("rigid", "affine")
     for name in (one for one in CONTENDERS if searched or "off" not in one):
         python = sys.executable if name.startswith("embedlab") else asked.peers_python
-        workers[name] = Worker(python, name, kind, points, asked.patience)
+        workers[name] = Worker(python, name, kind, points, asked)
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
     for round_ in range(asked.rounds):
         for name, worker in workers.items():
@@ -342,7 +344,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 2_000, 10_000])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--budget", type=float, default=60.0, help="processor seconds to the end at most")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds to the end at most")
+    parser.add_argument("--threads", type=int, default=1, help="of each contender, if it has a use for them")
     parser.add_argument("--patience", type=float, default=300.0, help="seconds to wait for an answer")
     parser.add_argument("--peers-python", default=sys.executable, help="the interpreter that has the peers")
     asked = parser.parse_args()

@@ -1,12 +1,14 @@
 """What the three registrations of ``cpd_pycpd`` share: pycpd's loop over our expectation step."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from embedlab.errors import UserError
 from embedlab.maths.clouds._expectation import expectation, start_sigma2
+from embedlab.maths.products import unthreaded
 
 
 class EMRegistration:
@@ -64,6 +66,8 @@ class EMRegistration:
         self._x, self._y = self.X - self._centre, self.Y - self._centre
         self._px = np.zeros((self.M, self.D))
         self._least = np.finfo(np.float64).eps * self.sigma2
+        # Products of the maximisation are small beside the expectation.
+        self._small = True
 
     @property
     def P(self) -> np.ndarray:
@@ -100,8 +104,9 @@ class EMRegistration:
 
     def iterate(self) -> None:
         """Take one step of expectation and maximisation."""
-        self.expectation()
-        self.maximization()
+        with unthreaded() if self._small else nullcontext():
+            self.expectation()
+            self.maximization()
         self.iteration += 1
 
     def expectation(self) -> None:

@@ -62,6 +62,7 @@ from embedlab.maths.clouds._expectation import (
     start_sigma2,
 )
 from embedlab.maths.clouds.cpd_steps import affine_step, nearest_rotation, rigid_step, turned
+from embedlab.maths.products import unthreaded
 
 __all__ = ["FLOOR", "Callback", "Frame", "Registration", "Settings", "affine", "frame", "log_volume", "rigid"]
 
@@ -468,10 +469,11 @@ class _Loop:
             found = self.few.run(start, iterations=iterations, tolerance=tolerance, accelerate=accelerate)
             if found is not None:
                 return found
-        return run(
-            self.problem, start, iterations=iterations, tolerance=tolerance, accelerate=accelerate,
-            callback=callback,
-        )  # fmt: skip
+        with unthreaded():
+            return run(
+                self.problem, start, iterations=iterations, tolerance=tolerance, accelerate=accelerate,
+                callback=callback,
+            )  # fmt: skip
 
 
 def _register(

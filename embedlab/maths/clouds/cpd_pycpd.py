@@ -181,6 +181,7 @@ class DeformableRegistration(EMRegistration):
         self.alpha = 2.0 if alpha is None else float(alpha)
         self.beta = 2.0 if beta is None else float(beta)
         self.low_rank, self.num_eig = low_rank, num_eig
+        self._small = low_rank
         self.W = np.zeros((self.M, self.D))
         self._steps = np.zeros((self.M, self.D))
         self._energy = 0.0

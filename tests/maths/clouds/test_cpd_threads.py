@@ -1,0 +1,55 @@
+"""Steps share the cores by threads of their own, which those of numpy's products do not keep awake."""
+
+import numpy as np
+import pytest
+import scipy.linalg  # noqa: F401  (the second library, which steps of a low rank load)
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from embedlab.maths.clouds import _pycpd_em, cpd, cpd_deformable, cpd_pycpd
+from embedlab.maths.clouds.cpd import Settings
+
+FEW = Settings(iterations=3, search=False)
+
+
+def _threads():
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """How many threads numpy multiplied with at each expectation step."""
+    found = []
+    for module in (cpd, cpd_deformable, _pycpd_em):
+        monkeypatch.setattr(
+            module,
+            "expectation",
+            lambda *a, e=module.expectation, **k: found.append(_threads()) or e(*a, **k),
+        )
+    with threadpool_limits(2, "blas"):
+        yield found
+        assert _threads() == {2}, "as before"
+
+
+def ways():
+    """Name registrations of 2 clouds, and the threads that their products may take."""
+    old = {"max_iterations": 3, "tolerance": 0.0}
+    yield "rigid", {1}, lambda x, y: cpd.rigid(x, y, settings=FEW, callback=lambda *_: None)
+    yield "affine", {1}, lambda x, y: cpd.affine(x, y, settings=FEW, callback=lambda *_: None)
+    yield "low rank", {1}, lambda x, y: cpd_deformable.deformable(x, y, rank=5, settings=FEW)
+    yield "whole kernel", {2}, lambda x, y: cpd_deformable.deformable(x, y, settings=FEW)
+    for name in ("Rigid", "Affine"):
+        kind = getattr(cpd_pycpd, f"{name}Registration")
+        yield f"pycpd, {name}", {1}, lambda x, y, kind=kind: kind(X=x, Y=y, **old).register()
+    drifting = cpd_pycpd.DeformableRegistration
+    yield "pycpd, low rank", {1}, lambda x, y: drifting(X=x, Y=y, low_rank=True, num_eig=5, **old).register()
+    yield "pycpd, whole kernel", {2}, lambda x, y: drifting(X=x, Y=y, **old).register()
+
+
+@pytest.mark.parametrize(
+    ("threads", "register"), [way[1:] for way in ways()], ids=[name for name, *_ in ways()]
+)
+def test_products_of_a_step_stay_on_one_thread_where_they_are_small(threads, register, seen):
+    draws = np.random.default_rng(0)
+    register(draws.normal(size=(40, 3)), draws.normal(size=(30, 3)))
+    assert len(seen) >= 2
+    assert all(one == threads for one in seen)
