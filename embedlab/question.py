@@ -207,12 +207,15 @@ class Question:
         The smallest effects that matter, each with its docstring.
     judge
         Results of those analyses and params → claims. Raises UserError where they do not suffice, saying why.
+    hazards
+        Whether a claim can be a hazard: a gate that wants none has to be asked of such a question.
     """
 
     text: str
     needs: Mapping[str, str]
     params: Params
     judge: Callable[[Results, Any], Sequence[Claim]]
+    hazards: bool = False
 
     @property
     def name(self) -> str:

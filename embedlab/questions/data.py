@@ -40,4 +40,5 @@ QUESTION = Question(
     needs={"audit": "it lets the models vote on labels and images"},
     params=Params(),
     judge=judge,
+    hazards=True,
 )

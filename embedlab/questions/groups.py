@@ -109,4 +109,5 @@ QUESTION = Question(
     needs={"groups": "it measures FMR and FNMR of the groups that the columns of attributes name"},
     params=GroupsParams(),
     judge=judge,
+    hazards=True,
 )

@@ -102,4 +102,5 @@ QUESTION = Question(
     },
     params=SizesParams(),
     judge=judge,
+    hazards=True,
 )

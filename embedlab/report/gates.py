@@ -293,13 +293,17 @@ def compare(
     usual = [Gate(measure=measure, margin=margin) for measure in DEFAULTS]
     asked = [gate for gate in gates if gate.margin is not None] or usual
     pairs = [(key, gate) for gate in asked for key in _taken(old, gate, needed=asked is not usual)]
-    judged = dict(pairs)
+    # What a wildcard meets beside numbers with draws can never be compared, and is told apart.
+    bare = [k for k, g in pairs if not len(old.estimates[k].draws) and k.measure != g.measure]
+    judged = {key: gate for key, gate in pairs if key not in bare} or dict(pairs)
     if not judged:
         raise UserError(f"{old.name} has none of {', '.join(DEFAULTS)}: say what to compare with --measure")
     rows = [_change(key, gate, old, new, len(judged)) for key, gate in judged.items()]
     found = applied(notes, new.answers)
     rows = [_put_up_with(row, key, new, found) for row, key in zip(rows, judged, strict=True)]
     told = [*_changes(old, new), *found.told(new.answers)]
+    if passed := sorted({key.measure for key in bare if key not in judged}):
+        told.append(f"not compared, for a report keeps no draws of it: {', '.join(passed)}")
     return Judged(f"{new.name} against {old.name}", _sorted(rows), len(rows), told)
 
 
@@ -380,8 +384,22 @@ def _kind(key: Key, gate: Gate) -> tuple[int, bool]:
     return sign, known[1]
 
 
+def _possible(key: Key, asked: Mapping[str, float | None]) -> None:
+    """Refuse a limit that no share can come up to, as 2 where two points are meant."""
+    for word, limit in asked.items():
+        most = 1.0 if word != "margin" else math.nextafter(1.0, 0.0)
+        if limit is not None and not 0 <= limit <= most:
+            unit = "points" if word == "margin" else "%"
+            raise UserError(
+                f"{key.measure} is a share, from 0 to 1, and {word} is {limit:g}: "
+                f"{f'write {limit / 100:g} for {limit:g} {unit}' if limit > 0 else 'write one in between'}"
+            )
+
+
 def _change(key: Key, gate: Gate, old: Past, new: Past, among: int) -> Row:
     sign, share = _kind(key, gate)
+    if share:
+        _possible(key, {"margin": gate.margin})
     before, after = old.estimates[key], new.estimates.get(key)
     if why := _incomparable(key, old, new):
         return Row(key.text, "cannot", why)
@@ -424,6 +442,8 @@ def _incomparable(key: Key, old: Past, new: Past) -> str:
 
 def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
     _, share = _kind(key, dataclasses.replace(gate, better=1))
+    if share:
+        _possible(key, {"at_least": gate.at_least, "at_most": gate.at_most})
     wide = simultaneous(found, among, LEVEL)
     asked = " and ".join(
         f"{word} {f'{100 * limit:g}%' if share else f'{limit:g}'}"
@@ -467,12 +487,21 @@ def _judged(answer: Answered, *, good: bool, name: str, text: str, notes: Applie
 
 
 def _hazards(report: Past, gate: Gate, notes: Applied) -> list[Row]:
+    told = [one for one in gate.answers(report) if one.verdict != "cannot"]
     found = [
         _judged(one, good=False, name=f"hazard, {one.name}", text=one.text, notes=notes)
-        for one in gate.answers(report)
+        for one in told
         if one.hazard
     ]
-    return found or [Row("hazards", "holds", "no answer is a hazard")]
+    able = [name for name in question.names() if question.get(name).hazards]
+    silent = [name for name in able if name not in {one.question for one in told}]
+    if not found and silent == able:
+        raise UserError(
+            f"{report.name} answers no question of model {gate.model!r} that can find a hazard "
+            f"({', '.join(able)}): make the report with what they need, or leave no_hazards out"
+        )
+    but = f"; not answered: {', '.join(silent)}" if silent else ""
+    return found or [Row("hazards", "holds", f"no answer is a hazard{but}")]
 
 
 def _changes(old: Past, new: Past) -> list[str]:

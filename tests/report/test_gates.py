@@ -1,10 +1,14 @@
 """A worse model is called worse, an equal one is not, and what cannot be told is not passed over."""
 
 import dataclasses
+import inspect
+import re
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
+from embedlab import question
 from embedlab.errors import UserError
 from embedlab.estimates import Estimate
 from embedlab.report import gates, past
@@ -173,9 +177,56 @@ def test_verdicts_and_hazards_are_asked_for(tmp_path):
     ):
         with pytest.raises(UserError, match=f"no question '{gate.question}' of model .*: there are sizes"):
             gates.check(found, [gate])
-    assert gates.check(found, [Gate(no_hazards=True, model="b*")]).status() == 0
     calm = report(tmp_path, "two", {"aster": 0.7}, answers=answers[1:])
-    assert gates.check(calm, [Gate(no_hazards=True)]).status() == 0
+    judged = gates.check(calm, [Gate(no_hazards=True)])
+    assert judged.status() == 0
+    assert [row.text for row in judged.rows] == ["no answer is a hazard; not answered: data, groups"]
+
+
+def test_no_hazards_is_asked_of_questions_that_can_find_one(tmp_path):
+    answers = [{"verdict": "no"}, {"verdict": "no", "question": "sphere"}, {"verdict": "cannot"}]
+    for number, (told, model) in enumerate(((answers[:1], "b*"), (answers[1:2], "*"), (answers[2:], "*"))):
+        found = report(tmp_path, str(number), {"aster": 0.7}, answers=told)
+        with pytest.raises(UserError, match=r"that can find a hazard \(.*data.*\): make the report with"):
+            gates.check(found, [Gate(no_hazards=True, model=model)])
+
+
+@pytest.mark.parametrize("name", question.names())
+def test_a_question_says_whether_it_can_find_a_hazard(name):
+    source = inspect.getsource(inspect.getmodule(question.get(name).judge))
+    assert question.get(name).hazards == bool(re.search(r"hazard=", source))
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"margin": 2}, "TAR@FAR=0.001 is a share, from 0 to 1, and margin is 2: write 0.02 for 2 points"),
+        ({"margin": 1}, "write 0.01 for 1 points"),
+        ({"at_least": 90}, "at_least is 90: write 0.9 for 90 %"),
+        ({"at_most": 5}, "at_most is 5: write 0.05 for 5 %"),
+        ({"at_most": -0.1}, "at_most is -0.1: write one in between"),
+    ],
+)
+def test_a_limit_that_no_share_comes_up_to_is_a_mistake(tmp_path, limit, said):
+    found = report(tmp_path, "one", {"aster": 0.7})
+    asked = [Gate(measure=TAR, **limit)]
+    with pytest.raises(UserError, match=said):
+        gates.compare(found, found, asked) if "margin" in limit else gates.check(found, asked)
+    # Of what is told as a number and no share anything may be asked.
+    assert gates.check(found, [Gate(measure="verification:AUC", at_most=500)]).status() == 0
+
+
+def test_a_wildcard_passes_over_numbers_without_draws_and_says_so(tmp_path):
+    found = report(tmp_path, "one", {"aster": 0.7})
+    (key,) = [key for key in found.estimates if key.measure == TAR]
+    bare = dataclasses.replace(key, what="TAR@FAR=0.5")
+    more = {**found.estimates, bare: dataclasses.replace(found.estimates[key], draws=np.empty(0))}
+    found = dataclasses.replace(found, estimates=more)
+    judged = gates.compare(found, found, [Gate(measure="verification:TAR*", margin=0.01)])
+    assert judged.status() == 0
+    assert judged.notes == ["not compared, for a report keeps no draws of it: verification:TAR@FAR=0.5"]
+    named = gates.compare(found, found, [Gate(measure="verification:TAR@FAR=0.5", margin=0.01)])
+    assert named.status() == 3
 
 
 def test_a_gate_that_meets_nothing_is_a_mistake(tmp_path):
