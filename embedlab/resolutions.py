@@ -20,6 +20,9 @@ Crossed = tuple[int, int]
 
 NATIVE = 0  # Stands for "as it is" among numbers of pixels.
 
+PIXELS = "8 16 24 32 64"
+"""Resolutions that are measured where nobody says otherwise."""
+
 
 def name_of(pixels: int) -> str:
     """Name a resolution: "native", or "24 px"."""
@@ -35,7 +38,7 @@ def read(pixels: str, where: str) -> set[int]:
         If it holds anything but whole numbers; the message names ``where``.
     """
     words = pixels.split()
-    if not words or not all(re.fullmatch("[0-9]{1,6}", word) and int(word) >= 2 for word in words):
+    if not words or not all(map(_is, words)):
         raise UserError(
             f"{where}.pixels must be whole numbers of at least 2 separated by spaces, not {pixels!r}: "
             'write "8 16 24"'
@@ -43,14 +46,25 @@ def read(pixels: str, where: str) -> set[int]:
     return {int(word) for word in words}
 
 
-def wanted(pixels: set[int], probes: Sequence[str]) -> tuple[str, ...]:
+def _is(word: str) -> bool:
+    """Whether a word is a number of pixels."""
+    return re.fullmatch("[0-9]{1,6}", word) is not None and int(word) >= 2
+
+
+def wanted(pixels: str, where: str, probes: Sequence[str]) -> tuple[str, ...]:
     """Name the probes to measure: the first data set of a study at every resolution.
+
+    To ``PIXELS``, which nobody chose, come those that the study names itself.
 
     Probes of further data sets stay as they are, so that the result can say that they were not measured.
     """
     first = next((probe.partition("@")[0] for probe in probes), "")
     others = tuple(probe for probe in probes if probe.partition("@")[0] != first)
-    ladder = (f"{first}@{one}" for one in sorted(pixels, reverse=True))
+    sides = read(pixels, where)
+    if pixels == PIXELS:
+        parts = (probe.partition("@") for probe in probes)
+        sides |= {int(side) for name, _, side in parts if name == first and _is(side)}
+    ladder = (f"{first}@{one}" for one in sorted(sides, reverse=True))
     return (first, *ladder, *others) if first else ()
 
 

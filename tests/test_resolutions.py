@@ -35,10 +35,16 @@ def test_of_several_data_sets_the_first_is_taken_and_the_others_are_named(sets):
 
 
 def test_the_probes_wanted_are_the_first_data_set_at_every_resolution():
-    pixels = resolutions.read("8 64  16 8", "x")
-    assert resolutions.wanted(pixels, ("a@32",)) == ("a", "a@64", "a@16", "a@8")
-    assert resolutions.wanted(pixels, ("a", "b", "b@8")) == ("a", "a@64", "a@16", "a@8", "b", "b@8")
-    assert resolutions.wanted(pixels, ()) == ()
+    pixels = "8 64  16 8"
+    assert resolutions.wanted(pixels, "x", ("a@32",)) == ("a", "a@64", "a@16", "a@8")
+    assert resolutions.wanted(pixels, "x", ("a", "b", "b@8")) == ("a", "a@64", "a@16", "a@8", "b", "b@8")
+    assert resolutions.wanted(pixels, "x", ()) == ()
+
+
+def test_to_the_usual_resolutions_come_those_that_the_study_names():
+    named = ("a", "a@20", "a@32", "a@phone", "b", "b@12")
+    wanted = ("a", "a@64", "a@32", "a@24", "a@20", "a@16", "a@8", "b", "b@12")
+    assert resolutions.wanted(resolutions.PIXELS, "x", named) == wanted
 
 
 @pytest.mark.parametrize("pixels", ["", "8,16", "8 1", "8.5", "-8", "٣٢"])

@@ -69,9 +69,9 @@ LIMIT = f"FAR over {UNSAFE:g} times the one asked for"
 class DriftParams(Params):
     """Knobs of the drift analysis."""
 
-    pixels: str = "8 16 24 32 64"
+    pixels: str = resolutions.PIXELS
     """Sides in pixels that images are shrunk to, whole numbers separated by spaces; native images are
-    always there."""
+    always there, and with the default the sizes that the study names."""
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which the threshold is set on native images."""
     weigh: Weigh = "people"
@@ -129,7 +129,7 @@ def _half(k: int) -> list[Crossed]:
 
 def wanted(params: DriftParams, probes: Sequence[str]) -> tuple[str, ...]:
     """Name the probes to measure, as ``resolutions.wanted`` says."""
-    return resolutions.wanted(resolutions.read(params.pixels, "drift"), probes)
+    return resolutions.wanted(params.pixels, "drift", probes)
 
 
 def compute(sets: Sequence[EmbeddingSet], params: DriftParams) -> Drift:

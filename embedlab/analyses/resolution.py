@@ -69,9 +69,9 @@ DOUBLES = "doubles"
 class ResolutionParams(Params):
     """Knobs of the resolution analysis."""
 
-    pixels: str = "8 16 24 32 64"
+    pixels: str = resolutions.PIXELS
     """Sides in pixels that images are shrunk to, whole numbers separated by spaces; native images are
-    always there."""
+    always there, and with the default the sizes that the study names."""
     far: float = bounded(1e-3, above=0, below=1)
     """The false accept rate at which thresholds are set."""
     weigh: Weigh = "people"
@@ -125,7 +125,7 @@ def _cells(k: int) -> list[Crossed]:
 
 def wanted(params: ResolutionParams, probes: Sequence[str]) -> tuple[str, ...]:
     """Name the probes to measure, as ``resolutions.wanted`` says."""
-    return resolutions.wanted(resolutions.read(params.pixels, "resolution"), probes)
+    return resolutions.wanted(params.pixels, "resolution", probes)
 
 
 def compute(sets: Sequence[EmbeddingSet], params: ResolutionParams) -> Resolution:
