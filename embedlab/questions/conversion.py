@@ -30,7 +30,8 @@ class ConversionParams(Params):
 class _Way:
     """A gallery of one model, moved to another: rank-1 of a map from so many known people, and anew.
 
-    ``needed`` are known people by adapter, where the map finds more than chance.
+    ``needed`` are known people by adapter, where the map finds more than chance. With ``searched`` the gallery
+    is the other's own, and the images that are searched for were mapped: that is not the same number.
     """
 
     ends: tuple[str, str]
@@ -40,6 +41,7 @@ class _Way:
     others: int
     near: float = 0.0
     needed: dict[str, Estimate] = field(default_factory=dict)
+    searched: bool = False
 
     @property
     def loss(self) -> Estimate:
@@ -67,7 +69,7 @@ def judge(results: Results, params: ConversionParams) -> list[Claim]:
 
 def _mapped(r: Mapping, ends: tuple[str, str]) -> _Way:
     moved, own = (r.estimates[RANK_1, entry, *ends] for entry in (RIDGE, TARGET))
-    return _Way(ends, moved, own, r.fitted_people, r.gallery)
+    return _Way(ends, moved, own, r.fitted_people, r.gallery, searched=True)
 
 
 def _moved(r: Migration, ends: tuple[str, str]) -> _Way:
@@ -81,22 +83,26 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
     (old, new), (top, left) = way.ends, shares(way.own, way.moved)
     told = f"rank-1 among {way.others:,} others is {left} moved, {top} enrolled anew"
     what = f"moving a gallery of {old} to {new}"
+    if way.searched:
+        told = f"rank-1 among {way.others:,} others is {left} mapped, {top} by its own"
+        what = f"searching a gallery of {new} by mapped images of {old}"
     points = as_points(matters)
     return Claim(
         way.ends,
         way.loss,
         matters,
         {
-            "yes": f"M{what[1:]} loses: {told}",
-            "no": f"M{what[1:]} loses less than {points}: {told}",
+            "yes": f"{what[0].upper()}{what[1:]} loses: {told}",
+            "no": f"{what[0].upper()}{what[1:]} loses less than {points}: {told}",
             "undecided": f"Whether {what} loses over {points} is open: {told}",
-            "some": f"M{what[1:]} loses; whether over {points} is open: {told}",
+            "some": f"{what[0].upper()}{what[1:]} loses; whether over {points} is open: {told}",
         },
         word="loss",
         aside=f"by a map learned from {way.known:,} people",
         unit="points of rank-1 lost",
         marks={"yes": "loses", "no": "keeps"},
         among=among,
+        kind="searched" if way.searched else "",
         evidence={f"rank-1, {name}": one for name, one in (("moved", way.moved), ("anew", way.own))},
     )
 

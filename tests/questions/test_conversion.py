@@ -42,7 +42,7 @@ def test_each_direction_is_judged():
     no, yes = told(QUESTION, mapping=[mapping("a", "b", forth=0.9, back=0.3)])
     assert (no.verdict, no.subject) == ("no", ("a", "b"))
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
-    assert yes.text.startswith("Moving a gallery of b to a loses: ")
+    assert yes.text.startswith("Searching a gallery of a by mapped images of b loses: ")
     assert "(by a map learned from 40 people; loss " in yes.text
     assert "rank-1 among 100 others is 30.0% moved, 90.0% enrolled anew" in yes.text
 
