@@ -97,13 +97,29 @@ class Estimate:
     def __sub__(self, other: "Estimate") -> "Estimate":
         """Give the difference with the interval of the paired resamples; none where they are not paired.
 
-        Nor is there one of fewer people than ``evidence.LEAST_FOR_INTERVAL``.
+        Nor is there one of fewer people than ``evidence.LEAST_FOR_INTERVAL``. Of a share of none or all,
+        which is the same in every resample, the interval itself goes in, by the sum of squares [1]_.
+
+        References
+        ----------
+        .. [1] Newcombe, R. G. Interval estimation for the difference between independent proportions:
+           comparison of eleven methods. Statistics in Medicine 17(8), 1998.
         """
         gap, n = self.value - other.value, min(self.n, other.n)
         if not self.is_paired(other):
             return Estimate(gap, n=n, null=0.0)
         draws = self.draws.astype(np.float64) - other.draws
-        return Estimate(gap, *evidence.expanded(gap, draws, n), n, 0.0, draws, self.drawn_from)
+        low, high = evidence.expanded(gap, draws, n)
+        (down, up), (more, less) = self._unseen(), other._unseen()
+        if gap and low is not None and high is not None and max(down, up, more, less) > 0:
+            low, high = gap - math.hypot(gap - low, down, less), gap + math.hypot(high - gap, up, more)
+        return Estimate(gap, low, high, n, 0.0, draws, self.drawn_from)
+
+    def _unseen(self) -> tuple[float, float]:
+        """Give how far the interval reaches below and above, where no resample shows it; else nothing."""
+        if self.low is None or self.high is None or self.low == self.high:
+            return 0.0, 0.0
+        return (0.0, 0.0) if np.ptp(self.draws) != 0 else (self.value - self.low, self.high - self.value)
 
     def __truediv__(self, other: "Estimate") -> "Estimate":
         """Give the ratio with the interval of the paired resamples; none where they are not paired."""

@@ -27,7 +27,7 @@ from embedlab.estimates import (
     where,
 )
 from embedlab.maths.pairs.moments import Drawn, mean
-from embedlab.maths.people.evidence import LEAST_FOR_CLAIM, LEAST_FOR_INTERVAL, expanded
+from embedlab.maths.people.evidence import LEAST_FOR_CLAIM, LEAST_FOR_INTERVAL, expanded, of_share
 from tests.planted import embedding_set
 
 
@@ -57,6 +57,40 @@ def test_the_difference_of_paired_estimates_has_the_interval_of_the_differences(
     # What both share cancels: far narrower than of unpaired ones.
     twin = measured(0.1) - measured(0.0)
     assert twin.high - twin.low < 1e-6
+
+
+@pytest.mark.parametrize("all_", [0.0, 1.0])
+def test_a_share_of_none_or_all_is_as_unsure_in_a_difference_as_by_itself(all_):
+    """Newcombe's interval by the sum of squares, from those of both shares."""
+    rng, n = np.random.default_rng(0), 60
+    weights = rng.multinomial(n, np.full(n, 1 / n), 2000) / n
+    some = np.arange(n) < 6
+    a = Estimate(0.1, *of_share(0.1, weights @ some, n), n, draws=weights @ some, drawn_from="p")
+    none = np.full(2000, all_)
+    b = Estimate(all_, *of_share(all_, none, n), n, draws=none, drawn_from="p")
+    gap, unseen = a - b, 3 / n
+    assert gap.low < 0.1 - all_ < gap.high
+    drawn = expanded(gap.value, a.draws - none, n)
+    low, high = (unseen, 0) if all_ == 0 else (0, unseen)
+    assert gap.low == pytest.approx(gap.value - np.hypot(gap.value - drawn[0], low))
+    assert gap.high == pytest.approx(gap.value + np.hypot(drawn[1] - gap.value, high))
+    assert (b - a).low == pytest.approx(-gap.high)
+    # Where nobody differs there is nothing to add: questions widen that themselves.
+    assert ((b - b).low, (b - b).high) == (0.0, 0.0)
+
+
+def test_a_small_group_without_an_error_is_called_better_no_more_often_than_chance_allows():
+    """Both err alike, and the small one in a quarter of the samples not at all, which no resample shows."""
+    rng, sizes, claimed, trials = np.random.default_rng(1), (200, 12), 0, 300
+    weights = [rng.multinomial(n, np.full(n, 1 / n), 400) / n for n in sizes]
+    for _ in range(trials):
+        rates = []
+        for n, drawn in zip(sizes, weights, strict=True):
+            wrong = rng.random(n) < 0.1
+            draws, value = drawn @ wrong, float(wrong.mean())
+            rates.append(Estimate(value, *of_share(value, draws, n), n, draws=draws, drawn_from="p"))
+        claimed += (rates[0] - rates[1]).sign == 1
+    assert claimed <= 0.05 * trials
 
 
 def test_a_difference_of_differences_is_paired_too():

@@ -327,11 +327,11 @@ def _gaps(r: Groups, column: str) -> Iterator[Finding]:
 def _beyond(r: Groups, column: str) -> Iterator[Finding]:
     for what, rate in ((MATCHED, FMR), (MISSED, FNMR)):
         one, p = r.estimates[what, column], r.p[column, what]
-        text = f"On {r.title}, {rate} differs among groups of {column}"
+        where, differs = f"On {r.title}", f"{rate} differs among groups of {column}"
         end = f"(largest over geometric mean {one.value:.2f}, {one.null:.2f} by chance, {told(p)})"
         yield claim(
-            f"{text} more than among people dealt at random {end}.",
-            f"{text} no more than is usual among people dealt at random {end}.",
+            f"{where}, {differs} more than among people dealt at random {end}.",
+            f"{where}, that {differs} more than among people dealt at random is not shown {end}.",
             p,
             tone="bad",
             gap=one,

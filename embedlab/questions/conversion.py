@@ -30,8 +30,8 @@ class ConversionParams(Params):
 class _Way:
     """A gallery of one model, moved to another: rank-1 of a map from so many known people, and anew.
 
-    ``needed`` are known people by adapter, where the map finds more than chance. With ``searched`` the gallery
-    is the other's own, and the images that are searched for were mapped: that is not the same number.
+    ``needed`` are known people by adapter, where the map finds more than chance. With ``searched`` the
+    gallery is the other's own, and the images that are searched for were mapped: not the same number.
     """
 
     ends: tuple[str, str]

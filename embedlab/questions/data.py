@@ -12,7 +12,7 @@ WORDS = {
     PARTS: ("name stands for two people", "names stand for two people"),
     EVERYBODY: ("image matches everybody", "images match everybody"),
 }
-MARKS: dict[Verdict, str] = {"yes": "check", "no": "clean"}
+MARKS: dict[Verdict, str] = {"yes": "check", "no": "none found"}
 
 
 def judge(results: Results, _: Params) -> list[Claim]:
@@ -26,7 +26,8 @@ def judge(results: Results, _: Params) -> list[Claim]:
     ]
     said: dict[Said, str] = {
         "yes": f"To {by}, {listed(told, len(WORDS))}: check them",
-        "no": f"No label or image looks wrong to {by}",
+        # Not that all are right: what a weak model cannot tell apart it does not find.
+        "no": f"No label or image is surely wrong to {by}, which does not show that all are right",
     }
     return [Claim(r.models, None, 0.0, said, hazard="yes", fact="yes" if told else "no", marks=MARKS)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate, as_points, shares
-from embedlab.question import Claim, Question, Results, worst_of
+from embedlab.question import Claim, Question, Results, listed, worst_of
 
 Place = tuple[str, str, str, str]
 """A probe and a column, the group that is worse off there, and the one it is held against."""
@@ -48,10 +48,12 @@ def _rates(what: str, mine: Sequence[Groups]) -> dict[Place, tuple[Estimate, Est
 
 def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
     rates = _rates(FMR, mine)
-    if never := [f"{column} “{b}”" for (_, column, _, b), (_, other) in rates.items() if other.value == 0]:
-        text = f"In {model} no two people of {never[0]} match falsely, so that FMR has no ratio to theirs"
+    never = {f"{column} “{b}”": 0 for (_, column, _, b), (_, other) in rates.items() if other.value == 0}
+    effects = {place: one / other for place, (one, other) in rates.items() if one.value and other.value}
+    if never and not effects:
+        none = next(iter(never))
+        text = f"In {model} no two people of {none} match falsely, so that FMR has no ratio to theirs"
         return Claim((model,), None, times, {"cannot": text}, fact="cannot")
-    effects = {place: one / other for place, (one, other) in rates.items()}
     worst = worst_of(effects, times)
     probe, column, a, b = worst
     one, other = rates[worst]
@@ -63,12 +65,13 @@ def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
         times,
         {
             "yes": f"In {model} {two} match falsely more often than two of “{b}”: {told}",
-            "no": f"In {model} people of no group match falsely over {times:g} times as often as of another: "
-            f"of {column} “{a}” and “{b}”, {told}",
+            "no": f"In {model} people of no {'other ' if never else ''}group match falsely over {times:g} "
+            f"times as often as of another: of {column} “{a}” and “{b}”, {told}",
             "undecided": f"Whether in {model} {two} match falsely over {times:g} times as often as two of "
             f"“{b}” is open: {told}",
         },
         spec=".2f",
+        aside=f"no false match within {listed(list(never))}" if never else "",
         unit="times the FMR of another group",
         among=len(effects) // 2,
         hazard="yes",

@@ -44,7 +44,7 @@ def test_each_direction_is_judged():
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
     assert yes.text.startswith("Searching a gallery of a by mapped images of b loses: ")
     assert "(by a map learned from 40 people; loss " in yes.text
-    assert "rank-1 among 100 others is 30.0% moved, 90.0% enrolled anew" in yes.text
+    assert "rank-1 among 100 others is 30.0% mapped, 90.0% by its own" in yes.text
 
 
 def test_of_many_models_the_best_and_the_worst_direction_are_told():

@@ -32,7 +32,7 @@ def test_planted_faults_are_counted_and_the_first_kind_is_named():
 def test_where_nothing_is_found_the_answer_is_no():
     (one,) = told(QUESTION, audit=[audited(models=("a",))])
     assert (one.verdict, one.hazard) == ("no", False)
-    assert one.text == "No label or image looks wrong to a."
+    assert one.text == "No label or image is surely wrong to a, which does not show that all are right."
 
 
 def test_many_are_counted_and_the_first_named():

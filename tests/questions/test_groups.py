@@ -62,6 +62,17 @@ def test_a_group_that_is_never_matched_has_no_ratio_and_says_so():
     assert one.text == "In m no two people of sex “m” match falsely, so that FMR has no ratio to theirs."
 
 
+def test_a_group_that_is_never_matched_hides_no_hazard_among_the_others():
+    kinds = (*KINDS, ("sex", "x", 100, 100, 300))
+    one, _ = told(QUESTION, groups=[found((0.3, 0.1, 0.0), (0.05, 0.05, 0.05), kinds=kinds)])
+    assert (one.verdict, one.hazard) == ("yes", True)
+    assert "of sex “f” match falsely more often than two of “m”" in one.text
+    assert "(no false match within sex “x”; " in one.text
+    one, _ = told(QUESTION, groups=[found((0.3, 0.3, 0.0), (0.05, 0.05, 0.05), kinds=kinds, sd=0.002)])
+    assert one.verdict == "no"
+    assert one.text.startswith("In m people of no other group match falsely over 1.5 times as often as of ")
+
+
 def test_each_model_has_its_own_answers():
     each = told(QUESTION, groups=[found((0.3, 0.1), (0.1, 0.1), model=m) for m in "ab"])
     assert [one.subject for one in each] == [("a",), ("a",), ("b",), ("b",)]
