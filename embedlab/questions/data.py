@@ -12,7 +12,7 @@ WORDS = {
     PARTS: ("name stands for two people", "names stand for two people"),
     EVERYBODY: ("image matches everybody", "images match everybody"),
 }
-MARKS: dict[Verdict, str] = {"yes": "check", "no": "none found"}
+MARKS: dict[Verdict, str] = {"yes": "check", "no": "nothing"}
 
 
 def judge(results: Results, _: Params) -> list[Claim]:

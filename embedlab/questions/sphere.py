@@ -33,7 +33,7 @@ def _used(r: Geometry, probe: str, rank: Estimate, matters: float) -> Claim:
     shared = r.get(RESULTANT, probe) or Estimate(0.0, 0.0, 0.0)
     share = _share(rank, shared, r.dimension)
     about = f"{share.value * r.dimension:.0f} of {r.dimension} dimensions"
-    told = f"its vectors of {probe} spread as if along {about}"
+    told = f"its vectors of {probe}, their mean counted, spread as if along {about}"
     return Claim(
         (r.title,),
         share,
