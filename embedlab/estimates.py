@@ -616,7 +616,7 @@ def unknown(word: str = "difference", *, paired: bool = True) -> str:
     """Say why a difference has no interval."""
     if paired:
         return f"too few people to say how sure the {word} is"
-    return f"they were measured on different people or images, so no interval of the {word} is given"
+    return f"measured on different people or images, so the {word} has no interval"
 
 
 def shares(*them: Estimate, digits: int = 1) -> list[str]:

@@ -117,7 +117,7 @@ def test_what_was_not_drawn_alike_has_a_difference_without_interval(other):
     assert (gap.low, gap.high, gap.sign) == (None, None, None)
     assert not measured().is_paired(other)
     text = compared("A is above B", measured(), other).text
-    assert "A is above B; they were measured on different people or images" in text
+    assert "A is above B; measured on different people or images" in text
 
 
 def test_a_sample_of_other_images_of_the_same_people_is_not_paired():

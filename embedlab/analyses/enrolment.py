@@ -263,9 +263,11 @@ def findings(results: Sequence[Enrolment]) -> list[Finding]:
         before, after = (r.estimates[FMR, which].value for which in (BEFORE, AFTER))
         share = r.removed / r.images
         text = f"On {r.title}, removing the {share:.1%} of enrolled images that others' probes call worst "
-        text += f"takes FMR from {before:.3%} to {after:.3%}, as a share of it"
+        text += f"takes FMR from {before:.3%} to {after:.3%}"
         gap = r.estimates[CHANGE,]
-        said.append(judged(text, gap, spec="+.1%", word="change", tones=("plain", "plain"), family="null"))
+        said.append(
+            judged(text, gap, spec="+.1%", word="relative change", tones=("plain", "plain"), family="null")
+        )
         if r.alone:
             only = f"{r.alone} of the {counted(len(r.worst), 'image')} to look at"
             said.append(

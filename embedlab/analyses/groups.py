@@ -331,7 +331,7 @@ def _beyond(r: Groups, column: str) -> Iterator[Finding]:
         end = f"(largest over geometric mean {one.value:.2f}, {one.null:.2f} by chance, {told(p)})"
         yield claim(
             f"{where}, {differs} more than among people dealt at random {end}.",
-            f"{where}, that {differs} more than among people dealt at random is not shown {end}.",
+            f"{where}, that {differs} more than by chance is not shown {end}.",
             p,
             tone="bad",
             gap=one,

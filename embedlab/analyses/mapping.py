@@ -304,7 +304,7 @@ def _converted(way: Way) -> Finding:
         f"first among {way[0].gallery:,}"
     )
     if beyond.sign != 1:
-        null = f"{text}, {mapped.null or 0.0:.1%} by a map fitted on pairs of different people"
+        null = f"{text}, {mapped.null or 0.0:.1%} by one of wrong pairs"
         return judged(null, beyond, tones=("plain", "plain"))
     return compared(f"{text}, {top.value:.1%} in {target} itself", mapped, top, tones=("plain", "plain"))
 

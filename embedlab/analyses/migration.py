@@ -309,15 +309,18 @@ def _of_way(way: Way) -> list[Finding]:
         text = f"Moved {from_to}, ridge and a residual MLP give {bent.value:.1%} rank-1"
         said.append(compared(f"{text}, ridge alone {moved.value:.1%}", bent, moved, tones=("plain", "plain")))
     needed = [r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE)]
-    if needed[0] and needed[1]:
-        text = f"From {old} to {new} on {r.probe}, self-training on {needed[0].value:,.0f} known people is "
-        text += f"within {as_points(r.matters)} of ridge on {r.known:,}, ridge on {needed[1].value:,.0f}"
-        said.append(compared(text, needed[0], needed[1], spec=",.0f", tones=("plain", "plain")))
+    few, many = needed
+    if few and many:
+        near = f"to come within {as_points(r.matters)} of ridge on {r.known:,} people"
+        text = f"From {old} to {new} on {r.probe}, {near} self-training needs {few.value:,.0f}, "
+        text += f"ridge {many.value:,.0f}"
+        word = "difference in people"
+        said.append(compared(text, few, many, spec=",.0f", word=word, tones=("plain", "plain")))
     said.append(_certified(way))
     if (COST, TAR, old, new) in r.estimates:
         half, cost = _of(way, TAR, HALF), r.estimates[COST, TAR, old, new]
-        text = f"Half moved from {old} to {new} on {r.probe}, a gallery has a TAR of {half.value:.1%} at FAR "
-        text += f"{r.tar.partition('=')[2]}, moved and new ones {half.value + cost.value:.1%} on average"
+        text = f"At FAR {r.tar.partition('=')[2]} on {r.probe}, a gallery half moved from {old} to {new} has "
+        text += f"TAR {half.value:.1%}, moved and new ones {half.value + cost.value:.1%} on average"
         said.append(judged(text, -cost, tones=("bad", "plain")))
     return said
 

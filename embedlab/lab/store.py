@@ -49,8 +49,8 @@ LONGEST_NAME = 120
 """Letters of a name at most: file systems take 255 bytes or, encrypted, 143, and file names add to it."""
 
 WEIGHTS_FROM = (
-    "name models that were trained or imported there, state dicts (.pth, .safetensors), or networks as "
-    "module:callable; ONNX files and embeddings give none"
+    "name models trained or imported there, state dicts (.pth, .safetensors) or networks as module:callable; "
+    "ONNX files and embeddings give none"
 )
 
 
@@ -643,9 +643,7 @@ class Lab:
             return self.lent[model]
         path = self.checkpoint(model) / "model.safetensors"
         if not path.is_file():
-            raise UserError(
-                f"{model} has no checkpoint in {self.root}, so there are no weights to read: {WEIGHTS_FROM}"
-            )
+            raise UserError(f"{model} has no weights to read in {self.root}: {WEIGHTS_FROM}")
         record = self._record(model)
         if record.get("weights_sha256", "") not in ("", sha256_of(path)):
             raise UserError(

@@ -59,7 +59,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
         {
             "yes": f"Registration without pairs {adds}: {told}",
             "no": f"Registration without pairs {adds.replace('over', 'less than')}: {told}",
-            "undecided": f"Whether registration without pairs {adds} is open: {told}",
+            "undecided": f"Whether registration {adds} is open: {told}",
         },
         unit="points of images",
         marks={"yes": "finds", "no": "hardly"},

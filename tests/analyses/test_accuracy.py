@@ -247,7 +247,7 @@ def test_accuracies_on_different_pairs_have_no_interval_of_their_difference():
     strange = dataclasses.replace(other.accuracy, drawn_from="others")
     other = dataclasses.replace(other, estimates=type(other.estimates)({(other.name,): strange}))
     text = next(f.text for f in accuracy.findings([one, other]) if "accuracy" in f.text)
-    assert "they were measured on different people or images, so no interval of the difference" in text
+    assert "measured on different people or images, so the difference has no interval" in text
 
 
 def test_perfect_accuracy_gets_the_rule_of_three():

@@ -147,7 +147,7 @@ def test_two_models_of_the_same_images_get_the_interval_of_the_difference():
     )
     assert texts(first, geometry.compute((same,), FEW))[1].endswith("may be chance.")
     other = geometry.compute((b.take(np.arange(300)),), FEW)
-    assert "they were measured on different people or images" in texts(first, other)[1]
+    assert "measured on different people or images" in texts(first, other)[1]
 
 
 def test_the_table_stands_beside_the_range_of_uniform_samples():

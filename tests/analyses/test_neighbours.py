@@ -200,7 +200,7 @@ def test_models_on_other_people_are_compared_without_an_interval():
         for k, (m, name) in enumerate((("a", "person"), ("b", "other")))
     ]
     assert told(*results)[-1].text.endswith(
-        "they were measured on different people or images, so no interval of the difference is given."
+        "measured on different people or images, so the difference has no interval."
     )
 
 

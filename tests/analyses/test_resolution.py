@@ -160,7 +160,10 @@ def test_equal_models_on_the_same_vectors_do_not_differ(found):
 
 def test_models_on_other_people_get_no_interval_and_those_at_another_far_no_comparison(found):
     stranger = changed(found, lambda _, e: dataclasses.replace(e, drawn_from="others"), model="stranger")
-    assert "they were measured on different people or images, so no interval" in texts(found, stranger)[0]
+    assert (
+        "measured on different people or images, so the difference has no interval"
+        in texts(found, stranger)[0]
+    )
     other = dataclasses.replace(found, model="other", title="d in other", far=0.1)
     assert len([t for t in texts(found, other) if "8–32 px images of d" in t]) == 2
 

@@ -154,7 +154,7 @@ def test_missing_embeddings_name_what_there_is_and_the_command(tmp_path):
 
 
 def test_a_model_without_weights_says_so(tmp_path):
-    with pytest.raises(UserError, match="m has no checkpoint"):
+    with pytest.raises(UserError, match="m has no weights to read in"):
         Lab(tmp_path).weights("m")
 
 
