@@ -321,6 +321,8 @@ class Analysis(Generic[P, R]):
         of its own runs. Those that are missing are made.
     called
         The name of another package's analysis; empty where the file's name is the name.
+    declared
+        The module that its entry point names; empty where that of ``compute`` declares it.
     save
         For an analysis that gives a file to work with: results and a path → that file, written.
     """
@@ -334,6 +336,7 @@ class Analysis(Generic[P, R]):
     findings: Callable[[Sequence[R]], list[Finding]]
     probes: Callable[[P, Sequence[str]], tuple[str, ...]] | None = None
     called: str = ""
+    declared: str = ""
     save: Callable[[Sequence[R], Path], None] | None = None
 
     @property
@@ -388,8 +391,9 @@ class Analysis(Generic[P, R]):
     @property
     def code(self) -> str:
         """Hash the code that a result depends on, wherever its parts are declared."""
-        declared = (self.result.__module__, type(self.params).__module__)
-        return code_fingerprint(self.compute.__module__, declared)
+        parts = (_written(self.compute), self.result, type(self.params))
+        declared = [self.compute.__module__, *(str(part.__module__) for part in parts)]
+        return code_fingerprint(self.declared or declared[0], declared)
 
     def key(self, params: Params, fingerprints: Sequence[str]) -> str:
         """Name a result by its code, its parameters, the files they name, and its inputs, lists of pairs too.
@@ -402,6 +406,13 @@ class Analysis(Generic[P, R]):
         parts: list[Any] = [self.code, dataclasses.asdict(params)]
         parts += [list(fingerprints), *([files] if (files := params.files()) else [])]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _written(function: Any) -> Any:
+    """Look behind decorators and ``functools.partial`` for the function that somebody wrote."""
+    while (inner := getattr(function, "__wrapped__", getattr(function, "func", None))) is not None:
+        function = inner
+    return function
 
 
 def code_fingerprint(module: str, further: Sequence[str] = ()) -> str:
@@ -490,4 +501,4 @@ def _declared(name: str, value: str) -> Analysis[Any, Any]:
         _ = found.overs
     except UserError as error:
         raise UserError(f"{where} cannot be run ({error}): mend or uninstall that package") from None
-    return dataclasses.replace(found, called=name)
+    return dataclasses.replace(found, called=name, declared=value.partition("[")[0].partition(":")[0].strip())

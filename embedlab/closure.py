@@ -3,7 +3,8 @@
 Imports are read from the source and nothing is run: absolute and relative ones, in functions too, and the
 ``__init__`` of every package on the way. They are followed through the module's own package, embedlab, and
 whatever else lies outside the folders where packages are installed; of an installed package its version
-counts. An import whose name is made at run time cannot be followed, so all modules of that package count.
+counts. An import whose name is made at run time cannot be followed, so all modules of that package count,
+or all that lie beside a module of none.
 
 Not followed are `PRESENTATION`: what only shows, stores or reports progress gives no number to a result.
 """
@@ -40,6 +41,12 @@ NO_BEARING = ("jaxtyping", "rich", "filelock", "threadpoolctl", "pyarrow", "safe
 
 BY_NAME = ("import_module", "__import__")
 """Functions that import a module by its name."""
+
+RUNS = ("run_path", "run_module", "resolve_name", "exec_module", "spec_from_file_location")
+"""Functions that run other code, of which a call does not tell."""
+
+BUILT_IN = ("exec", "eval")
+"""Such of the language itself; networks have methods called so."""
 
 STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 """What holds statements."""
@@ -189,7 +196,7 @@ def _read(name: str, spec: ModuleSpec | None) -> Module | None:
         tree = ast.Module([], [])  # An extension module, or one that could not run.
     package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
     # Expressions are looked through only where one may ask for a module.
-    asks = any(name.encode() in source for name in BY_NAME)
+    asks = any(name.encode() in source for name in (*BY_NAME, *RUNS, *(f"{name}(" for name in BUILT_IN)))
     found, is_open = _imports(_running(tree, ast.AST if asks else STATEMENTS), package)
     return Module(hashlib.sha256(source).hexdigest(), tuple(dict.fromkeys(found)), is_open)
 
@@ -206,6 +213,7 @@ def _imports(nodes: Iterable[ast.AST], package: str) -> tuple[list[str], bool]:
     """List what a source may import, and whether it also imports by names made at run time."""
     found: list[str] = []
     is_open = False
+    plain: set[int] = set()
     for node in nodes:
         match node:
             case ast.Import(names=names):
@@ -213,12 +221,50 @@ def _imports(nodes: Iterable[ast.AST], package: str) -> tuple[list[str], bool]:
                     found += _above(one.name)
             case ast.ImportFrom():
                 found += _from(node, package)
-            case ast.Call(func=function, args=[name, *_]) if _imports_by_name(function):
-                if isinstance(name, ast.Constant) and isinstance(name.value, str):
-                    found += _above(_absolute(name.value, package))
-                else:
-                    is_open = True
+                is_open |= any(one.name in BY_NAME and one.asname for one in node.names)
+            case ast.Call(func=function) if _called(function) in BY_NAME:
+                plain.add(id(function))
+                named = _by_name(node, package)
+                found += named or []
+                is_open |= named is None
+            case ast.Name() | ast.Attribute():
+                name = _called(node)
+                is_open |= name in RUNS or (name in BY_NAME and id(node) not in plain)
+                is_open |= name in BUILT_IN and isinstance(node, ast.Name)
+            case ast.Constant(value=str() as word):
+                is_open |= word in BY_NAME
     return found, is_open
+
+
+def _by_name(call: ast.Call, package: str) -> list[str] | None:
+    """Name what a call imports, as in ``import_module(".a", "pack")``; None where only running it tells."""
+    by_module = _called(call.func) == "import_module"
+    words = ("name", "package") if by_module else ("name", "globals", "locals", "fromlist", "level")
+    if any(isinstance(one, ast.Starred) for one in call.args) or any(not one.arg for one in call.keywords):
+        return None
+    given = dict(zip(words, call.args, strict=False)) | {str(one.arg): one.value for one in call.keywords}
+    name, within, level = (_constant(given.get(word)) for word in ("name", "package", "level"))
+    if not isinstance(name, str):
+        return None
+    if by_module and "package" in given and not isinstance(within, str):
+        # Such as ``__package__``: then it is this one.
+        within = package if isinstance(given["package"], ast.Name) else None
+        if within is None and name.startswith("."):
+            return None
+    if not by_module and "level" in given and not isinstance(level, int):
+        return None
+    dots = "." * level if isinstance(level, int) and not by_module else ""
+    whole = _absolute(dots + name, within if isinstance(within, str) else package)
+    found = _above(whole)
+    if "fromlist" in given:
+        if not isinstance(given["fromlist"], ast.List | ast.Tuple):
+            return None
+        found += [f"{whole}.{_constant(one)}" for one in given["fromlist"].elts]
+    return found
+
+
+def _constant(node: ast.expr | None) -> object:
+    return node.value if isinstance(node, ast.Constant) else None
 
 
 def _running(tree: ast.AST, kinds: tuple[type[ast.AST], ...] | type[ast.AST]) -> Iterator[ast.AST]:
@@ -233,9 +279,8 @@ def _running(tree: ast.AST, kinds: tuple[type[ast.AST], ...] | type[ast.AST]) ->
             waiting += [one for one in ast.iter_child_nodes(node) if isinstance(one, kinds)]
 
 
-def _imports_by_name(function: ast.expr) -> bool:
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    return name in BY_NAME
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else str(getattr(function, "id", ""))
 
 
 def _from(node: ast.ImportFrom, package: str) -> list[str]:
@@ -277,7 +322,16 @@ def _every(top: str) -> tuple[str, ...]:
     found = _beneath(top)
     for name in found:
         found += _beneath(name)
-    return tuple(found)
+    spec = _spec(top)
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    # Folders without an __init__ as well.
+    for folder in map(Path, folders):
+        files = (file.relative_to(folder.parent).with_suffix("").parts for file in folder.rglob("*.py"))
+        found += [".".join(parts) for parts in files if parts[-1] != "__init__"]
+    if spec and not folders and spec.has_location:
+        # A module by itself may name what lies beside it.
+        found += [one.name for one in pkgutil.iter_modules([str(Path(str(spec.origin)).parent)])]
+    return tuple(dict.fromkeys(found))
 
 
 @cache

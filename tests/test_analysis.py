@@ -197,6 +197,38 @@ def test_the_code_is_that_of_all_that_an_analysis_declares(tmp_path, monkeypatch
     assert key() == whole
 
 
+@pytest.mark.parametrize(
+    ("made", "deeper"),
+    [
+        ("tiltaid.timed(tiltlib.base)", "tiltlib"),
+        ("functools.partial(tiltlib.base, factor=5)", "tiltlib"),
+        ("tiltaid.make(5)", "tiltaid"),
+    ],
+)
+def test_a_function_that_is_wrapped_counts_by_who_declares_it_and_who_wrote_it(
+    made, deeper, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "tiltlib": "def base(a, params, factor=1):\n    ...\n",
+        "tiltaid": "def timed(f):\n    return lambda *a: f(*a)\ndef make(k):\n    return lambda a, p: k\n",
+        "tiltown": "import functools, tiltaid, tiltlib\nfrom embedlab.analysis import *\n"
+        f"ANALYSIS = Analysis('?', 'set', Params(), Result, {made}, list, list)\n",
+    }
+
+    def code(changed=""):
+        for name, text in files.items():
+            (tmp_path / f"{name}.py").write_text(text + ("# changed\n" if name == changed else ""))
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return analysis._declared("tilt", "tiltown:ANALYSIS").code
+
+    whole = code()
+    assert code("tiltown") != whole
+    assert code(deeper) != whole
+    assert code() == whole
+
+
 @dataclass(frozen=True)
 class Listed(Params):
     pairs: str = field(default="", metadata={"file": True})

@@ -119,6 +119,60 @@ def test_modules_beside_a_plugin_of_one_file_count(plugin):
     assert plugin({"tilt_helper.py": "x = 2"}, "tilt_alone") != before
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import importlib\nh = importlib.import_module(name='helper')",
+        "h = __import__(name='helper')",
+        "from importlib import import_module as im\nh = im('helper')",
+        "import importlib\nload = importlib.import_module\nh = load('helper')",
+        "import importlib\nh = getattr(importlib, 'import_module')('helper')",
+        "import importlib\nh = [*map(importlib.import_module, ['helper'])]",
+        "import importlib\nh = importlib.import_module('hel' + 'per')",
+        "import importlib\nh = importlib.import_module(*['helper'])",
+        "import importlib\nh = importlib.import_module(**{'name': 'helper'})",
+        "exec('import helper')",
+        "import runpy\nh = runpy.run_module('helper')",
+        "import pkgutil\nh = pkgutil.resolve_name('helper')",
+        "import builtins\n@(lambda f: builtins.__import__('helper') and f)\ndef g(): pass",
+        "def f(x=__import__('helper')): pass",
+        "try:\n    pass\nexcept* ValueError:\n    import helper",
+        "match 1:\n    case 1:\n        import helper",
+    ],
+)
+def test_whichever_way_a_module_of_one_file_loads_another_that_counts(plugin, source):
+    before = plugin({"tilt.py": source, "helper.py": "V = 1"}, "tilt")
+    assert plugin({"helper.py": "V = 2"}, "tilt") != before
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "__import__('acme', fromlist=['late'])",
+        "__import__('late', globals(), None, (), 1)",
+        "import importlib\nimportlib.import_module('.late', package='acme')",
+        "import importlib\nimportlib.import_module('.late', __package__)",
+        "import importlib\nimportlib.import_module(f'acme.{1}')",
+    ],
+)
+def test_whichever_way_a_package_loads_its_own_that_counts(plugin, source):
+    files = {"acme/__init__.py": "", "acme/tilt.py": source, "acme/late.py": "V = 1", "acme/in/deep.py": ""}
+    before = plugin(files, "acme.tilt")
+    assert plugin({"acme/late.py": "V = 2"}, "acme.tilt") != before
+
+
+def test_a_name_made_at_run_time_may_be_of_a_folder_without_an_init(plugin):
+    files = {"acme/__init__.py": "", "acme/tilt.py": "__import__(x)", "acme/in_/deep/one.py": "V = 1"}
+    before = plugin(files, "acme.tilt")
+    assert plugin({"acme/in_/deep/one.py": "V = 2"}, "acme.tilt") != before
+
+
+def test_a_network_s_eval_and_a_plain_import_by_name_open_nothing(plugin):
+    source = "import importlib\nimportlib.import_module('helper')\nnet = None\nnet and net.eval()"
+    before = plugin({"tilt.py": source, "helper.py": "", "other.py": "V = 1"}, "tilt")
+    assert plugin({"other.py": "V = 2"}, "tilt") == before
+
+
 def test_what_cannot_be_parsed_still_counts_by_its_bytes(plugin):
     before = plugin({**FILES, "acme/late.py": "def ("})
     assert plugin({"acme/late.py": "def (("}) != before

@@ -16,6 +16,9 @@ from embedlab.files.names import LONGEST, Place
 CELLS = 1 << 20
 """Numbers looked at in one go."""
 
+SMALL = 1e-15
+"""Shorter vectors are measured in double precision."""
+
 EXACT = 1 << 53
 """Larger whole numbers are not exact as floats."""
 
@@ -303,7 +306,15 @@ def finite(vectors: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
 def lengths(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Give the Euclidean length of each row; infinite where that is beyond 32 bits."""
     with np.errstate(over="ignore"):
-        return row_by_row(lambda rows: np.linalg.norm(rows, axis=1), vectors)
+        return row_by_row(_lengths, vectors)
+
+
+def _lengths(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    found: np.ndarray = np.linalg.norm(rows, axis=1)
+    # Squares of so small numbers have few digits in single precision, or none.
+    small = found < SMALL
+    found[small] = np.linalg.norm(rows[small].astype(np.float64), axis=1)
+    return found
 
 
 def narrowed(numbers: np.ndarray) -> Float[np.ndarray, "n d"]:

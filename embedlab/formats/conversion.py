@@ -411,7 +411,7 @@ def _converted(conversion: Conversion, path: Path, column: str) -> Iterator[Any]
     batches = -(-file.metadata.num_rows // BATCH)
     for batch in track(_batches(file, path), "converting", batches):
         table = pa.Table.from_batches([batch])
-        vectors = columns.matrix(table.column(column), path)
+        vectors = columns.matrix(table.column(column), path, done)
         _check_dimension(conversion, vectors.shape[1], path)
         unit = _unit(vectors, table, path, done)
         items = table.column("item").to_pylist() if "item" in table.column_names else None

@@ -482,7 +482,7 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
     Raises
     ------
     UserError
-        If the file cannot be read as Parquet.
+        If the file cannot be read as Parquet, or a name is none.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -493,9 +493,12 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
         table = pa.concat_tables(parts, promote_options="permissive")
         if before is not None and table.equals(before.table):
             return before
-        rows = [[str(value) for value in table.column(name).to_pylist()] for name in COLUMNS[:2]]
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise parquet.unreadable(path, error) from None
+    place = names.Place(path, "row", range(table.num_rows))
+    written = [columns.names(table.column(name), name, place) for name in COLUMNS[:2]]
+    # As ``read`` writes them, or others would be drawn and counted than are measured.
+    rows = [names.cleaned(written[0], "items", path), names.cleaned(written[1], "people", path)]
     every = sorted(set(rows[1]))
     kept = dict(zip(every, drawn(every, people), strict=True))
     pairs = sorted(pair for pair in zip(*rows, strict=True) if kept[pair[1]])
@@ -505,7 +508,9 @@ def members(path: Path, before: Members | None = None, people: int = 0) -> Membe
     head = metadata(path)
     if head.get("drawn"):
         # Nobody else was embedded.
-        of = int(head["dataset"]["people"])
+        dataset = head.get("dataset")
+        told_of = dataset.get("people") if isinstance(dataset, dict) else None
+        of = max(of, told_of) if isinstance(told_of, int) else of
     told = {"images": len(pairs), "people": count, "members": digest}
     return Members(table, told if count == of else {**told, "of_people": of})
 

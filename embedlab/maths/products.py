@@ -1,7 +1,9 @@
 """Matrix products on the thread that asks for them, where threads of our own share the work."""
 
 import sys
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,27 @@ def _libraries(_scipy: bool) -> "ThreadpoolController":
     return ThreadpoolController()
 
 
-def unthreaded() -> AbstractContextManager[object]:
+_guard = threading.Lock()
+_within = 0
+_limits = ExitStack()
+
+
+@contextmanager
+def unthreaded() -> Iterator[None]:
     """Have numpy and scipy multiply matrices on one thread for a while, in the whole process.
 
     Its own threads wait awake for the next product, and some ten milliseconds of work between two products
-    would share the cores with them.
+    would share the cores with them. Whoever is the last of several threads to leave puts it back.
     """
-    limited: AbstractContextManager[object] = _libraries("scipy.linalg" in sys.modules).limit(
-        limits=1, user_api="blas"
-    )
-    return limited
+    global _within
+    with _guard:
+        if _within == 0:
+            _limits.enter_context(_libraries("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"))
+        _within += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _within -= 1
+            if _within == 0:
+                _limits.close()

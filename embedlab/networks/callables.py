@@ -29,6 +29,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from embedlab import compute
+from embedlab.closure import closure
 from embedlab.errors import Terminated, UserError, first_line
 from embedlab.lab.store import checked_name, made_name
 from embedlab.lab.weights import NORM_STATISTICS, LayerWeights, of_tensors
@@ -313,15 +314,28 @@ def _fingerprint(found: Any, function: Any, module: Any) -> str:
                 digest.update(
                     value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
                 )
-    files = {inspect.getsourcefile(each) for each in (module, *_homes(found))}
-    for file in sorted(filter(None, files)):
-        digest.update(Path(file).read_bytes())
+    sources: dict[str, str] = {}
+    for each in (module, *_homes(found)):
+        sources |= _sources(each)
+    digest.update(repr(sorted(sources.items())).encode())
     return digest.hexdigest()
+
+
+def _sources(module: Any) -> dict[str, str]:
+    """Hash the files that a module and what it imports stand in, but for embedlab's and installed ones."""
+    try:
+        found, _ = closure(module.__name__)
+    except ModuleNotFoundError:
+        file = inspect.getsourcefile(module)
+        return {module.__name__: hashlib.sha256(Path(file).read_bytes()).hexdigest()} if file else {}
+    ours = module.__name__.partition(".")[0] == "embedlab"
+    return {name: one for name, one in found.items() if ours or name.partition(".")[0] != "embedlab"}
 
 
 def _homes(found: Any) -> list[Any]:
     """Name the modules that what was returned was written in, but not those of installed packages."""
-    names = {getattr(found, "__module__", None), type(found).__module__}
+    parts = found.modules() if isinstance(found, nn.Module) else ()
+    names = {getattr(found, "__module__", None), *(type(one).__module__ for one in (found, *parts))}
     modules = [sys.modules.get(str(name)) for name in sorted(filter(None, names))]
     return [
         each

@@ -65,9 +65,10 @@ class Report:
         begun = time.monotonic()
         with self._lock:
             self.head = replace(self.head, focus=outcome.focus)
-        with model_colours(self.head.shown):
-            part = part_of(sections.of_outcome(outcome), len(self._parts), self._items, outcome)
+        # The timer's thread reads the same list of items.
         with self._lock:
+            with model_colours(self.head.shown):
+                part = part_of(sections.of_outcome(outcome), len(self._parts), self._items, outcome)
             self._parts.append(part)
             self._pending = True
         self._see_to_it()
@@ -75,7 +76,8 @@ class Report:
 
     def append(self, section: Section) -> None:
         """Draw a section that no analysis made; it stands after those of the analyses."""
-        self._extra.append(part_of(section, len(self.names) + len(self._extra), self._items))
+        with self._lock:
+            self._extra.append(part_of(section, len(self.names) + len(self._extra), self._items))
 
     def finish(self, provenance: Mapping[str, Sequence[tuple[str, str]]]) -> Path:
         """Write the whole page.
@@ -88,9 +90,11 @@ class Report:
         self._stop()
         head = replace(self.head, provenance=provenance, unfinished="")
         with self._lock:
-            self._pending = False
             with model_colours(head.shown):
-                return write(self.path, [*self._parts, *self._extra], head, self._items)
+                page = write(self.path, [*self._parts, *self._extra], head, self._items)
+            # Whatever ends the writing before this, ``close`` writes what was done.
+            self._pending = False
+            return page
 
     def paper(self, folder: Path) -> Path:
         """Write the same as figures, tables and text for a paper.

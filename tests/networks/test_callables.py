@@ -158,6 +158,28 @@ def test_the_fingerprint_changes_with_weights_and_source_and_with_nothing_else(m
     assert open_callable("planted_net:load").fingerprint == "weights of May"
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import helper\ndef load():\n    return lambda images: helper.embed(images)",
+        "import functools, helper\ndef load():\n    return functools.partial(helper.embed)",
+        "import helper\nfrom torch import nn\ndef load():\n"
+        "    return nn.Sequential(nn.Flatten(), helper.Scale())",
+    ],
+)
+def test_a_change_of_what_the_module_imports_is_another_fingerprint(module, source):
+    helper = (
+        "from torch import nn\nclass Scale(nn.Module):\n    def forward(self, x):\n        return {k} * x\n"
+        "def embed(images):\n    return {k} * images.reshape(len(images), -1)[:, :7].astype(float)\n"
+    )
+    found = []
+    for k in (2, 3, 2):
+        module(helper.format(k=k), "helper")
+        module(f"{source}\nload.input_size = 8")
+        found.append(open_callable("planted_net:load", "imagenet").fingerprint)
+    assert found[0] == found[2] != found[1]
+
+
 def test_equal_source_with_other_weights_has_another_fingerprint(module, tmp_path):
     source = "from pathlib import Path\n" + NETWORK.replace(
         "return Net()", "return Net(int(Path('seed').read_text()))"
