@@ -123,6 +123,7 @@ def _reported(request: Request, prepared: Prepared, page: Path, paper: Path | No
         found = []
         with stages("analysing"):
             for one in outcomes(request.lab, settled, planned, fresh=request.fresh, jobs=request.jobs):
+                request.lab.check_imported()
                 outcome = hidden.outcome(one) if hidden else one
                 made.add(outcome)
                 found.append(outcome)
@@ -219,6 +220,7 @@ def _ran(request: Request, prepared: Prepared, save: Path | None, *, as_json: bo
     outcomes = run_study(
         request.lab, settled, planned, fresh=request.fresh, quiet=not as_json, jobs=request.jobs
     )
+    request.lab.check_imported()
     _check_answered(outcomes, settled)
     for one in outcomes:
         if save is not None and one.analysis.save is not None and one.results:

@@ -91,7 +91,9 @@ def read(path: Path, wanted: Collection[str], apart: str) -> Read:
     left_out = {name: kind for one in found for name, kind in one.left_out.items()}
     tables = [one.table.drop_columns([n for n in left_out if n in one.table.column_names]) for one in found]
     try:
-        return Read(pa.concat_tables(tables, promote_options="permissive"), left_out, found[0].names)
+        whole = pa.concat_tables(tables, promote_options="permissive")
+        bare = [one.name for one in whole.schema if pa.types.is_null(one.type) and one.name not in wanted]
+        return Read(whole.drop_columns(bare), left_out | dict.fromkeys(bare, "null"), found[0].names)
     except pa.ArrowException as error:
         raise UserError(
             f"the parts of {path} hold different types ({first_line(error)}): make them alike"
@@ -168,7 +170,9 @@ def _one(path: Path, wanted: Collection[str], apart: str, held: int) -> Read:
         kept = [
             one.name
             for one in schema
-            if one.name != apart and (one.name in wanted or columns.is_plain(one.type))
+            # What is missing throughout one part may be there in another.
+            if one.name != apart
+            and (one.name in wanted or columns.is_plain(one.type) or pa.types.is_null(one.type))
         ]
         if twice := [name for name in schema.names if schema.names.count(name) > 1]:
             raise UserError(f"{path} has two columns of one name, {twice[0]!r}: rename one")

@@ -116,7 +116,7 @@ def import_embeddings(
     _check(path, found)
     if clash := [name for name in found.further if name in embeddings.COLUMNS and name != "norm"]:
         say(f"  left out, for their names have a meaning here: {', '.join(clash)}")
-    return EmbeddingSet.from_rows(
+    made = EmbeddingSet.from_rows(
         model,
         probe,
         found.vectors,
@@ -124,6 +124,18 @@ def import_embeddings(
         names.of_people(found.people, found.place),
         embeddings.attributes(found.further, found.left_out),
     )
+    if "norm" in found.further and not _are_lengths(found.further["norm"], made.norms):
+        say("  left out: norm, which is not the length of these vectors; give it another name to keep it")
+    return made
+
+
+def _are_lengths(column: Any, lengths: np.ndarray) -> bool:
+    """Whether a column says what vectors are long, as embedlab writes it beside them."""
+    try:
+        told = embeddings.attributes({"length": column}, {}).get("length")
+        return told is not None and np.allclose(told.astype(np.float64), lengths, rtol=1e-3)
+    except (TypeError, ValueError):
+        return False
 
 
 def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
@@ -149,8 +161,9 @@ def save(lab: Lab, embedded: EmbeddingSet, source: Path | str) -> Path:
         say(f"  {path} was there and is replaced")
     import pyarrow as pa
 
+    lab.imported[embedded.model, embedded.probe] = str(source), (sha256 := _sha256(source))
     head = {
-        "imported_from": {"name": source.name, "sha256": _sha256(source)},
+        "imported_from": {"name": source.name, "sha256": sha256},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"embedlab": __version__, "numpy": np.__version__, "pyarrow": pa.__version__},
     }
@@ -369,7 +382,11 @@ def _from_arrays(file: arrays.Arrays, used: str, vectors: np.ndarray, columns: _
         if head.shape == (n,) and head.is_plain and name not in (used, item_name, people_name, "labels")
     }
     left_out = {
-        name: str(head.dtype) for name, head in file.heads.items() if head.shape == (n,) and not head.is_plain
+        name: str(head.dtype)
+        if head.shape == (n,)
+        else f"{embeddings.SHAPED}{head.shape}, not one value a row"
+        for name, head in file.heads.items()
+        if name not in (*further, used, item_name, people_name, "labels")
     }
     return _Found(
         vectors,

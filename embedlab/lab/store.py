@@ -547,6 +547,7 @@ class Lab:
         self.root = Path(root or os.environ.get("EMBEDLAB_LAB") or "lab")
         self.lent: dict[str, LayerWeights] = {}
         self.live: dict[tuple[str, str], Live | UserError] = {}
+        self.imported: dict[tuple[str, str], tuple[str, str]] = {}
         if os.path.lexists(self.root) and not self.root.is_dir():
             raise UserError(f"the lab {self.root} is no folder: name another with --lab or $EMBEDLAB_LAB")
 
@@ -605,6 +606,23 @@ class Lab:
             drawn = folder.glob(f"{DRAWN}*/[!.]*.parquet")
             found |= {path.stem for path in drawn if people_of(path) >= people}
         return sorted(found)
+
+    def check_imported(self) -> None:
+        """See that what was imported here, each a file and its hash, was not replaced by another run since.
+
+        Raises
+        ------
+        UserError
+            If it was: what is read since is not what was asked for.
+        """
+        for (model, probe), (source, sha256) in self.imported.items():
+            path = self.embeddings_file(model, probe)
+            origin = embeddings.metadata(path).get("imported_from") if path.is_file() else None
+            if not isinstance(origin, dict) or origin.get("sha256") != sha256:
+                raise UserError(
+                    f"{path} no longer holds {source}: another run replaced it meanwhile, so nothing of this "
+                    "one can be trusted: give each a --lab of its own, or the files different names"
+                )
 
     def embeddings(self, model: str, probe: str, people: int = 0) -> EmbeddingSet:
         """Read one model's vectors for one probe, under the names of their folder and file.

@@ -22,6 +22,7 @@ def _libraries(_scipy: bool) -> "ThreadpoolController":
 _guard = threading.Lock()
 _within = 0
 _limits = ExitStack()
+_setter = threading.current_thread()
 
 
 @contextmanager
@@ -31,9 +32,10 @@ def unthreaded() -> Iterator[None]:
     Its own threads wait awake for the next product, and some ten milliseconds of work between two products
     would share the cores with them. Whoever is the last of several threads to leave puts it back.
     """
-    global _within
+    global _within, _setter
     with _guard:
         if _within == 0:
+            _setter = threading.current_thread()
             _limits.enter_context(_libraries("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"))
         _within += 1
     try:
@@ -42,4 +44,14 @@ def unthreaded() -> Iterator[None]:
         with _guard:
             _within -= 1
             if _within == 0:
-                _limits.close()
+                _lift()
+
+
+def _lift() -> None:
+    import threadpoolctl
+
+    # Newer versions let only the thread that set a limit change it, unless told otherwise.
+    control = getattr(getattr(threadpoolctl, "OpenBLASController", None), "clear_controlling_thread", None)
+    if control is not None and _setter is not threading.current_thread():
+        control(force=True)
+    _limits.close()

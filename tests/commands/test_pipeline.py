@@ -17,7 +17,7 @@ from embedlab.commands import pipeline
 from embedlab.commands.preparation import Prepared, Stages
 from embedlab.commands.request import Request
 from embedlab.errors import UserError
-from embedlab.formats import protocols
+from embedlab.formats import interchange, protocols
 from embedlab.lab import embeddings, store
 from embedlab.lab.store import Lab, write_json
 from embedlab.maths.pairs import all_pairs
@@ -31,6 +31,31 @@ def asked(tmp_path):
     path = tmp_path / "m.parquet"
     embeddings.write(path, embedding_set(), {})
     return Request(Lab(tmp_path / "lab")), Study((str(path),), analyses=("distances",))
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_vectors_that_another_run_replaced_meanwhile_are_not_taken_for_ones_own(
+    asked, tmp_path, monkeypatch, command
+):
+    """Two files of one name, from two folders, in one lab at once."""
+    request, study = asked
+    real = interchange.save
+
+    def and_then_another(lab, embedded, source):
+        path = real(lab, embedded, source)
+        embeddings.write(path, embedding_set(noise=0.9), {"imported_from": {"name": "m", "sha256": "other"}})
+        return path
+
+    monkeypatch.setattr(interchange, "save", and_then_another)
+    ask = {
+        "run": lambda: pipeline.run(request, study, as_json=False),
+        "report": lambda: pipeline.report(request, study, tmp_path / "out"),
+    }[command]
+    with pytest.raises(
+        UserError, match=r"imported.parquet no longer holds .*m.parquet: another run replaced"
+    ):
+        ask()
+    assert not (tmp_path / "out" / "index.html").exists()
 
 
 def test_a_second_report_says_the_same(asked, tmp_path):

@@ -3,6 +3,7 @@ import json
 import os
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -168,6 +169,25 @@ def test_large_files_are_converted_in_batches_and_keep_their_columns(files, tmp_
     assert table.column("camera").to_pylist() == list(range(PEOPLE * IMAGES))
     np.testing.assert_allclose(embeddings.read(out).vectors, embeddings.read(at_once).vectors, atol=1e-6)
     np.testing.assert_allclose(table.column("norm").to_numpy(), embeddings.read(out).norms, rtol=1e-5)
+
+
+def test_a_mistake_in_a_later_batch_names_its_row(files, tmp_path, monkeypatch):
+    old = embeddings.read(files[0])
+    vectors = [*map(np.ndarray.tolist, old.vectors)]
+    vectors[50] = None
+    table = {
+        "item": list(old.items),
+        "identity": [old.identities[k] for k in old.labels],
+        "embedding": vectors,
+    }
+    pq.write_table(pa.table(table), tmp_path / "gap.parquet")
+    conversion.save(conversion.fit(*map(embeddings.read, files)), tmp_path / "m.safetensors")
+    monkeypatch.setattr(conversion, "BATCH", 37)
+    with pytest.raises(UserError, match="row 50 has no vector"):
+        conversion.apply(
+            conversion.load(tmp_path / "m.safetensors"), tmp_path / "gap.parquet", tmp_path / "out.parquet",
+            map_file=tmp_path / "m.safetensors",
+        )  # fmt: skip
 
 
 def test_a_csv_becomes_parquet(files, tmp_path):

@@ -319,7 +319,46 @@ def test_parquet_columns_that_cannot_be_kept_are_said(tmp_path, vectors, said):
     assert said == [
         "  left out, for their names have a meaning here: item",
         "  columns left out: box (list<element: int64> is neither text nor numbers)",
+        "  left out: norm, which is not the length of these vectors; give it another name to keep it",
     ]
+
+
+def test_the_lengths_that_embedlab_wrote_itself_are_left_out_in_silence(tmp_path, vectors, said):
+    lengths = np.linalg.norm(vectors, axis=1)
+    read(write_parquet(tmp_path, item=ITEMS, identity=PEOPLE, embedding=list(vectors), norm=lengths))
+    assert not said
+
+
+def test_arrays_that_have_not_one_value_a_row_are_left_out_aloud(tmp_path, vectors, said):
+    more = {
+        "landmarks": np.zeros((N, 10)),
+        "column": np.zeros((N, 1)),
+        "three": np.zeros(3),
+        "score": np.arange(N),
+    }
+    np.savez(tmp_path / "a.npz", embeddings=vectors, vectors=vectors, items=ITEMS, labels=PEOPLE, **more)
+    assert set(read(tmp_path / "a.npz").attributes) == {"score"}
+    (line,) = said
+    for name, shape in (
+        ("landmarks", (N, 10)),
+        ("column", (N, 1)),
+        ("three", (3,)),
+        ("vectors", vectors.shape),
+    ):
+        assert f"{name} (of shape {shape}, not one value a row)" in line
+
+
+def test_what_is_missing_throughout_one_part_is_kept_of_the_others(tmp_path, vectors, said):
+    folder = tmp_path / "parts.parquet"
+    folder.mkdir()
+    for k, (mask, bare) in enumerate(((pa.array([1, 2, 3]), pa.nulls(3)), (pa.nulls(3), pa.nulls(3)))):
+        own = slice(3 * k, 3 * k + 3)
+        table = {"item": ITEMS[own], "identity": PEOPLE[own], "embedding": list(vectors[own])}
+        pq.write_table(pa.table({**table, "mask": mask, "bare": bare}), folder / f"{k}.parquet")
+    found = read(folder).attributes
+    np.testing.assert_array_equal(found["mask"], [1, 2, 3, np.nan, np.nan, np.nan])
+    assert set(found) == {"mask"}
+    assert said == ["  columns left out: bare (null is neither text nor numbers)"]
 
 
 def test_parquet_with_mistakes_is_named(tmp_path, vectors):

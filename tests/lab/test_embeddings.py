@@ -345,6 +345,33 @@ def test_who_is_drawn_is_not_said_by_the_order_of_names():
     assert np.diff(np.sort(ranks)).max() < 60
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.binary()])
+def test_members_are_drawn_by_the_names_that_are_read(tmp_path, kind):
+    """Files of other programs have people as numbers or bytes, which are read as 1 and not 1.0."""
+    people = np.repeat(np.arange(40), 3)
+    column = pa.array([str(k).encode() for k in people] if kind == pa.binary() else people, kind)
+    table = {"item": [f"i{k}" for k in range(120)], "identity": column, "embedding": np.eye(120).tolist()}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    told = embeddings.members(tmp_path / "a.parquet", people=13).told
+    kept = embeddings.read(tmp_path / "a.parquet").draw(13)
+    embeddings.write(tmp_path / "kept.parquet", kept, {})
+    assert told == {**embeddings.members(tmp_path / "kept.parquet").told, "of_people": 40}
+
+
+@pytest.mark.parametrize("head", [{}, {"dataset": {}}, {"dataset": 3}, {"dataset": {"people": "many"}}])
+def test_a_record_of_a_draw_that_does_not_say_of_how_many_is_passed_over(tmp_path, head):
+    embeddings.write(tmp_path / "a.parquet", embedding_set(20), {"drawn": True, **head})
+    assert embeddings.members(tmp_path / "a.parquet").told["people"] == 20
+
+
+@pytest.mark.parametrize("scale", [1e-18, 1e-22, 1e-30])
+def test_tiny_vectors_have_their_length_and_direction(scale):
+    vectors = np.random.default_rng(0).normal(size=(5, 8))
+    tiny = EmbeddingSet.of((vectors * scale).astype(np.float32), list("aabbc"))
+    np.testing.assert_allclose(np.linalg.norm(tiny.unit, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(tiny.norms, np.linalg.norm(vectors, axis=1) * scale, rtol=1e-5)
+
+
 def test_members_of_the_same_rows_are_found_once(tmp_path):
     for name, seed in (("a", 0), ("b", 1)):
         embeddings.write(tmp_path / f"{name}.parquet", embedding_set(20, seed=seed), {})

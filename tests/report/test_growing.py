@@ -116,6 +116,29 @@ def test_the_first_section_is_in_the_page_some_time_after_the_beginning(tmp_path
     assert time.monotonic() - begun >= 0.3
 
 
+def test_a_stop_amid_the_last_writing_leaves_a_page_of_all_that_was_done(tmp_path, done, monkeypatch):
+    monkeypatch.setattr(growing, "SOON_S", 60.0)
+    real, calls = growing.write, []
+
+    def stopped(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(growing, "write", stopped)
+
+    def work(report):
+        for _ in range(3):
+            report.add(done)
+        report.finish({})
+
+    with pytest.raises(KeyboardInterrupt):
+        grown(tmp_path, work)
+    assert len(numbers(tmp_path)["sections"]) == 3
+    assert "unfinished: 3 of 3 analyses done" in page(tmp_path)
+
+
 def test_until_the_first_section_the_page_of_an_earlier_run_stays(tmp_path, done):
     build(tmp_path / "index.html", title="Old", outcomes=[done], models=[], provenance={})
     before = page(tmp_path), numbers(tmp_path)

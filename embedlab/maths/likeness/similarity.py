@@ -27,6 +27,7 @@ from embedlab.maths.likeness.jackknife import groups_of, influence, left_out
 from embedlab.maths.likeness.moments import Cross, Halves
 from embedlab.maths.likeness.mutual import Near, cknna, mutual
 from embedlab.maths.likeness.rsa import Ranked, spearman
+from embedlab.maths.products import unthreaded
 from embedlab.maths.turns import turns
 from embedlab.progress import carried, track
 
@@ -298,10 +299,8 @@ def _threads() -> Iterator[Callable[[Callable[[S], T], Sequence[S]], Iterator[T]
 
     Given is a map whose work tells of its progress, and ends soon where nobody waits for it any more.
     """
-    from threadpoolctl import threadpool_limits
-
     stopped = threading.Event()
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+    with unthreaded(), ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
         try:
             yield lambda work, items: pool.map(carried(work, stopped), items)
         finally:

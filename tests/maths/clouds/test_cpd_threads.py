@@ -1,12 +1,16 @@
 """Steps share the cores by threads of their own, which those of numpy's products do not keep awake."""
 
+import threading
+
 import numpy as np
 import pytest
 import scipy.linalg  # noqa: F401  (the second library, which steps of a low rank load)
+import threadpoolctl
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from embedlab.maths.clouds import _pycpd_em, cpd, cpd_deformable, cpd_pycpd
 from embedlab.maths.clouds.cpd import Settings
+from embedlab.maths.products import unthreaded
 
 FEW = Settings(iterations=3, search=False)
 
@@ -53,3 +57,41 @@ def test_products_of_a_step_stay_on_one_thread_where_they_are_small(threads, reg
     register(draws.normal(size=(40, 3)), draws.normal(size=(30, 3)))
     assert len(seen) >= 2
     assert all(one == threads for one in seen)
+
+
+def _given_up():
+    """Let any thread set the number, which otherwise only the one that did so last may."""
+    control = getattr(threadpoolctl, "OpenBLASController", None)
+    getattr(control, "clear_controlling_thread", lambda **_: None)(force=True)
+
+
+@pytest.mark.parametrize("last", ["first in", "last in"])
+def test_after_several_threads_at_once_products_have_their_threads_again(last):
+    """The one that set the limit may leave before another that came in meanwhile."""
+    both, gone, seen = threading.Barrier(2), threading.Event(), []
+
+    def work(first):
+        if not first:
+            both.wait(10)
+        with unthreaded():
+            if first:
+                both.wait(10)
+            both.wait(10)
+            if first == (last == "first in"):
+                gone.wait(10)
+                seen.append(_threads())
+        gone.set()
+
+    before = threadpool_limits(2, "blas")
+    _given_up()
+    try:
+        threads = [threading.Thread(target=work, args=(first,)) for first in (True, False)]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join(20)
+        assert seen == [{1}], "one was still within"
+        assert _threads() == {2}
+    finally:
+        _given_up()
+        before.restore_original_limits()
