@@ -24,6 +24,7 @@ from jaxtyping import Float
 
 from embedlab.maths.clouds import _coherence
 from embedlab.maths.clouds._cpd_em import SLACK
+from embedlab.maths.clouds._cpd_frame import without_strays
 from embedlab.maths.clouds._deformable_em import State, run
 from embedlab.maths.clouds._expectation import Expectation, expectation, start_sigma2
 from embedlab.maths.clouds.cpd import Callback, Registration, Settings, frame, log_volume
@@ -121,7 +122,7 @@ def deformable(
     if settings.sigma2 is not None:
         start = settings.sigma2 / unit**2
     else:
-        start = settings.start * start_sigma2(clouds.x, clouds.y)
+        start = settings.start * start_sigma2(without_strays(clouds.x), without_strays(clouds.y))
     still = np.zeros_like(clouds.y)
 
     def tell(iteration: int, state: State) -> None:

@@ -512,3 +512,18 @@ def test_an_affine_start_is_a_square_matrix():
 def test_settings_that_make_no_sense_are_refused(setting, match):
     with pytest.raises(ValueError, match=match):
         Settings(**setting)
+
+
+@pytest.mark.parametrize("far", [50.0, 300.0, 1000.0])
+@pytest.mark.parametrize("side", ["target", "source"])
+@pytest.mark.parametrize("kind", [rigid, affine])
+def test_one_point_far_away_does_not_turn_the_others(kind, side, far):
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(200, 3))
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    x = 2 * y @ (turn * np.sign(np.linalg.det(turn))) + 1 + 0.02 * rng.normal(size=y.shape)
+    stray = np.array([[far, 0.0, 0.0]])
+    targets, sources = (np.vstack([x, stray]), y) if side == "target" else (x, np.vstack([y, stray]))
+    found = kind(targets, sources)
+    assert found.converged, found.reason
+    assert np.sqrt(((found.moved[:200] - x) ** 2).sum(axis=1).mean()) < 0.1
