@@ -356,7 +356,8 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
     with store.locked(path, f"writing {path}"):
         with store.atomic_file(path) as temporary:
             temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
-        store.write_json(numbers_beside(path), whole)
+            # Where these have no room the page stays as it was, too.
+            store.write_json(numbers_beside(path), whole)
     return path
 
 

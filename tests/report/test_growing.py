@@ -9,6 +9,8 @@ import time
 import pytest
 
 from embedlab.charts import PALETTE
+from embedlab.errors import UserError
+from embedlab.lab import store
 from embedlab.report import build, growing
 from embedlab.report.build import Head
 from embedlab.report.sections import Section
@@ -194,3 +196,20 @@ def test_a_grown_report_is_the_one_written_in_one_go(tmp_path, outcome):
     for name in ("index.html", "report.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert PALETTE[1] in (tmp_path / "a" / "index.html").read_text(encoding="utf-8")
+
+
+def test_where_the_numbers_cannot_be_written_the_page_stays_as_well(tmp_path, done, monkeypatch):
+    build(tmp_path / "index.html", title="Old", outcomes=[done], models=[], provenance={})
+    before, names = (page(tmp_path), numbers(tmp_path)), sorted(path.name for path in tmp_path.iterdir())
+
+    def full(path, value):
+        raise UserError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(store, "write_json", full)
+    with (
+        growing.growing(tmp_path / "index.html", HEAD, NAMES) as report,
+        pytest.raises(UserError, match=r"report.json: No space left"),
+    ):
+        report.finish({})
+    assert (page(tmp_path), numbers(tmp_path)) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == names, "nothing is left behind"
