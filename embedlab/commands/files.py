@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from embedlab.errors import UserError
 
@@ -342,6 +342,11 @@ def map_fit(options: argparse.Namespace) -> int:
         moved, own, lost = (conversion.held_out(found, f"TAR{end}") for end in ("", "_new", "_lost"))
         print(f"TAR@FAR={far:g} of the new model's probes in a mapped gallery {moved}, in its own {own}")
         print(f"what the map loses: {lost.points()} of TAR")
+        other: Literal["ridge", "Procrustes"] = "ridge" if options.method == "Procrustes" else "Procrustes"
+        beside = conversion.fit(old, new, method=other, folds=options.folds, seed=options.seed)
+        less = conversion.held_out(beside, "TAR_lost")
+        if less.value < lost.value:
+            print(f"{other} loses {less.points()} on the same people: --method {other} fits it")
     else:
         print("what it loses in TAR cannot be told: give several images of more people")
     return 0

@@ -353,11 +353,10 @@ def write(path: Path, parts: Sequence[Part], head: Head, items: Items) -> Path:
     with speaking(head.words, {head.title, *names_of(parts, head)} if head.words else ()):
         page, whole = _written(settled(parts), head, items)
     # Else the page of one and the numbers of another could stand side by side.
-    with store.locked(path, f"writing {path}"):
-        with store.atomic_file(path) as temporary:
-            temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
-            # Where these have no room the page stays as it was, too.
-            store.write_json(numbers_beside(path), whole)
+    with store.locked(path, f"writing {path}"), store.atomic_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors=ESCAPED, newline="\n")
+        # Where these have no room the page stays as it was, too.
+        store.write_json(numbers_beside(path), whole)
     return path
 
 

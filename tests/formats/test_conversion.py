@@ -113,6 +113,27 @@ def test_what_is_lost_in_tar_is_measured_on_people_left_out_and_said(files, tmp_
     assert f"what the map loses: {lost.points()} of TAR" in capsys.readouterr().out
 
 
+def test_of_turned_spaces_and_few_people_fit_tells_that_a_rotation_loses_less(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    old = embedding_set(30, 4, 48, noise=0.6)
+    turn = np.linalg.qr(rng.normal(size=(48, 48)))[0].astype(np.float32)
+    noisy = old.vectors @ turn + 0.2 * rng.normal(size=old.vectors.shape).astype(np.float32)
+    files = [
+        stored(tmp_path, dataclasses.replace(old, model=name, vectors=vectors), f"{name}.parquet")
+        for name, vectors in (("old", old.vectors), ("new", noisy))
+    ]
+    words = ["map", "fit", *map(str, files), "--map", str(tmp_path / "m.safetensors")]
+    said = []
+    for method in ("ridge", "Procrustes"):
+        assert cli.main([*words, "--method", method]) == 0
+        said.append(capsys.readouterr().out)
+    rotation = conversion.held_out(
+        conversion.fit(*map(embeddings.read, files), method="Procrustes"), "TAR_lost"
+    )
+    assert f"Procrustes loses {rotation.points()} on the same people: --method Procrustes fits it" in said[0]
+    assert "on the same people" not in said[1]
+
+
 def test_where_nobody_has_two_images_no_tar_is_told(tmp_path, capsys):
     files = [
         stored(tmp_path, one.take(range(0, PEOPLE * IMAGES, IMAGES)), f"{one.model}.parquet")
