@@ -434,7 +434,7 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     """Say about how many times as many people would decide, were the effect what it seems to be."""
     if effect.sign is None or effect.low is None or effect.high is None:
         if effect.n >= LEAST_FOR_CLAIM and not effect.drawn_from:
-            return unknown(paired=False)
+            return f"{unknown(paired=False)}: give both the same ones"
         return f"{counted(effect.n, 'person is', 'people are')} too few to judge by"
     off = effect.value - matters
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
