@@ -202,7 +202,7 @@ def test_provenance_stands_beside_the_result(lab):
 def test_an_analysis_that_does_not_apply_says_why(lab):
     (outcome,) = run_study(lab, Study(("a", "b"), ("p",), ("kernels",)))
     assert outcome.results == []
-    assert "a has no checkpoint" in outcome.runs[0].reason
+    assert "a has no weights to read" in outcome.runs[0].reason
 
 
 def test_a_comparison_without_a_second_model_says_what_it_needs(lab):
