@@ -419,7 +419,7 @@ def report(options: argparse.Namespace) -> int:
     if paper is not None:
         _print(f"for a paper: {paper}")
     if not sound:
-        print("embedlab: an analysis failed with a bug; the report has its traceback", file=sys.stderr)
+        print("embedlab: an analysis failed with a bug or was ended; the report says how", file=sys.stderr)
     return 0 if sound else 1
 
 

@@ -71,6 +71,7 @@ def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
             f"“{b}” is open: {told}",
         },
         spec=".2f",
+        word="ratio",
         aside=f"no false match within {listed(list(never))}" if never else "",
         unit="times the FMR of another group",
         among=len(effects) // 2,

@@ -41,15 +41,15 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
     lost = found[TARGET] - found[UNMAPPED]
     aside = f"among {r.gallery:,} people, by a map learned from {r.fitted_people:,} others"
     if lost.value <= matters:
-        loses = f"{r.degraded} loses"
+        costs = f"blur costs {r.degraded}"
         return Claim(
             (r.model,),
             lost,
             matters,
             {
-                "no": f"There is little to undo in {r.model}: {loses} less than {points}; {told}",
-                "undecided": f"Whether {loses} over {points} to undo in {r.model} is open: {told}",
-                "some": f"In {r.model} {loses} something to undo; whether over {points} is open: {told}",
+                "no": f"There is little to undo in {r.model}: {costs} less than {points}; {told}",
+                "undecided": f"Whether {costs} over {points} in {r.model}, to be undone, is open: {told}",
+                "some": f"In {r.model} {costs} something; whether over {points} is open: {told}",
             },
             word="loss",
             aside=aside,
@@ -60,13 +60,16 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             brief={"no": "little to undo", "undecided": "open"},
             evidence={f"rank-1, {entry}": one for entry, one in found.items()},
         )
+    gain = found[RIDGE] - found[UNMAPPED]
+    worse = f"A linear map makes {r.degraded} in {r.model} worse instead of better: {told}"
+    harms = gain.sign == -1
     return Claim(
         (r.model,),
-        found[RIDGE] - found[UNMAPPED],
+        gain,
         matters,
         {
             "yes": f"A {a_map} some of {what}: {told}",
-            "no": f"A {a_map} {little} of {what}: {told}",
+            "no": worse if harms else f"A {a_map} {little} of {what}: {told}",
             "undecided": f"Whether a {a_map} over {points} of {what} is open: {told}",
             "some": f"A {a_map} some of {what}; whether over {points} is open: {told}",
         },
@@ -75,8 +78,12 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
         unit=f"points of rank-1 of {r.degraded}",
         among=among,
         kind="map",
-        marks={"yes": "partly", "no": "hardly"},
-        brief={"yes": "a map brings back some", "no": "a map brings back little", "undecided": "open"},
+        marks={"yes": "partly", "no": "worse" if harms else "hardly"},
+        brief={
+            "yes": "a map brings back some",
+            "no": "a map makes it worse" if harms else "a map brings back little",
+            "undecided": "open",
+        },
         evidence={f"rank-1, {entry}": one for entry, one in found.items()},
     )
 

@@ -30,4 +30,12 @@ def test_of_several_probes_the_one_that_loses_most_is_judged():
 def test_where_blur_loses_little_there_is_little_to_undo():
     (one,) = told(QUESTION, restoration=[restoration(0.89, 0.88, 0.89)])
     assert one.verdict == "no"
-    assert one.text.startswith("There is little to undo in a: faces@32 loses less than 2 points; ")
+    assert one.text.startswith("There is little to undo in a: blur costs faces@32 less than 2 points; ")
+
+
+def test_a_map_that_makes_it_worse_is_said_to():
+    (one,) = told(QUESTION, restoration=[restoration(0.4, 0.2, 0.9)])
+    assert (one.verdict, one.shown_as) == ("no", "worse")
+    assert one.text.startswith(
+        "A linear map makes faces@32 in a worse instead of better: rank-1 is 40.0% blurred, "
+    )
