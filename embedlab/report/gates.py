@@ -549,7 +549,7 @@ def summary(judged: Judged, *, unproven: bool = False) -> str:
     status = {0: "passed", 1: "failed", 3: "not decided: too little to tell by"}[
         judged.status(unproven=unproven)
     ]
-    together = f"; all intervals hold together at {1 - LEVEL:.0%}" if judged.intervals else ""
+    together = f"; the intervals that decide hold together at {1 - LEVEL:.0%}" if judged.intervals else ""
     return f"{status}: {counts}{together}"
 
 

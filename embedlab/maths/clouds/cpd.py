@@ -87,7 +87,8 @@ class Settings:
         Converged once a step moves the sources by less than this share of the targets' extent (root
         of the mean square) and changes ln σ² by less than ten times as much.
     start
-        σ² at the start as a share of the mean squared difference a coordinate over all pairs.
+        σ² at the start as a share of the mean squared difference a coordinate over all pairs, but for few
+        points far away from the others.
     sigma2
         σ² at the start in the units of the data, in place of ``start``.
     dtype
@@ -129,10 +130,12 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.outliers < 1:
             raise ValueError(f"outliers must be in [0, 1), not {self.outliers}")
-        if self.iterations < 0 or self.tolerance < 0:
-            raise ValueError("iterations and tolerance must not be negative")
-        if not self.start > 0 or (self.sigma2 is not None and not self.sigma2 > 0):
-            raise ValueError("start and sigma2 must be above 0")
+        if not (self.iterations >= 0 and self.tolerance >= 0):
+            raise ValueError("iterations and tolerance must not be negative, nor NaN")
+        if self.iterations != int(self.iterations):
+            raise ValueError(f"iterations must be a whole number, not {self.iterations}")
+        if not all(0 < one < math.inf for one in (self.start, self.sigma2) if one is not None):
+            raise ValueError("start and sigma2 must be above 0, and finite")
         if self.dtype not in ("mixed", "float32", "float64"):
             raise ValueError(f"dtype must be mixed, float32 or float64, not {self.dtype!r}")
 
