@@ -29,7 +29,8 @@ def test_groups_that_differ_by_more_than_matters_are_named():
     matched, missed = told(QUESTION, groups=[found((0.30, 0.10), (0.02, 0.12))])
     assert (matched.verdict, matched.hazard) == ("yes", True)
     assert matched.text.startswith(
-        "In m two people of sex “f” match falsely more often than two of “m”: FMR is 0.3 against 0.1 on p (ratio 3."
+        "In m two people of sex “f” match falsely more often than two of “m”: FMR is 0.3 against 0.1 on p "
+        "(ratio 3."
     )
     assert (missed.verdict, missed.hazard) == ("yes", True)
     assert missed.text.startswith(

@@ -132,7 +132,7 @@ class Settings:
             raise ValueError(f"outliers must be in [0, 1), not {self.outliers}")
         if not (self.iterations >= 0 and self.tolerance >= 0):
             raise ValueError("iterations and tolerance must not be negative, nor NaN")
-        if self.iterations != int(self.iterations):
+        if self.iterations % 1 != 0:
             raise ValueError(f"iterations must be a whole number, not {self.iterations}")
         if not all(0 < one < math.inf for one in (self.start, self.sigma2) if one is not None):
             raise ValueError("start and sigma2 must be above 0, and finite")
