@@ -638,11 +638,11 @@ class Lab:
         path = self.embeddings_file(model, probe, people)
         if not path.is_file():
             there = ", ".join(self.probes(model, people)) or "none"
-            # A network from elsewhere is known by its file alone, and its images by theirs.
-            how = model if model in self.trained() else f"{model}.onnx --data FOLDER"
+            # A network from elsewhere is known by its file alone.
+            how, of = (model, "") if model in self.trained() else (f"{model}.onnx", ", and the images")
             raise UserError(
                 f"no embeddings of probe {probe!r} in model {model!r} (there are: {there}): make them "
-                f"with `embedlab extract --models {how} --probes {probe}`"
+                f"with `embedlab extract --models {how} --probes {probe}`{of}"
             )
         found = embeddings.read(path, model, probe).draw(people)
         if not self.is_made_here(model, probe, people):
