@@ -26,7 +26,7 @@ studies: .venv/.installed ## the main job for every study in analyses/, trained 
 	  $(BIN)/embedlab report $$study --train --scale demo --out reports/studies/$$(basename $$study .toml) || exit 1; done
 
 test: .venv/.installed ## run the tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 lint: .venv/.installed
 	$(BIN)/ruff format --check .
