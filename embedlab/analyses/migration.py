@@ -320,7 +320,7 @@ def _of_way(way: Way) -> list[Finding]:
     if (COST, TAR, old, new) in r.estimates:
         half, cost = _of(way, TAR, HALF), r.estimates[COST, TAR, old, new]
         text = f"At FAR {r.tar.partition('=')[2]} on {r.probe}, a gallery half moved from {old} to {new} has "
-        text += f"TAR {half.value:.1%}, moved and new ones {half.value + cost.value:.1%} on average"
+        text += f"TAR {half.value:.1%}, moved and new ones average {half.value + cost.value:.1%}"
         said.append(judged(text, -cost, tones=("bad", "plain")))
     return said
 
