@@ -24,6 +24,8 @@ class Frame:
         Targets and sources about their centres, over their sizes.
     centre_x, size_x, centre_y, size_y
         Centre, and root of the mean square of a coordinate about it; far outliers are left out.
+    settled_x, settled_y
+        ``x`` and ``y`` as ``without_strays`` gives them.
     """
 
     x: Float[np.ndarray, "n d"]
@@ -32,6 +34,8 @@ class Frame:
     size_x: float
     centre_y: Float[np.ndarray, " d"]
     size_y: float
+    settled_x: Float[np.ndarray, "k d"]
+    settled_y: Float[np.ndarray, "l d"]
 
     def to_data(self, moved: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
         """Bring points of the targets' standardised space into the targets' units."""
@@ -71,12 +75,14 @@ def frame(
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"x and y must have one dimension, not {x.shape[1]} and {y.shape[1]}")
     none = np.zeros(x.shape[1])
-    centre_x, size_x = core(x, "x, the targets,")
-    centre_y, size_y = core(y, "y, the sources,")
+    near_x, near_y = _near(x), _near(y)
+    centre_x, size_x = _of_near(x, near_x, "x, the targets,")
+    centre_y, size_y = _of_near(y, near_y, "y, the sources,")
     if not standardise:
-        return Frame(x, y, none, 1.0, none, 1.0)
+        centre_x, size_x, centre_y, size_y = none, 1.0, none, 1.0
     size_y = size_x if one_size else size_y
-    return Frame((x - centre_x) / size_x, (y - centre_y) / size_y, centre_x, size_x, centre_y, size_y)
+    u, v = (x - centre_x) / size_x, (y - centre_y) / size_y
+    return Frame(u, v, centre_x, size_x, centre_y, size_y, _settled(u, near_x), _settled(v, near_y))
 
 
 def log_volume(x: Float[np.ndarray, "n d"]) -> float:
@@ -101,7 +107,11 @@ def core(points: np.ndarray, name: str) -> tuple[np.ndarray, float]:
     ValueError
         If all points are one.
     """
-    near = points[_near(points)]
+    return _of_near(points, _near(points), name)
+
+
+def _of_near(points: np.ndarray, there: np.ndarray, name: str) -> tuple[np.ndarray, float]:
+    near = points[there]
     centre = near.mean(axis=0)
     size = math.sqrt(float(((near - centre) ** 2).mean()))
     if not size > 1e-12 * np.abs(centre).max() or size == 0:
@@ -115,7 +125,12 @@ def without_strays(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k d"]
     A first σ² of their making is so large that the others cannot be told apart, and the map turns to them.
     Heavy tails are none: on three axes of face networks 2 to 7 % lie far out, with a third to 60 % of it.
     """
-    near = _near(points)
+    return _settled(points, _near(points))
+
+
+def _settled(points: np.ndarray, near: np.ndarray) -> np.ndarray:
+    if near.all():
+        return points
     few = next((times for share, times in STRAYS if near.mean() >= 1 - share), math.inf)
     kept: np.ndarray = points[near]
     return kept if points.var(axis=0).sum() > few * kept.var(axis=0).sum() else points
@@ -123,5 +138,6 @@ def without_strays(points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k d"]
 
 def _near(points: np.ndarray) -> np.ndarray:
     away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    near: np.ndarray = away <= 3 * np.median(away)
-    return near if np.median(away) > 0 else np.ones(len(points), bool)
+    reach = 3 * np.median(away)
+    near: np.ndarray = away <= (reach if reach > 0 else np.inf)
+    return near

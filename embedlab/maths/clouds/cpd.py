@@ -53,7 +53,7 @@ from jaxtyping import Float
 
 from embedlab.maths.clouds import _cpd_few, _cpd_turns
 from embedlab.maths.clouds._cpd_em import Outcome, Problem, State, run
-from embedlab.maths.clouds._cpd_frame import Frame, core, frame, log_volume, without_strays
+from embedlab.maths.clouds._cpd_frame import Frame, core, frame, log_volume
 from embedlab.maths.clouds._expectation import (
     Expectation,
     expectation,
@@ -365,7 +365,7 @@ def _start(f: Frame, matrix: np.ndarray, shift: np.ndarray | None, settings: Set
     if settings.sigma2 is not None:
         sigma2 = settings.sigma2 / f.size_x**2
     else:
-        sigma2 = settings.start * start_sigma2(without_strays(f.x), without_strays(f.y @ matrix + own))
+        sigma2 = settings.start * start_sigma2(f.settled_x, f.settled_y @ matrix + own)
     return State(matrix, own, sigma2)
 
 
@@ -376,7 +376,7 @@ def _searched(
     if not settings.search or not settings.standardise or settings.sigma2 is not None:
         return start
     draw = np.random.default_rng(settings.seed)
-    clouds = without_strays(f.x), without_strays(f.y)
+    clouds = f.settled_x, f.settled_y
     x, y = (points[draw.permutation(len(points))[: _cpd_turns.FINE]] for points in clouds)
     kind, d = _Rigid(scale, reflect), x.shape[1]
     few, others = x[: _cpd_turns.COARSE], y[: _cpd_turns.COARSE]
