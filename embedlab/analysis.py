@@ -501,4 +501,4 @@ def _declared(name: str, value: str) -> Analysis[Any, Any]:
         _ = found.overs
     except UserError as error:
         raise UserError(f"{where} cannot be run ({error}): mend or uninstall that package") from None
-    return dataclasses.replace(found, called=name, declared=value.partition("[")[0].partition(":")[0].strip())
+    return dataclasses.replace(found, called=name, declared=plugins.parts(value)[0])

@@ -41,6 +41,12 @@ def where(kind: str, name: str, value: str) -> str:
     return f"the {kind} {name!r}, which another package declares as {value},"
 
 
+def parts(value: str) -> tuple[str, str]:
+    """Give the module and the attribute, empty if there is none, that an entry point's value names."""
+    module, _, named = value.partition("[")[0].partition(":")
+    return module.strip(), named.strip()
+
+
 def load(kind: str, name: str, value: str, attribute: str = "") -> Any:
     """Import what an entry point names.
 
@@ -58,10 +64,10 @@ def load(kind: str, name: str, value: str, attribute: str = "") -> Any:
     UserError
         If it cannot be imported, whatever its code does.
     """
-    module, _, named = value.partition("[")[0].strip().partition(":")
+    module, named = parts(value)
     try:
-        found: Any = importlib.import_module(module.strip())
-        for part in filter(None, (named.strip() or attribute).split(".")):
+        found: Any = importlib.import_module(module)
+        for part in filter(None, (named or attribute).split(".")):
             found = getattr(found, part)
     except Terminated:
         raise

@@ -308,8 +308,7 @@ def _of_way(way: Way) -> list[Finding]:
     else:
         text = f"Moved {from_to}, ridge and a residual MLP give {bent.value:.1%} rank-1"
         said.append(compared(f"{text}, ridge alone {moved.value:.1%}", bent, moved, tones=("plain", "plain")))
-    needed = [r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE)]
-    few, many = needed
+    few, many = (r.estimates.at(NEEDED, (name, old, new)) for name in (SELF, RIDGE))
     if few and many:
         near = f"to come within {as_points(r.matters)} of ridge on {r.known:,} people"
         text = f"From {old} to {new} on {r.probe}, {near} self-training needs {few.value:,.0f}, "

@@ -132,9 +132,8 @@ def import_embeddings(
 def _are_lengths(column: Any, lengths: np.ndarray) -> bool:
     """Whether a column says what vectors are long, as embedlab writes it beside them."""
     try:
-        told = embeddings.attributes({"length": column}, {}).get("length")
-        return told is not None and np.allclose(told.astype(np.float64), lengths, rtol=1e-3)
-    except (TypeError, ValueError):
+        return np.allclose(convert.attribute(column).astype(np.float64), lengths, rtol=1e-3)
+    except ValueError:
         return False
 
 
@@ -382,12 +381,13 @@ def _from_arrays(file: arrays.Arrays, used: str, vectors: np.ndarray, columns: _
         if head.shape == (n,) and head.is_plain and name not in (used, item_name, people_name, "labels")
     }
     left_out = {
-        name: str(head.dtype)
-        if head.shape == (n,)
-        else f"{embeddings.SHAPED}{head.shape}, not one value a row"
-        for name, head in file.heads.items()
-        if name not in (*further, used, item_name, people_name, "labels")
+        name: str(head.dtype) for name, head in file.heads.items() if head.shape == (n,) and not head.is_plain
     }
+    others = {name: head.shape for name, head in file.heads.items() if head.shape != (n,)}
+    if odd := [
+        f"{k} (of shape {v}, not one value a row)" for k, v in others.items() if k not in (used, people_name)
+    ]:
+        say(f"  arrays left out: {', '.join(odd)}", once=True)
     return _Found(
         vectors,
         convert.names(file.read(item_name), item_name, place),

@@ -568,10 +568,6 @@ def read(path: Path, model: str | None = None, probe: str | None = None) -> Embe
     )
 
 
-SHAPED = "of shape "
-"""How the kind of an array begins that has not one value a row."""
-
-
 def attributes(found: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[str, np.ndarray]:
     """Give the columns that a set can keep as attributes; say which it cannot.
 
@@ -583,10 +579,7 @@ def attributes(found: Mapping[str, Any], left_out: Mapping[str, str]) -> dict[st
         Columns that were not even read, with what they hold.
     """
     kept: dict[str, np.ndarray] = {}
-    lost = {
-        name: kind if kind.startswith(SHAPED) else f"{kind} is neither text nor numbers"
-        for name, kind in left_out.items()
-    }
+    lost = {name: f"{kind} is neither text nor numbers" for name, kind in left_out.items()}
     for name, column in found.items():
         try:
             kept |= {} if name in COLUMNS else {name: columns.attribute(column)}
