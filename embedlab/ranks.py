@@ -3,6 +3,8 @@
 What they say to each other goes by ``torch.distributed``.
 """
 
+import atexit
+import gc
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -112,12 +114,11 @@ def joined() -> Iterator[Ranks]:
             # Words between the processes go by gloo even where gradients go by NCCL.
             backend = "gloo" if device == "cpu" else "cpu:gloo,cuda:nccl"
             try:
-                distributed.init_process_group(backend, timeout=TIMEOUT)
+                stack.enter_context(group(backend, timeout=TIMEOUT))
             except (ValueError, RuntimeError) as error:
                 raise UserError(
                     f"the {ranks.world} processes cannot reach each other ({error}): start them with torchrun"
                 ) from None
-            stack.callback(distributed.destroy_process_group)
         if not ranks.leads:
             stack.enter_context(shown(stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))))
         try:
@@ -126,6 +127,35 @@ def joined() -> Iterator[Ranks]:
             if _told_by_first(str(error), ranks):
                 raise SystemExit(2) from None
             raise
+
+
+@contextmanager
+def group(backend: str, **meeting: Any) -> Iterator[None]:
+    """Be one of a group of processes while the block runs; its threads end with it.
+
+    A thread of gloo's that lets go of a tensor while the interpreter ends aborts the process, though all
+    its work was done (PyTorch issue 190489), and the threads live as long as anything holds the group.
+    """
+    from torch import distributed
+
+    # The defaults of its functions are the group of when it is imported, which they would never let go.
+    from torch.distributed.nn import functional  # noqa: F401
+
+    distributed.init_process_group(backend, **meeting)
+    # Let go of last: this reference waits for the threads without keeping them from the interpreter,
+    # that of a network waits and keeps them, for ever.
+    held = [distributed.group.WORLD]
+    try:
+        yield
+    except BaseException:
+        # The frames that the error came through hold networks.
+        atexit.register(held.clear)
+        raise
+    finally:
+        distributed.destroy_process_group()
+        # Networks of DistributedDataParallel refer to themselves.
+        gc.collect()
+    held.clear()
 
 
 def _told_by_first(said: str, ranks: Ranks) -> bool:

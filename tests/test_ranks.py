@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from embedlab import ranks
@@ -26,6 +28,22 @@ with shown(sys.stdout), ranks.joined() as here:
                 waited += 0.05
     except UserError as error:
         print("error", error, waited < 60)
+"""
+
+LEFT = """
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from embedlab import ranks
+from tests.processes import threads
+
+def train():
+    network = DistributedDataParallel(torch.nn.Linear(2, 2))
+    network(torch.ones(1, 2)).sum().backward()
+    print(*threads())
+
+with ranks.joined() as here:
+    train()
+print("left:", *threads())
 """
 
 SHARED = """
@@ -156,3 +174,13 @@ def test_a_lost_companion_ends_this_process_and_a_mistake_stays_one():
         raise RuntimeError("shapes differ")
     with pytest.raises(RuntimeError, match="gloo"), ranks.companions(ALONE):
         raise RuntimeError("gloo")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are named in /proc, on Linux")
+def test_the_threads_of_a_group_end_with_it():
+    """One that was at work while the interpreter ended aborted the process."""
+    said, codes = together(LEFT)
+    assert codes == [0, 0]
+    for within, left in said:
+        assert "pt_gloo_runloop" in within
+        assert left == "left:"

@@ -85,8 +85,25 @@ def train(
     Terminated
         After SIGTERM.
     """
+    with joined() as ranks, companions(ranks):
+        # In a frame of its own: the group of processes can end only where nothing holds the network.
+        _train(lab, name, recipe, data, validating, fresh, strict, told, ranks)
+    return lab.checkpoint(name)
+
+
+def _train(
+    lab: Lab,
+    name: str,
+    recipe: Recipe,
+    data: Sequence[Dataset],
+    validating: tuple[Dataset, PairList] | None,
+    fresh: bool,
+    strict: bool,
+    told: str,
+    ranks: Ranks,
+) -> None:
     device = compute.device()
-    with joined() as ranks, companions(ranks), ExitStack() as stack:
+    with ExitStack() as stack:
         # Weights and dropout draw from torch's own generator; outside it is left as it was.
         cards = [torch.cuda.current_device()] if device == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices=cards))
@@ -97,7 +114,7 @@ def train(
             kept = lab.checkpoint(name) / state.FILE
             done = not fresh and not kept.exists() and _is_finished(lab, name, key)
         if from_first(done, ranks):
-            return lab.checkpoint(name)
+            return
         with agreed(ranks):
             if ranks.leads:
                 stack.enter_context(locked(lab.checkpoint(name), f"training {name}"))
@@ -107,7 +124,7 @@ def train(
             if (done or fresh) and ranks.leads:
                 kept.unlink(missing_ok=True)
             if done:
-                return lab.checkpoint(name)
+                return
             preprocessing = learner.contract(lab, recipe)
             images = training_images.read(data, preprocessing, device, strict=strict)
             # Told before anything long begins where a batch cannot be shared out.
@@ -134,7 +151,6 @@ def train(
                 record = replace(record, seen=learner.seen(lab, recipe, data))
                 checkpoints.save(lab, learns.network, record)
                 kept.unlink(missing_ok=True)
-    return lab.checkpoint(name)
 
 
 def _key(

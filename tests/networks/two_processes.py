@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from embedlab import ranks
 from embedlab.networks import collectives
 from embedlab.networks.octuplet import octuplet_loss
 from embedlab.networks.sampled import Sampled
@@ -88,20 +88,21 @@ def resumed(state: dict[str, torch.Tensor], rate: float) -> dict[str, torch.Tens
     return head.full_state()
 
 
+def _found() -> dict[str, dict[str, torch.Tensor]]:
+    results = {case: train(case) for case in CASES} | {"octuplet": octuplet()}
+    state = {
+        name.removeprefix("head "): value
+        for name, value in results["arcface, sampled"].items()
+        if name.startswith("head ")
+    }
+    return results | {f"resumed at {rate}": resumed(state, rate) for rate in (0.5, 1.0)}
+
+
 def main(rank: int, world: int, folder: Path) -> None:
     """Be one of several processes; the results go to the folder."""
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=world)
-    results = {case: train(case) for case in CASES} | {"octuplet": octuplet()}
-    for rate in (0.5, 1.0):
-        state = {
-            name.removeprefix("head "): value
-            for name, value in results["arcface, sampled"].items()
-            if name.startswith("head ")
-        }
-        results[f"resumed at {rate}"] = resumed(state, rate)
-    torch.save(results, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    with ranks.group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=world):
+        torch.save(_found(), folder / f"{rank}.pt")
 
 
 if __name__ == "__main__":
