@@ -274,6 +274,9 @@ class _Helpers:
         self.owed: deque[int] = deque()
 
     def __call__(self, task: shares.Task[Any], pieces: int) -> Iterator[Any]:
+        if pieces == 1:
+            yield from task(range(1))
+            return
         self._ask((task, pieces))
         own, world = task(range(0, pieces, self.ranks.world)), self.ranks.world
         self.owed.extend(k % world for k in range(pieces) if k % world)

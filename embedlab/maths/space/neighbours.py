@@ -5,6 +5,8 @@ may be among the k nearest within its rounding error are then measured again in 
 answer is that of a plain search, ties included, at the price of the product.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -13,6 +15,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths.turns import turns
 from embedlab.progress import blocks, busy, sweep
+from embedlab.shares import shared
 
 # Entries of one block of distances; a block takes four bytes an entry.
 BLOCK = 1 << 22
@@ -72,42 +75,89 @@ def nearest(
     Memory beyond the inputs: their copies in double and single precision, and a block of 16 MB or of the
     distances of 256 rows.
     """
-    from embedlab.maths.space._nearest import near
-
-    alone = others is None
-    found_in = vectors if others is None else others
-    there = len(found_in) - alone
+    there = len(vectors) - 1 if others is None else len(others)
     if not 1 <= k <= there:
         raise ValueError(f"k must lie in 1…{there}, not {k}: there are no more rows to find")
-    a, b = _prepared(vectors, found_in, metric)
-    columns = _few_copies(b, k)
-    b = b[columns]
-    rough_a, rough_b = a.astype(np.float32), b.astype(np.float32)
-    squares_a, squares_b = (np.einsum("ij,ij->i", x, x) for x in (rough_a, rough_b))
-    # |b|² − 2a·b orders a row's others as their distances do, and errs by at most this share of |a|² + 3|b|².
-    error = np.float32((a.shape[1] + 10) * 2.0**-24)
-    rough_a = np.concatenate([-2 * rough_a, np.ones((len(a), 1), np.float32)], axis=1)
-    rough_b = np.concatenate([rough_b, (1 + 3 * error) * squares_b[:, None]], axis=1)
-    indices = np.empty((len(a), k), np.int64)
-    distances = np.empty((len(a), k), np.float64)
-    slack, own_slack = 6 * error * squares_b, 2 * error * squares_a
-    groups = min(len(b), max(GROUPS * k, LEAST))
-    step = min(len(a), max(ROWS, BLOCK // len(b)))
-    # Of the columns only so many pages are touched as there are neighbours.
-    block, each = np.empty((step, len(b)), np.float32), np.empty(step, np.int64)
-    those = np.empty(block.size, np.int32)
-    starts = range(0, len(a), step)
-    what, size = f"{k} nearest of {len(a):,} images, in blocks", f"{len(a):,} against {len(b):,}"
-    for start in sweep(starts, what, len(starts), size) if len(starts) > 1 else starts:
-        rows = slice(start, min(start + step, len(a)))
-        most = np.matmul(rough_a[rows], rough_b.T, out=block[: rows.stop - start])
-        if alone:
-            selves = np.flatnonzero((columns >= rows.start) & (columns < rows.stop))
-            most[columns[selves] - rows.start, selves] = np.inf
-        chosen = near(most, slack, own_slack[rows], k, groups, each, those)
-        found, distances[rows] = _closest(a[rows], b, each[: len(most)], those[:chosen], k)
-        indices[rows] = columns[found]
+    search = _Search.of(vectors, others, k, metric)
+    indices = np.empty((len(vectors), k), np.int64)
+    distances = np.empty((len(vectors), k), np.float64)
+    for rows, found, apart in shared(search, search.blocks):
+        indices[rows], distances[rows] = found, apart
     return indices, distances / 2 if metric == "cosine" else np.sqrt(distances)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Rows made ready to be searched among others: finds shares of them, here or in another process.
+
+    Attributes
+    ----------
+    given
+        What it was made of, which is all that another process needs.
+    a, b
+        Rows whose neighbours are looked for, and those to look in, in double precision.
+    rough_a, rough_b
+        The same in single precision, such that their product orders a row's others.
+    columns
+        Which of the rows to look in ``b`` holds.
+    slack, own_slack
+        By how much a product may err: for each of ``b``, and of ``a``.
+    """
+
+    given: tuple[np.ndarray, np.ndarray | None, int, Metric]
+    a: np.ndarray
+    b: np.ndarray
+    rough_a: np.ndarray
+    rough_b: np.ndarray
+    columns: np.ndarray
+    slack: np.ndarray
+    own_slack: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, others: np.ndarray | None, k: int, metric: Metric) -> "_Search":
+        a, b = _prepared(vectors, vectors if others is None else others, metric)
+        columns = _few_copies(b, k)
+        b = b[columns]
+        rough_a, rough_b = a.astype(np.float32), b.astype(np.float32)
+        squares_a, squares_b = (np.einsum("ij,ij->i", x, x) for x in (rough_a, rough_b))
+        # |b|² − 2a·b orders a row's others as their distances do, and errs by at most this share of
+        # |a|² + 3|b|².
+        error = np.float32((a.shape[1] + 10) * 2.0**-24)
+        rough_a = np.concatenate([-2 * rough_a, np.ones((len(a), 1), np.float32)], axis=1)
+        rough_b = np.concatenate([rough_b, (1 + 3 * error) * squares_b[:, None]], axis=1)
+        slack, own_slack = 6 * error * squares_b, 2 * error * squares_a
+        return cls((vectors, others, k, metric), a, b, rough_a, rough_b, columns, slack, own_slack)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Search.of, self.given
+
+    @property
+    def step(self) -> int:
+        return min(len(self.a), max(ROWS, BLOCK // len(self.b)))
+
+    @property
+    def blocks(self) -> int:
+        return -(-len(self.a) // self.step)
+
+    def __call__(self, mine: Sequence[int]) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Give the rows of each block of some, their neighbours, and how far those are, squared."""
+        from embedlab.maths.space._nearest import near
+
+        n, m, (_, others, k, _) = len(self.a), len(self.b), self.given
+        groups = min(m, max(GROUPS * k, LEAST))
+        # Of the columns only so many pages are touched as there are neighbours.
+        block, each = np.empty((self.step, m), np.float32), np.empty(self.step, np.int64)
+        those = np.empty(block.size, np.int32)
+        what, size = f"{k} nearest of {n:,} images, in blocks", f"{n:,} against {m:,}"
+        for at in sweep(mine, what, len(mine), size) if self.blocks > 1 else mine:
+            rows = slice(at * self.step, min((at + 1) * self.step, n))
+            most = np.matmul(self.rough_a[rows], self.rough_b.T, out=block[: rows.stop - rows.start])
+            if others is None:
+                selves = np.flatnonzero((self.columns >= rows.start) & (self.columns < rows.stop))
+                most[self.columns[selves] - rows.start, selves] = np.inf
+            chosen = near(most, self.slack, self.own_slack[rows], k, groups, each, those)
+            found, apart = _closest(self.a[rows], self.b, each[: len(most)], those[:chosen], k)
+            yield rows, self.columns[found], apart
 
 
 def reach(apart: Float[np.ndarray, "n m"], k: int) -> Float[np.ndarray, " n"]:

@@ -1,5 +1,6 @@
 """Exact neighbours, ties included; how far a picture keeps them."""
 
+import hashlib
 from itertools import count
 
 import numpy as np
@@ -18,6 +19,28 @@ from embedlab.maths.space.neighbours import (
     within_reach,
 )
 from tests.heard import heard
+from tests.processes import together
+
+TWO = """
+from embedlab import ranks
+from embedlab.maths.space import neighbours
+from tests.maths.space.test_neighbours import searched
+
+neighbours.BLOCK = neighbours.ROWS = 16
+with ranks.joined() as here:
+    for line in ranks.led(here, searched) or ():
+        print(line)
+"""
+
+
+def searched():
+    """Search in several ways, and give a hash of the bits of each."""
+    rng = np.random.default_rng(2)
+    a, b = rng.normal(size=(150, 8)).astype(np.float32), rng.normal(size=(70, 8))
+    # Equal rows are in many places.
+    a[::3] = a[0]
+    found = [nearest(a, 5), nearest(a, 5, others=b, metric="euclidean"), nearest(b[:9], 3)]
+    return [hashlib.sha256(i.tobytes() + d.tobytes()).hexdigest() for i, d in found]
 
 
 def plainly(a, b, k, metric, *, alone):
@@ -175,3 +198,13 @@ def test_few_entries_hold_the_least_of_each_row_in_the_order_in_which_they_lie(k
     found = np.take_along_axis(columns, np.argsort(few, axis=1, kind="stable")[:, :k], axis=1)
     np.testing.assert_array_equal(found, order)
     assert few.shape[1] < 90
+
+
+def test_two_processes_that_share_a_search_give_the_bits_of_one(monkeypatch):
+    shares = []
+    monkeypatch.setattr(neighbours, "BLOCK", 16)
+    monkeypatch.setattr(neighbours, "ROWS", 16)
+    monkeypatch.setattr(neighbours, "shared", lambda task, n: shares.append(n) or task(range(n)))
+    alone = searched()
+    assert shares == [10, 10, 1]
+    assert together(TWO) == ([alone, []], [0, 0])
