@@ -458,6 +458,32 @@ def test_each_picture_is_saved_as_svg_png_and_its_numbers(browser, linked):
     assert min(heights) > 20
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_long_title_of_an_axis_is_whole_in_the_page_and_in_what_is_saved(browser, tmp_path, width):
+    x = np.linspace(0, 1, 5)
+    long = Curves(
+        title="Long",
+        xlabel="per cent of enrolled images <removed>, those of most false matches first",
+        ylabel="TPIR: share of enrolled people's probes named rightly",
+        curves=(Curve("one", x, x),),
+    )
+    section = Section("long", "Is all of it read?", charts=(long,))
+    options = {"title": "Long", "outcomes": [], "models": ["one"], "provenance": {}, "extra": [section]}
+    look(browser, build(tmp_path / "index.html", **options), width=width)
+    for which in ("xtitle", "ytitle"):
+        outside = browser.run(
+            f"""(() => {{
+              const all = document.querySelector('.chart .main-svg').getBoundingClientRect();
+              const it = document.querySelector('.chart .{which}').getBoundingClientRect();
+              return [all.left - it.left, it.right - all.right, all.top - it.top, it.bottom - all.bottom];
+            }})()"""
+        )
+        assert max(outside) <= 0, (which, outside)
+    assert "<removed>," in browser.run("document.querySelector('.chart .xtitle').textContent")
+    whole = saved(browser, "Long", "SVG")[1]
+    assert re.search(r'class="ytitle"[^>]*><tspan class="line"', whole)
+
+
 def test_no_key_takes_anything_of_a_chart_of_six_models_and_six_probes(browser, linked):
     look(browser, linked)
     curves = "document.querySelector('.chart.curves')"

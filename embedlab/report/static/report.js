@@ -141,6 +141,25 @@
     el.after(list);
   }
 
+  // The library cuts the title of an axis that is longer than the picture: broken into lines it is whole. How much the
+  // labels of ticks will take is not known before it is drawn.
+  const pen = document.createElement("canvas").getContext("2d");
+  function broken(title, room) {
+    const [first, ...rest] = title.split(/ |<br>/);
+    const lines = [first];
+    for (const word of rest) {
+      const longer = `${lines.at(-1)} ${word}`;
+      if (pen.measureText(text(longer)).width > room) lines.push(word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines.join("<br>");
+  }
+  function fit(layout, width) {
+    pen.font = `13px ${layout.template.layout.font.family}`;
+    for (const [name, { title }] of Object.entries(layout).filter(([one]) => /^[xy]axis\d*$/.test(one)))
+      if (title?.text) title.text = broken(title.text, name[0] === "y" ? layout.height / 2 : width - 100);
+  }
+
   // What other parts of the page add to a picture.
   const dress = [];
   function figure(el) {
@@ -150,6 +169,7 @@
     made.layout.autosize = true;
     made.layout.showlegend = false;
     made.layout.margin.t = Math.min(made.layout.margin.t, 16);
+    fit(made.layout, el.clientWidth);
     for (const trace of made.data) if (trace.meta?.halo) trace.line.color = made.layout.template.layout.paper_bgcolor;
     dress.forEach((add) => add(el, made));
     return made;
@@ -291,7 +311,7 @@
   }
 
   window.embedlab = {
-    drawAll, charts, figure, dress, items, read, plotly, values, matrix, text, keyed, blob,
+    drawAll, charts, figure, fit, dress, items, read, plotly, values, matrix, text, keyed, blob,
     state: () => Object.fromEntries([...state].map(([el, s]) => [el.id, s])),
   };
 })();

@@ -43,6 +43,7 @@
     Object.assign(made.layout, { showlegend: keys > 0, width, height, title: { text: escaped }, autosize: false });
     made.layout.margin = { ...made.layout.margin, t: 52 };
     made.layout.legend = { ...made.layout.legend, y: -0.12, yanchor: "top" };
+    shown.fit(made.layout, width);
     const address = await Plotly.toImage(made, { format: kind, width, height, scale: kind === "png" ? 2 : 1 });
     save(shown.blob(address), named(el, kind));
   }
