@@ -45,6 +45,10 @@ T = TypeVar("T")
 ROUNDING = 1e-7
 """What single precision leaves of a share of none."""
 
+FINEST = 1e-3
+MOST_TIMES = math.log(1 / FINEST - 1)
+"""The logarithm of the most times as many errors that are told: the share of one side is so fine at most."""
+
 
 def _undrawn() -> np.ndarray:
     return np.empty(0, np.float32)
@@ -119,7 +123,7 @@ class Estimate:
         """Give how far the interval reaches below and above, where no resample shows it; else nothing."""
         if self.low is None or self.high is None or self.low == self.high:
             return 0.0, 0.0
-        return (0.0, 0.0) if np.ptp(self.draws) != 0 else (self.value - self.low, self.high - self.value)
+        return (0.0, 0.0) if self.varies else (self.value - self.low, self.high - self.value)
 
     def __truediv__(self, other: "Estimate") -> "Estimate":
         """Give the ratio with the interval of the paired resamples; none where they are not paired."""
@@ -134,6 +138,12 @@ class Estimate:
         low, high = (None if end is None else -end for end in (self.high, self.low))
         null = None if self.null is None else -self.null
         return Estimate(-self.value, low, high, self.n, null, -self.draws, self.drawn_from)
+
+    @property
+    def varies(self) -> bool:
+        """Whether resamples differ, as far as they are numbers."""
+        there = self.draws[np.isfinite(self.draws)]
+        return bool(len(there)) and bool(np.ptp(there) > 0)
 
     @property
     def over_null(self) -> "Estimate | None":
@@ -212,10 +222,10 @@ def times_the_errors(a: Estimate, b: Estimate) -> Estimate | None:
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:
-    """Give log(share / (1 − share)), at most that of 1 in a thousand from either end."""
+    """Give log(share / (1 − share)), at most that of ``FINEST`` from either end."""
     from scipy.special import logit
 
-    odds: np.ndarray = logit(np.clip(share, 1e-3, 1 - 1e-3))
+    odds: np.ndarray = logit(np.clip(share, FINEST, 1 - FINEST))
     return odds
 
 
@@ -619,7 +629,7 @@ def unknown(word: str = "difference", *, paired: bool = True) -> str:
     return f"measured on different people or images, so the {word} has no interval"
 
 
-def shares(*them: Estimate, digits: int = 1) -> list[str]:
+def shares(*them: Estimate, digits: int = 1, beside: Sequence[Estimate] = ()) -> list[str]:
     """Write shares in percent, as finely as it takes for their differences to be those that are told.
 
     Of 98.75 and 95.95 % the difference is 2.8 points, which 98.8 and 95.9 % would not give.
@@ -630,13 +640,15 @@ def shares(*them: Estimate, digits: int = 1) -> list[str]:
         Estimates that are told beside the difference of any two.
     digits
         How many decimals at least.
+    beside
+        Others, whose differences are not told; they come last, written as finely.
     """
     pairs = [two for two in itertools.combinations(them, 2) if math.isfinite(two[0].value - two[1].value)]
     told = [(a - b).points().split()[0] for a, b in pairs]
     fewest = max([digits, *(len(one.rpartition(".")[2]) for one in told)])
     for finer in range(fewest, fewest + 3):
-        written = [f"{100 * one.value:.{finer}f}" for one in them]
-        seen = {one: float(text) for one, text in zip(map(id, them), written, strict=True)}
+        written = [f"{100 * one.value:.{finer}f}" for one in (*them, *beside)]
+        seen = {one: float(text) for one, text in zip(map(id, them), written, strict=False)}
         gaps = [seen[id(a)] - seen[id(b)] for a, b in pairs]
         exact = [10.0 ** -len(one.rpartition(".")[2]) / 2 for one in told]
         if all(abs(g - float(t)) < e * 1.02 for g, t, e in zip(gaps, told, exact, strict=True)):

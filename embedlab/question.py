@@ -115,7 +115,8 @@ class Claim:
         The verdict in a word or two that need no question beside them, as "breaks": what a yes is good for
         differs from one question to the next. Where there is none a reader sees yes or no.
     most
-        The most that an effect can be which is no share: the logarithm of all who are known.
+        The most that an effect can be which is no share: the logarithm of all who are known; of ``TIMES``
+        that of the most times that are told, either way round.
     """
 
     subject: tuple[str, ...]
@@ -344,6 +345,8 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
         effect = _of_nobody(effect, over)
     least = -1.0 if claim.spec == "points" else 0.0 if claim.spec.endswith("%") else -math.inf
     most = claim.most if math.isinf(least) else 1.0
+    # So many times as many errors at most, of either side.
+    least = -claim.most if claim.spec == TIMES else least
     if effect and effect.low is not None and effect.high is not None:
         # Widened, the ends would pass what a share, the difference of two, or a number can be.
         effect = dataclasses.replace(effect, low=max(effect.low, least), high=min(effect.high, most))
@@ -439,7 +442,7 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
     off = effect.value - matters
     half = effect.value - effect.low if off > 0 else effect.high - effect.value
     times = math.inf if off == 0 else half / abs(off)
-    if not len(effect.draws) or np.ptp(effect.draws) > 0:
+    if not len(effect.draws) or effect.varies:
         # Where nobody differs the interval shrinks as people grow, and else with their square root.
         times **= 2
     if times > BEYOND_REACH:

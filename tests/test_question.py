@@ -8,7 +8,7 @@ import pytest
 from embedlab import question
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate
+from embedlab.estimates import MOST_TIMES, Estimate
 from embedlab.question import TIMES, Claim, Question, answers, best_of, judged, simultaneous, verdict_of
 
 SAID = {"yes": "it is so", "no": "it is not so", "undecided": "whether it is so is open"}
@@ -115,6 +115,22 @@ def test_of_a_ratio_hundreds_are_written_out():
         ratio = Estimate(np.log(value), np.log(low), np.log(high), 100)
         answer = judged("q", Claim(("a",), ratio, np.log(1.5), SAID, spec=TIMES, unit="times"), 1)
         assert answer.told == text
+
+
+def test_of_a_ratio_no_more_times_are_told_than_it_can_show_whatever_it_is_widened_by():
+    ratio = Estimate(np.log(3.2), np.log(0.014), MOST_TIMES, 60)
+    one = Claim(("a",), ratio, np.log(1.5), SAID, spec=TIMES, unit="times", most=MOST_TIMES)
+    assert judged("q", one, 41).told == "3.2 [0.001, 999] times"
+
+
+def test_how_many_would_decide_passes_over_resamples_that_are_no_numbers():
+    there = np.random.default_rng(0).normal(0.06, 0.04, 1000)
+    texts = []
+    for draws in (there, np.where(np.arange(1000) < 50, np.nan, there)):
+        effect = Estimate(0.06, -0.02, 0.14, 100, draws=draws.astype(np.float32), drawn_from="p")
+        texts.append(judged("q", Claim(("a",), effect, 0.02, SAID), 1).text)
+    assert "about 4 times as many people would decide" in texts[0]
+    assert texts[1] == texts[0]
 
 
 def test_the_sentence_says_the_verdict_and_the_interval_that_it_rests_on():

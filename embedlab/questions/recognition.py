@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from embedlab.analyses.verification import Verification
 from embedlab.analysis import Params, bounded
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, as_points, shares, times_the_errors
+from embedlab.estimates import MOST_TIMES, Estimate, as_points, shares, times_the_errors
 from embedlab.over import degraded_pairs
 from embedlab.question import TIMES, Claim, Question, Results
 
@@ -113,6 +113,7 @@ def _apart(
         kind=f"the best on {probe}",
         brief={"yes": f"less than {best}", "no": f"like {best}", "undecided": "open"},
         marks={"yes": "better", "no": "alike"},
+        most=MOST_TIMES,
     )
 
 
