@@ -40,6 +40,8 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
     rival = r.most(RIVALS, space)
     after, before, known = (r.of(IMAGE, how, space) for how in (AFTER, rival, PROCRUSTES))
     models, where = tuple(dict.fromkeys(r.models)), f"on {r.spaces[space]}"
+    # Told by itself: what is like it is of other clouds, of which its models do not say which.
+    unit = f"points of images of {r.title}"
     evidence = {f"same image, {how}": r.of(IMAGE, how, space) for how in r.maps}
     if before.value >= ALL:
         nothing = (
@@ -47,9 +49,16 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             f"{'already' if rival == BEFORE else WITHOUT[rival]}"
         )
         return Claim(
-            models, None, matters, {"no": nothing}, evidence=evidence, fact="no", marks={"no": "no need"}
+            models,
+            None,
+            matters,
+            {"no": nothing},
+            unit=unit,
+            evidence=evidence,
+            fact="no",
+            marks={"no": "no need"},
         )
-    found, there, top = shares(after, before, known)
+    found, there, top = shares(after, before, beside=(known,))
     told = f"{found} of images find themselves, {there} {WITHOUT[rival]}, {top} by known pairs"
     adds = f"adds over {as_points(matters)} for {r.title}"
     return Claim(
@@ -61,7 +70,7 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             "no": f"Registration without pairs {adds.replace('over', 'less than')}: {told}",
             "undecided": f"Whether registration {adds} is open: {told}",
         },
-        unit="points of images",
+        unit=unit,
         marks={"yes": "finds", "no": "hardly"},
         word="gain",
         aside=f"{where}, {_over_fits(r, space)}{_likelier(r, space)}",

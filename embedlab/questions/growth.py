@@ -28,7 +28,11 @@ def _fails(r: Scaling, matters: float) -> Claim:
     size = enrolled(r.people)
     fnir = r.estimates[FNIR, size]
     told = f"FNIR extrapolated from {r.probe}, at FPIR {r.fpir:g}"
-    among = f"of enrolled people’s images unnamed once {r.people:,} are enrolled"
+    among, on = f"of enrolled people’s images unnamed once {r.people:,} are enrolled", ""
+    if "@" in r.probe:
+        # Only shrunk images could be judged, which may fail before there are many people.
+        told, on = f"FNIR extrapolated, at FPIR {r.fpir:g}", f" on {r.probe}"
+        among = f"of enrolled people’s images of {r.probe} unnamed once {r.people:,} are enrolled"
     return Claim(
         (r.model,),
         fnir,
@@ -39,8 +43,8 @@ def _fails(r: Scaling, matters: float) -> Claim:
             "undecided": f"Whether {r.model} leaves over {matters:.0%} {among} is open: {told}",
         },
         spec=".1%",
-        unit="FNIR",
-        kind=size,
+        unit=f"FNIR{on}",
+        kind=f"{size}{on}",
         marks={"yes": "fails", "no": "holds"},
         brief={"yes": "fails", "no": "holds", "undecided": "open"},
         evidence={what: r.estimates[what, size] for what in (THRESHOLD, FPIR)},

@@ -42,7 +42,7 @@ def _apart(r: Resolution, matters: float) -> Claim:
         costs[at],
         matters,
         {
-            "yes": f"M{mixing} more than blur itself: {told}",
+            "yes": f"M{mixing} over {points} beyond blur itself: {told}",
             "no": f"M{mixing} less than {points} beyond blur itself: {told}",
             "undecided": f"Whether m{mixing} over {points} beyond blur itself is open: {told}",
         },

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from embedlab.analyses.restoration import Restoration
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import as_points, shares
+from embedlab.estimates import Estimate, as_points, shares
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
-from embedlab.question import Claim, Question, Results
+from embedlab.question import MANY_CLAIMS, Claim, Question, Results, simultaneous, worst_of
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,42 @@ class UndoingParams(Params):
 
 
 def judge(results: Results, params: UndoingParams) -> list[Claim]:
-    """Judge each model by the degraded probe that loses most: what ridge brings back of it."""
+    """Judge each model by the degraded probe of which ridge brings back most, where one loses what matters.
+
+    Where none does it is the one that loses most.
+    """
     models: dict[str, list[Restoration]] = {}
     for r in results["restoration"]:
         if isinstance(r, Restoration):
             models.setdefault(r.model, []).append(r)
-    return [_undone(max(them, key=_lost), len(them), params.matters) for them in models.values()]
+    return [_undone(_deciding(them, params.matters), len(them), params.matters) for them in models.values()]
 
 
-def _lost(r: Restoration) -> float:
-    return r.estimates[RANK_1, TARGET].value - r.estimates[RANK_1, UNMAPPED].value
+def _deciding(them: list[Restoration], matters: float) -> Restoration:
+    """Pick as ``worst_of`` does: of what loses all, as faces of 8 px do, no map brings anything back."""
+    lossy = {k: _gain(r) for k, r in enumerate(them) if _lost(r).value > matters}
+    return them[worst_of(lossy, matters)] if lossy else max(them, key=lambda r: _lost(r).value)
+
+
+def _lost(r: Restoration) -> Estimate:
+    return r.estimates[RANK_1, TARGET] - r.estimates[RANK_1, UNMAPPED]
+
+
+def _gain(r: Restoration) -> Estimate:
+    return r.estimates[RANK_1, RIDGE] - r.estimates[RANK_1, UNMAPPED]
 
 
 def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
-    unmapped, mapped, sharp = shares(*found.values())
-    told = f"rank-1 is {unmapped} blurred, {mapped} mapped, {sharp} sharp"
     what, points = f"what {r.degraded} loses in {r.model}", as_points(matters)
     a_map = "linear map brings back"
     little = "nothing" if found[RIDGE].value <= found[UNMAPPED].value else f"less than {points}"
-    lost = found[TARGET] - found[UNMAPPED]
+    lost, gain = _lost(r), _gain(r)
+    # As finely as the one difference asks for that is told.
+    order = (UNMAPPED, TARGET, RIDGE) if lost.value <= matters else (UNMAPPED, RIDGE, TARGET)
+    first, second, last = (found[entry] for entry in order)
+    written = dict(zip(order, shares(first, second, beside=(last,)), strict=True))
+    told = f"rank-1 is {written[UNMAPPED]} blurred, {written[RIDGE]} mapped, {written[TARGET]} sharp"
     aside = f"among {r.gallery:,} people, by a map learned from {r.fitted_people:,} others"
     if lost.value <= matters:
         costs = f"blur costs {r.degraded}"
@@ -60,9 +76,8 @@ def _undone(r: Restoration, among: int, matters: float) -> Claim:
             brief={"no": "little to undo", "undecided": "open"},
             evidence={f"rank-1, {entry}": one for entry, one in found.items()},
         )
-    gain = found[RIDGE] - found[UNMAPPED]
     worse = f"A linear map makes {r.degraded} in {r.model} worse instead of better: {told}"
-    harms = gain.sign == -1
+    harms = simultaneous(gain, MANY_CLAIMS).sign == -1
     return Claim(
         (r.model,),
         gain,

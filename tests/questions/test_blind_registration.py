@@ -5,6 +5,7 @@ import numpy as np
 from embedlab.analyses.registration import Registration
 from embedlab.maths.clouds.trials import AFTER, BEFORE, IMAGE, NULL, PROCRUSTES, SHIFT
 from embedlab.questions.blind_registration import QUESTION
+from embedlab.report.answering import by_question
 from tests.questions.planted import bare, by_key, told
 
 MAPS = (BEFORE, SHIFT, AFTER, NULL, PROCRUSTES)
@@ -66,3 +67,13 @@ def test_where_known_pairs_find_more_it_says_how_likely_they_are():
     ]
     assert "log-likelihood an image 7.0 from known pairs on, 2.1 without" in missed.text
     assert "log-likelihood" not in same.text + bent.text
+
+
+def test_each_is_told_by_itself():
+    # Told beside one model's two sizes, of two models it would not be said which onto which, nor on what.
+    every = [registration(0.99, 0.99, before=0.99, models=models) for models in (("a", "a"), ("a", "b"))]
+    (asked,) = by_question(told(QUESTION, registration=every))
+    assert len(asked.lines) == 2
+    every = [registration(0.2, 0.2, models=models) for models in (("a", "a"), ("a", "b"))]
+    (asked,) = by_question(told(QUESTION, registration=every))
+    assert [line.told for line in asked.lines] == ["", ""]

@@ -42,3 +42,12 @@ def test_each_model_is_judged_on_its_first_probe():
     every = [found(rate, model, probe) for model in "ab" for probe, rate in (("p", 0.02), ("p@32", 0.5))]
     each = told(QUESTION, scaling=every)
     assert [(one.subject, one.verdict) for one in each] == [(("a",), "no"), (("b",), "no")]
+
+
+def test_of_shrunk_images_alone_it_says_so_and_is_not_told_beside_others():
+    whole, small = told(QUESTION, scaling=[found(0.3), found(0.9, "n", "p@16")])
+    assert small.text.startswith(
+        "n leaves over 10% of enrolled people’s images of p@16 unnamed once 1,000,000 are enrolled: FNIR"
+    )
+    assert whole.unit != small.unit
+    assert whole.kind != small.kind

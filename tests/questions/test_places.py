@@ -18,6 +18,8 @@ def test_images_that_match_their_like_and_not_each_other_land_apart():
     )
     assert (apart.verdict, together.verdict) == ("yes", "no")
     assert apart.effect.value == pytest.approx(0.4)
+    # Not "more than blur itself", which costs more where it is strong.
+    assert apart.text.startswith("Mixing sharp and blurred images costs a over 2 points beyond blur itself: ")
 
 
 def test_numbers_turned_round_turn_the_verdict_round():

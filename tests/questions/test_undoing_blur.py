@@ -39,3 +39,36 @@ def test_a_map_that_makes_it_worse_is_said_to():
     assert one.text.startswith(
         "A linear map makes faces@32 in a worse instead of better: rank-1 is 40.0% blurred, "
     )
+
+
+def test_what_a_map_surely_brings_back_is_told_though_a_smaller_size_loses_more():
+    every = [
+        restoration(0.07, 0.3, 0.97, degraded="faces@16"),
+        restoration(0.0, 0.015, 0.97, degraded="faces@8"),
+    ]
+    (one,) = told(QUESTION, restoration=every)
+    assert one.verdict == "yes"
+    assert one.text.startswith("A linear map brings back some of what faces@16 loses in a: ")
+
+
+def test_that_no_map_helps_holds_for_all_sizes():
+    every = [
+        restoration(0.5, 0.515, 0.97, degraded="faces@16"),
+        restoration(0.0, 0.0, 0.97, degraded="faces@8"),
+    ]
+    (one,) = told(QUESTION, restoration=every)
+    assert "faces@16" in one.text
+    assert one.verdict == "undecided"
+
+
+def test_a_map_is_worse_only_where_that_is_sure_among_all_that_is_judged():
+    surely, perhaps = (
+        told(QUESTION, restoration=[restoration(0.4, mapped, 0.9)])[0] for mapped in (0.35, 0.382)
+    )
+    assert (surely.shown_as, perhaps.shown_as) == ("worse", "hardly")
+    assert perhaps.text.startswith("A linear map brings back nothing of what faces@32 loses in a: ")
+
+
+def test_shares_are_as_fine_as_the_one_difference_asks_for_that_is_told():
+    (one,) = told(QUESTION, restoration=[restoration(0.95993, 0.96035, 0.97871)])
+    assert "rank-1 is 96.0% blurred, 96.0% mapped, 97.9% sharp" in one.text
