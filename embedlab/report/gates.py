@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from embedlab import question
 from embedlab.errors import UserError
-from embedlab.estimates import Estimate, as_points, counted
+from embedlab.estimates import Estimate, as_points, counted, shares
 from embedlab.files.documents import toml
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 from embedlab.question import simultaneous
@@ -406,21 +406,17 @@ def _change(key: Key, gate: Gate, old: Past, new: Past, among: int) -> Row:
     assert after is not None
     gap = simultaneous(after - before, among, LEVEL)
     margin = gate.margin or 0.0
+    digits = len(shares(before, after)[0].rpartition(".")[2]) - 1 if share else 3
+    both = f"{_told(before, share, digits)} → {_told(after, share, digits)}"
     if gap.low is None or gap.high is None:
-        return Row(
-            key.text,
-            "cannot",
-            f"{_told(before, share)} → {_told(after, share)}; the difference has no interval",
-        )
+        return Row(key.text, "cannot", f"{both}; the difference has no interval")
     low, high = (gap.low, gap.high) if sign > 0 else (-gap.high, -gap.low)
     outcome: Outcome = (
         "better" if low > 0 else "not worse" if low >= -margin else "worse" if high < 0 else "open"
     )
     told = gap.points() if share else format(gap, "+.3f")
     allowed = as_points(margin) if share else f"{margin:g}"
-    return Row(
-        key.text, outcome, f"{_told(before, share)} → {_told(after, share)} ({told}; margin {allowed})"
-    )
+    return Row(key.text, outcome, f"{both} ({told}; margin {allowed})")
 
 
 def _incomparable(key: Key, old: Past, new: Past) -> str:
@@ -450,7 +446,7 @@ def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
         for word, limit in (("at least", gate.at_least), ("at most", gate.at_most))
         if limit is not None
     )
-    text = f"{_told(wide, share)}, asked {asked}"
+    text = f"{_told(wide, share, 1 if share else 3)}, asked {asked}"
     if wide.low is None or wide.high is None or 0 < found.n < LEAST_FOR_CLAIM:
         return Row(key.text, "cannot", f"{text}; it has no interval that a gate can go by")
     least = -math.inf if gate.at_least is None else gate.at_least
@@ -523,8 +519,8 @@ def _changes(old: Past, new: Past) -> list[str]:
     return notes
 
 
-def _told(one: Estimate, share: bool) -> str:
-    return format(one, ".1%") if share else format(one, ".3f")
+def _told(one: Estimate, share: bool, digits: int) -> str:
+    return format(one, f".{digits}{'%' if share else 'f'}")
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:

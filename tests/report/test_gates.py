@@ -65,6 +65,16 @@ def test_a_loss_within_the_margin_is_put_up_with(tmp_path):
     assert outcomes(lenient)["verification:EER"] == "not worse"
 
 
+def test_both_shares_are_as_fine_as_their_difference(tmp_path):
+    judged = compared(tmp_path, {"aster": 0.5}, {"aster": 0.503})
+    for row in judged.rows:
+        before, after = (float(part.split("%")[0]) for part in row.text.split("→"))
+        gap = row.text.partition("(")[2].split(" points")[0]
+        assert abs(round(after - before, 6) - float(gap)) <= 0.51 * 10.0 ** -len(gap.partition(".")[2]), (
+            row.text
+        )
+
+
 def test_other_images_cannot_be_compared(tmp_path):
     with pytest.raises(NotComparable, match="other images or people") as caught:
         compared(tmp_path, {"aster": 0.7}, {"aster": 0.7}, shown=1)
