@@ -301,10 +301,9 @@ def _blocks(r: Groups, column: str) -> Heatmap:
 def findings(results: Sequence[Groups]) -> list[Finding]:
     """Say which groups are falsely matched and missed most, whether beyond chance, and what is left out."""
     said = [f for r in results for column in r.columns for f in (*_gaps(r, column), *_beyond(r, column))]
-    for r in results:
-        if r.far != r.far_asked:
-            why = f"for at {r.far_asked:g} they are too small"
-            said.append(Finding(f"On {r.title}, groups are judged at FAR {r.far:g}, {why}."))
+    for r in (one for one in results if one.far != one.far_asked):
+        text = f"groups are judged at FAR {r.far:g}, for at {r.far_asked:g} they are too small"
+        said.append(Finding(f"On {r.title}, {text}."))
     left_out = dict.fromkeys((r.probe, text) for r in results for text in r.left_out)
     return said + [Finding(f"On {probe}, groups leave out {text}.") for probe, text in left_out]
 
@@ -326,7 +325,7 @@ def _gaps(r: Groups, column: str) -> Iterator[Finding]:
 
 def _beyond(r: Groups, column: str) -> Iterator[Finding]:
     for what, rate in ((MATCHED, FMR), (MISSED, FNMR)):
-        one, p = r.estimates[what, column], r.p[column, what]
+        one, p, groups = r.estimates[what, column], r.p[column, what], r.within(rate, column)
         where, differs = f"On {r.title}", f"{rate} differs among groups of {column}"
         end = f"(largest over geometric mean {one.value:.2f}, {one.null:.2f} by chance, {told(p)})"
         yield claim(
@@ -336,6 +335,7 @@ def _beyond(r: Groups, column: str) -> Iterator[Finding]:
             tone="bad",
             gap=one,
             least_p=1 / (1 + r.shuffles),
+            family="difference" if len(groups) == 2 else "null",  # Of two it is theirs once more.
         )
 
 

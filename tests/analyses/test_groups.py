@@ -72,6 +72,13 @@ def test_of_several_groups_the_two_that_differ_most_are_picked_and_p_allows_for_
         assert finding.p == pytest.approx(min(1.0, 6 * finding.gap.p))
 
 
+@pytest.mark.parametrize(("names", "family"), [(("a", "b"), "difference"), (("a", "b", "c"), "null")])
+def test_of_two_groups_the_two_sentences_on_a_rate_are_decided_together(names, family):
+    """Where other claims against chance are few, a report said a difference and that it is not shown."""
+    found = groups.findings([groups.compute(grouped(planted(people=200), names), FEW)])
+    assert [one.family for one in found] == ["difference"] * 2 + [family] * 2
+
+
 def test_rates_are_those_of_scores_written_out():
     a = planted(people=40, close=0.3)
     found = groups.compute(a, dataclasses.replace(FEW, far=0.05))
