@@ -62,6 +62,9 @@ NOTHING = "the results hold nothing that it could be judged by"
 BEYOND_REACH = 100
 """More than so many times the people at hand are not proposed: nobody has them."""
 
+NEAR = 0.25
+"""So far from what matters, as a share of it, an effect is near; one that is farther off is only unsure."""
+
 TIMES, MANY = "times", "many"
 """How an effect is written that is the logarithm of a ratio, or of a number of people."""
 
@@ -446,7 +449,9 @@ def what_would_decide(effect: Estimate, matters: float) -> str:
         # Where nobody differs the interval shrinks as people grow, and else with their square root.
         times **= 2
     if times > BEYOND_REACH:
-        return "so near to what matters that more people would hardly decide it"
+        if abs(off) < abs(matters) * NEAR:
+            return "so near to what matters that more people would hardly decide it"
+        return f"over {BEYOND_REACH} times as many people would decide"
     # Not how many: of those at hand some only have the pairs that an analysis needs.
     times = round(times, 6)
     rounded = math.ceil(10 * times) / 10 if times < 10 else math.ceil(times)

@@ -79,6 +79,8 @@ def test_what_would_decide_is_what_decides():
         "so near to what matters that more people would hardly decide"
         in judged("q", claim(0.0200001, 0.08), 1).text
     )
+    # Far from what matters, and not known at all.
+    assert "over 100 times as many people would decide" in judged("q", claim(0.06, 0.5), 1).text
     nobody = judged("q", Claim(("a",), Estimate(0.1, n=3), 0.02, SAID), 1)
     assert "3 people are too few to judge by" in nobody.text
 
