@@ -14,7 +14,7 @@ least sure.
   is usual within a person.
 - *matches everybody*: an image is like over 1 % of all people, ten of them and ten times as many as is usual.
 
-`embedlab run audit --save FILE` writes all of it as CSV.
+``embedlab run audit --save FILE`` writes all of it as CSV.
 
 How to read it
 --------------

@@ -12,8 +12,8 @@ On further probes the same images are judged by their own calibration, and by th
 a score is worth there what it is worth here. *ECE*, the expected calibration error, is by how much
 probabilities and shares of one person differ on average, where both are equally likely before [2]_.
 
-`embedlab run calibration --save FILE` writes the calibrations as JSON;
-`embedlab.formats.calibrations.read(FILE).probability(score, prior)` applies one.
+``embedlab run calibration --save FILE`` writes the calibrations as JSON;
+``embedlab.formats.calibrations.read(FILE).probability(score, prior)`` applies one.
 
 How to read it
 --------------

@@ -8,7 +8,7 @@ turned away, covered or tiny, and another image of the same person mends them.
 
 What removing them wins is never measured by the probes that chose them. People are dealt into halves; the
 share ``remove`` of all images that the one half's probes call worst is removed, FMR is told by the other
-half's, and the other way round. The list of `embedlab run enrolment --save FILE`, in CSV, is chosen by all.
+half's, and the other way round. The list of ``embedlab run enrolment --save FILE``, in CSV, is chosen by all.
 
 How to read it
 --------------

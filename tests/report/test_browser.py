@@ -12,7 +12,7 @@ import pytest
 from benchmarks.page import plant
 from embedlab import runner
 from embedlab.analysis import Estimate, Finding
-from embedlab.charts import Curve, Curves, Face, Faces, Heatmap, Scatter, Table, faces_from
+from embedlab.charts import Bars, BarSeries, Curve, Curves, Face, Faces, Heatmap, Scatter, Table, faces_from
 from embedlab.lab.store import Lab
 from embedlab.report import Section, build
 from embedlab.report.build import Head
@@ -482,6 +482,43 @@ def test_a_long_title_of_an_axis_is_whole_in_the_page_and_in_what_is_saved(brows
     assert "<removed>," in browser.run("document.querySelector('.chart .xtitle').textContent")
     whole = saved(browser, "Long", "SVG")[1]
     assert re.search(r'class="ytitle"[^>]*><tspan class="line"', whole)
+
+
+def test_on_a_phone_every_name_is_read_and_the_page_scrolls_in_one_direction(browser, tmp_path):
+    names = ("participation ratio", "uniformity", "lfw144@32, mobilefacenet_ms1m")
+    bars = Bars(
+        title="Shares",
+        ylabel="share",
+        categories=names,
+        series=(BarSeries("one", np.arange(3.0), None, None, model="one"),),
+    )
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    face = Face("p", "ann/0.png", "e0270, 0.86", "ann")
+    with faces_from(lambda probe, item: pixels):
+        faces = Faces(title="Worst", rows=(("two people, most alike", (face,) * 8),))
+        about = Section("s", "Is it read?", charts=(bars, faces), about=(("Limits", f"``{'long' * 20}``"),))
+        options = {"title": "Phone", "outcomes": [], "models": ["one"], "provenance": {}, "extra": [about]}
+        page = build(tmp_path / "index.html", **options)
+    look(browser, page, width=390, height=800)
+    shown = browser.run(
+        """[...document.querySelectorAll('.bars .xtick text')]
+          .filter(one => getComputedStyle(one).display !== 'none')
+          .map(one => [...one.querySelectorAll('tspan')].map(line => line.textContent).join(' ')
+            || one.textContent)"""
+    )
+    assert shown == list(names)
+    assert names[2] in saved(browser, "Shares", "CSV")[1]
+    inside = browser.run(
+        """(() => {
+          const all = document.querySelector('.faces .main-svg').getBoundingClientRect();
+          const boxes = [...document.querySelectorAll('.faces text')]
+            .filter(one => one.textContent === 'e0270, 0.86').map(one => one.getBoundingClientRect());
+          const apart = Math.min(...boxes.slice(1).map((one, k) => one.left - boxes[k].right));
+          return [boxes.length, apart > 0, Math.max(...boxes.map(one => one.right)) <= all.right];
+        })()"""
+    )
+    assert inside == [8, True, True]
+    assert browser.run("document.documentElement.scrollWidth") <= 390
 
 
 def test_no_key_takes_anything_of_a_chart_of_six_models_and_six_probes(browser, linked):

@@ -9,12 +9,17 @@
     flat: [["zoom2d", "pan2d"], ["resetScale2d"]],
     scene: [["zoom3d", "pan3d", "orbitRotation"], ["resetCameraDefault3d"]],
   };
+  // On a phone faces, tiles and matrices are as wide as their captions need, and scroll.
+  const LEAST = { faces: 760, tiles: 760, heatmap: 560 };
+  const phone = window.matchMedia("(max-width: 760px)");
+  const least = (el) => (phone.matches && LEAST[Object.keys(LEAST).find((kind) => el.classList.contains(kind))]) || 0;
   const config = (el) => ({
     displaylogo: false,
     displayModeBar: window.matchMedia("(hover: hover)").matches ? "hover" : false,
     modeBarButtons: BUTTONS[el.dataset.scene ? "scene" : "flat"],
     plotlyServerURL: "",
-    responsive: true,
+    // What is wider than its place must not be fitted into it when the window changes.
+    responsive: el.clientWidth >= least(el),
     showSendToCloud: false,
   });
   const charts = [...document.querySelectorAll(".chart")];
@@ -160,16 +165,27 @@
       if (title?.text) title.text = broken(title.text, name[0] === "y" ? layout.height / 2 : width - 100);
   }
 
+  // The library hides tilted names that would leave the picture: where there is no room they stand upright.
+  function upright({ xaxis }, width) {
+    if (!xaxis?.ticktext?.length) return;
+    const longest = Math.max(...xaxis.ticktext.map((name) => pen.measureText(text(name)).width));
+    if (longest * xaxis.ticktext.length < width - 100) return;
+    xaxis.ticktext = xaxis.ticktext.map((name) => broken(name, 100));
+    xaxis.tickangle = -90;
+  }
+
   // What other parts of the page add to a picture.
   const dress = [];
   function figure(el) {
     const made = read(el);
     made.layout.template = json("looks")[scheme.matches && !printing ? "dark" : "light"];
     made.layout.height = Number(el.dataset.height);
-    made.layout.autosize = true;
+    made.layout.autosize = el.clientWidth >= least(el);
+    if (!made.layout.autosize) made.layout.width = least(el);
     made.layout.showlegend = false;
     made.layout.margin.t = Math.min(made.layout.margin.t, 16);
-    fit(made.layout, el.clientWidth);
+    fit(made.layout, made.layout.width ?? el.clientWidth);
+    if (phone.matches && el.classList.contains("bars")) upright(made.layout, el.clientWidth);
     for (const trace of made.data) if (trace.meta?.halo) trace.line.color = made.layout.template.layout.paper_bgcolor;
     dress.forEach((add) => add(el, made));
     return made;

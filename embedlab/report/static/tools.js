@@ -48,7 +48,7 @@
     save(shown.blob(address), named(el, kind));
   }
 
-  const ticks = (axis) => (axis?.tickmode === "array" ? new Map(shown.values(axis.tickvals).map((v, i) => [v, shown.text(axis.ticktext[i])])) : new Map());
+  const ticks = (axis) => (axis?.tickmode === "array" ? new Map(shown.values(axis.tickvals).map((v, i) => [v, shown.text(axis.ticktext[i]).replace(/\n/g, " ")])) : new Map());
   function rowsOf(el) {
     const { data, layout } = shown.figure(el);
     const [across, down] = [ticks(layout.xaxis), ticks(layout.yaxis)];
