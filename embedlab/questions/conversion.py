@@ -35,6 +35,7 @@ class _Way:
     """
 
     ends: tuple[str, str]
+    probe: str
     moved: Estimate
     own: Estimate
     known: int
@@ -69,22 +70,22 @@ def judge(results: Results, params: ConversionParams) -> list[Claim]:
 
 def _mapped(r: Mapping, ends: tuple[str, str]) -> _Way:
     moved, own = (r.estimates[RANK_1, entry, *ends] for entry in (RIDGE, TARGET))
-    return _Way(ends, moved, own, r.fitted_people, r.gallery, searched=True)
+    return _Way(ends, r.probe, moved, own, r.fitted_people, r.gallery, searched=True)
 
 
 def _moved(r: Migration, ends: tuple[str, str]) -> _Way:
     moved, own, wrong = (r.estimates[RANK_1, gallery, *ends] for gallery in (MOVED, NEW, WRONG))
     found = {name: r.estimates.at(NEEDED, (name, *ends)) for name in ADAPTERS}
     needed = {name: one for name, one in found.items() if one and (moved - wrong).sign == 1}
-    return _Way(ends, moved, own, r.known, r.gallery, r.matters, needed)
+    return _Way(ends, r.probe, moved, own, r.known, r.gallery, r.matters, needed)
 
 
 def _loses(way: _Way, among: int, matters: float) -> Claim:
     (old, new), (top, left) = way.ends, shares(way.own, way.moved)
-    told = f"rank-1 among {way.others:,} others is {left} moved, {top} enrolled anew"
+    told = f"rank-1 among {way.others:,} others of {way.probe} is {left} moved, {top} enrolled anew"
     what = f"moving a gallery of {old} to {new}"
     if way.searched:
-        told = f"rank-1 among {way.others:,} others is {left} mapped, {top} by its own"
+        told = f"rank-1 among {way.others:,} others of {way.probe} is {left} mapped, {top} by its own"
         what = f"searching a gallery of {new} by mapped images of {old}"
     points = as_points(matters)
     return Claim(
@@ -99,7 +100,7 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
         },
         word="loss",
         aside=f"by a map learned from {way.known:,} people",
-        unit="points of rank-1 lost",
+        unit=f"points of rank-1 lost on {way.probe}{' by searching' if way.searched else ''}",
         marks={"yes": "loses", "no": "keeps"},
         among=among,
         kind="searched" if way.searched else "",

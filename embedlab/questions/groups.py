@@ -73,7 +73,7 @@ def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
         spec=".2f",
         word="ratio",
         aside=f"no false match within {listed(list(never))}" if never else "",
-        unit="times the FMR of another group",
+        unit=f"times the FMR of another group, {column} “{a}” over “{b}” on {probe}",
         among=len(effects) // 2,
         hazard="yes",
         marks={"yes": "unequal", "no": "alike"},
@@ -100,7 +100,7 @@ def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
             "undecided": f"Whether in {model} {they} are missed over {as_points(points)} more often than "
             f"those of “{b}” is open: {told}",
         },
-        unit="points of FNMR above another group",
+        unit=f"points of FNMR above another group, {column} “{a}” over “{b}” on {probe}",
         among=len(effects) // 2,
         hazard="yes",
         marks={"yes": "unequal", "no": "alike"},

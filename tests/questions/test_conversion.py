@@ -44,7 +44,14 @@ def test_each_direction_is_judged():
     assert (yes.verdict, yes.subject) == ("yes", ("b", "a"))
     assert yes.text.startswith("Searching a gallery of a by mapped images of b loses: ")
     assert "(by a map learned from 40 people; loss " in yes.text
-    assert "rank-1 among 100 others is 30.0% mapped, 90.0% by its own" in yes.text
+    assert "rank-1 among 100 others of faces is 30.0% mapped, 90.0% by its own" in yes.text
+
+
+def test_galleries_of_two_data_sets_are_not_told_as_one():
+    probes = {"faces": 0.3, "faces@32": 0.3, "office": 0.2}
+    every = [mapping("a", "b", mapped, mapped, probe=probe) for probe, mapped in probes.items()]
+    found = told(QUESTION, mapping=every)
+    assert len({one.unit for one in found}) == len(found) == 2
 
 
 def test_of_many_models_the_best_and_the_worst_direction_are_told():

@@ -2,6 +2,7 @@
 
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.questions.groups import QUESTION
+from embedlab.report.answering import by_question
 from tests.questions.planted import bare, by_key, told
 
 KINDS = (("sex", "f", 100, 100, 300), ("sex", "m", 100, 100, 300))
@@ -77,3 +78,21 @@ def test_a_group_that_is_never_matched_hides_no_hazard_among_the_others():
 def test_each_model_has_its_own_answers():
     each = told(QUESTION, groups=[found((0.3, 0.1), (0.1, 0.1), model=m) for m in "ab"])
     assert [one.subject for one in each] == [("a",), ("a",), ("b",), ("b",)]
+
+
+def test_a_model_is_like_another_only_where_the_same_groups_are_worse_off():
+    one, like, other = (
+        found(fmr, fnmr, model)
+        for model, fmr, fnmr in (
+            ("a", (0.30, 0.10), (0.02, 0.12)),
+            ("b", (0.30, 0.10), (0.02, 0.12)),
+            ("c", (0.10, 0.30), (0.12, 0.02)),
+        )
+    )
+    (asked,) = by_question(told(QUESTION, groups=[one, like, other]))
+    assert [(line.lead.subject, len(line.likewise)) for line in asked.lines] == [
+        (("a",), 1),
+        (("a",), 1),
+        (("c",), 0),
+        (("c",), 0),
+    ]
