@@ -350,17 +350,18 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     most = claim.most if math.isinf(least) else 1.0
     # So many times as many errors at most, of either side.
     least = -claim.most if claim.spec == TIMES else least
+    wide = effect
     if effect and effect.low is not None and effect.high is not None:
         # Widened, the ends would pass what a share, the difference of two, or a number can be.
         effect = dataclasses.replace(effect, low=max(effect.low, least), high=min(effect.high, most))
     verdict, told, ending = claim.fact or "undecided", "", ""
-    if claim.fact is None and effect is not None:
+    if claim.fact is None and effect is not None and wide is not None:
         if claim.p is not None:
             verdict = "yes" if claim.p * over <= LEVEL and effect.value > claim.matters else "undecided"
             told = f"p = {claim.p:.2g}"
         else:
             verdict = verdict_of(effect, claim.matters)
-            ending = what_would_decide(effect, claim.matters) if verdict == "undecided" else ""
+            ending = _outlook(wide, claim) if verdict == "undecided" else ""
             told = _told(effect, claim)
     surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
     said = claim.said["some" if surely else verdict]
@@ -434,6 +435,14 @@ def verdict_of(effect: Estimate, matters: float) -> Verdict:
     if effect.low > matters:
         return "yes"
     return "no" if effect.high < matters else "undecided"
+
+
+def _outlook(effect: Estimate, claim: Claim) -> str:
+    """Say what would decide a claim that is open."""
+    if claim.spec == MANY and effect.value < claim.matters and (effect.high or 0.0) >= claim.most:
+        # How long the interval would be is not known where it ends with those who are there.
+        return f"more than {math.exp(claim.most):,.0f} could not be tried"
+    return what_would_decide(effect, claim.matters)
 
 
 def what_would_decide(effect: Estimate, matters: float) -> str:

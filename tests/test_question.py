@@ -9,7 +9,7 @@ from embedlab import question
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError
 from embedlab.estimates import MOST_TIMES, Estimate
-from embedlab.question import TIMES, Claim, Question, answers, best_of, judged, simultaneous, verdict_of
+from embedlab.question import MANY, TIMES, Claim, Question, answers, best_of, judged, simultaneous, verdict_of
 
 SAID = {"yes": "it is so", "no": "it is not so", "undecided": "whether it is so is open"}
 
@@ -83,6 +83,27 @@ def test_what_would_decide_is_what_decides():
     assert "over 100 times as many people would decide" in judged("q", claim(0.06, 0.5), 1).text
     nobody = judged("q", Claim(("a",), Estimate(0.1, n=3), 0.02, SAID), 1)
     assert "3 people are too few to judge by" in nobody.text
+
+
+def test_where_all_who_are_known_may_be_needed_no_number_of_people_is_said_to_decide():
+    def told(needed, high):
+        effect = Estimate(np.log(needed), np.log(4), np.log(high), 100)
+        many = Claim(("a",), effect, np.log(100), SAID, spec=MANY, most=np.log(150))
+        return judged("q", many, 1).text
+
+    assert "; more than 150 could not be tried)" in told(6, 150)
+    assert "; more than 150 could not be tried)" in told(6, 400)
+    assert "times as many people would decide" in told(6, 120)
+    # What would have to rise is the lower end.
+    assert "could not be tried" not in told(130, 150)
+
+
+def test_an_outlook_is_of_the_interval_as_it_was_widened_and_not_as_it_is_told():
+    effect = Estimate(0.9, -0.4, 2.2, 100)
+    assert "about 2.2 times as many" in judged("q", Claim(("a",), effect, 0.02, SAID), 1).text
+    assert "[-40.0, +100.0]" in judged("q", Claim(("a",), effect, 0.02, SAID), 1).text
+    ended = Estimate(-0.5, -2.2, 1.2, 100)
+    assert "about 11 times as many" in judged("q", Claim(("a",), ended, 0.02, SAID), 1).text
 
 
 def test_what_is_surely_there_is_said_where_it_is_open_whether_it_matters():

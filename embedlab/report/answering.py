@@ -1,5 +1,6 @@
 """Answers of a report: judged over all its outcomes, on the first screen, in the terminal and as numbers."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -161,9 +162,27 @@ def of(outcomes: Sequence[Outcome], overrides: Overrides | None = None) -> list[
     }
     inputs = [one for outcome in outcomes for run in outcome.runs for one in run.inputs]
     probes = tuple(dict.fromkeys(one.probe for one in inputs if one.probe))
-    found = question.answers(results, reasons, overrides)
+    found = _each_model(question.answers(results, reasons, overrides), outcomes)
     with naming(lambda: {*names_in(chain(*results.values()), ()), *(one.model for one in inputs), *probes}):
         return [_worded(one, probes) for one in found]
+
+
+def _each_model(answers: Sequence[Answer], outcomes: Sequence[Outcome]) -> list[Answer]:
+    """Say after a question's answers of which models an analysis that it needs gave nothing, and why."""
+    told: list[Answer] = []
+    for name, them in itertools.groupby(answers, lambda one: one.question):
+        told += (given := list(them))
+        spoken = {model for one in given for model in one.subject}
+        silent: dict[str, str] = {}
+        for outcome in (one for one in outcomes if spoken and one.analysis.name in question.get(name).needs):
+            found = {model for run in outcome.runs if run.result is not None for model in run.models}
+            for run in outcome.runs:
+                if len(run.models) == 1 and run.models[0] not in found | spoken:
+                    silent.setdefault(run.models[0], run.reason or "it failed")
+        for why in dict.fromkeys(silent.values()):
+            models = tuple(model for model, reason in silent.items() if reason == why)
+            told.append(Answer(name, models, "cannot", f"Of {listed(models)} nothing can be said: {why}"))
+    return told
 
 
 def _worded(answer: Answer, probes: Sequence[str]) -> Answer:

@@ -9,6 +9,7 @@ import pytest
 from embedlab import question
 from embedlab.analysis import Params
 from embedlab.estimates import Estimate
+from embedlab.over import Input
 from embedlab.question import Claim, Question
 from embedlab.report import Section, answering, build, show
 
@@ -98,6 +99,34 @@ def test_what_could_not_be_measured_is_told_with_the_reason(outcome, ask):
         (one,) = answering.of([dataclasses.replace(outcome, runs=(run,))])
         assert one.verdict == "cannot"
         assert why in one.text
+
+
+def test_a_model_that_could_not_be_measured_is_told_beside_those_that_could(outcome, ask, tmp_path):
+    ask(lambda results, params: claims(CLEAR))
+    places = [(name, Input("set", name, "faces")) for name in ("brie", "feta", "edam", "gruyère")]
+    one_sided = "it has one person only"
+    runs = tuple(
+        dataclasses.replace(
+            outcome.runs[0] if name == "brie" else outcome.runs[2], reason=reason, title=name, inputs=(place,)
+        )
+        for (name, place), reason in zip(
+            places, ("", one_sided, one_sided, "its file is broken"), strict=True
+        )
+    )
+    # One size of several that failed is told in its section, and so are pairs.
+    runs += (dataclasses.replace(runs[1], inputs=(Input("set", "brie", "faces@8"),)),)
+    runs += (dataclasses.replace(runs[1], inputs=(*runs[1].inputs, Input("set", "colby", "faces"))),)
+    given = dataclasses.replace(outcome, runs=runs)
+    yes, *others = answering.of([given])
+    assert (yes.verdict, yes.subject) == ("yes", ("brie", "gouda"))
+    assert [(one.subject, one.verdict, one.text) for one in others] == [
+        (("feta", "edam"), "cannot", f"Of feta and edam nothing can be said: {one_sided}"),
+        (("gruyère",), "cannot", "Of gruyère nothing can be said: its file is broken"),
+    ]
+    page, numbers = written(tmp_path, given)
+    assert "Of gruyère nothing can be said" in page
+    assert [one["verdict"] for one in numbers["answers"]] == ["yes", "cannot", "cannot"]
+    assert "Of gruyère nothing can be said" in "\n".join(answering.as_text([yes, *others]))
 
 
 def test_hostile_names_in_answers_are_text(tmp_path, outcome, ask, evil):
