@@ -294,17 +294,18 @@ def compare(
     asked = [gate for gate in gates if gate.margin is not None] or usual
     pairs = [(key, gate) for gate in asked for key in _taken(old, gate, needed=asked is not usual)]
     # What a wildcard meets beside numbers with draws can never be compared, and is told apart.
-    bare = [k for k, g in pairs if not len(old.estimates[k].draws) and k.measure != g.measure]
-    judged = {key: gate for key, gate in pairs if key not in bare} or dict(pairs)
+    able = [(k, gate) for k, gate in pairs if len(old.estimates[k].draws) or k.measure == gate.measure]
+    # Each gate that takes a number is judged by its own margin: a wide one must not stand for a narrow one.
+    judged = {(key, gate.margin, gate.better): (key, gate) for key, gate in able or pairs}.values()
     if not judged:
         raise UserError(f"{old.name} has none of {', '.join(DEFAULTS)}: say what to compare with --measure")
-    rows = [_change(key, gate, old, new, len(judged)) for key, gate in judged.items()]
+    keys = {key for key, _ in judged}
     found = applied(notes, new.answers)
-    rows = [_put_up_with(row, key, new, found) for row, key in zip(rows, judged, strict=True)]
+    rows = [_put_up_with(_change(key, gate, old, new, len(keys)), key, new, found) for key, gate in judged]
     told = [*_changes(old, new), *found.told(new.answers)]
-    if passed := sorted({key.measure for key in bare if key not in judged}):
+    if passed := sorted({key.measure for key, _ in pairs if key not in keys}):
         told.append(f"not compared, for a report keeps no draws of it: {', '.join(passed)}")
-    return Judged(f"{new.name} against {old.name}", _sorted(rows), len(rows), told)
+    return Judged(f"{new.name} against {old.name}", _sorted(rows), len(keys), told)
 
 
 def _put_up_with(row: Row, key: Key, new: Past, notes: Applied) -> Row:
@@ -406,9 +407,9 @@ def _change(key: Key, gate: Gate, old: Past, new: Past, among: int) -> Row:
     assert after is not None
     gap = simultaneous(after - before, among, LEVEL)
     margin = gate.margin or 0.0
-    digits = len(shares(before, after)[0].rpartition(".")[2]) - 1 if share else 3
+    digits = len(shares(before, after)[0].partition(".")[2] or "d%") - 1 if share else 3
     both = f"{_told(before, share, digits)} → {_told(after, share, digits)}"
-    if gap.low is None or gap.high is None:
+    if not _is_whole(gap) or gap.low is None or gap.high is None:
         return Row(key.text, "cannot", f"{both}; the difference has no interval")
     low, high = (gap.low, gap.high) if sign > 0 else (-gap.high, -gap.low)
     outcome: Outcome = (
@@ -447,7 +448,7 @@ def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
         if limit is not None
     )
     text = f"{_told(wide, share, 1 if share else 3)}, asked {asked}"
-    if wide.low is None or wide.high is None or 0 < found.n < LEAST_FOR_CLAIM:
+    if not _is_whole(wide) or wide.low is None or wide.high is None or 0 < found.n < LEAST_FOR_CLAIM:
         return Row(key.text, "cannot", f"{text}; it has no interval that a gate can go by")
     least = -math.inf if gate.at_least is None else gate.at_least
     most = math.inf if gate.at_most is None else gate.at_most
@@ -517,6 +518,11 @@ def _changes(old: Past, new: Past) -> list[str]:
             if (model, probe) not in others.members
         ]
     return notes
+
+
+def _is_whole(one: Estimate) -> bool:
+    """Whether value and interval are numbers: NaN is neither above nor below a limit, and would pass."""
+    return all(end is not None and math.isfinite(end) for end in (one.value, one.low, one.high))
 
 
 def _told(one: Estimate, share: bool, digits: int) -> str:

@@ -239,6 +239,39 @@ def test_a_wildcard_passes_over_numbers_without_draws_and_says_so(tmp_path):
     assert named.status() == 3
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_wide_gate_does_not_stand_for_a_narrow_one_of_the_same_number(tmp_path, order):
+    asked = [Gate(measure="verification:EER", margin=0.01), Gate(measure="verification:E*", margin=0.9)]
+    judged = compared(tmp_path, {"aster": 0.4}, {"aster": 0.9}, asked[::order])
+    assert [row.outcome for row in judged.rows] == ["worse", "not worse"]
+    assert (judged.intervals, judged.status()) == (1, 1)
+
+
+def test_a_number_asked_for_by_its_name_is_not_passed_over_with_those_of_a_wildcard(tmp_path):
+    old = report(tmp_path, "old", {"aster": 0.7})
+    bare = {
+        key: Estimate(one.value, one.low, one.high, one.n) if key.what == "EER" else one
+        for key, one in old.estimates.items()
+    }
+    old = dataclasses.replace(old, estimates=bare)
+    asked = [Gate(measure=f"verification:{what}", margin=0.1, better=1) for what in ("*", "EER")]
+    judged = gates.compare(old, old, asked)
+    assert outcomes(judged)["verification:EER"] == "cannot"
+    assert (judged.notes, judged.status()) == ([], 3)
+
+
+@pytest.mark.parametrize("lost", [{"value": np.nan}, {"low": np.nan, "high": np.nan}])
+def test_a_number_that_is_none_is_not_open(tmp_path, lost):
+    found = report(tmp_path, "one", {"aster": 0.7})
+    holed = {key: dataclasses.replace(one, **lost) for key, one in found.estimates.items()}
+    holed = dataclasses.replace(found, estimates=holed)
+    judged = gates.check(holed, [Gate(measure="verification:EER", at_most=0.001)])
+    assert [row.outcome for row in judged.rows] == ["cannot"]
+    if "value" in lost:
+        judged = gates.compare(found, holed, [Gate(measure="verification:EER", margin=0.02)])
+        assert [row.outcome for row in judged.rows] == ["cannot"]
+
+
 def test_a_gate_that_meets_nothing_is_a_mistake(tmp_path):
     found = report(tmp_path, "one", {"aster": 0.7})
     for gate in (Gate(measure="verification:TRA*", at_least=0), Gate(measure=TAR, probe="q", at_least=0)):
