@@ -215,6 +215,16 @@ def names(column: Any, what: str, place: Place) -> list[str]:
     values = unwrapped(given).to_pylist()
     if pa.types.is_string(inner) or pa.types.is_large_string(inner):
         return [value or "" for value in values]
+    if pa.types.is_floating(inner):
+        # Neighbours beyond are one number as floats, so that two people would be one.
+        most = {16: 1 << 11, 32: 1 << 24}.get(inner.bit_width, EXACT)
+        if large := [
+            row for row, value in enumerate(values) if value is not None and most <= abs(value) < np.inf
+        ]:
+            raise UserError(
+                f"{place(large[0])}: {what!r} is {values[large[0]]:.0f}, and {held} holds not every whole "
+                "number of that size: give text or whole numbers, or name another column"
+            )
     found = []
     for row, value in enumerate(values):
         try:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
 from embedlab.files import names as names_
+from embedlab.files.columns import EXACT
 
 
 def matrix(vectors: Any) -> Float[np.ndarray, "n d"]:
@@ -153,6 +154,11 @@ def _name(value: Any, what: str, row: int) -> str:
         if not value.is_integer():
             raise UserError(
                 f"{what}: row {row} is {value}, a number with decimals: give names or whole numbers"
+            )
+        if abs(value) >= EXACT:
+            raise UserError(
+                f"{what}: row {row} is {value:.0f}, and floats do not hold every whole number of that size: "
+                "give text or whole numbers"
             )
         value = int(value)
     if isinstance(value, bytes):

@@ -23,7 +23,7 @@ LONGEST = 4096
 INVISIBLE = "\x00\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 _WHITE = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
 _AROUND = _WHITE + "".join(map(chr, range(0x2000, 0x200B))) + INVISIBLE
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)\.0")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.0)?")
 _BYTES = re.compile(r"""b(?:'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")""", re.ASCII)
 
 
@@ -109,7 +109,10 @@ def _of_bytes(names: list[str]) -> list[str]:
 
 
 def _of_numbers(names: list[str]) -> list[str]:
-    """Write whole numbers without decimals where a whole column has them: 3, not 3.0."""
+    """Write whole numbers without decimals where a column has nothing else: 3, not 3.0.
+
+    Some may have none already, as in a table that was put together of two.
+    """
     there = [name for name in names if name]
     if not there or not all(map(_WHOLE.fullmatch, there)):
         return names

@@ -91,6 +91,9 @@ def scalars():
         yield str(kind), plain(kind), None, None
     yield "null", plain(pa.null()), None, None
     yield "fractions", pa.array([0.5, 1.0, 2.0]), None, [0.5, 1, 2]
+    for kind, exact in zip(FLOATS, (11, 24, 53), strict=True):
+        large = [2.0**exact, 1.0, 2.0**exact - 1]
+        yield f"{kind} beyond whole numbers", pa.array(np.array(large), pa.float64()).cast(kind), None, large
     yield "infinite", pa.array([float("inf"), 1.0, 2.0]), None, [float("inf"), 1, 2]
     yield "hashes", pa.array([2**64 - 1] * N, pa.uint64()), [str(2**64 - 1)] * N, None
     yield "no text", pa.array([b"\xff"] * N), None, None
@@ -151,6 +154,7 @@ def arrays():
     yield "U that is no text", np.array(["\ud800", "a", "b"]), None, None
     yield "bool", np.array([False, True, False]), None, [False, True, False]
     yield "u8 beyond", np.array([2**64 - 1] * N, "u8"), [str(2**64 - 1)] * N, None
+    yield "f8 beyond whole numbers", np.array([2.0**53, 1, 2]), None, [2.0**53, 1, 2]
     yield "fractions", np.array([0.5, 1, 2]), None, [0.5, 1, 2]
     for code in ("c8", "c16", "M8[s]", "m8[s]", "V4", [("x", "f4")], [("ü", "f4")], "O"):
         yield str(code), np.zeros(N, code), None, None

@@ -146,6 +146,10 @@ def wrong():
         ({"labels": 3}, "labels: int is no column"),
         ({"labels": np.eye(4)}, "labels: row 0 holds several values"),
         ({"labels": [1.5, 1, 2, 3]}, "labels: row 0 is 1.5, a number with decimals"),
+        (
+            {"labels": [1.0, 2.0, 2.0**53, 2.0**53 + 2]},
+            "labels: row 2 is 9007199254740992, and floats do not",
+        ),
         ({"labels": ["a", None, "b", "c"]}, "labels: row 1 has no name"),
         ({"labels": ["a", "b", float("nan"), "c"]}, "labels: row 2 has no name"),
         ({"labels": pd.Series([1, None, 2, 3], dtype="Int64")}, "labels: row 1 has no name"),

@@ -123,7 +123,7 @@ def test_every_reader_gives_one_name_and_says_what_it_changed(tmp_path, read, sp
 
 
 @pytest.mark.parametrize("read", [from_npz, from_csv, from_parquet, from_our_own])
-@pytest.mark.parametrize("people", [["3.0", "4.0"], ["3", "4"]])
+@pytest.mark.parametrize("people", [["3.0", "4.0"], ["3", "4"], ["3", "4.0"]])
 def test_people_called_by_whole_numbers_have_no_decimals(tmp_path, read, people):
     assert read(tmp_path, ["10.0", "11.0"], people) == (["10", "11"], ["3", "4"])
 
