@@ -145,9 +145,9 @@ def compute(embeddings: EmbeddingSet, params: AccuracyParams, pairs: PairList | 
     check_pairs(embeddings)
     if pairs is None and params.pairs:
         pairs = protocols.read(params.pairs)
-    people = People.of(embeddings.identities, params)
     judged = _drawn(embeddings, params) if pairs is None else _asked(embeddings, pairs)
     same = judged.pairs.same
+    people = _people(embeddings, judged, params)
     # Drawn pairs are too few for a low FAR, and verification has all there are.
     trials = 0 if pairs is None else int((~same).sum())
     asked, curve = levels.resolved(params.far, trials), levels.along(trials)
@@ -167,7 +167,7 @@ def compute(embeddings: EmbeddingSet, params: AccuracyParams, pairs: PairList | 
         curve_far=curve,
         **judged.told,
         **fields,
-        **_over_folds(embeddings, judged, params, found),
+        **_over_folds(judged, people, found),
         estimates=found,
     )
 
@@ -227,16 +227,20 @@ def _judged(
     return _Judged(rows, listed.Listed(listed.scored(embeddings.unit, *rows), same, people), folds, told)
 
 
-def _over_folds(
-    embeddings: EmbeddingSet, judged: _Judged, params: AccuracyParams, found: Estimates
-) -> dict[str, Any]:
+def _people(embeddings: EmbeddingSet, judged: _Judged, params: AccuracyParams) -> People:
+    """Name the draw by the pairs too: what other pairs of the same people tell is no paired difference."""
+    folds = () if judged.folds is None else judged.folds
+    names = (name for side in judged.rows for name in embeddings.items[side])
+    items = [*names, *map(str, [*judged.pairs.same, *folds])]
+    return People.of(embeddings.identities, params, items=items)
+
+
+def _over_folds(judged: _Judged, people: People, found: Estimates) -> dict[str, Any]:
     """Add the accuracy, if there are folds, and give what belongs to it."""
     same, folds = judged.pairs.same, judged.folds
     if folds is None or len(np.unique(folds)) < 2:
         return {}
     chance = float(max(same.mean(), 1 - same.mean()))
-    items = [*(name for side in judged.rows for name in embeddings.items[side]), *map(str, [*same, *folds])]
-    people = People.of(embeddings.identities, params, items=items)
     folded = listed.fold_accuracy(judged.pairs, folds, people.counts)
     name = f"{len(folded.accuracy)}-fold accuracy on {judged.told['source']}"
     shown = len(np.unique(judged.pairs.people))

@@ -431,7 +431,7 @@ def _incomparable(key: Key, old: Past, new: Past) -> str:
     if not (len(before.draws) and len(after.draws)):
         return "its draws were not kept"
     if before.drawn_from != after.drawn_from or len(before.draws) != len(after.draws):
-        return "it was measured on other people, or with other resamples"
+        return "it was measured on other people, images or pairs, or with other resamples"
     if min(before.n, after.n) < LEAST_FOR_CLAIM:
         return f"{counted(min(before.n, after.n), 'person is', 'people are')} too few"
     return ""

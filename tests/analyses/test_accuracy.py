@@ -173,6 +173,20 @@ def test_a_list_without_folds_has_no_accuracy_and_is_compared_by_its_operating_p
     assert ": a difference of +" in said.text
 
 
+def test_numbers_of_two_lists_of_one_name_are_not_paired(noisy, tmp_path):
+    def judged(seed, folder):
+        folder.mkdir(exist_ok=True)
+        one, other, same = drawn_list(noisy, seed=seed)
+        file = listed_file(folder, noisy.items[one], noisy.items[other], same)
+        return accuracy.compute(noisy, dataclasses.replace(FEW, pairs=file))
+
+    first, again, others = judged(0, tmp_path / "a"), judged(0, tmp_path / "b"), judged(1, tmp_path / "a")
+    assert len(first.estimates) > 2
+    for key, one in first.estimates.items():
+        assert one.is_paired(again.estimates[key])
+        assert not one.is_paired(others.estimates[key])
+
+
 def test_a_list_too_short_for_everything_says_so(noisy):
     pairs = protocols.PairList(
         tuple(noisy.items[[0, 0]]), tuple(noisy.items[[1, 4]]), np.array([True, False])
