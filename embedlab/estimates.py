@@ -201,22 +201,38 @@ class Estimate:
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
 
+def times(a: Estimate, b: Estimate) -> Estimate | None:
+    """Give the logarithm of how many times as large one rate is as another.
+
+    ``a`` is a share of both together, whose interval is that of ``evidence.of_share``: so few errors give a
+    long one, of either side, and no end is a ratio below zero. None where one of both is zero.
+    """
+    return _times(a, b, (a.value, b.value), (a.draws.astype(np.float64), b.draws.astype(np.float64)), 0.0)
+
+
 def times_the_errors(a: Estimate, b: Estimate) -> Estimate | None:
     """Give the logarithm of how many times as often ``b`` errs as ``a``, of two shares of what is right.
 
-    The errors of ``b`` are a share of the errors of both, whose interval is that of ``evidence.of_share``: so
-    few errors give a long one, of either side. None where one of both never errs.
+    As ``times`` does; None where one of both never errs.
     """
-    wrong, others = 1 - a.value, 1 - b.value
-    if min(wrong, others) <= ROUNDING:
+    wrong, draws = (
+        (1 - b.value, 1 - a.value),
+        (1 - b.draws.astype(np.float64), 1 - a.draws.astype(np.float64)),
+    )
+    return _times(b, a, wrong, draws, ROUNDING)
+
+
+def _times(
+    a: Estimate, b: Estimate, rates: tuple[float, float], draws: tuple[np.ndarray, np.ndarray], none: float
+) -> Estimate | None:
+    if min(rates) <= none:
         return None
-    n, value = min(a.n, b.n), math.log(others / wrong)
+    n, value = min(a.n, b.n), math.log(rates[0] / rates[1])
     if not a.is_paired(b):
         return Estimate(value, n=n, null=0.0)
-    errors = 1 - np.stack([a.draws, b.draws]).astype(np.float64)
-    whole = errors.sum(axis=0)
-    shares = np.divide(errors[1], whole, out=np.full(len(whole), np.nan), where=whole > ROUNDING)
-    ends = evidence.of_share(others / (wrong + others), shares, n, graded=True)
+    whole = draws[0] + draws[1]
+    shares = np.divide(draws[0], whole, out=np.full(len(whole), np.nan), where=whole > none)
+    ends = evidence.of_share(rates[0] / sum(rates), shares, n, graded=True)
     low, high = (None if end is None else float(_log_odds(np.array(end))) for end in ends)
     return Estimate(value, low, high, n, 0.0, _log_odds(shares).astype(np.float32), a.drawn_from)
 

@@ -1,13 +1,14 @@
 """Asks whether some groups of people are treated worse than others: falsely matched or missed more often."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, as_points, shares
-from embedlab.question import Claim, Question, Results, listed, worst_of
+from embedlab.estimates import Estimate, as_points, shares, times
+from embedlab.question import TIMES, Claim, Question, Results, listed, worst_of
 
 Place = tuple[str, str, str, str]
 """A probe and a column, the group that is worse off there, and the one it is held against."""
@@ -46,15 +47,17 @@ def _rates(what: str, mine: Sequence[Groups]) -> dict[Place, tuple[Estimate, Est
     }
 
 
-def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
+def _matched(model: str, mine: Sequence[Groups], limit: float) -> Claim:
     rates = _rates(FMR, mine)
     never = {f"{column} “{b}”": 0 for (_, column, _, b), (_, other) in rates.items() if other.value == 0}
-    effects = {place: one / other for place, (one, other) in rates.items() if one.value and other.value}
+    ratios = {place: times(one, other) for place, (one, other) in rates.items()}
+    effects = {place: ratio for place, ratio in ratios.items() if ratio is not None}
     if never and not effects:
         none = next(iter(never))
         text = f"In {model} no two people of {none} match falsely, so that FMR has no ratio to theirs"
-        return Claim((model,), None, times, {"cannot": text}, fact="cannot")
-    worst = worst_of(effects, times)
+        return Claim((model,), None, limit, {"cannot": text}, fact="cannot")
+    matters = math.log(limit)
+    worst = worst_of(effects, matters)
     probe, column, a, b = worst
     one, other = rates[worst]
     two = f"two people of {column} “{a}”"
@@ -62,16 +65,15 @@ def _matched(model: str, mine: Sequence[Groups], times: float) -> Claim:
     return Claim(
         (model,),
         effects[worst],
-        times,
+        matters,
         {
             "yes": f"In {model} {two} match falsely more often than two of “{b}”: {told}",
-            "no": f"In {model} people of no {'other ' if never else ''}group match falsely over {times:g} "
+            "no": f"In {model} people of no {'other ' if never else ''}group match falsely over {limit:g} "
             f"times as often as of another: of {column} “{a}” and “{b}”, {told}",
-            "undecided": f"Whether in {model} {two} match falsely over {times:g} times as often as two of "
+            "undecided": f"Whether in {model} {two} match falsely over {limit:g} times as often as two of "
             f"“{b}” is open: {told}",
         },
-        spec=".2f",
-        word="ratio",
+        spec=TIMES,
         aside=f"no false match within {listed(list(never))}" if never else "",
         unit=f"times the FMR of another group, {column} “{a}” over “{b}” on {probe}",
         among=len(effects) // 2,

@@ -31,8 +31,9 @@ def test_groups_that_differ_by_more_than_matters_are_named():
     assert (matched.verdict, matched.hazard) == ("yes", True)
     assert matched.text.startswith(
         "In m two people of sex “f” match falsely more often than two of “m”: FMR is 0.3 against 0.1 on p "
-        "(ratio 3."
+        "(3 [2."
     )
+    assert "times the FMR of another group" in matched.text
     assert (missed.verdict, missed.hazard) == ("yes", True)
     assert missed.text.startswith(
         "In m people of sex “m” are missed more often than those of “f”: FNMR is 12.0% against 2.0% on p "
@@ -46,6 +47,16 @@ def test_groups_that_are_shown_to_be_alike_are_a_no_whichever_is_above():
 
 def test_what_few_people_cannot_tell_is_open():
     assert verdicts(found((0.3, 0.2), (0.05, 0.06), sd=0.05)) == ["undecided", "undecided"]
+
+
+def test_no_end_of_a_ratio_is_below_zero_however_many_claims_stand_together():
+    matched, _ = told(
+        QUESTION, groups=[found((0.3, 0.1), (0.05, 0.06), probe=str(k), sd=0.05) for k in range(9)]
+    )
+    assert matched.verdict == "undecided"
+    assert 0 < matched.effect.low < 1.5 < 3 < matched.effect.high
+    # As far below as above, in multiples.
+    assert matched.effect.value / matched.effect.low > 2
 
 
 def test_the_probe_and_the_groups_that_differ_most_decide():
