@@ -442,6 +442,9 @@ def _limit(key: Key, gate: Gate, found: Estimate, among: int) -> Row:
     if share:
         _possible(key, {"at_least": gate.at_least, "at_most": gate.at_most})
     wide = simultaneous(found, among, LEVEL)
+    if share and wide.low is not None and wide.high is not None:
+        # Widened, the ends would pass what a share can be.
+        wide = dataclasses.replace(wide, low=max(wide.low, 0.0), high=min(wide.high, 1.0))
     asked = " and ".join(
         f"{word} {f'{100 * limit:g}%' if share else f'{limit:g}'}"
         for word, limit in (("at least", gate.at_least), ("at most", gate.at_most))

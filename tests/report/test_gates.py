@@ -176,6 +176,15 @@ def test_limits_are_judged_by_whole_intervals(tmp_path):
         assert judged.status() == (outcome == "fails")
 
 
+def test_no_end_of_a_share_is_beyond_one_however_many_limits_stand_together(tmp_path):
+    found = report(tmp_path, "one", {"aster": 0.4}, people=20)
+    asked = [Gate(measure=f"verification:{what}", at_least=0.0, at_most=1.0) for what in ("TAR*", "EER") * 9]
+    judged = gates.check(found, asked)
+    assert {row.outcome for row in judged.rows} == {"holds"}
+    ends = [float(end) for row in judged.rows for end in re.findall(r"(-?[0-9.]+)%", row.text)]
+    assert 0 <= min(ends) < max(ends) <= 100
+
+
 def test_verdicts_and_hazards_are_asked_for(tmp_path):
     answers = [{"verdict": "yes", "hazard": True}, {"verdict": "no", "kind": "other"}]
     found = report(tmp_path, "one", {"aster": 0.7}, answers=answers)
