@@ -256,7 +256,7 @@ def export(options: argparse.Namespace) -> int:
     from embedlab.commands.request import reading_of
     from embedlab.estimates import counted
     from embedlab.formats import conversion, exports, protocols
-    from embedlab.lab.store import check_writable
+    from embedlab.lab.store import check_spared, check_writable
 
     file, out = Path(options.file), Path(options.out)
     kind = out.suffix.lower()
@@ -272,9 +272,10 @@ def export(options: argparse.Namespace) -> int:
     if not kind and out.exists() and not (out / mine).is_file():
         held = "samples of FiftyOne" if options.to else "projector"
         raise UserError(f"{out} is there and holds no {held}: name a folder that is to be made")
+    how = reading_of(reading(options), _by_model(options.file), _model(file))
+    check_spared(out, [file, options.data, how.get("items"), options.pairs])
     check_writable(out, folder=not kind)
     pairs = protocols.read(options.pairs) if options.pairs else None
-    how = reading_of(reading(options), _by_model(options.file), _model(file))
     embedded = conversion.read_vectors(file, **how)
     if options.to:
         exports.fiftyone(out, embedded, _jpegs(options.data, embedded.items.tolist()))
@@ -396,8 +397,9 @@ def data_align(options: argparse.Namespace) -> int:
     """Handle ``embedlab data align``."""
     from embedlab.data import alignment
     from embedlab.data.sources import open_source
-    from embedlab.lab.store import check_writable
+    from embedlab.lab.store import check_spared, check_writable
 
+    check_spared(Path(options.out), [options.source])
     check_writable(Path(options.out), folder=True)
     done = alignment.align(
         open_source(options.source),
@@ -416,7 +418,7 @@ def data_export(options: argparse.Namespace) -> int:
     from embedlab.data import binned, recorded
     from embedlab.data.sources import open_source
     from embedlab.formats import protocols
-    from embedlab.lab.store import check_writable
+    from embedlab.lab.store import check_spared, check_writable
 
     out = Path(options.out)
     kind = out.suffix.lower()
@@ -424,6 +426,8 @@ def data_export(options: argparse.Namespace) -> int:
         raise UserError(f"{out} has no ending that is known: write .rec, .bin, .txt or .csv")
     if kind != ".rec" and options.pairs is None:
         raise UserError(f"{out} holds pairs: say which with --pairs FILE")
+    # A folder may stand for the .rec in it.
+    check_spared(out, [options.source, options.pairs, *Path(options.source).glob("*.rec")])
     check_writable(out)
     if kind == ".rec":
         written = recorded.write_rec(open_source(options.source), out, size=options.size)

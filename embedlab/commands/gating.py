@@ -99,6 +99,7 @@ def compare(options: argparse.Namespace) -> int:
     margin = gates.MARGIN if options.margin is None else options.margin
     if not 0 <= margin < float("inf"):
         raise UserError(f"--margin must be 0 or more, not {margin}")
+    _check_spared(options, options.old, options.new)
     asked = gates.read(Path(options.gates)) if options.gates else []
     if options.gates and all(gate.margin is None for gate in asked):
         raise UserError(
@@ -109,6 +110,14 @@ def compare(options: argparse.Namespace) -> int:
     old, new = past.read(Path(options.old)), past.read(Path(options.new))
     names = _names(options.rename, old.models)
     return _told(gates.compare(old.renamed(names), new, asked, margin, _notes(options)), options)
+
+
+def _check_spared(options: argparse.Namespace, *reports: str) -> None:
+    from embedlab.lab.store import check_spared
+
+    kept = [Path(one, "report.json") if Path(one).is_dir() else Path(one) for one in reports]
+    for written in filter(None, (options.markdown, options.junit)):
+        check_spared(Path(written), [*kept, options.gates, options.notes])
 
 
 def _notes(options: argparse.Namespace) -> "tuple[Note, ...]":
@@ -136,6 +145,7 @@ def check(options: argparse.Namespace) -> int:
     """Handle ``embedlab check``."""
     from embedlab.report import gates, past
 
+    _check_spared(options, options.report)
     asked = gates.read(Path(options.gates))
     return _told(gates.check(past.read(Path(options.report)), asked, _notes(options)), options)
 

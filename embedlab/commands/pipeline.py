@@ -19,7 +19,7 @@ from embedlab.commands import words
 from embedlab.commands.preparation import Prepared, prepare
 from embedlab.commands.request import EMBEDDED_PROBE, Request, embedded_dataset, given_data
 from embedlab.errors import UserError, enough_memory
-from embedlab.lab.store import LONGEST_NAME, made_name
+from embedlab.lab.store import LONGEST_NAME, check_spared, made_name
 from embedlab.progress import say
 from embedlab.study import Study
 from embedlab.wording import said, speaking
@@ -205,7 +205,7 @@ def run(
     with ranks.joined() as here:
         study, questions = _checked(request, study)
         if save is not None:
-            _check_saving(study, save)
+            _check_saving(request, study, save)
         asked, prepared = _prepared(request, study, questions, within)
         return ranks.led(here, lambda: _ran(asked, prepared, save, as_json=as_json)) or ("", True)
 
@@ -257,8 +257,8 @@ def _told(
     return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False), sound
 
 
-def _check_saving(study: Study, path: Path) -> None:
-    """Refuse to save what has no file, or where none can be.
+def _check_saving(request: Request, study: Study, path: Path) -> None:
+    """Refuse to save what has no file, or where none can be, or over what is read.
 
     Raises
     ------
@@ -272,6 +272,9 @@ def _check_saving(study: Study, path: Path) -> None:
         )
     if path.is_dir() or not path.parent.is_dir():
         raise UserError(f"cannot write {path}: give the name of a file in a folder that is there")
+    items = [word.partition("=")[2] or word for word in request.reading.get("items", ())]
+    read = (*study.models, *items, study.pairs, study.attributes, request.data)
+    check_spared(path, [one for one in read if one and Path(one).is_file()])
 
 
 def extract(request: Request, study: Study) -> list[Path]:

@@ -19,7 +19,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -173,6 +173,30 @@ def _settle(temporary: Path, path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise
+
+
+def check_spared(path: Path, read: Iterable[Path | str | None]) -> None:
+    """Refuse to write over, or into, what is read for it.
+
+    Parameters
+    ----------
+    path
+        The file or folder that is to be written.
+    read
+        The files and folders that are read; names that are none do no harm.
+
+    Raises
+    ------
+    UserError
+        If it is one of them, or would be taken for a part of a folder among them.
+    """
+    meant = path.resolve()
+    for one in (Path(one) for one in read if one):
+        source = one.resolve()
+        is_part = source in meant.parents and path.suffix in ("", one.suffix)
+        if source.exists() and (meant == source or is_part):
+            what = f"would be written into {one}, which" if is_part else "would be written over, and"
+            raise UserError(f"{path} {what} is read: give another name")
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:

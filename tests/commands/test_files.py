@@ -93,6 +93,32 @@ def test_what_cannot_be_exported_is_told(faces, tmp_path, out, told, capsys):
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["export", "a.csv", "--out", "a.csv"],
+        ["export", "a.npy", "--items", "a.csv", "--out", "a.csv"],
+        ["data", "align", "faces", "--crop", "--out", "faces/cut"],
+        ["data", "export", "faces", "--pairs", "a.csv", "--out", "a.csv"],
+        ["data", "export", "a.rec", "--out", "a.rec"],
+        ["data", "export", ".", "--out", "a.rec"],
+        ["run", "audit", "--models", "a.csv", "--save", "a.csv"],
+        ["run", "audit", "--models", "a.npy", "--items", "a=a.csv", "--save", "a.csv"],
+        ["run", "audit", "--models", "a.npy", "--attributes", "a.csv", "--save", "a.csv"],
+    ],
+    ids=" ".join,
+)
+def test_no_command_writes_over_what_it_reads(faces, tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "a.npy", "a.rec"):
+        (tmp_path / name).write_text("item,age\n1,2\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(words) == 2
+    assert "give another name" in capsys.readouterr().err
+    assert {(tmp_path / name).read_text() for name in ("a.csv", "a.npy", "a.rec")} == {"item,age\n1,2\n"}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_weights_from_elsewhere_become_a_model_of_the_lab(tmp_path, capsys):
     import torch
 

@@ -145,3 +145,19 @@ def test_the_step_of_the_workflow_ends_as_it_says(report, tmp_path, baseline, st
     assert done.returncode == status, done.stderr
     assert said in summary.read_text()
     assert ("::warning::" in done.stdout) == (said == "not decided")
+
+
+@pytest.mark.parametrize("option", ["--markdown", "--junit"])
+def test_a_summary_is_not_written_over_what_is_judged(report, tmp_path, capsys, option):
+    old, new, asked = report("a", {"n": 0.4}), report("b", {"n": 0.4}), tmp_path / "gates.toml"
+    asked.write_text('[[gate]]\nmeasure = "verification:EER"\nat_most = 0.9\nmargin = 0.1\n')
+    for words in (
+        ["compare", old, new, option, old],
+        ["compare", str(Path(old).parent), new, option, old],
+        ["compare", old, new, "--gates", str(asked), option, str(asked)],
+        ["check", new, "--gates", str(asked), option, new],
+    ):
+        before = Path(words[-1]).read_bytes()
+        status, _, err = told(capsys, *words)
+        assert (status, "is read: give another name" in err) == (2, True)
+        assert Path(words[-1]).read_bytes() == before

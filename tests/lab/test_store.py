@@ -24,6 +24,7 @@ from embedlab.lab.store import (
     Lab,
     atomic_file,
     atomic_folder,
+    check_spared,
     check_writable,
     checked_name,
     locked,
@@ -470,6 +471,23 @@ def test_a_place_is_judged_before_the_work(tmp_path):
     with atomic_file(tmp_path / ("é" * 127)) as temporary:
         temporary.write_text("a name of 254 bytes")
     assert (tmp_path / ("é" * 127)).read_text().startswith("a name")
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    table, parts, faces = tmp_path / "a.parquet", tmp_path / "parts.parquet", tmp_path / "faces"
+    table.touch()
+    (tmp_path / "link.parquet").symlink_to(table)
+    parts.mkdir()
+    faces.mkdir()
+    read = [None, "", "a model's name", str(table), parts, faces]
+    for path in (table, tmp_path / "link.parquet", faces / ".." / "a.parquet", parts, faces):
+        with pytest.raises(UserError, match="would be written over, and is read: give another name"):
+            check_spared(path, read)
+    for path in (parts / "b.parquet", faces / "aligned"):
+        with pytest.raises(UserError, match="would be written into .*, which is read"):
+            check_spared(path, read)
+    for path in (tmp_path / "b.parquet", faces / "pairs.csv", tmp_path / "a model's name"):
+        check_spared(path, read)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
