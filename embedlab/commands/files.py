@@ -200,6 +200,7 @@ def _data(commands: Any, make: Command) -> None:
 def import_(options: argparse.Namespace) -> int:
     """Handle ``embedlab import``."""
     from embedlab.commands import words
+    from embedlab.data.degradations import parse_probe
     from embedlab.formats import interchange
     from embedlab.lab.store import Lab, made_name
 
@@ -212,7 +213,8 @@ def import_(options: argparse.Namespace) -> int:
     found = interchange.import_embeddings(
         path,
         model=options.model or made_name(path.stem, "imported"),
-        probe=options.probe,
+        # What no command could name again is refused, and faces@032 is faces@32.
+        probe=str(parse_probe(options.probe)),
         items=Path(options.items) if options.items else None,
         item_column=options.item_column,
         identity_column=options.identity_column,

@@ -52,6 +52,19 @@ def test_images_that_are_not_square_are_fitted_as_asked(faces, tmp_path, capsys,
     assert "12 of 12 images of faces are not square, but of 20 x 24 px: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("probe", "stored"),
+    [("a", "a"), ("a@32", "a@32"), ("a@032", "a@32"), ("a@0", ""), ("a@b", ""), ("a@-3", "")],
+)
+def test_vectors_are_imported_under_a_probe_that_commands_can_name(tmp_path, capsys, probe, stored):
+    (tmp_path / "v.csv").write_text("item,identity,e0,e1\na,b,1,2\nc,d,2,1\n")
+    words = ["import", str(tmp_path / "v.csv"), "--probe", probe, "--lab", str(tmp_path / "lab")]
+    assert cli.main(words) == (0 if stored else 2)
+    assert stored or "is not a probe: after @ stands the side in pixels" in capsys.readouterr().err
+    there = [path.stem for path in (tmp_path / "lab").rglob("*.parquet")]
+    assert there == ([stored] if stored else [])
+
+
 def test_an_onnx_network_needs_no_import(tmp_path, capsys):
     (tmp_path / "a.onnx").write_bytes(b"x")
     assert cli.main(["import", str(tmp_path / "a.onnx"), "--lab", str(tmp_path / "lab")]) == 2
