@@ -24,7 +24,9 @@ marked unstable. The null is what chance gives: TAR equals FAR, AUC and EER are 
 The ROC finds its thresholds on the pairs that it judges, as is usual. Beside it stands what a threshold
 is worth elsewhere: chosen on one half of the people and applied to the other, both ways round, with the
 TAR and the FAR that it really got. Where a few people look like many others, whichever half lacks them
-chooses too low a threshold, and the FAR that it gets is above the one asked for.
+chooses too low a threshold, and the FAR that it gets is above the one asked for. Where a half allows fewer
+than 10 false accepts, that FAR has no interval: in simulations of 20 and 40 people it lay wholly above the
+mean of all samples in 31 and 10 %, and of 75 people, who allow 10, in 5 to 9 %.
 
 Limits
 ------
@@ -192,18 +194,17 @@ def _transferred(embeddings: EmbeddingSet, people: People, params: VerificationP
     both = [
         _scored(embeddings.take(np.flatnonzero(np.isin(embeddings.labels, half))), params) for half in halves
     ]
-    if any(params.far * pairs.impostor.sum() < 1 or not len(pairs.genuine_scores) for pairs in both):
+    accepted = min(params.far * int(pairs.impostor.sum()) for pairs in both)
+    if accepted < 1 or not all(len(pairs.genuine_scores) for pairs in both):
         return Estimates()
     drawn = people.counts[:, halves[0]], people.counts[:, halves[1]]
     tar, far = roc.both_ways((both[0], both[1]), params.far, drawn)
     paired = round(sum(effective_number(pairs.genuine_masses) for pairs in both))
     tar_of, far_of = elsewhere(params.far)
-    return Estimates(
-        {
-            (tar_of,): people.estimate(tar, paired, far.value, share=True),
-            (far_of,): people.estimate(far, everybody, params.far, share=True),
-        }
-    )
+    got = people.estimate(far, everybody, params.far, share=True)
+    if accepted < levels.STABLE:
+        got = Estimate(got.value, n=got.n, null=got.null)
+    return Estimates({(tar_of,): people.estimate(tar, paired, far.value, share=True), (far_of,): got})
 
 
 def elsewhere(far: float) -> tuple[str, str]:
@@ -273,6 +274,8 @@ def _kept(r: Verification) -> list[Finding]:
     text = (
         f"On {r.title}, a threshold set for FAR {r.far:g} on half of the people gets {got:.3g} on the others"
     )
+    if got.low is None:
+        return [Finding(f"{text}; that is of too few false accepts to be told from chance.")]
     return [
         claim(
             f"{text}, {'more' if gap.value > 0 else 'less'} than asked for.",

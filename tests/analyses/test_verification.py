@@ -202,6 +202,19 @@ def test_a_threshold_that_does_not_carry_over_is_told():
     assert said.tone == "bad"
 
 
+def test_the_far_of_a_threshold_of_few_false_accepts_is_not_called_more_than_asked_for():
+    """Where nobody is told from anybody, such a threshold seemed to let in more in a quarter of samples."""
+    for people, has_interval in ((40, False), (120, True)):
+        found = verification.compute(
+            embedding_set(people=people, noise=50.0), VerificationParams(resamples=50)
+        )
+        _, got = elsewhere(found)
+        assert (got.low is not None, got.null) == (has_interval, 0.001)
+        (said,) = [f for f in verification.findings([found]) if "a threshold set for" in f.text]
+        assert said.text.endswith("too few false accepts to be told from chance.") != has_interval
+        assert has_interval or said.tone == "plain"
+
+
 def test_two_people_give_a_report_whose_table_says_that_no_point_is_resolved():
     found = verification.compute(embedding_set(people=2, images=2), FEW)
     assert list(found.levels) == []
@@ -316,7 +329,9 @@ def test_both_intervals_hold_the_figure_and_are_not_the_same(noisy, found):
     bca = verification.compute(noisy, dataclasses.replace(FEW, interval="bca"))
     pairs = [(found.eer, bca.eer), (found.auc, bca.auc)]
     pairs += list(zip(tars(found), tars(bca), strict=True))
-    pairs += list(zip(elsewhere(found), elsewhere(bca), strict=True))
+    (share, far), (corrected, _) = elsewhere(found), elsewhere(bca)
+    assert far.low is None  # Of 6 false accepts a half.
+    pairs.append((share, corrected))
     for plain, corrected in pairs:
         assert plain.value == corrected.value
         assert corrected.low < corrected.high
