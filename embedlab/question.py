@@ -36,7 +36,7 @@ import numpy as np
 from embedlab import plugins
 from embedlab.analysis import Params, Result
 from embedlab.errors import UserError, first_line
-from embedlab.estimates import Estimate, counted, unknown
+from embedlab.estimates import Estimate, as_points, counted, unknown
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
 Verdict = Literal["yes", "no", "undecided", "cannot"]
@@ -117,9 +117,9 @@ class Claim:
     marks
         The verdict in a word or two that need no question beside them, as "breaks": what a yes is good for
         differs from one question to the next. Where there is none a reader sees yes or no.
-    most
-        The most that an effect can be which is no share: the logarithm of all who are known; of ``TIMES``
-        that of the most times that are told, either way round.
+    least, most
+        What an effect can be at least, as a rate, and at most, as the logarithm of all who are known, where
+        neither points nor per cent say so; of ``TIMES`` the most times that are told, either way round.
     """
 
     subject: tuple[str, ...]
@@ -139,6 +139,7 @@ class Claim:
     kind: str = ""
     brief: Mapping[Verdict, str] = field(default_factory=dict)
     marks: Mapping[Verdict, str] = field(default_factory=dict)
+    least: float = -math.inf
     most: float = math.inf
 
 
@@ -346,10 +347,11 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
     effect = claim.effect and simultaneous(claim.effect, over)
     if effect and claim.spec == "points":
         effect = _of_nobody(effect, over)
-    least = -1.0 if claim.spec == "points" else 0.0 if claim.spec.endswith("%") else -math.inf
-    most = claim.most if math.isinf(least) else 1.0
-    # So many times as many errors at most, of either side.
-    least = -claim.most if claim.spec == TIMES else least
+    least, most = claim.least, claim.most
+    if claim.spec == "points" or claim.spec.endswith("%"):
+        least, most = -1.0 if claim.spec == "points" else 0.0, 1.0
+    elif claim.spec == TIMES:
+        least = -most
     wide = effect
     if effect and effect.low is not None and effect.high is not None:
         # Widened, the ends would pass what a share, the difference of two, or a number can be.
@@ -492,6 +494,26 @@ def worst_of(effects: Mapping[T, Estimate], matters: float) -> T:
 
 def _reach(one: Estimate) -> float:
     return one.value if one.high is None else one.high
+
+
+def no_room(
+    subject: tuple[str, ...], top: Estimate, matters: float, what: str, kind: str = ""
+) -> Claim | None:
+    """Refuse to judge a loss where there is no more to lose than does not matter: a ``no`` would say nothing.
+
+    Parameters
+    ----------
+    subject, matters, kind
+        Those of the claim that would be made.
+    top
+        The share that may get lost.
+    what
+        What it is, in words that begin a sentence.
+    """
+    if top.value > matters:
+        return None
+    left = f"{what} is {top.value:.1%}, which leaves no {as_points(matters)} to lose"
+    return Claim(subject, None, matters, {"cannot": left}, fact="cannot", kind=kind)
 
 
 def listed(words: Iterable[str], most: int = 3) -> str:

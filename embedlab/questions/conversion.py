@@ -11,7 +11,7 @@ from embedlab.maths.clouds.migration import ADAPTERS, MOVED, NEW, WRONG
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET
 from embedlab.over import degraded_pairs
-from embedlab.question import MANY, Claim, Question, Results
+from embedlab.question import MANY, Claim, Question, Results, no_room
 
 FEW = 2
 
@@ -82,6 +82,10 @@ def _moved(r: Migration, ends: tuple[str, str]) -> _Way:
 
 def _loses(way: _Way, among: int, matters: float) -> Claim:
     (old, new), (top, left) = way.ends, shares(way.own, way.moved)
+    kind = "searched" if way.searched else ""
+    itself = f"Rank-1 of {new} by itself, among {way.others:,} others of {way.probe},"
+    if (none := no_room(way.ends, way.own, matters, itself, kind)) is not None:
+        return none
     told = f"rank-1 among {way.others:,} others of {way.probe} is {left} moved, {top} enrolled anew"
     what = f"moving a gallery of {old} to {new}"
     if way.searched:
@@ -103,7 +107,7 @@ def _loses(way: _Way, among: int, matters: float) -> Claim:
         unit=f"points of rank-1 lost on {way.probe}{' by searching' if way.searched else ''}",
         marks={"yes": "loses", "no": "keeps"},
         among=among,
-        kind="searched" if way.searched else "",
+        kind=kind,
         evidence={f"rank-1, {name}": one for name, one in (("moved", way.moved), ("anew", way.own))},
     )
 

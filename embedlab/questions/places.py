@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from embedlab.analyses.resolution import TAR, Resolution
 from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate, as_points, shares
-from embedlab.question import Claim, Question, Results, worst_of
+from embedlab.question import Claim, Question, Results, no_room, worst_of
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,24 @@ def judge(results: Results, params: PlacesParams) -> list[Claim]:
     ]
 
 
-def _cost(r: Resolution, k: int) -> Estimate:
-    """Give what is lost between native images and those of a size, beyond what that size itself costs."""
+def _worse(r: Resolution, k: int) -> Estimate:
+    """Give the TAR of images of a size among themselves or that of native ones, whichever is less."""
     native, alike = (r.at(TAR, (p, p)) for p in (r.last, k))
-    return min(native, alike, key=lambda one: one.value) - r.at(TAR, (r.last, k))
+    return min(alike, native, key=lambda one: one.value)
 
 
 def _apart(r: Resolution, matters: float) -> Claim:
-    costs = {k: _cost(r, k) for k in range(r.last)}
+    worse = {k: _worse(r, k) for k in range(r.last)}
+    what = f"TAR of {r.model} at FAR {r.far:g} on images of any one size"
+    top = max(worse.values(), key=lambda one: one.value)
+    if (none := no_room((r.model,), top, matters, what, "mixing")) is not None:
+        return none
+    costs = {k: one - r.at(TAR, (r.last, k)) for k, one in worse.items() if one.value > matters}
     at = worst_of(costs, matters)
     native, alike, mixed = (r.at(TAR, cell) for cell in ((r.last, r.last), (at, at), (r.last, at)))
     which = "blurred" if alike.value <= native.value else "sharp"
-    worse, left = shares(min(alike, native, key=lambda one: one.value), mixed)
-    told = f"{left} of mixed genuine pairs at {r.names[at]} are accepted, {worse} of {which} ones"
+    whole, left = shares(worse[at], mixed)
+    told = f"{left} of mixed genuine pairs at {r.names[at]} are accepted, {whole} of {which} ones"
     mixing, points = f"ixing sharp and blurred images costs {r.model}", as_points(matters)
     return Claim(
         (r.model,),

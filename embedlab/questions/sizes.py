@@ -11,6 +11,7 @@ from embedlab.question import (
     Claim,
     Question,
     Results,
+    no_room,
     simultaneous,
     verdict_of,
     worst_of,
@@ -39,6 +40,9 @@ def judge(results: Results, params: SizesParams) -> list[Claim]:
 
 def _breaks(r: Resolution, matters: float) -> Claim:
     native = r.at(TAR, (r.last, r.last))
+    what = f"TAR of {r.model} at FAR {r.far:g} on native images"
+    if (none := no_room((r.model,), native, matters, what, BREAKS)) is not None:
+        return none
     losses = [native - r.at(TAR, (r.last, k)) for k in range(r.last)]
     broken = [k for k in range(r.last) if losses[k].value > matters]
     sure = [k for k in broken if verdict_of(simultaneous(losses[k], MANY_CLAIMS), matters) == "yes"]
@@ -83,6 +87,8 @@ def _unsafe(r: Drift, unsafe: float) -> Claim:
             f"{place}",
         },
         spec=".2g",
+        least=0.0,
+        most=1.0,
         unit=f"FAR {place}",
         among=len(cells),
         hazard="yes",

@@ -63,8 +63,10 @@ def _share(rank: Estimate, shared: Estimate, of: int) -> Estimate:
         return min(1.0, 1 / (common**2 + (1 - common) ** 2 / max(spread, 1.0)) / of)
 
     value = along(rank.value, shared.value) or 0.0
-    # Both ends at once make the interval wider than it need be.
-    low, high = along(rank.low, shared.high), along(rank.high, shared.low)
+    # A short mean adds a direction and a long one takes from the others, so either end may be the lower one.
+    ends = [along(spread, mean) for spread in (rank.low, rank.high) for mean in (shared.low, shared.high)]
+    told = [end for end in ends if end is not None]
+    low, high = (min(*told, value), max(*told, value)) if len(told) == len(ends) else (None, None)
     return Estimate(value, low, high, rank.n, 1.0)
 
 

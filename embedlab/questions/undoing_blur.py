@@ -7,7 +7,7 @@ from embedlab.analysis import Params, bounded
 from embedlab.estimates import Estimate, as_points, shares
 from embedlab.maths.linear.crossmodel import RANK_1
 from embedlab.maths.linear.map_trials import RIDGE, TARGET, UNMAPPED
-from embedlab.question import MANY_CLAIMS, Claim, Question, Results, simultaneous, worst_of
+from embedlab.question import MANY_CLAIMS, Claim, Question, Results, no_room, simultaneous, worst_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ def _gain(r: Restoration) -> Estimate:
 
 def _undone(r: Restoration, among: int, matters: float) -> Claim:
     found = {entry: r.estimates[RANK_1, entry] for entry in (UNMAPPED, RIDGE, TARGET)}
+    sharp_alone = f"Rank-1 of sharp images in {r.model}, among {r.gallery:,} people,"
+    if (none := no_room((r.model,), found[TARGET], matters, sharp_alone, "map")) is not None:
+        return none
     what, points = f"what {r.degraded} loses in {r.model}", as_points(matters)
     a_map = "linear map brings back"
     little = "nothing" if found[RIDGE].value <= found[UNMAPPED].value else f"less than {points}"

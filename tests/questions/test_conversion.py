@@ -108,3 +108,13 @@ def test_of_a_map_that_finds_no_more_than_chance_nobody_asks_how_many_it_takes()
     found = told(QUESTION, migration=[migration("a", "b", moved=0.01)])
     assert [one.verdict for one in found] == ["yes", "yes"]
     assert not any("known people" in one.text for one in found)
+
+
+def test_a_model_that_recognises_nobody_is_not_said_to_lose_nothing():
+    for results in (
+        {"mapping": [mapping("a", "b", forth=0.01, back=0.01, own=0.01)]},
+        {"migration": [migration("a", "b", moved=0.01, own=0.01)]},
+    ):
+        for one in told(QUESTION, **results)[:2]:
+            assert one.verdict == "cannot"
+            assert one.text.startswith("Rank-1 of ")

@@ -40,3 +40,12 @@ def test_models_without_the_effect_are_seldom_said_to_have_it():
         (one,) = told(QUESTION, resolution=[resolution("a", 0.9, {8: cross}, {8: alike}, sd=0.02)])
         false += one.verdict == "yes"
     assert false <= 5
+
+
+def test_a_size_at_which_nobody_is_recognised_says_nothing_of_mixing():
+    nobody, also = {8: 0.01}, {8: 0.01, 32: 0.5}
+    (none,) = told(QUESTION, resolution=[resolution("a", 0.9, cross=nobody, alike=nobody)])
+    assert none.verdict == "cannot"
+    assert none.text.endswith("on images of any one size is 1.0%, which leaves no 2 points to lose.")
+    (one,) = told(QUESTION, resolution=[resolution("a", 0.9, cross=also, alike=also)])
+    assert (one.verdict, "at 32 px" in one.text) == ("no", True)

@@ -71,3 +71,15 @@ def test_models_that_break_at_different_sizes_are_not_told_in_one_line():
     )
     assert (early.verdict, late.verdict) == ("yes", "yes")
     assert len(answering.by_question([early, late])[0].lines) == 2
+
+
+def test_no_end_of_a_far_is_below_zero_however_many_claims_stand_together():
+    (one,) = told(QUESTION, over=50, drift=[drift("a", {8: 0.001}, sd=8e-4)])
+    assert (one.verdict, one.effect.low) == ("undecided", 0)
+    assert "FAR 0.001 [0, " in one.text
+
+
+def test_a_model_that_recognises_nobody_holds_at_no_size():
+    (one,) = told(QUESTION, resolution=[resolution("a", 0.003, {8: 0.001, 32: 0.002}, sd=1e-4)])
+    assert one.verdict == "cannot"
+    assert one.text == "TAR of a at FAR 0.001 on native images is 0.3%, which leaves no 10 points to lose."

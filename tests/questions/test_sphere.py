@@ -32,3 +32,10 @@ def test_a_share_is_never_more_than_all():
         QUESTION, geometry=[bare(Geometry, title="a", probes=("faces",), dimension=64, estimates=found)]
     )
     assert one.effect.value == 1
+
+
+def test_the_share_lies_in_its_interval_where_a_short_mean_adds_a_direction():
+    found = by_key({(RANK, "faces"): 15.8}, sd=0.1) | by_key({(RESULTANT, "faces"): 0.15}, sd=0.05)
+    result = bare(Geometry, title="a", probes=("faces",), dimension=16, estimates=Estimates(found))
+    (one,) = told(QUESTION, over=20, geometry=[result])
+    assert one.effect.low < one.effect.value <= one.effect.high

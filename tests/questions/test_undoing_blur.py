@@ -72,3 +72,9 @@ def test_a_map_is_worse_only_where_that_is_sure_among_all_that_is_judged():
 def test_shares_are_as_fine_as_the_one_difference_asks_for_that_is_told():
     (one,) = told(QUESTION, restoration=[restoration(0.95993, 0.96035, 0.97871)])
     assert "rank-1 is 96.0% blurred, 96.0% mapped, 97.9% sharp" in one.text
+
+
+def test_where_nobody_is_recognised_nothing_is_called_undone():
+    (one,) = told(QUESTION, restoration=[restoration(0.01, 0.01, 0.02)])
+    assert one.verdict == "cannot"
+    assert "which leaves no 2 points to lose" in one.text
