@@ -35,7 +35,7 @@ import numpy as np
 
 from embedlab import plugins
 from embedlab.analysis import Params, Result
-from embedlab.errors import UserError, first_line
+from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, as_points, counted, unknown
 from embedlab.maths.people.evidence import LEAST_FOR_CLAIM
 
@@ -337,7 +337,9 @@ def _claims(
         yield from claims or (Answer(question.name, (), "cannot", NOTHING),)
     except UserError as error:
         yield Answer(question.name, (), "cannot", str(error))
-    except Exception as error:
+    except Terminated:
+        raise
+    except (Exception, SystemExit) as error:
         why = f"it could not be judged; this is a bug: {first_line(error)}"
         yield Answer(question.name, (), "cannot", why, trouble=traceback.format_exc())
 

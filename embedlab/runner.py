@@ -21,7 +21,7 @@ import numpy as np
 from embedlab import analysis as contract
 from embedlab import compute, focus
 from embedlab.analysis import Analysis, Params, Result
-from embedlab.errors import Unwritable, UserError, enough_memory, first_line, lacking
+from embedlab.errors import Terminated, Unwritable, UserError, enough_memory, first_line, lacking
 from embedlab.estimates import counted
 from embedlab.files import headroom, parquet
 from embedlab.formats import attributes
@@ -542,7 +542,12 @@ def _run(planned: Planned, chosen: Sequence[Input], inputs: _Inputs, *, fresh: b
         unstored = _store(folder, result, record)
     except UserError as error:
         return Run(title, reason=str(error))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # Another package's analysis may end the interpreter; a signal, or another process, has to.
+        if isinstance(error, Terminated) or (
+            isinstance(error, SystemExit) and analysis.name in contract.builtin()
+        ):
+            raise
         if line := lacking(error):
             return Run(title, reason=line)
         return Run(title, error=traceback.format_exc())

@@ -207,6 +207,18 @@ def test_being_ended_is_not_taken_for_a_plugin_that_leaves(install):
         analysis.unusable()
 
 
+@pytest.mark.parametrize("where", ["compute", "findings", "charts"])
+def test_an_analysis_that_leaves_costs_itself_alone(install, documented, vectors, tmp_path, where):
+    code = CODE + "\n\ndef leave(*_):\n    raise SystemExit(0)\n\n\n"
+    code += f"ANALYSIS = __import__('dataclasses').replace(ANALYSIS, {where}=leave)\n"
+    install("leaving", {"leaving": "leaving_plugin"}, leaving_plugin=code)
+    out = tmp_path / "out"
+    assert cli.main(["report", *vectors, "--only", "leaving", "norms", "--out", str(out)]) == 1
+    states = {one["name"]: one["state"] for one in json.loads((out / "report.json").read_text())["sections"]}
+    assert (states["norms"], states["leaving"]) == ("ok", "failed" if where == "compute" else "partial")
+    assert "SystemExit" in (out / "index.html").read_text()
+
+
 QUESTION = """
 from embedlab.analysis import Params
 from embedlab.question import Claim, Question
@@ -231,6 +243,15 @@ def test_a_question_of_another_package_is_asked_after_all_others(install, vector
     assert "Is it better than guessing?" in capsys.readouterr().err
     answers = json.loads((out / "report.json").read_text())["answers"]
     assert [one["verdict"] for one in answers if one["question"] == "guessing"] == ["no"]
+
+
+def test_a_question_that_leaves_costs_itself_alone(install, vectors, tmp_path):
+    code = QUESTION.replace("    return [Claim", "    raise SystemExit(0)\n    return [Claim")
+    install("asking", {"guessing": "guessing"}, group="embedlab.questions", guessing=code)
+    out = tmp_path / "out"
+    assert cli.main(["report", *vectors, "--only", "verification", "--out", str(out)]) == 0
+    answers = json.loads((out / "report.json").read_text())["answers"]
+    assert [one["verdict"] for one in answers if one["question"] == "guessing"] == ["cannot"]
 
 
 @pytest.mark.parametrize(
@@ -301,6 +322,7 @@ def test_a_file_of_another_package_s_reader_is_taken_like_any_other(install, fea
             "def read(path):\n    raise ValueError('one\\ntwo')",
             r"cannot read .*theirs.fea \(ValueError: one\)",
         ),
+        ("def read(path):\n    raise SystemExit(0)", r"cannot read .*theirs.fea \(SystemExit: 0\)"),
         ("def read(path):\n    return {}", r"cannot read .* \(KeyError"),
         ("def read(path):\n    return None", r"cannot read .* \(TypeError"),
         (READER.replace("[row[0] for row in rows]", '"x"'), r"a column of shape \(\): it must give"),

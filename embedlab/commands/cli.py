@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -437,9 +437,11 @@ def run(options: argparse.Namespace) -> int:
         people=options.people,
     )
     save = Path(options.save) if options.save else None
-    text, sound = pipeline.run(
-        _request(options), asked, as_json=options.json, save=save, within=_seconds(options)
-    )
+    # What a network or an analysis of somebody's own prints would stand in the JSON.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        text, sound = pipeline.run(
+            _request(options), asked, as_json=options.json, save=save, within=_seconds(options)
+        )
     _print(text)
     return 0 if sound else 1
 

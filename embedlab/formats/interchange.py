@@ -335,7 +335,7 @@ def _from_reader(path: Path, point: EntryPoint) -> _Found:
         items, people = columns.pop("items"), columns.pop("identities")
     except (UserError, Terminated):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"{plugins.where('reader', point.name, point.value)} cannot read {path} ({type(error).__name__}: "
             f"{first_line(error)}): check the file, or mend that package"

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from embedlab import compute
 from embedlab.closure import closure
 from embedlab.errors import Terminated, UserError, first_line
+from embedlab.files.columns import narrowed
 from embedlab.lab.store import checked_name, made_name
 from embedlab.lab.weights import NORM_STATISTICS, LayerWeights, of_tensors
 from embedlab.networks import inference
@@ -61,8 +62,11 @@ class FunctionEmbedder:
             If the function raises, or gives no vector an image.
         """
         try:
-            found = self.function(images)
-        except Exception as error:
+            # A function may work in its argument's place, and the images are wanted again to be mirrored.
+            found = self.function(images.copy())
+        except Terminated:
+            raise
+        except (Exception, SystemExit) as error:
             raise UserError(f"model {self.name} fails on {_of(images)}: {_said(error)}") from error
         if torch.is_tensor(found):
             found = found.detach().float().cpu().numpy()
@@ -83,7 +87,7 @@ class FunctionEmbedder:
                 f"model {self.name} gives vectors of {vectors.shape[1]} numbers, and before of "
                 f"{self.dimension}: it must always return equally many"
             )
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+        return narrowed(vectors)
 
 
 class Vectors(nn.Module):
@@ -105,7 +109,9 @@ class Vectors(nn.Module):
         """
         try:
             found = self.network(x)
-        except Exception as error:
+        except Terminated:
+            raise
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"model {self.name} fails on a batch of shape {tuple(x.shape)}: {_said(error)}"
             ) from error

@@ -12,7 +12,7 @@ from embedlab import study
 from embedlab.analysis import Analysis, Estimate, Finding, Number, Result, Tone
 from embedlab.charts import Chart, Faces, alike
 from embedlab.charts.base import cell, short
-from embedlab.errors import UserError
+from embedlab.errors import Terminated, UserError
 from embedlab.estimates import Comparisons, in_order, settled
 from embedlab.report.glossary import names_in
 from embedlab.runner import Outcome, Run
@@ -179,7 +179,9 @@ def of_results(
     def tried(make: Callable[[Sequence[Result]], T], what: str, otherwise: T) -> T:
         try:
             return make(results) if results else otherwise
-        except Exception:
+        except Terminated:
+            raise
+        except (Exception, SystemExit):
             notes.append(bug(f"The {what} could not be made"))
             return otherwise
 

@@ -1,5 +1,7 @@
 """The commands about files, as a person types them."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -154,6 +156,17 @@ def load():
 
 load.preprocessing = {"size": 16}
 """
+
+
+def test_what_ones_own_code_prints_does_not_stand_in_the_json(faces, tmp_path, monkeypatch, capsys):
+    talking = MINE.replace("    draw =", "    print('loading')\n    draw =") + "\nprint('imported')\n"
+    (tmp_path / "talks_for_a_test.py").write_text(talking)
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "norms", "--models", "talks_for_a_test:load", "--data", str(faces), "--json"]
+    assert cli.main([*words, "--lab", str(tmp_path / "lab")]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["schema"]
+    assert "loading" in err
 
 
 def test_a_model_of_ones_own_code_is_examined_and_embedded(faces, tmp_path, monkeypatch, capsys):

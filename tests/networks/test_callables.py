@@ -218,6 +218,11 @@ def test_other_words_are_no_module_and_callable(spec):
         ("def load():\n    return lambda x: ['a', 'b']\n", "must return numbers of shape"),
         ("def load():\n    return lambda x: [[1]] * 3\n", r"gives an array \(3, 1\) of int64 for 2 images"),
         ("def load():\n    return lambda x: x.missing\n", "fails on 2 images of 112 px: AttributeError"),
+        ("def load():\n    return lambda x: exit(0)\n", "fails on 2 images of 112 px: SystemExit: 0"),
+        (
+            "from torch import nn\nclass load(nn.Module):\n    def forward(self, x):\n        exit(0)\n",
+            "fails on a batch of shape .*: SystemExit: 0",
+        ),
         ("from torch import nn\nload = nn.Identity\n", r"gives \(2, 3, 112, 112\) for 2 images"),
         ("from torch.nn import Linear\ndef load():\n    return Linear(2, 2)\n", "on a batch of shape .*: R"),
         (FUNCTION.replace('{"size": 8}', '"imgnet"'), "planted_net:load: unknown preprocessing 'imgnet'"),
@@ -254,6 +259,17 @@ def test_vectors_that_change_their_length_are_refused(module):
     embedder = open_callable("planted_net:load", "raw01")
     with pytest.raises(UserError, match="vectors of 3 numbers, and before of 2"):
         embedder.embed(np.zeros((3, 112, 112, 3), np.uint8))
+
+
+def test_a_function_may_work_in_the_place_of_its_argument(module):
+    module(
+        "import numpy as np\ndef load():\n    def embed(x):\n        x //= 2\n"
+        "        return x.reshape(len(x), -1)[:, :4].astype(float) * 1e300\n    return embed\n"
+    )
+    images = np.full((2, 112, 112, 3), 7, np.uint8)
+    # Numbers beyond 32 bits become infinite, without a warning; the extractor tells them.
+    assert np.isinf(open_callable("planted_net:load", "raw01").embed(images)).all()
+    assert (images == 7).all()
 
 
 CONVOLUTIONS = """
