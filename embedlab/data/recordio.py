@@ -170,6 +170,8 @@ def _checked(path: Path, offset: int, head: bytes, size: int, before: int) -> tu
     magic, word = _FRAME.unpack(head)
     kind, length = word >> 29, word & LONGEST
     if magic != MAGIC:
+        if offset == 0 and (other := signatures.mistaken(path, ".rec file")) is not None:
+            raise other
         _broken(path, offset, "no record begins there")
     if kind not in ((WHOLE, FIRST) if before == -1 else (MIDDLE, LAST)):
         _broken(path, offset, "a record's parts are out of order")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from embedlab.errors import UserError, first_line
+from embedlab.files import signatures
 
 LARGEST = 2**63
 """Beyond this whole numbers are no TOML, and the longest cannot even be printed."""
@@ -24,13 +25,13 @@ def text_of(path: Path, what: str) -> str:
     Raises
     ------
     UserError
-        If it cannot be read, is no regular file, or is no UTF-8.
+        If it cannot be read, is no regular file or no UTF-8, or stands for a file that was not fetched.
     """
     try:
         # Nobody may ever write to a pipe.
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise UserError(f"cannot read {what} {path}: it is no regular file: give the path of one")
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"cannot read {what} {path}: it is no UTF-8 (byte {error.start:,}): save it as UTF-8 text"
@@ -38,6 +39,10 @@ def text_of(path: Path, what: str) -> str:
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"cannot read {what} {path}: {said}: correct its path") from None
+    kind = signatures.of_bytes(text[: signatures.HEAD].encode())
+    if kind in (signatures.LFS, signatures.PAGE):
+        raise UserError(f"cannot read {what} {path}: it is {kind.name}: {kind.cure}")
+    return text
 
 
 def toml(path: Path, what: str) -> dict[str, Any]:

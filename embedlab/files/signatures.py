@@ -41,6 +41,7 @@ NUMPY = Kind("a .npy file of numpy", "call it .npy")
 PARQUET = Kind("a Parquet file", "call it .parquet")
 TORCH = Kind("a PyTorch file", "give it as .pth")
 SCRIPT = Kind("a TorchScript program", "export the network to ONNX")
+TAR = Kind("a tar archive", "unpack it")
 ONNX = Kind("an ONNX network", "call it .onnx")
 
 _KINDS: tuple[tuple[str, Kind], ...] = (
@@ -55,7 +56,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     (r"\x28\xb5\x2f\xfd", Kind("a file packed with zstd", "unpack it")),
     (r"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", "unpack it")),
     (r"Rar!\x1a\x07", Kind("a RAR archive", "unpack it")),
-    (r".{257}ustar", Kind("a tar archive", "unpack it")),
+    (r".{257}ustar", TAR),
     (r"PK(\x03\x04|\x05\x06)", ZIP),
     # The number that torch.save began with before it wrote archives.
     (r"\x80[\x02-\x05]\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", TORCH),

@@ -18,6 +18,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from embedlab.errors import UserError, first_line
+from embedlab.files import signatures
 from embedlab.lab import embeddings
 from embedlab.lab.store import DRAWN, LOCK, Lab, atomic_file, atomic_folder, locked, people_of, sweep
 
@@ -242,6 +243,8 @@ def unpack(path: Path, lab: Lab) -> int:
             with atomic_folder(lab.root, replace=lab.root.is_dir()) as temporary:
                 return _unpacked(path, made, temporary)
     except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
+        if (other := signatures.mistaken(path, "packed lab", signatures.TAR)) is not None:
+            raise other from None
         raise UserError(
             f"cannot read {path} ({first_line(error)}): give a file that `embedlab lab pack` wrote"
         ) from None

@@ -173,6 +173,7 @@ def test_numbers_that_are_no_names_give_way_to_places(tmp_path, capsys):
     ("frames", "message"),
     [
         ([], "holds no records: it is empty"),
+        ([b"version https://git-lfs.github.com/spec/v1\n"], "a.rec is no .rec file, but a Git LFS pointer"),
         ([frame(0, header(1, 1)), b"garbage!"], r"damaged at byte 32 \(no record begins there\)"),
         ([frame(0, header(1, 1)), MAGIC], r"damaged at byte 32 \(the file ends in the middle of a record"),
         ([frame(0, header(1, 1))[:-8]], r"byte 0 \(a record of 24 bytes reaches beyond the file's 24"),

@@ -23,6 +23,11 @@ WRONG = {
     "a date that is none": (b"a = 2026-02-31", "is not valid TOML"),
     "bytes": (bytes(range(1, 256)), "cannot read"),
     "zeros": (bytes(64), "is not valid TOML"),
+    "a pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "it is a Git LFS pointer, not",
+    ),
+    "a web page": (b"<!DOCTYPE html>\n<html>", "it is a web page, not a file: download the file itself"),
 }
 
 

@@ -192,3 +192,11 @@ def test_what_is_no_packed_lab_is_told_in_a_line(lab, tmp_path):
         with pytest.raises(UserError, match=name):
             upkeep.unpack(tmp_path / name, Lab(tmp_path / "new"))
         assert not (tmp_path / "new").exists()
+
+
+def test_what_stands_for_a_packed_lab_is_told(tmp_path):
+    (tmp_path / "lab.tar").write_text("version https://git-lfs.github.com/spec/v1\n" + "x" * 600)
+    with pytest.raises(
+        UserError, match="lab.tar is no packed lab, but a Git LFS pointer, not the file itself"
+    ):
+        upkeep.unpack(tmp_path / "lab.tar", Lab(tmp_path / "lab"))
