@@ -215,6 +215,21 @@ def test_the_far_of_a_threshold_of_few_false_accepts_is_not_called_more_than_ask
         assert has_interval or said.tone == "plain"
 
 
+def test_a_tar_of_none_that_hangs_on_one_pair_reaches_as_far_as_resamples_without_it():
+    """Two of twelve people share a photograph, so that no threshold within FAR accepts anything."""
+    a = embedding_set(people=12, images=5, noise=0.2)
+    vectors = a.vectors.copy()
+    vectors[5] = vectors[0]
+    cut = (a.labels < 2) & (np.arange(len(a.labels)) % 5 > 1)
+    found = verification.compute(
+        dataclasses.replace(a, vectors=vectors).take(np.flatnonzero(~cut)),
+        VerificationParams(resamples=200),
+    )
+    none = found.estimates["TAR@FAR=0.001",]
+    assert (none.value, none.low) == (0, 0)
+    assert none.high > 0.9
+
+
 def test_two_people_give_a_report_whose_table_says_that_no_point_is_resolved():
     found = verification.compute(embedding_set(people=2, images=2), FEW)
     assert list(found.levels) == []

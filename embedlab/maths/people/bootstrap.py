@@ -211,19 +211,21 @@ def share_interval(
 ) -> tuple[float | None, float | None]:
     """Give the interval of a share, by the rule of three where nobody or everybody is counted.
 
-    At 0 or 1 every resample gives the same share, which says nothing of how sure it is: the upper
-    (or lower) end is then 3/people away [1]_.
+    At 0 or 1 every resample may give the same share, which says nothing of how sure it is: the upper
+    (or lower) end is then 3/people away [1]_. Resamples that differ, as where they choose a threshold anew
+    and leave out whoever raised it, move it further.
 
     References
     ----------
     .. [1] Hanley, J. A. and Lippman-Hand, A. If nothing goes wrong, is everything all right?
        JAMA 249(13), 1983.
     """
+    low, high = interval(replicates)
     if value >= 1.0:
-        return max(0.0, 1.0 - 3.0 / people), 1.0
+        return min(max(0.0, 1.0 - 3.0 / people), 1.0 if low is None else low), 1.0
     if value <= 0.0:
-        return 0.0, min(1.0, 3.0 / people)
-    return interval(replicates)
+        return 0.0, max(min(1.0, 3.0 / people), 0.0 if high is None else high)
+    return low, high
 
 
 def weighted_mean(

@@ -115,17 +115,18 @@ def of_share(
 
     Returns
     -------
-    The ends, between 0 and 1. At 0 and 1 the rule of three; that of ``expanded`` where the replicates do not
-    hold the value, do not vary, or n is not known; None as there.
+    The ends, between 0 and 1. At 0 and 1 the rule of three, or as far as replicates that differ; that of
+    ``expanded`` where the replicates do not hold the value, do not vary, or n is not known; None as there.
     """
     from scipy.special import betaincinv, ndtri, stdtrit
 
     read = _read(replicates, n)
     if read is None:
         return None, None
-    if n and value in (0.0, 1.0):
-        return share_interval(value, replicates, n)
     low, high, _ = read
+    if n and value in (0.0, 1.0):
+        least, most = share_interval(value, replicates, n)
+        return (0.0, max(most or 0.0, high)) if value == 0.0 else (min(least or 0.0, low), 1.0)
     spread = float(np.nanstd(replicates)) * math.sqrt(n / max(n - 1, 1))
     if spread > 1e-9 and 0 < value < 1 and low <= value <= high:
         trials = value * (1 - value) / spread**2

@@ -45,6 +45,9 @@ def test_zero_errors_get_the_rule_of_three():
     ones = np.ones(10)
     assert bootstrap.share_interval(1.0, ones, 300) == (pytest.approx(0.99), 1.0)
     assert bootstrap.share_interval(0.0, ones * 0, 300) == (0.0, pytest.approx(0.01))
+    half = np.repeat([0.0, 0.8], 500)
+    assert bootstrap.share_interval(0.0, half, 300) == (0.0, pytest.approx(0.8))
+    assert bootstrap.share_interval(1.0, 1 - half, 300) == (pytest.approx(0.2), 1.0)
     low, high = bootstrap.share_interval(0.5, np.linspace(0, 1, 1001), 300)
     assert (low, high) == (pytest.approx(0.025), pytest.approx(0.975))
 
