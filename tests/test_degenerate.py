@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from embedlab import analysis
+from embedlab.analyses import audit, confusions, identification, restoration, watchlist
 from embedlab.charts import faces_from
 from embedlab.errors import UserError
 from embedlab.lab.embeddings import EmbeddingSet
@@ -17,6 +18,7 @@ from embedlab.report.build import fragment, part_of
 from embedlab.report.items import Items
 from embedlab.report.show import told
 from embedlab.runner import Outcome, Run
+from tests.planted import embedding_set
 from tests.planted_live import Planted
 
 NAMES = sorted(analysis.names())
@@ -230,3 +232,34 @@ def test_names_from_data_are_shown_and_not_obeyed_in_every_section(name, over):
     assert "{{ 7 * 7 }}" in text
     printed, _ = told(section)
     assert not set("\x1b\u202e") & set(printed)
+
+
+@pytest.mark.parametrize(
+    ("measure", "what"),
+    [
+        (identification, ("rank-1",)),
+        (watchlist, ("TPIR@FPIR=0.1",)),
+        (confusions, ("images nearer to somebody else", "p")),
+        (restoration, ("rank-1", "unmapped")),
+    ],
+    ids=lambda one: getattr(one, "__name__", "").rpartition(".")[2],
+)
+def test_vectors_that_point_one_way_are_searched_like_others(measure, what):
+    """About (100, 100, …) single precision tells cosines apart, and about (5000, 5000, …) no more."""
+    found = []
+    for far in (100, 5000):
+        sets = [embedding_set(people=40, images=4, probe=p, seed=k) for k, p in enumerate(("p", "p@8"))]
+        sets = [dataclasses.replace(one, vectors=one.vectors + np.float32(far)) for one in sets]
+        params = dataclasses.replace(measure.ANALYSIS.params, resamples=20)
+        many = {identification: (sets[0],), watchlist: (sets[0],), confusions: (sets[:1],)}
+        found.append(measure.compute(*many.get(measure, sets), params).estimates[what].value)
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+    assert found[0] > 0.02
+
+
+def test_vectors_that_point_one_way_are_audited_like_others():
+    near = embedding_set(people=40, images=4)
+    far = dataclasses.replace(near, vectors=near.vectors + np.float32(5000))
+    params = dataclasses.replace(audit.ANALYSIS.params, resamples=20, deals=20)
+    said = [[f.text for f in audit.findings([audit.compute([one], params)])] for one in (near, far)]
+    assert said[0] == said[1]

@@ -233,7 +233,10 @@ def _open_set(
     for k, one in enumerate(track(searched, "thresholds of the open set")):
         limits, tpir = _at_rates(one, fpirs, rows)
         alarms[k] = (one.unknown_scores > limits[0][:, None]).sum(axis=1)
-        thresholds[k] = np.nextafter(limits[0].astype(np.float32), np.float32(2))
+        # The next score: in single precision, unless they were told apart in double.
+        single = limits[0].astype(np.float32)
+        coarse = np.nextafter(single, np.float32(2))
+        thresholds[k] = np.where(single == limits[0], coarse, np.nextafter(limits[0], 2))
         shares[k] = tpir[0]
         replicates += tpir[1:] / len(searched)
     return thresholds, alarms.astype(np.int64), shares, replicates
@@ -248,8 +251,10 @@ def _at_rates(one: _Searched, fpirs: np.ndarray, rows: np.ndarray) -> tuple[np.n
     pairs = np.stack([who, np.full_like(who, rows.shape[1])], axis=1)
     whole = rows[:, who].sum(axis=1, dtype=np.float64)[:, None]
     rising = np.argsort(fpirs)
+    scores = one.unknown_scores[order]
+    single = scores.astype(np.float32)
     limits = weighted.thresholds(
-        one.unknown_scores[order].astype(np.float32), pairs, weights, whole * fpirs[rising] * (1 + 1e-12)
+        single if (single == scores).all() else scores, pairs, weights, whole * fpirs[rising] * (1 + 1e-12)
     )[:, np.argsort(rising)]
     order = np.argsort(one.known_scores, kind="stable")
     tpir = weighted.shares(one.known_scores[order], one.known_people[order], rows, limits)

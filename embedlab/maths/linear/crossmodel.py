@@ -22,6 +22,7 @@ from embedlab.maths.linear.linear_maps import LinearMap
 from embedlab.maths.pairs import weighted
 from embedlab.maths.pairs.moments import Drawn, mean
 from embedlab.maths.people.bootstrap import weighted_mean
+from embedlab.maths.products import told_apart
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
 
@@ -325,10 +326,11 @@ def search(
         a, b = sides(probes.rows[who.probes], probes.vectors[who.probes], probes.matrix, probes.shift, b)
     else:
         a = unit(probes[who.probes])
+    a, b = told_apart(a, b)
     n, people = len(a), len(b)
     impostors = n * (people - 1)
     keep = max(int(REACH * far * impostors), FEWEST_KEPT) if far else 0
-    hits, genuine = np.empty(n, bool), np.empty(n, np.float32)
+    hits, genuine = np.empty(n, bool), np.empty(n, a.dtype)
     blocked = []
     tail = _Tail(keep)
     size = max(1, BLOCK // people)

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 
 from embedlab.maths import reused
 from embedlab.maths.pairs.grid import Grid
-from embedlab.maths.products import unthreaded
+from embedlab.maths.products import exactly_one, unthreaded
 from embedlab.maths.sums import by_person
 from embedlab.progress import sweep, track
 from embedlab.shares import beside, shared
@@ -370,8 +370,8 @@ class _Scorer:
 
     def centred(self) -> "_Scorer":
         """Score cosines that lie close together about a middle: x·y = (x − c)·(y − c) + c·(x + y − c)."""
-        left = _exactly_one(self.left)
-        right = left if self.right is self.left else _exactly_one(self.right)
+        left = exactly_one(self.left)
+        right = left if self.right is self.left else exactly_one(self.right)
         centre = _middle(left, right)
         origin = float(centre @ centre)
         columns = []
@@ -424,14 +424,6 @@ def _middle(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Give the median of the rows, number by number, of some of them."""
     some = np.concatenate([left[:: len(left) // MIDDLE + 1], right[:: len(right) // MIDDLE + 1]])
     found: np.ndarray = np.median(some, axis=0)
-    return found
-
-
-def _exactly_one(rows: np.ndarray) -> np.ndarray:
-    """Bring rows that single precision made one long to that length in double precision."""
-    rows = rows.astype(np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    found: np.ndarray = rows / norms if np.abs(norms - 1).max() < 1e-5 else rows
     return found
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from embedlab.maths.pairs import likelihood
 from embedlab.maths.pairs.all_pairs import all_pairs
 from embedlab.maths.pairs.likelihood import Weighed
+from embedlab.maths.products import told_apart
 from embedlab.maths.sums import by_person
 from embedlab.progress import track
 
@@ -38,13 +39,15 @@ class Voter:
         """Fit the line to all pairs, people weighing alike."""
         every = Weighed.of(all_pairs(unit, labels, weigh="people", tail=0))
         slope, offset = likelihood.logistic(every)
-        return cls(unit, slope, offset, likelihood.cllr(slope * every.scores + offset, every))
+        return cls(
+            told_apart(unit, unit)[0], slope, offset, likelihood.cllr(slope * every.scores + offset, every)
+        )
 
     def sums(
         self, labels: Int[np.ndarray, " n"], kept: Bool[np.ndarray, " n"]
     ) -> Float[np.ndarray, "people d"]:
         """Sum each person's vectors, of the images that are kept."""
-        return by_person(self.unit[kept], labels[kept], int(labels.max()) + 1).astype(np.float32)
+        return by_person(self.unit[kept], labels[kept], int(labels.max()) + 1).astype(self.unit.dtype)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def evidence(
     n, sizes = len(labels), np.bincount(labels[kept], minlength=int(labels.max()) + 1)
     own, other, matched = np.empty((3, len(voters), n))
     whose, sums = np.empty(n, np.int64), [v.sums(labels, kept) for v in voters]
-    means = [total / np.maximum(sizes, 1)[:, None].astype(np.float32) for total in sums]
+    means = [total / np.maximum(sizes, 1)[:, None].astype(total.dtype) for total in sums]
     step = max(1, BLOCK // len(sizes))
     for start in track(range(0, n, step), "images against all people", -(-n // step)):
         rows = slice(start, min(start + step, n))
@@ -164,7 +167,7 @@ def one_person(
     """
     sizes = np.bincount(labels[kept], minlength=int(labels.max()) + 1)
     people, pairs, odds = len(sizes), [np.empty((0, 2), np.int64)], [np.empty(0)]
-    means = [v.sums(labels, kept) / np.maximum(sizes, 1)[:, None].astype(np.float32) for v in voters]
+    means = [v.sums(labels, kept) / np.maximum(sizes, 1)[:, None].astype(v.unit.dtype) for v in voters]
     step = max(1, BLOCK // people)
     for start in range(0, people, step):
         each = [

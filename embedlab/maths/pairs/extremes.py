@@ -1,8 +1,9 @@
 """Extremes of all pairs, exact: each row's nearest impostor, the worst false matches and non-matches.
 
-Rows are compared a block at a time, in single precision; what is handed back is scored again in double
-precision. Scores are inner products: the cosine where rows have length one. With ``b``, the same images
-under another probe, rows of ``a`` are held against rows of ``b``, and an image is no pair with itself.
+Rows are compared a block at a time, in single precision where that tells them apart; what is handed back is
+scored again in double precision. Scores are inner products: the cosine where rows have length one. With
+``b``, the same images under another probe, rows of ``a`` are held against rows of ``b``, and an image is no
+pair with itself.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from embedlab.maths import reused
+from embedlab.maths.products import told_apart
 from embedlab.progress import sweep, track
 
 # Entries of one block of scores, of four bytes each.
@@ -250,7 +252,7 @@ def within_people(
 
 def _sorted(a: np.ndarray, b: np.ndarray | None, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     left = np.ascontiguousarray(a[order], dtype=np.float32)
-    return left, left if b is None else np.ascontiguousarray(b[order], dtype=np.float32)
+    return told_apart(left, left if b is None else np.ascontiguousarray(b[order], dtype=np.float32))
 
 
 def _against_others(
@@ -276,5 +278,5 @@ def _most(scores: np.ndarray, pairs: np.ndarray, count: int) -> tuple[np.ndarray
 
 
 def _scored(a: np.ndarray, b: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.einsum("ij,ij->i", a[rows].astype(np.float64), b[others].astype(np.float64))
+    found: np.ndarray = np.einsum("ij,ij->i", *told_apart(a[rows], b[others]), dtype=np.float64)
     return found

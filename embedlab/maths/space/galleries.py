@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from embedlab.maths.products import told_apart
 from embedlab.maths.sums import by_person
 from embedlab.maths.turns import shuffled
 from embedlab.progress import blocks
@@ -101,9 +102,10 @@ def search(
     n = len(gallery.probes)
     ahead, scores, highest = np.zeros(n, np.int64), np.full(n, -np.inf), np.full(n, -np.inf)
     size = max(1, BLOCK // max(len(gallery.entries), 1))
+    probes, entries = told_apart(unit[gallery.probes], gallery.entries)
     for start in blocks(range(0, n if len(gallery.entries) else 0, size), "searching a gallery, in blocks"):
         rows = slice(start, min(start + size, n))
-        block = unit[gallery.probes[rows]] @ gallery.entries.T
+        block = probes[rows] @ entries.T
         known = np.flatnonzero(gallery.places[rows] >= 0)
         place = gallery.places[rows][known]
         right = block[known, place]
