@@ -105,7 +105,8 @@ def ratio_between(
     """Give the participation ratio of what people are drawn from, whatever the size of the sample.
 
     It is (E|x|²)²/E(x·y)² about the mean, over rows x and y of two *different* people: the expectations
-    are tr Σ and tr Σ², where those of one sample's covariance are too large, the second by more.
+    are tr Σ and tr Σ², where those of one sample's covariance are too large, the second by more. People weigh
+    alike, or who has most of the images would be the cloud.
 
     Parameters
     ----------
@@ -119,13 +120,16 @@ def ratio_between(
     The ratio, at most d, and its replicates, to first order; NaN without variance or a second person.
     """
     most = vectors.shape[1]
-    (rows,) = within_span(vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64))
-    sizes = np.bincount(labels).astype(np.float64)
+    whole, images = vectors.astype(np.float64), np.bincount(labels)
+    weights = 1.0 / np.maximum(images, 1)[labels]
+    (rows,) = within_span((whole - np.average(whole, axis=0, weights=weights)) * np.sqrt(weights)[:, None])
+    # A person's rows together weigh one, and so do the products of two people's.
+    sizes = (images > 0).astype(np.float64)
     spread, common = _by_person(
         rows, labels, np.zeros(rows.shape[1]), _scatter(rows, np.zeros(rows.shape[1]))
     )
     order = np.argsort(labels, kind="stable")
-    for person, own in enumerate(np.split(rows[order], np.cumsum(sizes[:-1]).astype(np.int64))):
+    for person, own in enumerate(np.split(rows[order], np.cumsum(images[:-1]))):
         common[person] -= float(((own.T @ own if len(own) > own.shape[1] else own @ own.T) ** 2).sum())
     n, pairs = sizes.sum(), sizes * (sizes.sum() - sizes)
     first, second = spread.sum() / n, common.sum() / max(pairs.sum(), 1.0)

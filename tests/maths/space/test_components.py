@@ -108,10 +108,12 @@ def test_shares_add_up_to_one_or_are_none():
 
 
 def naive_rank(rows, owners):
-    """The ratio pair by pair, over pairs of two people."""
-    rows = rows - rows.mean(axis=0)
-    products = (rows @ rows.T)[owners[:, None] != owners]
-    return (rows**2).sum(axis=1).mean() ** 2 / (products**2).mean()
+    """The ratio pair by pair, over pairs of two people, each of whom weighs one."""
+    weights = 1 / np.bincount(owners)[owners]
+    rows = rows - np.average(rows, axis=0, weights=weights)
+    apart = owners[:, None] != owners
+    products = np.average((rows @ rows.T)[apart] ** 2, weights=np.outer(weights, weights)[apart])
+    return np.average((rows**2).sum(axis=1), weights=weights) ** 2 / products
 
 
 @pytest.mark.parametrize("dimension", [5, 200])
@@ -134,6 +136,15 @@ def test_the_ratio_between_people_of_r_equal_directions_is_r_however_few_the_peo
         for people in (80, 2000)
     ]
     assert ranks == pytest.approx([40, 40], rel=0.06)
+
+
+def test_who_has_most_of_the_images_is_not_the_cloud():
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(90), [400, *[2] * 89])
+    rows = rng.normal(size=(90, 16))[owners] + 0.5 * rng.normal(size=(len(owners), 16))
+    value, replicates = ratio_between(rows, owners, resamples(90, 200, 0))
+    assert value > 13
+    assert interval(replicates)[0] > 10
 
 
 def test_equal_vectors_or_one_person_have_no_ratio():
