@@ -5,10 +5,10 @@
 length* of people's means is the length of the mean of their directions: 0 where they balance, 1 where they
 coincide. The *participation ratio* (Σλ)²/Σλ² of the covariance's eigenvalues says how many equally wide
 directions would spread as much [2]_. It is estimated over pairs of different people, who weigh alike, and
-does not grow with the sample. The *two-NN* dimension comes from the ratio of the distances to the second and the first nearest
-neighbour [3]_, over one image of each person, since images of one person would fake a low one; the largest
-tenth of the ratios is left out. *Hubness* is the skewness of how often an image is among the ten nearest of
-others [4]_.
+does not grow with the sample. The *two-NN* dimension comes from the ratio of the distances to the second
+and the first nearest neighbour [3]_, over one image of each person, since images of one person would fake a
+low one; the largest tenth of the ratios is left out. *Hubness* is the skewness of how often an image is
+among the ten nearest of others [4]_.
 
 The null of uniformity, resultant length, two-NN and hubness is measured by the same code on as many vectors
 drawn uniformly on the sphere; that of the participation ratio is the dimension. The null of alignment is
