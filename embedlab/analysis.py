@@ -99,8 +99,13 @@ class Params:
         for one in dataclasses.fields(self):
             _check(one, getattr(self, one.name), f"{where}.{one.name}")
 
-    def with_overrides(self, overrides: Mapping[str, Any], where: str = "") -> Self:
+    def with_overrides(
+        self, overrides: Mapping[str, Any], where: str = "", beside: "Params | None" = None
+    ) -> Self:
         """Return a copy with some values changed; text is read as the field's own type.
+
+        Of an analysis and a question of one name each is given what is set for both: what the record
+        ``beside`` this one declares is left to it.
 
         Raises
         ------
@@ -110,10 +115,14 @@ class Params:
         """
         hints = typing.get_type_hints(type(self))
         declared = {one.name: one for one in dataclasses.fields(self)}
+        others = [one.name for one in dataclasses.fields(beside)] if beside is not None else []
         changed = {}
         for name, value in overrides.items():
             if name not in hints:
-                raise UserError(f"unknown parameter {where}{name}: there are {', '.join(hints) or 'none'}")
+                if name in others:
+                    continue
+                there = ", ".join([*hints, *others]) or "none"
+                raise UserError(f"unknown parameter {where}{name}: there are {there}")
             changed[name] = _converted(value, hints[name], f"{where}{name}")
             _check(declared[name], changed[name], f"{where}{name}")
         return dataclasses.replace(self, **changed)

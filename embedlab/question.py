@@ -33,7 +33,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from embedlab import plugins
+from embedlab import analysis, plugins
 from embedlab.analysis import Params, Result
 from embedlab.errors import Terminated, UserError, first_line
 from embedlab.estimates import Estimate, as_points, counted, unknown
@@ -317,10 +317,23 @@ def answers(
     made: list[tuple[str, Claim | Answer]] = []
     for name in names():
         question = get(name)
-        params = question.params.with_overrides((overrides or {}).get(name, {}), where=f"{name}.")
+        params = params_of(name, overrides or {})
         made += [(name, one) for one in _claims(question, params, results, reasons or {})]
     over = sum(one.among for _, one in made if isinstance(one, Claim) and one.fact is None)
     return [judged(name, one, over) if isinstance(one, Claim) else one for name, one in made]
+
+
+def params_of(name: str, overrides: Mapping[str, Mapping[str, Any]]) -> Params:
+    """Give the parameters of a question with what is set for it; an analysis may have the same name.
+
+    Raises
+    ------
+    UserError
+        If something is set that neither has.
+    """
+    given = overrides.get(name, {})
+    beside = analysis.get(name).params if given and name in analysis.names() else None
+    return get(name).params.with_overrides(given, where=f"{name}.", beside=beside)
 
 
 def _claims(

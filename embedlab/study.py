@@ -314,9 +314,9 @@ def asked(study: Study) -> list[Planned]:
         raise UserError(
             f"the pairs of {study.pairs} are for {takers}, which is not run: leave them out, or run it too"
         )
-    questions = {name: question.get(name).params for name in study.overrides if name in question.names()}
-    for name, params in questions.items():
-        params.with_overrides(study.overrides[name], where=f"{name}.")
+    questions = [name for name in study.overrides if name in question.names()]
+    for name in questions:
+        question.params_of(name, study.overrides)
     if strangers := [name for name in study.overrides if name not in (*wanted, *questions)]:
         raise UserError(
             f"parameters set for {strangers[0]!r}, which is not run: there are {', '.join(wanted)}, and the "
@@ -326,7 +326,9 @@ def asked(study: Study) -> list[Planned]:
     for name in wanted:
         analysis = contract.get(name)
         sets = dict.fromkeys(analysis.params.lists(), study.pairs) if study.pairs else {}
-        params = analysis.params.with_overrides({**sets, **study.overrides.get(name, {})}, where=f"{name}.")
+        beside = question.get(name).params if name in questions else None
+        given = {**sets, **study.overrides.get(name, {})}
+        params = analysis.params.with_overrides(given, where=f"{name}.", beside=beside)
         params.files()
         for path in filter(None, params.lists().values()):
             protocols.check(path)

@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from embedlab import analysis, study
+from embedlab import analysis, question, study
 from embedlab.analysis import Params
 from embedlab.errors import UserError
 from embedlab.study import Study
@@ -227,3 +227,16 @@ def test_what_was_said_wrongly_is_told_in_a_line(tmp_path, old, new, said):
     path.write_text(SAID.replace(old, new))
     with pytest.raises(UserError, match=said):
         study.read(path)
+
+
+def test_an_analysis_and_a_question_of_one_name_each_take_what_is_theirs():
+    """``groups`` is both."""
+    given = {"groups": {"far": "0.01", "times": "2"}}
+    (planned,) = study.asked(study.Study(("a",), analyses=("groups",), overrides=given))
+    assert planned.params.far == 0.01
+    assert question.params_of("groups", given).times == 2
+    both = "unknown parameter groups.nope: there are .*far.*times|unknown parameter groups.nope: .*times.*far"
+    with pytest.raises(UserError, match=both):
+        study.asked(study.Study(("a",), analyses=("groups",), overrides={"groups": {"nope": "1"}}))
+    with pytest.raises(UserError, match="groups.far"):
+        study.asked(study.Study(("a",), analyses=("groups",), overrides={"groups": {"far": "x"}}))

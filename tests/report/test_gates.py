@@ -266,7 +266,8 @@ def test_a_number_asked_for_by_its_name_is_not_passed_over_with_those_of_a_wildc
     asked = [Gate(measure=f"verification:{what}", margin=0.1, better=1) for what in ("*", "EER")]
     judged = gates.compare(old, old, asked)
     assert outcomes(judged)["verification:EER"] == "cannot"
-    assert (judged.notes, judged.status()) == ([], 3)
+    assert judged.status() == 3
+    assert not any("verification:EER" in note for note in judged.notes)
 
 
 @pytest.mark.parametrize("lost", [{"value": np.nan}, {"low": np.nan, "high": np.nan}])
