@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from embedlab.analyses.groups import FMR, FNMR, Groups
 from embedlab.analysis import Params, bounded
-from embedlab.estimates import Estimate, as_points, shares, times
+from embedlab.estimates import MOST_TIMES, Estimate, as_points, shares, times
 from embedlab.question import TIMES, Claim, Question, Results, listed, worst_of
 
 Place = tuple[str, str, str, str]
@@ -75,7 +75,9 @@ def _matched(model: str, mine: Sequence[Groups], limit: float) -> Claim:
         },
         spec=TIMES,
         aside=f"no false match within {listed(list(never))}" if never else "",
-        unit=f"times the FMR of another group, {column} “{a}” over “{b}” on {probe}",
+        unit="times the FMR of another group",
+        most=MOST_TIMES,
+        kind=f"{FMR}, {column} “{a}” over “{b}” on {probe}",
         among=len(effects) // 2,
         hazard="yes",
         marks={"yes": "unequal", "no": "alike"},
@@ -102,7 +104,8 @@ def _missed(model: str, mine: Sequence[Groups], points: float) -> Claim:
             "undecided": f"Whether in {model} {they} are missed over {as_points(points)} more often than "
             f"those of “{b}” is open: {told}",
         },
-        unit=f"points of FNMR above another group, {column} “{a}” over “{b}” on {probe}",
+        unit="points of FNMR above another group",
+        kind=f"{FNMR}, {column} “{a}” over “{b}” on {probe}",
         among=len(effects) // 2,
         hazard="yes",
         marks={"yes": "unequal", "no": "alike"},

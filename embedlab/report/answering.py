@@ -127,7 +127,7 @@ class Asked:
         groups: dict[tuple[Any, ...], list[Answer]] = {}
         for k, one in enumerate(self.answers):
             alone = () if one.verdict in ("yes", "no") else (k,)
-            key = (one.kind,) if self._is_many(one) else (one.unit, one.verdict, *alone)
+            key = (one.kind,) if self._is_many(one) else (one.kind, one.unit, one.verdict, *alone)
             groups.setdefault(key, []).append(one)
         return [self._line(them) for them in groups.values()]
 
