@@ -26,13 +26,17 @@ def judge(results: Results, params: BlindParams) -> list[Claim]:
     for r in results["registration"]:
         if isinstance(r, Registration):
             kinds.setdefault(r.models[0] == r.models[1], []).append(r)
-    return [_found(max(them, key=_gain), len(them), params.matters) for them in kinds.values()]
+    return [
+        _found(max(them, key=lambda r: _gain(r, params.matters)), len(them), params.matters)
+        for them in kinds.values()
+    ]
 
 
-def _gain(r: Registration) -> float:
-    all_axes = len(r.spaces) - 1
-    after, before = (r.of(IMAGE, how, all_axes).value for how in (AFTER, r.most(RIVALS, all_axes)))
-    return -1.0 if before >= ALL else after - before
+def _gain(r: Registration, matters: float) -> float:
+    axes = len(r.spaces) - 1
+    after, before, known = (r.of(IMAGE, how, axes).value for how in (AFTER, r.most(RIVALS, axes), PROCRUSTES))
+    # Where nothing is left to find is told rather than where nothing could be found.
+    return -1.0 if before >= ALL else -2.0 if max(after, known) - before <= matters else after - before
 
 
 def _found(r: Registration, among: int, matters: float) -> Claim:
@@ -58,6 +62,12 @@ def _found(r: Registration, among: int, matters: float) -> Claim:
             fact="no",
             marks={"no": "no need"},
         )
+    if max(after.value, known.value) - before.value <= matters:
+        few = (
+            f"Less than {as_points(matters)} are there to find for {r.title}: {where}, {known.value:.1%} of "
+            f"images find themselves by known pairs, {before.value:.1%} {WITHOUT[rival]}"
+        )
+        return Claim(models, None, matters, {"cannot": few}, unit=unit, evidence=evidence, fact="cannot")
     found, there, top = shares(after, before, beside=(known,))
     told = f"{found} of images find themselves, {there} {WITHOUT[rival]}, {top} by known pairs"
     adds = f"adds over {as_points(matters)} for {r.title}"

@@ -11,8 +11,10 @@ from tests.questions.planted import bare, by_key, told
 MAPS = (BEFORE, SHIFT, AFTER, NULL, PROCRUSTES)
 
 
-def registration(after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1, likelihood=np.nan):
-    values = {BEFORE: before, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: 0.95}
+def registration(
+    after, shift, models=("a", "a"), spaces=("3 axes",), before=0.1, likelihood=np.nan, known=0.95
+):
+    values = {BEFORE: before, SHIFT: shift, AFTER: after, NULL: 0.1, PROCRUSTES: known}
     found = by_key({(IMAGE, how, space): values[how] for how in MAPS for space in spaces})
     probes = ("faces", "faces@32") if models[0] == models[1] else ("faces", "faces")
     shown = {"title": " onto ".join(reversed(models)), "models": models, "probes": probes, "spaces": spaces}
@@ -47,6 +49,22 @@ def test_where_images_find_themselves_already_nothing_is_left_to_find():
 def test_where_a_shift_leaves_nothing_to_find_that_is_said():
     (one,) = told(QUESTION, registration=[registration(0.99, 0.995, before=0.9)])
     assert one.text.endswith("99.5% of images find themselves by a shift.")
+
+
+def test_registration_is_not_judged_where_known_pairs_find_nothing_either():
+    vain = registration(0.1, 0.1, known=0.11)
+    (one,) = told(QUESTION, registration=[vain])
+    assert one.verdict == "cannot"
+    assert one.text == (
+        "Less than 2 points are there to find for a onto a: on 3 axes, 11.0% of images find themselves by "
+        "known pairs, 10.0% without it."
+    )
+    # Of several what can be judged is told, if only that nothing is left to find.
+    for other, verdict in ((registration(0.1, 0.1), "no"), (registration(0.99, 0.99, before=0.99), "no")):
+        (one,) = told(QUESTION, registration=[vain, other])
+        assert one.verdict == verdict
+    (one,) = told(QUESTION, registration=[registration(0.6, 0.1, known=0.1)])
+    assert one.verdict == "yes"
 
 
 def test_all_axes_are_judged_and_not_the_few():
