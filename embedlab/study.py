@@ -294,9 +294,20 @@ def parse_set(words: Sequence[str], only: str = "") -> dict[str, dict[str, Any]]
         analysis, _, parameter = name.rpartition(".")
         analysis = analysis or only
         if not (equals and analysis and parameter):
-            raise UserError(f"cannot read --set {word!r}: write it as analysis.parameter=value")
-        overrides.setdefault(analysis, {})[parameter] = value
+            such = [f"{one}.{name}={value}" for one in _takers(name)] if equals and not analysis else []
+            hint = f", such as {question.listed(such)}" if such else ""
+            raise UserError(f"cannot read --set {word!r}: write it as analysis.parameter=value{hint}")
+        given = overrides.setdefault(analysis, {})
+        if given.setdefault(parameter, value) != value:
+            raise UserError(f"--set gives {name} twice, as {given[parameter]} and as {value}: leave one out")
     return overrides
+
+
+def _takers(parameter: str) -> list[str]:
+    """Name the analyses that have a parameter."""
+    usable = [name for name in contract.names() if name not in contract.unusable()]
+    each = {name: contract.get(name).params for name in usable}
+    return [name for name, params in each.items() if parameter in params.__dataclass_fields__]
 
 
 def asked(study: Study) -> list[Planned]:

@@ -95,6 +95,20 @@ def test_a_set_word_of_another_form_is_told(word):
         study.parse_set([word])
 
 
+def test_a_set_word_without_its_analysis_is_told_of_some():
+    with pytest.raises(UserError, match=r"such as accuracy\.far=0\.01, .*far=0\.01 and \d+ more$"):
+        study.parse_set(["far=0.01"])
+    with pytest.raises(UserError, match="value, such as distances.bins=4$"):
+        study.parse_set(["bins=4"])
+
+
+def test_a_parameter_that_is_set_twice_is_told():
+    twice = ["distances.bins=4", "distances.bins=8"]
+    with pytest.raises(UserError, match="--set gives distances.bins twice, as 4 and as 8: leave one out"):
+        study.parse_set(twice)
+    assert study.parse_set([twice[0], "bins=4"], "distances") == {"distances": {"bins": "4"}}
+
+
 def test_an_unknown_analysis_is_told():
     with pytest.raises(UserError, match="unknown analysis 'nope'"):
         study.plan(Study(("a",), ("p",), ("nope",)))

@@ -4,8 +4,9 @@ A sample of people is shown, of each a few images. Both models' unit vectors are
 principal components [1]_, and the second's are turned, mirrored, scaled and shifted onto the first's
 (Procrustes [2]_, fitted on the points shown). A thin line joins an image's two places. The colour is what
 changed: of a point's k nearest among those shown, in the spaces themselves and not in the picture, the
-share that both models do not have in common. *Neighbours shared* is the mean of what they have; unrelated
-spaces share k/(n − 1). Its interval is the 95 % percentile interval of a bootstrap over the people shown.
+share that both models do not have in common. *Neighbours shared* is the mean of what they have; where
+images lie at random it is k/(n − 1), and more as soon as both keep a person's images together. Its interval
+is the 95 % percentile interval of a bootstrap over the people shown.
 
 How to read it
 --------------
@@ -181,7 +182,7 @@ def _picture(r: Overlay, reach: float) -> Scatter:
         note=f"A sample: {r.people:,} of {r.all_people:,} people, seed {r.seed}. Turned, mirrored, shifted "
         f"and brought to one size as fits these points best; {r.unmatched:.0%} of their spread is unmatched. "
         f"Colour: {1 - shared.value:.0%} of neighbours changed on average, "
-        f"{1 - (shared.null or 0.0):.0%} between unrelated spaces.",
+        f"{1 - (shared.null or 0.0):.0%} where images lie at random.",
     )
 
 
@@ -197,7 +198,7 @@ def _sharing(r: Overlay) -> Finding:
     shared = r.estimates[SHARED,]
     return Finding(
         f"Of an image's {r.neighbours} nearest among the {len(r.items):,} shown, {shared:.0%} are the same "
-        f"in {r.a} and {r.b} ({shared.null or 0.0:.0%} if they were unrelated)."
+        f"in {r.a} and {r.b} ({shared.null or 0.0:.0%} if images lay at random)."
     )
 
 
