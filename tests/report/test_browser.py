@@ -830,6 +830,18 @@ SHAPES = "rules: {'color-contrast': {enabled: false}}, "
 COLOURS = "runOnly: ['color-contrast'], "
 
 
+# Once all pictures that stand in the window are drawn.
+SEEN = """(async () => {
+  const isSeen = (el) => el.checkVisibility() && el.getBoundingClientRect().top < innerHeight;
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+  while (document.readyState !== "complete") await wait(20);
+  const seen = [...document.querySelectorAll(".chart")].filter(isSeen);
+  while (seen.some((el) => !el.querySelector(".plot-container, .error"))) await wait(20);
+  await wait(200);
+  return seen.length;
+})()"""
+
+
 def barriers(browser, axe, path, scheme, width=1400, only=""):
     """What axe-core finds serious or moderate in a page as it opens."""
     browser.open("about:blank")
@@ -837,7 +849,7 @@ def barriers(browser, axe, path, scheme, width=1400, only=""):
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.call("Emulation.setDeviceMetricsOverride", **metrics)
     browser.open(path.as_uri())
-    browser.run("new Promise(done => setTimeout(done, 1500))")
+    browser.run(SEEN)
     return violations(browser, axe, only)
 
 
