@@ -73,8 +73,8 @@ def _highest(trained: Sequence[Trained], condition: str) -> list[Finding]:
         return [Finding(f"{head}, told apart from every other; the nearest, {gap}.{aside}", "good")]
     told = [name for name in names if name not in best and name not in close]
     head += f", told apart from {_listed(told)}" if told else ""
-    by = gap.removeprefix(f"{close[0]} is behind ") if len(close) == 1 else gap
-    return [Finding(f"{head}; that it is above {_listed(close)} may be chance ({by}).{aside}")]
+    by = gap.removeprefix(f"{close[0]} is behind by ") if len(close) == 1 else gap
+    return [Finding(f"{head}; the lead over {_listed(close)} may be chance ({by}).{aside}")]
 
 
 def _best(known: Mapping[str, float]) -> list[str]:
