@@ -201,13 +201,23 @@ class Estimate:
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
 
-def times(a: Estimate, b: Estimate) -> Estimate | None:
+def times(a: Estimate, b: Estimate, none: float = 0.0) -> Estimate | None:
     """Give the logarithm of how many times as large one rate is as another.
 
     ``a`` is a share of both together, whose interval is that of ``evidence.of_share``: so few errors give a
-    long one, of either side, and no end is a ratio below zero. None where one of both is zero.
+    long one, of either side, and no end is a ratio below zero. None where one of both is ``none`` at most.
     """
-    return _times(a, b, (a.value, b.value), (a.draws.astype(np.float64), b.draws.astype(np.float64)), 0.0)
+    if min(a.value, b.value) <= none:
+        return None
+    n, value = min(a.n, b.n), math.log(a.value / b.value)
+    if not a.is_paired(b):
+        return Estimate(value, n=n, null=0.0)
+    mine, others = (one.draws.astype(np.float64) for one in (a, b))
+    whole = mine + others
+    shares = np.divide(mine, whole, out=np.full(len(whole), np.nan), where=whole > none)
+    ends = evidence.of_share(a.value / (a.value + b.value), shares, n, graded=True)
+    low, high = (None if end is None else float(_log_odds(np.array(end))) for end in ends)
+    return Estimate(value, low, high, n, 0.0, _log_odds(shares).astype(np.float32), a.drawn_from)
 
 
 def times_the_errors(a: Estimate, b: Estimate) -> Estimate | None:
@@ -215,26 +225,11 @@ def times_the_errors(a: Estimate, b: Estimate) -> Estimate | None:
 
     As ``times`` does; None where one of both never errs.
     """
-    wrong, draws = (
-        (1 - b.value, 1 - a.value),
-        (1 - b.draws.astype(np.float64), 1 - a.draws.astype(np.float64)),
+    wrong, others = (
+        dataclasses.replace(one, value=1 - one.value, draws=1 - one.draws.astype(np.float64))
+        for one in (a, b)
     )
-    return _times(b, a, wrong, draws, ROUNDING)
-
-
-def _times(
-    a: Estimate, b: Estimate, rates: tuple[float, float], draws: tuple[np.ndarray, np.ndarray], none: float
-) -> Estimate | None:
-    if min(rates) <= none:
-        return None
-    n, value = min(a.n, b.n), math.log(rates[0] / rates[1])
-    if not a.is_paired(b):
-        return Estimate(value, n=n, null=0.0)
-    whole = draws[0] + draws[1]
-    shares = np.divide(draws[0], whole, out=np.full(len(whole), np.nan), where=whole > none)
-    ends = evidence.of_share(rates[0] / sum(rates), shares, n, graded=True)
-    low, high = (None if end is None else float(_log_odds(np.array(end))) for end in ends)
-    return Estimate(value, low, high, n, 0.0, _log_odds(shares).astype(np.float32), a.drawn_from)
+    return times(others, wrong, ROUNDING)
 
 
 def _log_odds(share: np.ndarray) -> np.ndarray:

@@ -305,9 +305,8 @@ def parse_set(words: Sequence[str], only: str = "") -> dict[str, dict[str, Any]]
 
 def _takers(parameter: str) -> list[str]:
     """Name the analyses that have a parameter."""
-    usable = [name for name in contract.names() if name not in contract.unusable()]
-    each = {name: contract.get(name).params for name in usable}
-    return [name for name, params in each.items() if parameter in params.__dataclass_fields__]
+    usable = sorted(set(contract.names()) - set(contract.unusable()))
+    return [name for name in usable if parameter in contract.get(name).params.__dataclass_fields__]
 
 
 def asked(study: Study) -> list[Planned]:

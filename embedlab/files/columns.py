@@ -22,6 +22,9 @@ SMALL = 1e-15
 EXACT = 1 << 53
 """Larger whole numbers are not exact as floats."""
 
+NARROW = {"bfloat16": 1 << 8, "float16": 1 << 11, "halffloat": 1 << 11, "float32": 1 << 24, "float": 1 << 24}
+"""The same of narrower floats, by what numpy, torch and Arrow call them."""
+
 
 def from_array(array: np.ndarray) -> Any:
     """Turn a numpy array into an Arrow array; None where Arrow has no such type, or the text is none."""
@@ -216,8 +219,7 @@ def names(column: Any, what: str, place: Place) -> list[str]:
     if pa.types.is_string(inner) or pa.types.is_large_string(inner):
         return [value or "" for value in values]
     if pa.types.is_floating(inner):
-        # Neighbours beyond are one number as floats, so that two people would be one.
-        most = {16: 1 << 11, 32: 1 << 24}.get(inner.bit_width, EXACT)
+        most = exact(inner)
         if large := [
             row for row, value in enumerate(values) if value is not None and most <= abs(value) < np.inf
         ]:
@@ -306,6 +308,11 @@ def row_by_row(
         into[k : k + step] = part
     assert into is not None
     return into
+
+
+def exact(kind: Any) -> int:
+    """Give the whole number beyond which neighbours, and so two people, are one as floats of a type."""
+    return NARROW.get(str(kind).lower().removeprefix("torch."), EXACT)
 
 
 def finite(vectors: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from embedlab.errors import UserError, first_line
 from embedlab.files import names as names_
-from embedlab.files.columns import EXACT
+from embedlab.files.columns import exact
 
 
 def matrix(vectors: Any) -> Float[np.ndarray, "n d"]:
@@ -59,7 +59,9 @@ def names(values: Any, what: str, n: int) -> list[str]:
     UserError
         If it is no column, of another length, or a value is missing, a number with decimals or no name.
     """
-    return [names_.clean(_name(value, what, row)) for row, value in enumerate(_column(values, what, n))]
+    most = exact(getattr(values, "dtype", getattr(values, "type", "")))
+    found = enumerate(_column(values, what, n))
+    return [names_.clean(_name(value, what, row, most)) for row, value in found]
 
 
 def columns(attributes: Any, n: int) -> dict[str, np.ndarray]:
@@ -147,7 +149,7 @@ def _column(values: Any, what: str, n: int) -> list[Any]:
     return found
 
 
-def _name(value: Any, what: str, row: int) -> str:
+def _name(value: Any, what: str, row: int, most: int) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("<NA>", "NaT", ""):
         raise UserError(f"{what}: row {row} has no name: give it one, or remove the row")
     if isinstance(value, float):
@@ -155,7 +157,7 @@ def _name(value: Any, what: str, row: int) -> str:
             raise UserError(
                 f"{what}: row {row} is {value}, a number with decimals: give names or whole numbers"
             )
-        if abs(value) >= EXACT:
+        if abs(value) >= most:
             raise UserError(
                 f"{what}: row {row} is {value:.0f}, and floats do not hold every whole number of that size: "
                 "give text or whole numbers"

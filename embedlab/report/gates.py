@@ -407,7 +407,7 @@ def _change(key: Key, gate: Gate, old: Past, new: Past, among: int) -> Row:
     assert after is not None
     gap = simultaneous(after - before, among, LEVEL)
     margin = gate.margin or 0.0
-    digits = len(shares(before, after)[0].partition(".")[2] or "d%") - 1 if share else 3
+    digits = max(1, len(shares(before, after)[0].partition(".")[2]) - 1) if share else 3
     both = f"{_told(before, share, digits)} → {_told(after, share, digits)}"
     if not _is_whole(gap) or gap.low is None or gap.high is None:
         return Row(key.text, "cannot", f"{both}; the difference has no interval")

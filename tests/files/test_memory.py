@@ -124,6 +124,8 @@ def test_default_names_are_of_one_length_so_that_they_sort():
 
 def wrong():
     import pandas as pd
+    import pyarrow as pa
+    import torch
 
     nan, masked = VECTORS.copy(), np.ma.masked_equal(VECTORS, 5.0)
     nan[2, 1] = np.nan
@@ -149,6 +151,11 @@ def wrong():
         (
             {"labels": [1.0, 2.0, 2.0**53, 2.0**53 + 2]},
             "labels: row 2 is 9007199254740992, and floats do not",
+        ),
+        *(
+            ({"labels": labels}, "labels: row 1 is 16777216, and floats do not")
+            for many in [np.array([1, 2**24, 2**24 + 2, 7], np.float32)]
+            for labels in (many, torch.tensor(many), pd.Series(many), pa.array(many))
         ),
         ({"labels": ["a", None, "b", "c"]}, "labels: row 1 has no name"),
         ({"labels": ["a", "b", float("nan"), "c"]}, "labels: row 2 has no name"),
