@@ -378,7 +378,7 @@ def judged(name: str, claim: Claim, over: int) -> Answer:
             told = f"p = {claim.p:.2g}"
         else:
             verdict = verdict_of(effect, claim.matters)
-            ending = _outlook(wide, claim) if verdict == "undecided" else ""
+            ending = _outlook(wide, claim, least, most) if verdict == "undecided" else ""
             told = _told(effect, claim)
     surely = verdict == "undecided" and effect is not None and effect.sign == 1 and "some" in claim.said
     said = claim.said["some" if surely else verdict]
@@ -454,11 +454,14 @@ def verdict_of(effect: Estimate, matters: float) -> Verdict:
     return "no" if effect.high < matters else "undecided"
 
 
-def _outlook(effect: Estimate, claim: Claim) -> str:
-    """Say what would decide a claim that is open."""
-    if claim.spec == MANY and effect.value < claim.matters and (effect.high or 0.0) >= claim.most:
-        # How long the interval would be is not known where it ends with those who are there.
-        return f"more than {math.exp(claim.most):,.0f} could not be tried"
+def _outlook(effect: Estimate, claim: Claim, least: float, most: float) -> str:
+    """Say what would decide a claim that is open, ``effect`` being its own with the interval widened."""
+    below = effect.value < claim.matters
+    # How long an interval would be is not known where it ends with who is there, or with what can be.
+    if claim.spec == MANY and below and (effect.high or 0.0) >= most:
+        return f"more than {math.exp(most):,.0f} could not be tried"
+    if claim.effect and (claim.effect.high == most if below else claim.effect.low == least):
+        return "many more people would decide"
     return what_would_decide(effect, claim.matters)
 
 

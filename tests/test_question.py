@@ -106,6 +106,18 @@ def test_an_outlook_is_of_the_interval_as_it_was_widened_and_not_as_it_is_told()
     assert "about 11 times as many" in judged("q", Claim(("a",), ended, 0.02, SAID), 1).text
 
 
+def test_where_an_interval_ends_with_what_a_share_can_be_it_says_not_how_many_would_decide():
+    def told(value, low, high):
+        share = Claim(("a",), Estimate(value, low, high, 100), 0.1, SAID, spec=".1%")
+        return judged("q", share, 3).text
+
+    assert "; many more people would decide)" in told(0.725, 0.0, 1.0)
+    assert "; many more people would decide)" in told(0.05, 0.0, 1.0)
+    # The other end is what would have to move.
+    assert "times as many people would decide" in told(0.725, 0.05, 1.0)
+    assert "times as many people would decide" in told(0.05, 0.0, 0.3)
+
+
 def test_what_is_surely_there_is_said_where_it_is_open_whether_it_matters():
     said = {**SAID, "some": "it is so, by how much is open"}
     for effect, half, text in (

@@ -275,7 +275,7 @@ def _kept(r: Verification) -> list[Finding]:
         f"On {r.title}, a threshold set for FAR {r.far:g} on half of the people gets {got:.3g} on the others"
     )
     if got.low is None:
-        return [Finding(f"{text}; that is of too few false accepts to be told from chance.")]
+        return [Finding(f"{text}; too few false accepts to be told from chance.")]
     return [
         claim(
             f"{text}, {'more' if gap.value > 0 else 'less'} than asked for.",
