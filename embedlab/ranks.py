@@ -142,8 +142,8 @@ def group(backend: str, **meeting: Any) -> Iterator[None]:
     from torch.distributed.nn import functional  # noqa: F401
 
     distributed.init_process_group(backend, **meeting)
-    # Let go of last: this reference waits for the threads without keeping them from the interpreter,
-    # that of a network waits and keeps them, for ever.
+    # Let go of last, with this frame: this reference waits for the threads without keeping them from the
+    # interpreter, that of a network waits and keeps them, for ever.
     held = [distributed.group.WORLD]
     try:
         yield
@@ -155,7 +155,6 @@ def group(backend: str, **meeting: Any) -> Iterator[None]:
         distributed.destroy_process_group()
         # Networks of DistributedDataParallel refer to themselves.
         gc.collect()
-    held.clear()
 
 
 def _told_by_first(said: str, ranks: Ranks) -> bool:

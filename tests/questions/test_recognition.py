@@ -5,7 +5,7 @@ import pytest
 
 from embedlab.analyses.verification import Verification
 from embedlab.errors import UserError
-from embedlab.estimates import People, times_the_errors
+from embedlab.estimates import Estimate, People, times_the_errors
 from embedlab.maths.pairs.moments import Drawn
 from embedlab.maths.people.bootstrap import resamples
 from embedlab.operating import tar_at
@@ -163,3 +163,10 @@ def test_equal_models_that_hardly_err_are_called_better_in_few_reports():
 def test_where_nobody_errs_points_judge():
     (one,) = told(QUESTION, verification=[verification("a", 1.0, sd=0.0), verification("b", 0.9)])
     assert (one.verdict, one.unit) == ("yes", "points of TAR")
+
+
+def test_what_rounding_leaves_is_no_error_that_others_are_times_as_many_as():
+    whole, some = Estimate(1 - 1e-9, n=50), Estimate(0.98, n=50)
+    assert times_the_errors(whole, some) is None
+    assert times_the_errors(some, whole) is None
+    assert np.isclose(np.exp(times_the_errors(some, Estimate(0.96, n=50)).value), 2)

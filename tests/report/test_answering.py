@@ -116,6 +116,11 @@ def test_a_model_that_could_not_be_measured_is_told_beside_those_that_could(outc
     # One size of several that failed is told in its section, and so are pairs.
     runs += (dataclasses.replace(runs[1], inputs=(Input("set", "brie", "faces@8"),)),)
     runs += (dataclasses.replace(runs[1], inputs=(*runs[1].inputs, Input("set", "colby", "faces"))),)
+    # So is one of a model that no answer is about, but that was measured.
+    parmesan = Input("set", "parmesan", "faces"), Input("set", "parmesan", "faces@8")
+    runs += tuple(
+        dataclasses.replace(run, inputs=(place,)) for run, place in zip(runs[:2], parmesan, strict=True)
+    )
     given = dataclasses.replace(outcome, runs=runs)
     yes, *others = answering.of([given])
     assert (yes.verdict, yes.subject) == ("yes", ("brie", "gouda"))
